@@ -1,0 +1,82 @@
+"""tinyseq: a tiny tensor/autograd engine for sequence models, compiler-style."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as _np
+
+from tinyseq import nn, optim, testing
+from tinyseq.backends import use as backend
+from tinyseq.compiler import trace
+from tinyseq.creation import arange, eye, full, ones, rand, randn, tensor, zeros
+from tinyseq.errors import TinyseqError
+from tinyseq.functional import detach, grad, gradients, value_and_grad
+from tinyseq.graph import Graph, scope
+from tinyseq.ops.elementwise import absolute as abs
+from tinyseq.ops.elementwise import (
+    cast,
+    clip,
+    cos,
+    erf,
+    exp,
+    expm1,
+    gelu,
+    isfinite,
+    log,
+    log1p,
+    maximum,
+    minimum,
+    relu,
+    sigmoid,
+    sign,
+    sin,
+    softplus,
+    sqrt,
+    stop_gradient,
+    tanh,
+    where,
+)
+from tinyseq.ops.linalg import einsum, matmul
+from tinyseq.ops.nn import dropout, embedding
+from tinyseq.ops.reduce import argmax, argmin, cumsum, log_softmax, logsumexp, mean, prod, softmax, var
+from tinyseq.ops.reduce import max_ as max
+from tinyseq.ops.reduce import min_ as min
+from tinyseq.ops.reduce import sum_ as sum
+from tinyseq.ops.shape import (
+    broadcast_to,
+    concat,
+    expand_dims,
+    flip,
+    gather,
+    pad,
+    reshape,
+    scatter_add,
+    split,
+    squeeze,
+    stack,
+    swapaxes,
+    take,
+    transpose,
+    tril,
+    triu,
+    unstack,
+    zeros_like,
+)
+from tinyseq.random import seed
+from tinyseq.tensors import Tensor, enable_grad, no_grad
+from tinyseq.unrolling import unroll
+
+__version__ = "0.1.0"
+
+float32, float64, int64, bool_ = _np.float32, _np.float64, _np.int64, _np.bool_
+
+#: Public functions of parts that import heavy packages: found when first asked for.
+_LAZY = {"draw": "tinyseq.drawing", "run": "tinyseq.train", "load_config": "tinyseq.train"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'tinyseq' has no attribute {name!r}")

@@ -1,0 +1,160 @@
+"""Reverse-mode differentiation: one sweep over the nodes, last to first.
+
+The sweep (``backpropagate``) knows neither arrays nor tensors. It asks ``operands`` for the values that a node's
+gradient rule reads, calls the rule, and adds what comes back to the inputs' gradients. With arrays that is the eager
+backward pass; with tensors the rules' own ops are recorded, and the gradient is a graph that can be drawn, compiled
+and differentiated again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from tinyseq.errors import GraphError
+from tinyseq.graph import Leaf, Node, reach
+from tinyseq.ops.base import Op, Value
+from tinyseq.ops.elementwise import cast
+from tinyseq.ops.shape import sum_to
+
+Operands = Callable[[Node], tuple[Sequence[Value], Value]]
+
+
+class _Freed:
+    """Marks a node whose saved values a backward pass has let go."""
+
+    def __repr__(self) -> str:
+        return "<freed>"
+
+
+FREED: Final = _Freed()
+
+
+class Pick(Op):
+    """One output of an op that has several."""
+
+    name = "pick"
+    formula = "y = x_i"
+
+    def infer(self, *inputs: Any, **attrs: Any) -> Any:
+        return inputs[0].shape[attrs["index"]], inputs[0].dtype[attrs["index"]]
+
+    def kernel(self, xp: Any, x: Any, index: int) -> Any:
+        return x[index]
+
+    def flops(self, shape: Any, *inputs: Any, **attrs: Any) -> int:
+        return 0
+
+
+pick: Final = Pick()
+
+
+def saved_operands(node: Node) -> tuple[Sequence[Value], Value]:
+    """What an eager forward pass kept for a node's rule; the node itself stands for a value that was not kept."""
+    return node.inputs if node.args is None else node.args, node if node.out is None else node.out
+
+
+def backpropagate(
+    seeds: Mapping[Node, Value],
+    wanted: Sequence[Node] | None = None,
+    operands: Operands = saved_operands,
+    *,
+    retain: bool = False,
+) -> dict[Node, Value]:
+    """Return the gradient of Σ seed · output with respect to every wanted node that it depends on.
+
+    Args:
+        seeds: an output node and the gradient that arrives at it, for each output.
+        wanted: the nodes to differentiate with respect to; ``None`` means the leaves that require a gradient.
+        operands: gives the input values and the output value that a node's rule reads.
+        retain: keep what the forward pass saved, so that the sweep can run again.
+
+    Raises:
+        GraphError: an earlier sweep has freed a part of the graph.
+    """
+    order = reach(seeds, stop=_is_freed)
+    targets = None if wanted is None else set(wanted)
+    needed: set[Node] = set()
+    for node in order:
+        if node.args is FREED:
+            raise freed_error(order)
+        if targets is None:
+            hit = isinstance(node, Leaf) and node.requires_grad
+        else:
+            hit = node in targets
+        if hit or (node.op.differentiable and any(parent in needed for parent in node.inputs)):
+            needed.add(node)
+
+    gradients: dict[Node, Value] = dict(seeds)
+    owned: set[Node] = set()  # nodes whose gradient array was made here, so that it may be added to in place
+    results: dict[Node, Value] = {}
+    for node in reversed(order):
+        g = gradients.pop(node, None)
+        if g is None or node not in needed:
+            continue
+        if node.__class__ is Leaf or (targets is not None and node in targets):
+            results[node] = g
+            if node.__class__ is Leaf:
+                continue
+        if node.op is pick:
+            parent, index = node.inputs[0], node.attrs["index"]
+            parts = gradients.setdefault(parent, [None] * len(parent.shape))
+            parts[index] = g if parts[index] is None else parts[index] + g
+            continue
+        args, out = operands(node)
+        op: Any = node.op
+        for index, parent in enumerate(node.inputs):
+            if parent not in needed:
+                continue
+            part = op.vjp(index, g, out, *args, **node.attrs)
+            if part is None:
+                continue
+            if part.__class__ is not list:
+                if part.shape != parent.shape:
+                    part = sum_to(part, parent.shape)
+                if part.dtype != parent.dtype:
+                    part = cast(part, parent.dtype)
+            known = gradients.get(parent)
+            if known is None:
+                gradients[parent] = part
+            elif parent in owned:
+                known += part
+            else:
+                gradients[parent] = total = known + part
+                if type(total) is np.ndarray:
+                    owned.add(parent)
+        if not retain:
+            node.args, node.out = FREED, None
+    if not retain:
+        for node in order:
+            if node.__class__ is Node:
+                node.args, node.out = FREED, None
+    return results
+
+
+def _is_freed(node: Node) -> bool:
+    return node.args is FREED
+
+
+def freed_error(order: Sequence[Node]) -> GraphError:
+    """Say which value leads into a part of the graph that is gone, and how to keep out of it."""
+    freed = [node for node in order if node.args is FREED]
+    users = {parent for node in order if node.args is not FREED for parent in node.inputs}
+    entries = [node for node in freed if node in users]
+    if not entries:
+        return GraphError(
+            "backward through a graph that an earlier backward has freed",
+            where=freed[-1].where,
+            fix="backward(retain_graph=True) the first time, or compute the loss again",
+        )
+    states = [node for node in entries if node.name] or entries
+    names = " and ".join(f"{node.name!r}" if node.name else f"the value of op {node.op.name}" for node in states[:4])
+    return GraphError(
+        f"backward reaches back into a graph that an earlier backward has freed, through {names}",
+        required="values carried from one chunk to the next to be detached",
+        got=f"{names} still attached",
+        where=states[0].where,
+        fix="state = ts.detach(state) between chunks (truncated BPTT), or backward(retain_graph=True)",
+    )

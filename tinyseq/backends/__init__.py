@@ -1,0 +1,91 @@
+"""Backends, loaded by name when first used."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tinyseq.backends.base import Array, Backend
+from tinyseq.errors import BackendError, did_you_mean
+
+#: Name -> module with a ``create()``; ``register`` adds to it.
+_modules = {"numpy": "tinyseq.backends.numpy", "cupy": "tinyseq.backends.cupy"}
+#: What ``auto`` tries, the fastest first.
+_preference = ("cupy", "numpy")
+_loaded: dict[str, Backend] = {}
+_by_array_type: dict[type, Backend] = {}
+
+
+class _Chosen(threading.local):
+    backend: Backend | None = None
+
+
+_chosen = _Chosen()
+
+
+def register(name: str, module: str) -> None:
+    """Make a backend known: ``module`` is imported when it is first asked for, and its ``create()`` called."""
+    _modules[name] = module
+
+
+def names() -> tuple[str, ...]:
+    """Return the names that ``backend(...)`` takes, ``auto`` included."""
+    return (*_modules, "auto")
+
+
+def load(name: str) -> Backend:
+    """Return the backend of that name; ``auto`` is the first that works here.
+
+    Raises:
+        BackendError: the name is unknown, or the backend cannot run on this machine.
+    """
+    if name == "auto":
+        for candidate in _preference:
+            try:
+                return load(candidate)
+            except BackendError:
+                continue
+    if name not in _modules:
+        raise BackendError(f"unknown backend {name!r}", fix=did_you_mean(name, names()))
+    if name not in _loaded:
+        instance: Backend = importlib.import_module(_modules[name]).create()
+        _loaded[name] = instance
+        _by_array_type[instance.array_type] = instance
+    return _loaded[name]
+
+
+def current() -> Backend:
+    """Return the backend that new tensors are made on: the innermost ``use``, else ``TINYSEQ_BACKEND``, else numpy."""
+    return _chosen.backend or load(os.environ.get("TINYSEQ_BACKEND", "numpy"))
+
+
+@contextmanager
+def use(name: str) -> Iterator[Backend]:
+    """Make new tensors on the named backend, within the ``with`` block and this thread."""
+    outer = _chosen.backend
+    _chosen.backend = load(name)
+    try:
+        yield _chosen.backend
+    finally:
+        _chosen.backend = outer
+
+
+def of(array: Array) -> Backend:
+    """Return the backend whose array this is."""
+    backend = _by_array_type.get(type(array))
+    if backend is not None:
+        return backend
+    for candidate in _loaded.values():
+        if isinstance(array, candidate.array_type):
+            return candidate
+    raise BackendError(
+        f"no loaded backend has arrays of type {type(array).__module__}.{type(array).__qualname__}",
+        required=f"an array of one of: {', '.join(_loaded)}",
+        fix="make it a tensor with ts.tensor(...)",
+    )
+
+
+load("numpy")

@@ -1,0 +1,40 @@
+"""The protocol of a backend: arrays, the few kernels that array modules do not share, memory, and random numbers."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+
+Array = Any  # numpy.ndarray, cupy.ndarray, ...
+Xp = Any  # the array module: numpy, cupy
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Where arrays live and kernels run.
+
+    ``xp`` is the array module that kernels are written against. The methods are what differs between such modules.
+    """
+
+    name: ClassVar[str]
+    xp: Xp
+    array_type: type
+
+    def from_host(self, array: np.ndarray[Any, Any]) -> Array:
+        """Copy a NumPy array to where this backend computes."""
+
+    def to_host(self, array: Array) -> np.ndarray[Any, Any]:
+        """Return a NumPy array of the same values; on a CPU backend it is the same memory."""
+
+    def erf(self, x: Array) -> Array:
+        """The error function, element by element."""
+
+    def scatter_add(self, shape: tuple[int, ...], key: Any, updates: Array) -> Array:
+        """Return zeros of ``shape`` with ``updates`` added at the index ``key``; repeated indices accumulate."""
+
+    def memory(self) -> dict[str, int]:
+        """Bytes in use and at the peak, as far as the backend knows."""
+
+    def describe(self) -> dict[str, str]:
+        """Library, version and device, for a run's record."""

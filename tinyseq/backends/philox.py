@@ -1,0 +1,52 @@
+"""Philox4x32-10: random numbers as a pure function of (seed, site, call, step) and the element's index.
+
+Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 3.3. No state means that a
+draw made in a time loop and the same draw made for all steps at once agree, and so do NumPy and a GPU.
+
+The 64-bit seed is the key. The 128-bit counter is (element // 4, step, call, site), lowest word first; element i takes
+word i % 4 of its block.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinyseq.backends.base import Array, Xp
+
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+_WORD = 0xFFFFFFFF
+
+
+def philox4x32(xp: Xp, counter: tuple[Any, Any, Any, Any], key: tuple[int, int], rounds: int = 10) -> list[Array]:
+    """Encrypt counters of four 32-bit words (arrays of uint64 that broadcast) under a key of two; return four words."""
+    c0, c1, c2, c3 = (xp.asarray(word, dtype=xp.uint64) for word in counter)
+    k0, k1 = key
+    word, half = xp.uint64(_WORD), xp.uint64(32)
+    m0, m1 = (xp.uint64(multiplier) for multiplier in _MULTIPLIERS)
+    for _ in range(rounds):
+        product0, product1 = c0 * m0, c2 * m1
+        c0, c2 = (product1 >> half) ^ c1 ^ xp.uint64(k0), (product0 >> half) ^ c3 ^ xp.uint64(k1)
+        c1, c3 = product1 & word, product0 & word
+        k0, k1 = (k0 + _WEYL[0]) & _WORD, (k1 + _WEYL[1]) & _WORD
+    return [c0, c1, c2, c3]
+
+
+def random_bits(xp: Xp, shape: tuple[int, ...], seed: int, site: int, call: int, step: int) -> Array:
+    """Return uint32 random words of ``shape``, a pure function of the arguments."""
+    size = 1
+    for extent in shape:
+        size *= extent
+    blocks = xp.arange((size + 3) // 4, dtype=xp.uint64)
+    words = philox4x32(
+        xp, (blocks, step & _WORD, call & _WORD, site & _WORD), (seed & _WORD, (seed >> 32) & _WORD)
+    )
+    return xp.stack([xp.broadcast_to(word, blocks.shape) for word in words], axis=-1).reshape(-1)[:size].astype(
+        xp.uint32
+    ).reshape(shape)
+
+
+def random_uniform(xp: Xp, shape: tuple[int, ...], dtype: Any, seed: int, site: int, call: int, step: int) -> Array:
+    """Return numbers uniform on [0, 1), multiples of 2**-24, so that float32 and float64 draws are equal."""
+    bits = random_bits(xp, shape, seed, site, call, step)
+    return (bits >> xp.uint32(8)).astype(dtype) * xp.asarray(2.0**-24, dtype=dtype)

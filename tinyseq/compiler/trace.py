@@ -1,0 +1,53 @@
+"""Recording a function as a graph, without computing it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from tinyseq import trees
+from tinyseq.errors import GraphError
+from tinyseq.graph import Graph, Leaf
+from tinyseq.tensors import AbstractTensor, Tensor
+
+
+def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
+    """Call ``fn`` once on abstract tensors of the arguments' shapes and return the graph of what it does.
+
+    Args:
+        fn: a function (a module too) of tensors, or nested tuples and dicts of them; other arguments pass as they are.
+
+    Returns:
+        the graph; its inputs bear the names of ``fn``'s parameters, and tensors that ``fn`` closes over (weights) are
+        inputs under their own names.
+
+    Raises:
+        GraphError: ``fn`` asks for a value while tracing (``if x > 0``, ``x.item()``), or returns no tensor.
+    """
+    inputs: list[Leaf] = []
+
+    def abstract(x: Any, name: str) -> Any:
+        if not isinstance(x, Tensor):
+            return x
+        leaf = Leaf(x.shape, x.dtype, x.requires_grad, x.name or name)
+        inputs.append(leaf)
+        return AbstractTensor(leaf)
+
+    def convert(tree: Any, name: str) -> Any:
+        paths = iter([path for path, _ in trees.leaves(tree)])
+        return trees.map_leaves(lambda x: abstract(x, ".".join(part for part in (name, next(paths)) if part)), tree)
+
+    target = getattr(fn, "forward", fn)
+    bound = inspect.signature(target).bind(*args, **kwargs)
+    for name, value in bound.arguments.items():
+        kind = bound.signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            bound.arguments[name] = {key: convert(part, key) for key, part in value.items()}
+        else:
+            bound.arguments[name] = convert(value, name)
+    result = fn(*bound.args, **bound.kwargs)
+    outputs = [x for _, x in trees.leaves(result)]
+    if not outputs or not all(isinstance(x, Tensor) for x in outputs):
+        raise GraphError("trace: the function returns something else than tensors", got=repr(result)[:80])
+    return Graph([x.node for x in outputs])

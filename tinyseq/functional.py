@@ -1,0 +1,96 @@
+"""The functional forms of differentiation: gradients of tensors, and of functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tinyseq import trees
+from tinyseq.errors import GraphError
+from tinyseq.graph import Leaf, reach
+from tinyseq.ops.elementwise import identity
+from tinyseq.tensors import Tensor, enable_grad, is_recording, record, seed_of, sweep
+
+
+def gradients(
+    output: Tensor,
+    inputs: Sequence[Tensor],
+    gradient: Tensor | None = None,
+    *,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+) -> list[Tensor | None]:
+    """Return d output / d input for each input, intermediate values included; None where there is no path.
+
+    Args:
+        output: a scalar, or any tensor with ``gradient`` given.
+        inputs: tensors that the output was computed from.
+        gradient: what arrives from above, of the output's shape.
+        retain_graph: keep the saved values for another sweep.
+        create_graph: record the sweep, so that its result can be differentiated.
+
+    Raises:
+        GraphError: as ``Tensor.backward``.
+    """
+    seeds = {output.node: seed_of(output, gradient)}
+    found = sweep(seeds, [x.node for x in inputs], retain=retain_graph, create_graph=create_graph)
+    return [found.get(x.node) for x in inputs]
+
+
+def detach(tree: Any) -> Any:
+    """Return a state (tuples, dicts of tensors) with the same values and no history: the cut between two chunks."""
+    return trees.map_leaves(lambda x: x.detach(), tree)
+
+
+def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """Return a function that gives ``fn``'s value and its gradient with respect to the arguments ``argnums``.
+
+    Those arguments may be tensors or nested tuples and dicts of them; the gradient has the same structure. Applied
+    twice (``ts.grad(ts.grad(f))``) it gives second derivatives.
+
+    Raises:
+        GraphError: ``fn`` does not return a scalar tensor.
+    """
+    positions = [argnums] if isinstance(argnums, int) else list(argnums)
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        fresh: list[Tensor] = []
+
+        def alias(x: Tensor) -> Tensor:
+            # A tensor that an outer gradient follows stays connected, through a node of its own; others get a new leaf.
+            followed = x.requires_grad and is_recording()
+            y = record(identity, (x,)) if followed else Tensor(x.value, Leaf(x.shape, x.dtype, True, x.name), True)
+            fresh.append(y)
+            return y
+
+        changed = list(args)
+        for position in positions:
+            changed[position] = trees.map_leaves(alias, args[position])
+        with enable_grad():
+            value = fn(*changed, **kwargs)
+        if not isinstance(value, Tensor):
+            raise GraphError("grad of a function that returns no tensor", required="a scalar tensor", got=repr(value)[:80])
+        own = {x.node for x in fresh}
+        if value.requires_grad:
+            outside = any(isinstance(node, Leaf) and node.requires_grad and node not in own for node in reach([value.node]))
+            found = gradients(value, fresh, create_graph=outside and is_recording())
+            if not outside:
+                value = value.detach()
+        else:
+            found = [None] * len(fresh)
+        by_node = {x.node: g for x, g in zip(fresh, found, strict=True)}
+
+        def collect(x: Tensor) -> Tensor:
+            g = by_node[x.node]
+            return Tensor(x.backend.xp.zeros_like(x.value)) if g is None else g
+
+        results = [trees.map_leaves(collect, changed[position]) for position in positions]
+        return value, results[0] if isinstance(argnums, int) else tuple(results)
+
+    return wrapped
+
+
+def grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """Return a function that gives the gradient of ``fn``; see ``value_and_grad``."""
+    both = value_and_grad(fn, argnums)
+    return lambda *args, **kwargs: both(*args, **kwargs)[1]

@@ -1,0 +1,182 @@
+"""What an op is: one record of kernel, shape rule, gradient rule, formula and cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tinyseq import backends
+from tinyseq.errors import DtypeError, GraphError, ShapeError
+from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Shape, Signature
+
+#: What ops compute on: an array in the eager backward sweep, a tensor (concrete or abstract) elsewhere.
+Value = Any
+Xp = Any
+Vjp = Callable[..., Value]
+Inferred = tuple[Any, Any]
+
+FLOAT32: Dtype = np.dtype(np.float32)
+FLOAT64: Dtype = np.dtype(np.float64)
+INT64: Dtype = np.dtype(np.int64)
+BOOL: Dtype = np.dtype(np.bool_)
+
+OPS: dict[str, Op] = {}
+
+
+class Recorder:
+    """The base of values that want an op recorded, not only computed: tensors."""
+
+    __slots__ = ()
+
+    def _record(self, op: Op, inputs: Sequence[Value], attrs: Attrs) -> Any:
+        raise NotImplementedError
+
+
+class Op:
+    """One primitive, defined in one place. A subclass is the record; its only instance is the function users call.
+
+    An op is called on tensors, which record it, or on plain arrays, which it just computes. Gradient rules call ops,
+    so the same rule serves both, and a gradient of tensors is a graph like any other.
+    """
+
+    name: ClassVar[str]
+    #: LaTeX, with y the output, x (or a, b, ...) the inputs.
+    formula: ClassVar[str]
+    #: One gradient rule an input: ``(g, y, *inputs, **attrs) -> gradient``. None: that input has none.
+    vjps: ClassVar[tuple[Vjp | None, ...]] = ()
+    #: Which values the rules read: "x" the inputs', "y" the output's. What is not named arrives as a node, which has
+    #: a shape and a dtype only, so its memory is free to go.
+    reads: ClassVar[str] = ""
+    differentiable: ClassVar[bool] = True
+    #: False where an eager pass need not remember the op: no gradient flows through it, and it marks nothing.
+    recorded: ClassVar[bool] = True
+    #: True where the kernel returns a tuple.
+    multiple: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.reads_inputs = "x" in cls.reads
+        cls.reads_output = "y" in cls.reads
+        cls.recorded = cls.differentiable or cls.__dict__.get("recorded", False)
+
+    reads_inputs: ClassVar[bool] = False
+    reads_output: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        if self.name in OPS:
+            raise GraphError(f"an op named {self.name!r} is defined already", fix="choose another name")
+        OPS[self.name] = self
+
+    def __call__(self, *inputs: Value, **attrs: Any) -> Any:
+        return apply(self, inputs, attrs)
+
+    def kernel(self, xp: Xp, *inputs: Any, **attrs: Any) -> Any:
+        """Compute the output from arrays (or Python scalars) with the array module ``xp``."""
+        raise NotImplementedError
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        """Return the output's shape and dtype.
+
+        Raises:
+            ShapeError: the inputs' shapes do not fit.
+        """
+        raise NotImplementedError
+
+    def vjp(self, index: int, g: Value, y: Value, *inputs: Value, **attrs: Any) -> Value:
+        """Return the gradient for input ``index``: g times the Jacobian, before any broadcasting is undone."""
+        rule = self.vjps[index]
+        return None if rule is None else rule(g, y, *inputs, **attrs)
+
+    def flops(self, shape: Any, *inputs: Signature, **attrs: Any) -> int:
+        """Return the floating-point operations of one application; one per output element unless the op says more."""
+        return math.prod(shape)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+def apply(op: Op, inputs: Sequence[Value], attrs: Attrs = NO_ATTRS) -> Any:
+    """Apply an op to tensors (recorded) or to arrays (computed)."""
+    for x in inputs:
+        if isinstance(x, Recorder):
+            return x._record(op, inputs, attrs)
+    return op.kernel(module_of(inputs), *inputs, **attrs)
+
+
+def module_of(arrays: Sequence[Any]) -> Xp:
+    """Return the array module of the first array among values that may also be scalars."""
+    for x in arrays:
+        if type(x) is np.ndarray or isinstance(x, np.generic):
+            return np
+        if hasattr(x, "shape"):
+            return backends.of(x).xp
+    return backends.current().xp
+
+
+def promote(*inputs: Signature, floating: bool = False) -> Dtype:
+    """Return the dtype that inputs meet in.
+
+    The largest float among tensors wins; a Python scalar never promotes a tensor of its kind; without any float tensor
+    a float scalar, or an op that needs ``floating`` values, gives float32. float64 comes only from float64.
+    """
+    strong = [x.dtype for x in inputs if not x.weak]
+    floats = [dtype for dtype in strong if dtype.kind == "f"]
+    if floats:
+        return max(floats, key=lambda dtype: dtype.itemsize)
+    if floating or any(x.weak and x.dtype.kind == "f" for x in inputs):
+        return FLOAT32
+    if not strong:
+        return np.result_type(*(x.dtype for x in inputs))
+    result = np.result_type(*strong)
+    return INT64 if result.kind == "b" and any(x.weak and x.dtype.kind == "i" for x in inputs) else result
+
+
+def broadcast(name: str, *inputs: Signature) -> Shape:
+    """Return the shape that inputs broadcast to by NumPy's rule.
+
+    Raises:
+        ShapeError: two extents differ and neither is 1.
+    """
+    shape: list[int] = []
+    ndim = max((len(x.shape) for x in inputs), default=0)
+    for axis in range(-ndim, 0):
+        extents = {x.shape[axis] for x in inputs if len(x.shape) >= -axis} - {1}
+        if len(extents) > 1:
+            raise ShapeError(
+                f"{name}: shapes do not broadcast",
+                required=f"equal extents, or 1, on axis {axis}",
+                got=" and ".join(str(tuple(x.shape)) for x in inputs),
+                fix="reshape, transpose or expand_dims one of them",
+            )
+        shape.append(extents.pop() if extents else 1)
+    return tuple(shape)
+
+
+def normalize_axis(name: str, axis: int, ndim: int) -> int:
+    """Return the axis counted from the front.
+
+    Raises:
+        ShapeError: there is no such axis.
+    """
+    if not -ndim <= axis < ndim:
+        raise ShapeError(f"{name}: no axis {axis}", required=f"-{ndim} <= axis < {ndim}", got=str(axis))
+    return axis % ndim
+
+
+def normalize_axes(name: str, axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    """Return axes counted from the front, sorted; ``None`` means all of them."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = [normalize_axis(name, a, ndim) for a in ([axis] if isinstance(axis, int) else axis)]
+    if len(set(axes)) != len(axes):
+        raise ShapeError(f"{name}: an axis is named twice", got=str(axis))
+    return tuple(sorted(axes))
+
+
+def require_float(name: str, x: Signature) -> None:
+    """Refuse integers where only floating-point values make sense."""
+    if x.dtype.kind != "f":
+        raise DtypeError(f"{name} takes floating-point values", got=str(x.dtype), fix="x.cast(ts.float32)")

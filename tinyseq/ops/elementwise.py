@@ -1,0 +1,509 @@
+"""Ops that act on each element by itself, with NumPy's broadcasting.
+
+The gradient rules give the gradient at the output's shape; the sweep sums it back over broadcast axes (``sum_to``).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from tinyseq import backends
+from tinyseq.graph import Signature
+from tinyseq.ops.base import BOOL, Inferred, Op, Value, Xp, broadcast, promote
+
+
+def quiet(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Let infinities and NaN come out as values, without NumPy's warnings."""
+
+    @functools.wraps(kernel)
+    def wrapped(*args: Any, **attrs: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return kernel(*args, **attrs)
+
+    return wrapped
+
+
+class Elementwise(Op):
+    """Shapes broadcast, dtypes meet."""
+
+    floating = False
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        return broadcast(self.name, *inputs), promote(*inputs, floating=self.floating)
+
+
+class Floating(Elementwise):
+    """An integer input is taken as float32."""
+
+    floating = True
+
+
+class Predicate(Elementwise):
+    """Gives booleans, so no gradient."""
+
+    differentiable = False
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        return broadcast(self.name, *inputs), BOOL
+
+
+# -- arithmetic --------------------------------------------------------------------------------------------------------
+
+
+class Add(Elementwise):
+    name = "add"
+    formula = "y = a + b"
+    vjps = (lambda g, y, a, b: g, lambda g, y, a, b: g)
+
+    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
+        return xp.add(a, b)
+
+
+class Sub(Elementwise):
+    name = "sub"
+    formula = "y = a - b"
+    vjps = (lambda g, y, a, b: g, lambda g, y, a, b: -g)
+
+    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
+        return xp.subtract(a, b)
+
+
+class Mul(Elementwise):
+    name = "mul"
+    formula = "y = a b"
+    reads = "x"
+    vjps = (lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
+
+    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
+        return xp.multiply(a, b)
+
+
+class Div(Floating):
+    name = "div"
+    formula = "y = a / b"
+    reads = "xy"
+    vjps = (lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b)
+
+    @quiet
+    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
+        return xp.true_divide(a, b)
+
+
+class Neg(Elementwise):
+    name = "neg"
+    formula = "y = -x"
+    vjps = (lambda g, y, x: -g,)
+
+    def kernel(self, xp: Xp, x: Any) -> Any:
+        return xp.negative(x)
+
+
+def _power_base(g: Value, y: Value, x: Value, p: Value) -> Value:
+    if isinstance(p, (int, float)):
+        return g * (p * x ** (p - 1)) if p != 0 else g * 0.0
+    # Where p = 0 the slope is 0, though x ** (p - 1) may be infinite.
+    return g * where(p == 0, 0.0, p * x ** where(p == 0, 1.0, p - 1))
+
+
+def _power_exponent(g: Value, y: Value, x: Value, p: Value) -> Value:
+    # d/dp 0 ** p is 0 for p > 0, though log 0 is infinite.
+    positive = x > 0
+    return g * where(positive, y * log(where(positive, x, 1.0)), 0.0)
+
+
+class Pow(Elementwise):
+    name = "pow"
+    formula = "y = x^p"
+    reads = "xy"
+    vjps = (_power_base, _power_exponent)
+
+    @quiet
+    def kernel(self, xp: Xp, x: Any, p: Any) -> Any:
+        return x**p  # the operator knows squares and roots; xp.power does not
+
+
+class Maximum(Elementwise):
+    """A tie shares the gradient: half to each."""
+
+    name = "maximum"
+    formula = r"y = \max(a, b)"
+    reads = "x"
+    vjps = (
+        lambda g, y, a, b: g * where(a == b, 0.5, where(a > b, 1.0, 0.0)),
+        lambda g, y, a, b: g * where(a == b, 0.5, where(b > a, 1.0, 0.0)),
+    )
+
+    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
+        return xp.maximum(a, b)
+
+
+class Minimum(Elementwise):
+    """A tie shares the gradient: half to each."""
+
+    name = "minimum"
+    formula = r"y = \min(a, b)"
+    reads = "x"
+    vjps = (
+        lambda g, y, a, b: g * where(a == b, 0.5, where(a < b, 1.0, 0.0)),
+        lambda g, y, a, b: g * where(a == b, 0.5, where(b < a, 1.0, 0.0)),
+    )
+
+    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
+        return xp.minimum(a, b)
+
+
+class Where(Elementwise):
+    name = "where"
+    formula = r"y = a \text{ if } c \text{ else } b"
+    reads = "x"
+    vjps = (None, lambda g, y, c, a, b: where(c, g, 0.0), lambda g, y, c, a, b: where(c, 0.0, g))
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        return broadcast(self.name, *inputs), promote(*inputs[1:])
+
+    def kernel(self, xp: Xp, condition: Any, a: Any, b: Any) -> Any:
+        return xp.where(condition, a, b)
+
+
+class Clip(Elementwise):
+    """The gradient passes inside the bounds and on them."""
+
+    name = "clip"
+    formula = r"y = \min(\max(x, \mathit{low}), \mathit{high})"
+    reads = "x"
+    vjps = (lambda g, y, x, low, high: where((x >= low) * (x <= high), g, 0.0),)
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        return inputs[0].shape, inputs[0].dtype
+
+    def __call__(self, x: Value, low: float | None = None, high: float | None = None) -> Any:
+        bounds = {"low": -math.inf if low is None else low, "high": math.inf if high is None else high}
+        return super().__call__(x, **bounds)
+
+    def kernel(self, xp: Xp, x: Any, low: float, high: float) -> Any:
+        return xp.minimum(xp.maximum(x, low), high) if x.dtype.kind == "f" else xp.clip(x, low, high).astype(x.dtype)
+
+
+# -- functions of one variable -----------------------------------------------------------------------------------------
+
+
+class Exp(Floating):
+    name = "exp"
+    formula = "y = e^x"
+    reads = "y"
+    vjps = (lambda g, y, x: g * y,)
+
+    @quiet
+    def kernel(self, xp: Xp, x: Any) -> Any:
+        return xp.exp(x)
+
+
+class Expm1(Floating):
+    name = "expm1"
+    formula = "y = e^x - 1"
+    reads = "y"
+    vjps = (lambda g, y, x: g * (y + 1.0),)
+
+    @quiet
+    def kernel(self, xp: Xp, x: Any) -> Any:
+        return xp.expm1(x)
+
+
+class Log(Floating):
+    name = "log"
+    formula = r"y = \ln x"
+    reads = "x"
+    vjps = (lambda g, y, x: g / x,)
+
+    @quiet
+    def kernel(self, xp: Xp, x: Any) -> Any:
+        return xp.log(x)
+
+
+class Log1p(Floating):
+    name = "log1p"
+    formula = r"y = \ln(1 + x)"
+    reads = "x"
+    vjps = (lambda g, y, x: g / (x + 1.0),)
+
+    @quiet
+    def kernel(self, xp: Xp, x: Any) -> Any:
+        return xp.log1p(x)
+
+
+class Sqrt(Floating):
+    name = "sqrt"
+    formula = r"y = \sqrt{x}"
+    reads = "y"
+    vjps = (lambda g, y, x: g * 0.5 / y,)
+
+    @quiet
+    def kernel(self, xp: Xp, x: Any) -> Any:
+        return xp.sqrt(x)
+
+
+class Tanh(Floating):
+    name = "tanh"
+    formula = r"y = \tanh x"
+    reads = "y"
+    vjps = (lambda g, y, x: g * (1.0 - y * y),)
+
+    def kernel(self, xp: Xp, x: Any) -> Any:
+        return xp.tanh(x)
+
+
+class Sigmoid(Floating):
+    """Through tanh: never overflows, one vectorised transcendental, and the compiler's own form of it."""
+
+    name = "sigmoid"
+    formula = r"y = \sigma(x) = \frac{1}{1 + e^{-x}} = \frac{1}{2} \tanh \frac{x}{2} + \frac{1}{2}"
+    reads = "y"
+    vjps = (lambda g, y, x: g * (y * (1.0 - y)),)
+
+    def kernel(self, xp: Xp, x: Any) -> Any:
+        y = xp.tanh(x * 0.5)
+        y *= 0.5
+        y += 0.5
+        return y
+
+
+class Relu(Elementwise):
+    name = "relu"
+    formula = r"y = \max(x, 0)"
+    reads = "y"
+    vjps = (lambda g, y, x: g * (y > 0),)
+
+    def kernel(self, xp: Xp, x: Any) -> Any:
+        return xp.maximum(x, 0)
+
+
+class Softplus(Floating):
+    name = "softplus"
+    formula = r"y = \ln(1 + e^x)"
+    reads = "x"
+    vjps = (lambda g, y, x: g * sigmoid(x),)
+
+    def kernel(self, xp: Xp, x: Any) -> Any:
+        return xp.logaddexp(x, 0.0)
+
+
+class Erf(Floating):
+    name = "erf"
+    formula = r"y = \frac{2}{\sqrt{\pi}} \int_0^x e^{-t^2} dt"
+    reads = "x"
+    vjps = (lambda g, y, x: g * (2.0 / math.sqrt(math.pi)) * exp(-x * x),)
+
+    @quiet
+    def kernel(self, xp: Xp, x: Any) -> Any:
+        return backends.of(x).erf(x if x.dtype.kind == "f" else x.astype(np.float32))
+
+
+class Sin(Floating):
+    name = "sin"
+    formula = r"y = \sin x"
+    reads = "x"
+    vjps = (lambda g, y, x: g * cos(x),)
+
+    @quiet
+    def kernel(self, xp: Xp, x: Any) -> Any:
+        return xp.sin(x)
+
+
+class Cos(Floating):
+    name = "cos"
+    formula = r"y = \cos x"
+    reads = "x"
+    vjps = (lambda g, y, x: -g * sin(x),)
+
+    @quiet
+    def kernel(self, xp: Xp, x: Any) -> Any:
+        return xp.cos(x)
+
+
+class Abs(Elementwise):
+    name = "abs"
+    formula = "y = |x|"
+    reads = "x"
+    vjps = (lambda g, y, x: g * sign(x),)
+
+    def kernel(self, xp: Xp, x: Any) -> Any:
+        return xp.abs(x)
+
+
+class Sign(Elementwise):
+    name = "sign"
+    formula = r"y = \operatorname{sign} x"
+    differentiable = False
+
+    def kernel(self, xp: Xp, x: Any) -> Any:
+        return xp.sign(x)
+
+
+class Cast(Op):
+    name = "cast"
+    formula = r"y = x \text{ as another dtype}"
+    vjps = (lambda g, y, x, dtype: cast(g, x.dtype),)
+
+    def __call__(self, x: Value, dtype: Any) -> Any:
+        return super().__call__(x, dtype=np.dtype(dtype))
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        return inputs[0].shape, attrs["dtype"]
+
+    def kernel(self, xp: Xp, x: Any, dtype: Any) -> Any:
+        return x.astype(dtype)
+
+
+class Identity(Elementwise):
+    name = "identity"
+    formula = "y = x"
+    vjps = (lambda g, y, x: g,)
+
+    def kernel(self, xp: Xp, x: Any) -> Any:
+        return x
+
+
+class StopGradient(Elementwise):
+    """The value passes, the gradient does not: a cut that can be seen in the graph."""
+
+    name = "stop_gradient"
+    formula = r"y = x,\quad \partial y / \partial x := 0"
+    differentiable = False
+    recorded = True
+
+    def kernel(self, xp: Xp, x: Any) -> Any:
+        return x
+
+
+# -- predicates --------------------------------------------------------------------------------------------------------
+
+
+class Equal(Predicate):
+    name = "equal"
+    formula = "y = [a = b]"
+
+    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
+        return xp.equal(a, b)
+
+
+class NotEqual(Predicate):
+    name = "not_equal"
+    formula = r"y = [a \ne b]"
+
+    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
+        return xp.not_equal(a, b)
+
+
+class Less(Predicate):
+    name = "less"
+    formula = "y = [a < b]"
+
+    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
+        return xp.less(a, b)
+
+
+class LessEqual(Predicate):
+    name = "less_equal"
+    formula = r"y = [a \le b]"
+
+    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
+        return xp.less_equal(a, b)
+
+
+class Greater(Predicate):
+    name = "greater"
+    formula = "y = [a > b]"
+
+    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
+        return xp.greater(a, b)
+
+
+class GreaterEqual(Predicate):
+    name = "greater_equal"
+    formula = r"y = [a \ge b]"
+
+    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
+        return xp.greater_equal(a, b)
+
+
+class IsFinite(Predicate):
+    name = "isfinite"
+    formula = r"y = [|x| < \infty]"
+
+    def kernel(self, xp: Xp, x: Any) -> Any:
+        return xp.isfinite(x)
+
+
+class LogicalNot(Predicate):
+    name = "logical_not"
+    formula = r"y = \lnot x"
+
+    def kernel(self, xp: Xp, x: Any) -> Any:
+        return xp.logical_not(x)
+
+
+class LogicalAnd(Predicate):
+    name = "logical_and"
+    formula = r"y = a \land b"
+
+    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
+        return xp.logical_and(a, b)
+
+
+class LogicalOr(Predicate):
+    name = "logical_or"
+    formula = r"y = a \lor b"
+
+    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
+        return xp.logical_or(a, b)
+
+
+add: Final = Add()
+sub: Final = Sub()
+mul: Final = Mul()
+div: Final = Div()
+neg: Final = Neg()
+power: Final = Pow()
+maximum: Final = Maximum()
+minimum: Final = Minimum()
+where: Final = Where()
+clip: Final = Clip()
+exp: Final = Exp()
+expm1: Final = Expm1()
+log: Final = Log()
+log1p: Final = Log1p()
+sqrt: Final = Sqrt()
+tanh: Final = Tanh()
+sigmoid: Final = Sigmoid()
+relu: Final = Relu()
+softplus: Final = Softplus()
+erf: Final = Erf()
+sin: Final = Sin()
+cos: Final = Cos()
+absolute: Final = Abs()
+sign: Final = Sign()
+cast: Final = Cast()
+identity: Final = Identity()
+stop_gradient: Final = StopGradient()
+equal: Final = Equal()
+not_equal: Final = NotEqual()
+less: Final = Less()
+less_equal: Final = LessEqual()
+greater: Final = Greater()
+greater_equal: Final = GreaterEqual()
+isfinite: Final = IsFinite()
+logical_not: Final = LogicalNot()
+logical_and: Final = LogicalAnd()
+logical_or: Final = LogicalOr()
+
+
+def gelu(x: Value, approximate: bool = False) -> Any:
+    """Gaussian error linear unit, y = x Φ(x), or its tanh approximation (Hendrycks and Gimpel 2016, eq. 2)."""
+    if approximate:
+        return 0.5 * x * (1.0 + tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * (x * x * x))))
+    return 0.5 * x * (1.0 + erf(x * math.sqrt(0.5)))

@@ -1,0 +1,126 @@
+"""Ops of neural networks: random draws, dropout, embedding, cross-entropy. Most are compositions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from tinyseq.backends.philox import random_uniform
+from tinyseq.errors import DataError, DtypeError, ShapeError
+from tinyseq.graph import Shape, Signature
+from tinyseq.ops.base import FLOAT32, Inferred, Op, Value, Xp
+from tinyseq.ops.elementwise import where
+from tinyseq.ops.reduce import log_softmax, sum_
+from tinyseq.ops.shape import gather, reshape, take
+
+
+class Uniform(Op):
+    """Philox4x32-10 draws on [0, 1): a pure function of (seed, site, call, step); ``like`` gives dtype and backend.
+
+    ``call`` is an input, not an attribute, so that a compiled function draws anew each time it is called.
+    """
+
+    name = "uniform"
+    formula = r"y \sim U[0, 1)"
+    differentiable = False
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        return attrs["shape"], inputs[0].dtype if inputs[0].dtype.kind == "f" else FLOAT32
+
+    def kernel(self, xp: Xp, like: Any, call: Any, shape: Shape, seed: int, site: int, step: int) -> Any:
+        dtype = like.dtype if like.dtype.kind == "f" else FLOAT32
+        return random_uniform(xp, shape, dtype, seed, site, int(call), step)
+
+
+uniform: Final = Uniform()
+
+
+def dropout(x: Value, p: float, *, seed: int, site: int = 0, call: Value = 0, step: int = 0) -> Any:
+    """Zero each element with probability p and scale the rest by 1 / (1 - p) (Srivastava et al. 2014, inverted)."""
+    if not 0.0 <= p < 1.0:
+        raise DataError("dropout: the probability is out of range", required="0 <= p < 1", got=str(p))
+    if p == 0.0:
+        return x
+    keep = uniform(x, call, shape=tuple(x.shape), seed=seed, site=site, step=step) >= p
+    return where(keep, x * (1.0 / (1.0 - p)), 0.0)
+
+
+def embedding(table: Value, ids: Value) -> Any:
+    """Rows of a table, y = W[ids]: (rows, features) and integer (...) give (..., features)."""
+    require_labels("embedding", ids, table.shape[0])
+    return take(table, ids, 0)
+
+
+def require_labels(name: str, labels: Value, classes: int, allowed: int | None = None) -> None:
+    """Refuse labels that are not integers in [0, classes), ``allowed`` excepted; abstract tensors pass."""
+    if labels.dtype.kind not in "iu":
+        raise DtypeError(f"{name}: labels are not integers", required="an integer dtype", got=str(labels.dtype))
+    values = getattr(labels, "value", labels)
+    if values is None or not values.size:
+        return
+    wrong = (values < 0) | (values >= classes)
+    if allowed is not None:
+        wrong &= values != allowed
+    if wrong.any():
+        place = tuple(int(i[0]) for i in wrong.nonzero())
+        raise DataError(
+            f"{name}: a label is out of range",
+            required=f"0 <= label < {classes}" + (f", or {allowed} to ignore" if allowed is not None else ""),
+            got=f"{int(values[place])} at {place}",
+        )
+
+
+def cross_entropy(
+    logits: Value,
+    targets: Value,
+    *,
+    weight: Value | Sequence[float] | None = None,
+    ignore_index: int | None = None,
+    reduction: str = "sum",
+) -> Any:
+    """Cross-entropy of integer targets under softmax(logits), L = -Σ w_k log softmax(x)_k.
+
+    Args:
+        logits: (..., classes), floating-point.
+        targets: (...), integers in [0, classes).
+        weight: (classes,), a factor for each class; 1 by default.
+        ignore_index: a target value that adds nothing.
+        reduction: "sum" (over batch and time, the lecture's), "mean" (divided by the summed weight of the targets that
+            count; 0 where none do) or "none" (a loss for each target).
+
+    Raises:
+        ShapeError: the shapes do not fit.
+        DataError: a target out of range, or an unknown reduction.
+    """
+    if reduction not in ("sum", "mean", "none"):
+        raise DataError(f"cross_entropy: unknown reduction {reduction!r}", required="'sum', 'mean' or 'none'")
+    if tuple(logits.shape[:-1]) != tuple(targets.shape) or not logits.shape:
+        raise ShapeError(
+            "cross_entropy: shapes do not fit",
+            required="logits (..., classes) and targets (...)",
+            got=f"{tuple(logits.shape)} and {tuple(targets.shape)}",
+        )
+    classes = logits.shape[-1]
+    require_labels("cross_entropy", targets, classes, ignore_index)
+    labels = targets if ignore_index is None else where(targets == ignore_index, 0, targets)
+    chosen = reshape(gather(log_softmax(logits, -1), reshape(labels, (*labels.shape, 1)), -1), targets.shape)
+    scale = None
+    if weight is not None:
+        weight = weight if hasattr(weight, "shape") else np.asarray(weight, dtype=logits.dtype)
+        if weight.shape != (classes,):
+            raise ShapeError("cross_entropy: class weights", required=f"({classes},)", got=str(weight.shape))
+        scale = take(weight, labels, 0)
+    if ignore_index is not None:
+        counts = targets != ignore_index
+        scale = where(counts, 1.0 if scale is None else scale, 0.0)
+    losses = -chosen if scale is None else -chosen * scale
+    if reduction == "none":
+        return losses
+    if reduction == "sum":
+        return sum_(losses)
+    if scale is None:
+        return sum_(losses) / float(max(int(np.prod(targets.shape)), 1))
+    total = sum_(scale)
+    return sum_(losses) / where(total == 0, 1.0, total)

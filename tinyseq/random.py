@@ -1,0 +1,71 @@
+"""The seed, and the counters that make each draw a different one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinyseq.backends.philox import random_bits, random_uniform
+from tinyseq.graph import here
+
+
+class Generator:
+    """A seed and a count of calls. Each draw is a pure function of (seed, site, call, step); see backends/philox.py.
+
+    A ``site`` is a place in the program that draws (each Dropout has its own). Draws made in a time step share the call
+    number of their ``unroll`` and differ by step, so that drawing for all steps at once gives the same numbers.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed, self.calls, self.sites = int(seed), 0, 0
+
+    def new_site(self) -> int:
+        """Return a number for one more place that draws; 0 is for initial values."""
+        self.sites += 1
+        return self.sites
+
+    def advance(self) -> int:
+        """Count one more call and return its number."""
+        self.calls += 1
+        return self.calls
+
+    def key(self, site: int) -> dict[str, int]:
+        """Return seed, site, call and step for a draw made here and now."""
+        place = here.place
+        if place.step is None:
+            return {"seed": self.seed, "site": site, "call": self.advance(), "step": 0}
+        place.draws[0] += 1
+        return {"seed": self.seed, "site": site + (place.draws[0] << 16), "call": self.calls, "step": place.step}
+
+    def uniform(self, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+        """Draw float64 numbers on [0, 1), on the host, so that every backend starts from the same values."""
+        return np.asarray(random_uniform(np, shape, np.float64, self.seed, 0, self.advance(), 0))
+
+    def normal(self, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+        """Draw float64 standard normal numbers, on the host (Box and Muller 1958)."""
+        first, second = self.uniform((2, *shape))
+        return np.sqrt(-2.0 * np.log1p(-first)) * np.cos(2.0 * math.pi * second)
+
+    def permutation(self, n: int) -> np.ndarray[Any, Any]:
+        """Draw an order of n things, on the host."""
+        bits = random_bits(np, (n,), self.seed, 0, self.advance(), 0)
+        return np.argsort(bits, kind="stable")
+
+    def state(self) -> dict[str, int]:
+        """Return what the next draw depends on."""
+        return {"seed": self.seed, "calls": self.calls, "sites": self.sites}
+
+    def restore(self, state: dict[str, int]) -> None:
+        """Go on from a state."""
+        self.seed, self.calls, self.sites = state["seed"], state["calls"], state["sites"]
+
+
+#: The generator that layers and creation functions draw from.
+generator = Generator()
+
+
+def seed(value: int) -> None:
+    """Start the random numbers anew: same seed, same program, same numbers, on every backend."""
+    generator.restore(Generator(value).state())

@@ -1,0 +1,685 @@
+"""Tensor: a value, and the node that made it."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from tinyseq import backends, graph
+from tinyseq.autodiff import FREED, backpropagate, pick
+from tinyseq.errors import BackendError, DtypeError, GraphError, MutationError, ShapeError, TinyseqError
+from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Leaf, Node, Shape, caller, engine_files, here, literal
+from tinyseq.ops import elementwise as ew
+from tinyseq.ops import linalg, reduce, shape
+from tinyseq.ops.base import FLOAT32, FLOAT64, Op, Recorder, module_of
+
+_folder = Path(__file__).parent
+engine_files.update(
+    str(path) for path in (*_folder.glob("ops/*.py"), *_folder.glob("backends/*.py"), _folder / "autodiff.py", __file__)
+)
+
+_SCALARS: Final = (bool, int, float)
+
+
+class _Mode(threading.local):
+    recording = True
+
+
+_mode: Final = _Mode()
+
+
+@contextmanager
+def _recording(on: bool) -> Iterator[None]:
+    outer, _mode.recording = _mode.recording, on
+    try:
+        yield
+    finally:
+        _mode.recording = outer
+
+
+def no_grad() -> Any:
+    """Record nothing inside the ``with`` block: results need no gradient, and no graph is kept."""
+    return _recording(False)
+
+
+def enable_grad() -> Any:
+    """Record again, inside a ``no_grad`` block."""
+    return _recording(True)
+
+
+def is_recording() -> bool:
+    """Return whether ops on tensors that require a gradient are being recorded."""
+    return _mode.recording
+
+
+class Tensor(Recorder):
+    """An immutable array and, where a gradient may be asked for, the node that made it.
+
+    Make one with ``ts.tensor(data)``. Operators, methods and ``ts.*`` functions follow NumPy's broadcasting; nothing
+    works in place, and ``x += y`` gives ``x`` a new value. ``value`` is the backend's own array; do not write to it.
+    """
+
+    __slots__ = ("__weakref__", "_node", "requires_grad", "value")
+    __array_ufunc__ = None  # so that ``array + tensor`` comes to __radd__
+
+    def __init__(self, value: Any, node: Node | None = None, requires_grad: bool = False) -> None:
+        self.value, self._node, self.requires_grad = value, node, requires_grad
+
+    # -- what it is ----------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Shape:
+        """The extent of each axis."""
+        result: Shape = self.value.shape
+        return result
+
+    @property
+    def dtype(self) -> Dtype:
+        """The type of the elements."""
+        result: Dtype = self.value.dtype
+        return result
+
+    @property
+    def weak(self) -> bool:
+        """False: only Python scalars are weak."""
+        return False
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        result: int = self.value.size
+        return result
+
+    @property
+    def node(self) -> Node:
+        """The node that made this value; a leaf where no recorded op did."""
+        if self._node is None:
+            self._node = Leaf(self.shape, self.dtype, self.requires_grad)
+        return self._node
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that ``backward()`` has added up here; only leaves that require one have it."""
+        return self._node.grad if isinstance(self._node, Leaf) else None
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        leaf = self.node
+        if not isinstance(leaf, Leaf):
+            raise GraphError("only a leaf holds a gradient", where=leaf.where, fix="ts.gradients(loss, [tensor])")
+        if value is not None and value.shape != self.shape:
+            raise ShapeError("a gradient of another shape", required=str(self.shape), got=str(value.shape))
+        leaf.grad = value
+
+    @property
+    def name(self) -> str | None:
+        """What pictures and messages call it."""
+        return self._node.name if self._node is not None else None
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self.node.name = name
+
+    @property
+    def backend(self) -> backends.Backend:
+        """Where the value lives."""
+        return backends.of(self.value)
+
+    # -- taking the value out ------------------------------------------------------------------------------------------
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """Return the value as a read-only NumPy array; copy it to write to it."""
+        view = self.backend.to_host(self.value).view()
+        view.flags.writeable = False
+        return view
+
+    def item(self) -> Any:
+        """Return the only element as a Python scalar."""
+        if self.size != 1:
+            raise ShapeError("item() of several elements", required="one element", got=f"shape {self.shape}")
+        return self.value.item()
+
+    def tolist(self) -> Any:
+        """Return the elements as nested lists of Python scalars."""
+        return self.value.tolist()
+
+    def detach(self) -> Tensor:
+        """Return the same value with no history."""
+        return Tensor(self.value)
+
+    def assign(self, value: Tensor) -> None:
+        """Give a leaf (a parameter, a state) a new value of the same shape and dtype; recorded graphs keep the old.
+
+        Raises:
+            GraphError: the tensor is the result of a recorded op.
+            ShapeError: the shape or dtype differs.
+        """
+        if self._node is not None and not isinstance(self._node, Leaf):
+            raise GraphError("assign to the result of an op", required="a leaf", where=self._node.where)
+        if value.shape != self.shape or value.dtype != self.dtype:
+            raise ShapeError(
+                f"assign to {self.name or 'a tensor'}",
+                required=f"{self.dtype}{self.shape}",
+                got=f"{value.dtype}{value.shape}",
+            )
+        self.value = value.value
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise ShapeError("len() of a scalar", required="at least one axis", got="shape ()")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(shape.unstack(self, 0))
+
+    def __repr__(self) -> str:
+        text = np.array2string(self.numpy(), separator=", ", threshold=100, prefix="tensor(", precision=4)
+        extra = "" if self.dtype in (FLOAT32, np.int64, np.bool_) else f", dtype={self.dtype}"
+        if self.requires_grad:
+            extra += ", requires_grad=True" if isinstance(self._node, Leaf) else f", made by {self.node.op.name}"
+        return f"tensor({text}{extra})"
+
+    # -- gradients -----------------------------------------------------------------------------------------------------
+
+    def backward(self, gradient: Tensor | None = None, *, retain_graph: bool = False, create_graph: bool = False) -> None:
+        """Add the gradient of this scalar to ``grad`` of every leaf that requires one.
+
+        Args:
+            gradient: what arrives from above, of this tensor's shape; needed where it is not a scalar.
+            retain_graph: keep the saved values, so that backward can run again.
+            create_graph: record the backward pass too, so that ``grad`` can be differentiated.
+
+        Raises:
+            GraphError: not a scalar, nothing to differentiate, or a graph that was freed.
+        """
+        seed = seed_of(self, gradient)
+        for leaf, value in sweep({self.node: seed}, None, retain=retain_graph, create_graph=create_graph).items():
+            assert isinstance(leaf, Leaf)
+            leaf.grad = value if leaf.grad is None else leaf.grad + value
+
+    # -- operators -----------------------------------------------------------------------------------------------------
+
+    def _record(self, op: Op, inputs: Sequence[Any], attrs: Attrs) -> Any:
+        return record(op, inputs, attrs)
+
+    def __add__(self, other: Any) -> Tensor:
+        return record(ew.add, (self, other))
+
+    def __radd__(self, other: Any) -> Tensor:
+        return record(ew.add, (other, self))
+
+    def __sub__(self, other: Any) -> Tensor:
+        return record(ew.sub, (self, other))
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return record(ew.sub, (other, self))
+
+    def __mul__(self, other: Any) -> Tensor:
+        return record(ew.mul, (self, other))
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return record(ew.mul, (other, self))
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return record(ew.div, (self, other))
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return record(ew.div, (other, self))
+
+    def __pow__(self, other: Any) -> Tensor:
+        return record(ew.power, (self, other))
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return record(ew.power, (other, self))
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return record(linalg.matmul, (self, other))
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return record(linalg.matmul, (other, self))
+
+    def __neg__(self) -> Tensor:
+        return record(ew.neg, (self,))
+
+    def __abs__(self) -> Tensor:
+        return record(ew.absolute, (self,))
+
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return record(ew.equal, (self, other))
+
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return record(ew.not_equal, (self, other))
+
+    __hash__ = object.__hash__  # == compares elements; as keys, tensors are themselves
+
+    def __lt__(self, other: Any) -> Tensor:
+        return record(ew.less, (self, other))
+
+    def __le__(self, other: Any) -> Tensor:
+        return record(ew.less_equal, (self, other))
+
+    def __gt__(self, other: Any) -> Tensor:
+        return record(ew.greater, (self, other))
+
+    def __ge__(self, other: Any) -> Tensor:
+        return record(ew.greater_equal, (self, other))
+
+    def __and__(self, other: Any) -> Tensor:
+        return record(ew.logical_and, (self, other))
+
+    def __or__(self, other: Any) -> Tensor:
+        return record(ew.logical_or, (self, other))
+
+    def __invert__(self) -> Tensor:
+        return record(ew.logical_not, (self,))
+
+    def __getitem__(self, key: Any) -> Tensor:
+        result: Tensor = shape.getitem(self, key)
+        return result
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise MutationError(
+            "an element of a tensor cannot be assigned",
+            required="a new tensor",
+            got=f"x[{key!r}] = ...",
+            fix="ts.where(mask, new, x) for a choice by mask, ts.concat([...]) to join parts, x.detach().numpy().copy() to edit",
+        )
+
+    def nonzero(self) -> tuple[Tensor, ...]:
+        """Return the indices of the elements that are not zero, a tensor an axis."""
+        return tuple(Tensor(indices) for indices in self.value.nonzero())
+
+    # -- methods for the commonest functions ---------------------------------------------------------------------------
+
+    @property
+    def T(self) -> Tensor:
+        """The axes reversed."""
+        return record(shape.transpose, (self,), {"axes": tuple(range(self.ndim))[::-1]})
+
+    def transpose(self, *axes: int) -> Tensor:
+        """Reverse the axes, or put them in the order given."""
+        return shape.transpose(self, *axes)  # type: ignore[no-any-return]
+
+    def swapaxes(self, a: int, b: int) -> Tensor:
+        """Exchange two axes."""
+        return shape.swapaxes(self, a, b)  # type: ignore[no-any-return]
+
+    def reshape(self, *extents: Any) -> Tensor:
+        """Same elements in another shape; one extent may be -1."""
+        return shape.reshape(self, *extents)  # type: ignore[no-any-return]
+
+    def expand_dims(self, axis: int) -> Tensor:
+        """Put in an axis of extent 1."""
+        return shape.expand_dims(self, axis)  # type: ignore[no-any-return]
+
+    def squeeze(self, axis: int | None = None) -> Tensor:
+        """Take out an axis of extent 1, or all of them."""
+        return shape.squeeze(self, axis)  # type: ignore[no-any-return]
+
+    def broadcast_to(self, *extents: Any) -> Tensor:
+        """Repeat along axes of extent 1 and new leading axes."""
+        return shape.broadcast_to(self, *extents)  # type: ignore[no-any-return]
+
+    def cast(self, dtype: Any) -> Tensor:
+        """Same values in another dtype."""
+        return ew.cast(self, dtype)  # type: ignore[no-any-return]
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """Sum over axes."""
+        return reduce.sum_(self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """Mean over axes."""
+        return reduce.mean(self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def var(self, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
+        """Variance over axes."""
+        return reduce.var(self, axis, keepdims, ddof)  # type: ignore[no-any-return]
+
+    def prod(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """Product over axes."""
+        return reduce.prod(self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """Maximum over axes."""
+        return reduce.max_(self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """Minimum over axes."""
+        return reduce.min_(self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def argmax(self, axis: int = -1) -> Tensor:
+        """Index of the maximum along an axis."""
+        return reduce.argmax(self, axis)  # type: ignore[no-any-return]
+
+    def argmin(self, axis: int = -1) -> Tensor:
+        """Index of the minimum along an axis."""
+        return reduce.argmin(self, axis)  # type: ignore[no-any-return]
+
+    def cumsum(self, axis: int = -1) -> Tensor:
+        """Running sum along an axis."""
+        return reduce.cumsum(self, axis)  # type: ignore[no-any-return]
+
+    def softmax(self, axis: int = -1) -> Tensor:
+        """Exponentials scaled to sum 1 along an axis."""
+        return reduce.softmax(self, axis)  # type: ignore[no-any-return]
+
+    def log_softmax(self, axis: int = -1) -> Tensor:
+        """Logarithm of the softmax along an axis."""
+        return reduce.log_softmax(self, axis)  # type: ignore[no-any-return]
+
+    def logsumexp(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """Logarithm of the sum of exponentials over axes."""
+        return reduce.logsumexp(self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
+        """Each element brought within the bounds."""
+        return ew.clip(self, low, high)  # type: ignore[no-any-return]
+
+    def exp(self) -> Tensor:
+        """e to the power of each element."""
+        return record(ew.exp, (self,))
+
+    def log(self) -> Tensor:
+        """Natural logarithm of each element."""
+        return record(ew.log, (self,))
+
+    def sqrt(self) -> Tensor:
+        """Square root of each element."""
+        return record(ew.sqrt, (self,))
+
+    def abs(self) -> Tensor:
+        """Absolute value of each element."""
+        return record(ew.absolute, (self,))
+
+    def tanh(self) -> Tensor:
+        """Hyperbolic tangent of each element."""
+        return record(ew.tanh, (self,))
+
+    def sigmoid(self) -> Tensor:
+        """Logistic function of each element."""
+        return record(ew.sigmoid, (self,))
+
+    def relu(self) -> Tensor:
+        """Each element, or 0 where it is negative."""
+        return record(ew.relu, (self,))
+
+    def sin(self) -> Tensor:
+        """Sine of each element."""
+        return record(ew.sin, (self,))
+
+    def cos(self) -> Tensor:
+        """Cosine of each element."""
+        return record(ew.cos, (self,))
+
+
+# -- recording ---------------------------------------------------------------------------------------------------------
+
+
+def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
+    """Compute an op on tensors and scalars and, where a gradient may be asked for, make its node.
+
+    Every eager op passes through here, so this function is written for speed: a test a line, no helper in the common
+    case, and shape rules only when the kernel has failed and the error needs words.
+    """
+    args = []
+    tracked = False
+    for x in inputs:
+        if isinstance(x, Tensor):
+            value = x.value
+            if value is None:
+                return _trace(op, inputs, attrs)
+            args.append(value)
+            if x.requires_grad:
+                tracked = True
+        elif x.__class__ in _SCALARS:
+            args.append(x)
+        else:
+            return record(op, tuple(as_operand(x) for x in inputs), attrs)
+    try:
+        value = op.kernel(np if args[0].__class__ is np.ndarray else module_of(args), *args, **attrs)
+    except Exception as error:
+        raise _explain(op, inputs, attrs, error) from error
+    if value.__class__ is not np.ndarray:
+        if op.multiple:
+            return _record_parts(op, inputs, attrs, args, value, tracked and _mode.recording)
+        if isinstance(value, np.generic):
+            value = np.asarray(value)
+    dtype = value.dtype
+    if dtype is FLOAT64 and not any(getattr(a, "dtype", None) == FLOAT64 for a in args) and attrs.get("dtype") != FLOAT64:
+        value = value.astype(FLOAT32)  # NumPy widens integers to float64; here float64 comes only from float64
+        dtype = FLOAT32
+    if not tracked or not _mode.recording or not op.recorded:
+        return Tensor(value)
+    node = Node(
+        op,
+        tuple([(x._node or x.node) if isinstance(x, Tensor) else literal(x) for x in inputs]),
+        attrs,
+        value.shape,
+        dtype,
+        here.source or caller(2),
+        args if op.reads_inputs else None,
+        value if op.reads_output else None,
+    )
+    return Tensor(value, node, op.differentiable)
+
+
+def _record_parts(op: Op, inputs: Sequence[Any], attrs: Attrs, args: list[Any], values: Any, tracked: bool) -> Any:
+    """Record an op with several outputs: one node for it, and a ``pick`` node for each output."""
+    if not tracked:
+        return tuple(Tensor(value) for value in values)
+    source = here.source or caller(3)
+    nodes = tuple((x._node or x.node) if isinstance(x, Tensor) else literal(x) for x in inputs)
+    shapes, dtypes = tuple(value.shape for value in values), tuple(value.dtype for value in values)
+    parent = Node(
+        op, nodes, attrs, shapes, dtypes, source, args if op.reads_inputs else None, values if op.reads_output else None
+    )
+    return tuple(
+        Tensor(value, Node(pick, (parent,), {"index": i}, value.shape, value.dtype, source), True)
+        for i, value in enumerate(values)
+    )
+
+
+class AbstractTensor(Tensor):
+    """A tensor while tracing: a node with a shape and a dtype, and no value yet."""
+
+    __slots__ = ()
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(None, node, is_tracked(node))
+
+    @property
+    def shape(self) -> Shape:
+        result: Shape = self.node.shape
+        return result
+
+    @property
+    def dtype(self) -> Dtype:
+        result: Dtype = self.node.dtype
+        return result
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def backend(self) -> backends.Backend:
+        raise GraphError(
+            "the value of a traced tensor was asked for",
+            required="ops on tensors only: while tracing there are shapes and dtypes, no values yet",
+            got=f"{graph.signature(self.node)} from op {self.node.op.name}",
+            where=graph._locate(),
+            fix="ts.where(condition, a, b) instead of `if`; print, item() and numpy() after the call",
+        )
+
+    def item(self) -> Any:
+        return self.backend
+
+    def tolist(self) -> Any:
+        return self.backend
+
+    def nonzero(self) -> tuple[Tensor, ...]:
+        raise GraphError(
+            "the shape of a traced result would depend on values",
+            required="shapes known from the inputs' shapes",
+            got="a boolean mask as an index",
+            where=graph._locate(),
+            fix="ts.where(mask, x, 0.0)",
+        )
+
+    def detach(self) -> Tensor:
+        return record(ew.stop_gradient, (self,))  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        return f"tensor(traced {graph.signature(self.node)} from op {self.node.op.name})"
+
+
+def _trace(op: Op, inputs: Sequence[Any], attrs: Attrs) -> Any:
+    """Record an op without computing it; its shape rule gives the result's shape and dtype."""
+    operands = [as_operand(x) for x in inputs]
+    nodes = tuple(_captured(x) if isinstance(x, Tensor) else literal(x) for x in operands)
+    shape, dtype = op.infer(*nodes, **attrs)
+    source = here.source or caller(3)
+    node = Node(op, nodes, attrs, shape, dtype, source)
+    if not op.multiple:
+        return AbstractTensor(node)
+    return tuple(AbstractTensor(Node(pick, (node,), {"index": i}, *pair, source)) for i, pair in enumerate(zip(shape, dtype, strict=True)))
+
+
+def _captured(x: Tensor) -> Node:
+    """The node that stands for a tensor in a traced graph: a concrete one is an input, whatever computed it."""
+    if x.value is not None and not isinstance(x.node, Leaf):
+        return Leaf(x.shape, x.dtype, x.requires_grad, x.name)
+    return x.node
+
+
+def as_operand(x: Any) -> Any:
+    """Return a tensor or Python scalar for whatever stands in an expression."""
+    if isinstance(x, Tensor) or x.__class__ in _SCALARS:
+        return x
+    if isinstance(x, np.ndarray | np.generic | list | tuple):
+        array = np.asarray(x)
+        if array.dtype.kind in "biuf":
+            return Tensor(backends.current().from_host(array))
+    elif hasattr(x, "shape") and hasattr(x, "dtype"):
+        backends.of(x)
+        return Tensor(x)
+    raise DtypeError(
+        "not a value to compute with",
+        required="a tensor, an array of numbers or a Python number",
+        got=f"{type(x).__qualname__} {str(x)[:60]!r}",
+        fix="ts.tensor(...)",
+    )
+
+
+def _explain(op: Op, inputs: Sequence[Any], attrs: Attrs, error: Exception) -> Exception:
+    """Turn a kernel's failure into words: the op's own shape rule says what did not fit."""
+    if isinstance(error, TinyseqError | MemoryError):
+        return error
+    kinds = {x.backend.name for x in inputs if isinstance(x, Tensor)}
+    if len(kinds) > 1:
+        return BackendError(
+            f"{op.name}: operands on different backends",
+            required="one backend",
+            got=" and ".join(sorted(kinds)),
+            where=graph._locate(),
+            fix='make both tensors within one `with ts.backend("...")`, or go through .numpy()',
+        )
+    try:
+        op.infer(*(x if isinstance(x, Tensor) else literal(x) for x in inputs), **attrs)
+    except TinyseqError as reason:
+        return reason
+    family = ShapeError if isinstance(error, IndexError | ValueError) else DtypeError
+    got = ", ".join(graph.signature(x) if isinstance(x, Tensor) else repr(x) for x in inputs)
+    return family(f"{op.name}: {error}", got=got)
+
+
+# -- the sweep, on tensors ---------------------------------------------------------------------------------------------
+
+
+def seed_of(output: Tensor, gradient: Tensor | None) -> Tensor:
+    """Return the gradient that arrives at an output: 1 for a scalar, or the one given.
+
+    Raises:
+        GraphError: nothing to differentiate, or not a scalar and no gradient given.
+        ShapeError: the gradient has another shape.
+    """
+    if not output.requires_grad:
+        raise GraphError(
+            "backward from a tensor that depends on nothing that requires a gradient",
+            required="a leaf with requires_grad=True among what it is computed from, outside no_grad()",
+            got=repr(output),
+        )
+    if gradient is None:
+        if output.size != 1:
+            raise GraphError(
+                "backward from a tensor that is not a scalar",
+                required="one element",
+                got=f"shape {output.shape}",
+                where=output.node.where,
+                fix="y.sum().backward(), or y.backward(gradient) with what arrives from above",
+            )
+        return Tensor(module_of((output.value,)).ones_like(output.value))
+    if gradient.shape != output.shape:
+        raise ShapeError("the gradient from above", required=f"shape {output.shape}", got=f"shape {gradient.shape}")
+    return gradient
+
+
+def sweep(
+    seeds: dict[Node, Tensor], wanted: Sequence[Node] | None, *, retain: bool = False, create_graph: bool = False
+) -> dict[Node, Tensor]:
+    """Run ``backpropagate`` on arrays or, with ``create_graph``, on tensors, whose ops are recorded."""
+    if not create_graph:
+        with np.errstate(all="ignore"):
+            arrays = {node: seed.value for node, seed in seeds.items()}
+            results = backpropagate(arrays, wanted, retain=retain)
+        return {node: Tensor(np.asarray(value) if isinstance(value, np.generic) else value) for node, value in results.items()}
+    outer = here.place, here.source
+    try:
+        with enable_grad():
+            return backpropagate(seeds, wanted, _as_tensors, retain=True)
+    finally:
+        here.place, here.source = outer
+
+
+def _as_tensors(node: Node) -> tuple[Sequence[Any], Any]:
+    """The values that a forward pass saved, as tensors with their nodes; what the rule emits takes the node's place."""
+    here.place, here.source = node.place, node.source
+    args: Sequence[Any] = node.inputs
+    if node.args is not None:
+        args = [
+            Tensor(value, parent, is_tracked(parent)) if hasattr(value, "shape") else value
+            for value, parent in zip(node.args, node.inputs, strict=True)
+        ]
+    return args, node if node.out is None else Tensor(node.out, node, True)
+
+
+def is_tracked(node: Node) -> bool:
+    """Return whether a gradient flows to this node."""
+    return node.requires_grad if isinstance(node, Leaf) else node.op.differentiable
+
+
+__all__ = ["FREED", "Tensor", "enable_grad", "is_recording", "no_grad", "record"]

@@ -1,0 +1,66 @@
+"""Nested tuples, lists and dicts of tensors: how states, and sequences of several parts, are represented."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tinyseq.errors import ShapeError
+
+
+def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (path, leaf) pairs in a fixed order; a path is ``h``, ``0.c``, ... and ``None`` holds no leaf."""
+    if tree is None:
+        return
+    if isinstance(tree, dict):
+        for key in sorted(tree):
+            yield from leaves(tree[key], f"{path}.{key}" if path else str(key))
+    elif isinstance(tree, (tuple, list)):
+        fields = getattr(tree, "_fields", range(len(tree)))
+        for field, part in zip(fields, tree, strict=True):
+            yield from leaves(part, f"{path}.{field}" if path else str(field))
+    else:
+        yield path, tree
+
+
+def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """Apply a function to each leaf (and to the leaves at the same places of other trees), keeping the structure.
+
+    Raises:
+        ShapeError: the trees differ in structure.
+    """
+    if tree is None:
+        return None
+    if isinstance(tree, (dict, tuple, list)):
+        for other in others:
+            if type(other) is not type(tree) and not (isinstance(other, tuple) and isinstance(tree, tuple)):
+                raise _mismatch(tree, other)
+            if len(other) != len(tree) or (isinstance(tree, dict) and tree.keys() != other.keys()):
+                raise _mismatch(tree, other)
+        if isinstance(tree, dict):
+            return {key: map_leaves(function, tree[key], *(other[key] for other in others)) for key in tree}
+        parts = [map_leaves(function, *group) for group in zip(tree, *others, strict=True)]
+        if isinstance(tree, list):
+            return parts
+        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+    if any(isinstance(other, (dict, tuple, list)) or other is None for other in others):
+        raise _mismatch(tree, next(other for other in others if isinstance(other, (dict, tuple, list)) or other is None))
+    return function(tree, *others)
+
+
+def structure(tree: Any) -> str:
+    """Return a tree's form in words: ``LSTMState(h, c)``, ``(_, _)``, ``{a: _}``."""
+    if tree is None:
+        return "None"
+    if isinstance(tree, dict):
+        return "{" + ", ".join(f"{key}: {structure(part)}" for key, part in sorted(tree.items())) + "}"
+    if isinstance(tree, (tuple, list)):
+        if hasattr(tree, "_fields"):
+            return f"{type(tree).__name__}({', '.join(tree._fields)})"
+        left, right = "()" if isinstance(tree, tuple) else "[]"
+        return left + ", ".join(structure(part) for part in tree) + right
+    return "_"
+
+
+def _mismatch(tree: Any, other: Any) -> ShapeError:
+    return ShapeError("two states of different structure", required=structure(tree), got=structure(other))

@@ -1,0 +1,115 @@
+"""A cell over time: full, truncated, reversed, and masked by lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinyseq import trees
+from tinyseq.creation import tensor
+from tinyseq.errors import DataError, ShapeError
+from tinyseq.graph import at_step, scope
+from tinyseq.ops.elementwise import stop_gradient, where
+from tinyseq.ops.shape import reshape, stack, unstack
+from tinyseq.random import generator
+from tinyseq.tensors import Tensor
+
+Step = Callable[[Any, Any], tuple[Any, Any]]
+
+
+def unroll(
+    cell: Any,
+    xs: Any,
+    state: Any = None,
+    *,
+    lengths: Tensor | Sequence[int] | None = None,
+    truncate: int | None = None,
+    reverse: bool = False,
+) -> tuple[Any, Any]:
+    """Apply a cell at every time step: ``y_t, s_t = cell.step(x_t, s_{t-1})``.
+
+    Args:
+        cell: an ``nn.Cell``, or any function ``(x, state) -> (y, state)``.
+        xs: (batch, time, ...), or nested tuples and dicts of such tensors.
+        state: s_0; by default the cell's ``initial_state(batch)``.
+        lengths: (batch,), how many steps of each row are real. Past them outputs are 0 and the state stays as it is, so
+            padding changes nothing; with ``reverse`` each row starts at its own last real step.
+        truncate: cut the gradient every so many steps (truncated BPTT): a ``stop_gradient`` node on the state.
+        reverse: run from the last step to the first; outputs stay in the order of time.
+
+    Returns:
+        ys (batch, time, ...), in the structure of y_t, and the last state.
+
+    Raises:
+        ShapeError: no batch and time axes, or parts that differ in them.
+        DataError: a length below 0 or over the number of steps; ``truncate`` below 1.
+    """
+    parts = [x for _, x in trees.leaves(xs)]
+    if not parts or any(len(x.shape) < 2 for x in parts) or len({x.shape[:2] for x in parts}) > 1:
+        raise ShapeError(
+            "unroll: not a sequence",
+            required="(batch, time, ...), the same batch and time everywhere",
+            got=", ".join(str(x.shape) for x in parts) or "nothing",
+        )
+    batch, time = parts[0].shape[:2]
+    if time == 0:
+        raise ShapeError("unroll: no time steps", required="time >= 1", got=str(parts[0].shape))
+    if truncate is not None and truncate < 1:
+        raise DataError("unroll: truncate", required="at least 1 step", got=str(truncate))
+    step: Step = getattr(cell, "step", cell)
+    if state is None:
+        make = getattr(cell, "initial_state", None)
+        if make is None:
+            raise DataError("unroll: a function has no initial state", required="state=...", got="None")
+        state = make(batch)
+    columns = [unstack(x, 1) for x in parts]
+    masks = None if lengths is None else _masks(lengths, batch, time)
+    generator.advance()
+    ys: list[Any] = []
+    name = getattr(cell, "name", "")
+    with scope(name):
+        for count, t in enumerate(range(time - 1, -1, -1) if reverse else range(time)):
+            with at_step(t):
+                if truncate and count and count % truncate == 0:
+                    state = trees.map_leaves(stop_gradient, state)
+                column = iter(columns)
+                x = trees.map_leaves(lambda _, column=column, t=t: next(column)[t], xs)
+                y, new = step(x, state)
+                if masks is not None:
+                    y = trees.map_leaves(lambda y, t=t: where(_align(masks[t], y), y, 0.0), y)
+                    new = trees.map_leaves(lambda n, old, t=t: where(_align(masks[t], n), n, old), new, state)
+                for path, part in trees.leaves(new):
+                    if part._node is not None and part._node.name is None and part.requires_grad:
+                        part._node.name = path or "state"
+                state = new
+                ys.append(y)
+        if reverse:
+            ys.reverse()
+        return trees.map_leaves(lambda *steps: stack(steps, 1), ys[0], *ys[1:]), state
+
+
+def _masks(lengths: Tensor | Sequence[int], batch: int, time: int) -> list[Tensor]:
+    """Return, for each step, a (batch,) mask of the rows that are still real."""
+    counts = lengths.numpy() if isinstance(lengths, Tensor) else np.asarray(lengths)
+    if counts.shape != (batch,) or counts.dtype.kind not in "iu":
+        raise ShapeError("unroll: lengths", required=f"{batch} integers, one a row", got=f"{counts.dtype}{counts.shape}")
+    if batch and (counts.min() < 0 or counts.max() > time):
+        row = int(np.argmax((counts < 0) | (counts > time)))
+        raise DataError("unroll: a length is out of range", required=f"0 to {time} steps", got=f"{counts[row]} in row {row}")
+    return [tensor(t < counts) for t in range(time)]
+
+
+def _align(mask: Tensor, value: Tensor) -> Tensor:
+    """Give a (batch,) mask the axes of a (batch, ...) value."""
+    if value.shape[:1] != mask.shape:
+        raise ShapeError(
+            "unroll with lengths: a state or output without the batch first",
+            required=f"({mask.shape[0]}, ...)",
+            got=str(value.shape),
+        )
+    result: Tensor = reshape(mask, (*mask.shape, *(1,) * (len(value.shape) - 1)))
+    return result
+
+
