@@ -48,7 +48,7 @@ class Pick(Op):
         return 0
 
 
-pick: Final = Pick()
+pick: Final[Pick] = Pick()
 
 
 def saved_operands(node: Node) -> tuple[Sequence[Value], Value]:
@@ -80,11 +80,8 @@ def backpropagate(
     for node in order:
         if node.args is FREED:
             raise freed_error(order)
-        if targets is None:
-            hit = isinstance(node, Leaf) and node.requires_grad
-        else:
-            hit = node in targets
-        if hit or (node.op.differentiable and any(parent in needed for parent in node.inputs)):
+        hit = isinstance(node, Leaf) and node.requires_grad if targets is None else node in targets
+        if hit or (node.op.differentiable and not needed.isdisjoint(node.inputs)):
             needed.add(node)
 
     gradients: dict[Node, Value] = dict(seeds)
@@ -104,18 +101,17 @@ def backpropagate(
             parts[index] = g if parts[index] is None else parts[index] + g
             continue
         args, out = operands(node)
-        op: Any = node.op
+        vjp = node.op.vjp  # type: ignore[attr-defined]
         for index, parent in enumerate(node.inputs):
             if parent not in needed:
                 continue
-            part = op.vjp(index, g, out, *args, **node.attrs)
+            part = vjp(index, g, out, *args, **node.attrs)
             if part is None:
                 continue
-            if part.__class__ is not list:
-                if part.shape != parent.shape:
-                    part = sum_to(part, parent.shape)
-                if part.dtype != parent.dtype:
-                    part = cast(part, parent.dtype)
+            if part.shape != parent.shape:
+                part = sum_to(part, parent.shape)
+            if part.dtype is not parent.dtype and part.dtype != parent.dtype:
+                part = cast(part, parent.dtype)
             known = gradients.get(parent)
             if known is None:
                 gradients[parent] = part
@@ -127,8 +123,8 @@ def backpropagate(
                     owned.add(parent)
         if not retain:
             node.args, node.out = FREED, None
-    if not retain:
-        for node in order:
+    if not retain and targets is None:
+        for node in order:  # what no gradient reached, behind a cut, is not needed either
             if node.__class__ is Node:
                 node.args, node.out = FREED, None
     return results

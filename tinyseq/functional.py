@@ -69,10 +69,14 @@ def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) 
         with enable_grad():
             value = fn(*changed, **kwargs)
         if not isinstance(value, Tensor):
-            raise GraphError("grad of a function that returns no tensor", required="a scalar tensor", got=repr(value)[:80])
+            raise GraphError(
+                "grad of a function that returns no tensor", required="a scalar tensor", got=repr(value)[:80]
+            )
         own = {x.node for x in fresh}
         if value.requires_grad:
-            outside = any(isinstance(node, Leaf) and node.requires_grad and node not in own for node in reach([value.node]))
+            outside = any(
+                isinstance(node, Leaf) and node.requires_grad and node not in own for node in reach([value.node])
+            )
             found = gradients(value, fresh, create_graph=outside and is_recording())
             if not outside:
                 value = value.detach()

@@ -46,9 +46,12 @@ class Signature(Protocol):
 class Operation(Protocol):
     """What the graph needs to know of an op; the ops themselves live higher up."""
 
-    name: str
-    formula: str
-    differentiable: bool
+    @property
+    def name(self) -> str: ...
+    @property
+    def formula(self) -> str: ...
+    @property
+    def differentiable(self) -> bool: ...
 
     def infer(self, *inputs: Any, **attrs: Any) -> Any: ...
 
@@ -83,7 +86,9 @@ here: Final = _Here()
 def scope(name: str) -> Iterator[None]:
     """Put the nodes made inside under ``name``; scopes nest as ``outer/inner``."""
     outer = here.place
-    here.place = Place(f"{outer.scope}/{name}" if outer.scope and name else outer.scope or name, outer.step, outer.draws)
+    here.place = Place(
+        f"{outer.scope}/{name}" if outer.scope and name else outer.scope or name, outer.step, outer.draws
+    )
     try:
         yield
     finally:

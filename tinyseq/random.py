@@ -46,7 +46,7 @@ class Generator:
     def normal(self, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
         """Draw float64 standard normal numbers, on the host (Box and Muller 1958)."""
         first, second = self.uniform((2, *shape))
-        return np.sqrt(-2.0 * np.log1p(-first)) * np.cos(2.0 * math.pi * second)
+        return np.asarray(np.sqrt(-2.0 * np.log1p(-first)) * np.cos(2.0 * math.pi * second))
 
     def permutation(self, n: int) -> np.ndarray[Any, Any]:
         """Draw an order of n things, on the host."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from tinyseq import backends, graph
 from tinyseq.autodiff import FREED, backpropagate, pick
+from tinyseq.backends import Backend
 from tinyseq.errors import BackendError, DtypeError, GraphError, MutationError, ShapeError, TinyseqError
 from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Leaf, Node, Shape, caller, engine_files, here, literal
 from tinyseq.ops import elementwise as ew
@@ -132,7 +133,7 @@ class Tensor(Recorder):
         self.node.name = name
 
     @property
-    def backend(self) -> backends.Backend:
+    def backend(self) -> Backend:
         """Where the value lives."""
         return backends.of(self.value)
 
@@ -204,7 +205,9 @@ class Tensor(Recorder):
 
     # -- gradients -----------------------------------------------------------------------------------------------------
 
-    def backward(self, gradient: Tensor | None = None, *, retain_graph: bool = False, create_graph: bool = False) -> None:
+    def backward(
+        self, gradient: Tensor | None = None, *, retain_graph: bool = False, create_graph: bool = False
+    ) -> None:
         """Add the gradient of this scalar to ``grad`` of every leaf that requires one.
 
         Args:
@@ -305,7 +308,7 @@ class Tensor(Recorder):
             "an element of a tensor cannot be assigned",
             required="a new tensor",
             got=f"x[{key!r}] = ...",
-            fix="ts.where(mask, new, x) for a choice by mask, ts.concat([...]) to join parts, x.detach().numpy().copy() to edit",
+            fix="ts.where(mask, new, x) to choose by a mask, ts.concat([...]) to join, x.numpy().copy() to edit outside",
         )
 
     def nonzero(self) -> tuple[Tensor, ...]:
@@ -321,83 +324,83 @@ class Tensor(Recorder):
 
     def transpose(self, *axes: int) -> Tensor:
         """Reverse the axes, or put them in the order given."""
-        return shape.transpose(self, *axes)  # type: ignore[no-any-return]
+        return shape.transpose(self, *axes)
 
     def swapaxes(self, a: int, b: int) -> Tensor:
         """Exchange two axes."""
-        return shape.swapaxes(self, a, b)  # type: ignore[no-any-return]
+        return shape.swapaxes(self, a, b)
 
     def reshape(self, *extents: Any) -> Tensor:
         """Same elements in another shape; one extent may be -1."""
-        return shape.reshape(self, *extents)  # type: ignore[no-any-return]
+        return shape.reshape(self, *extents)
 
     def expand_dims(self, axis: int) -> Tensor:
         """Put in an axis of extent 1."""
-        return shape.expand_dims(self, axis)  # type: ignore[no-any-return]
+        return shape.expand_dims(self, axis)
 
     def squeeze(self, axis: int | None = None) -> Tensor:
         """Take out an axis of extent 1, or all of them."""
-        return shape.squeeze(self, axis)  # type: ignore[no-any-return]
+        return shape.squeeze(self, axis)
 
     def broadcast_to(self, *extents: Any) -> Tensor:
         """Repeat along axes of extent 1 and new leading axes."""
-        return shape.broadcast_to(self, *extents)  # type: ignore[no-any-return]
+        return shape.broadcast_to(self, *extents)
 
     def cast(self, dtype: Any) -> Tensor:
         """Same values in another dtype."""
-        return ew.cast(self, dtype)  # type: ignore[no-any-return]
+        return ew.cast(self, dtype)
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         """Sum over axes."""
-        return reduce.sum_(self, axis, keepdims)  # type: ignore[no-any-return]
+        return reduce.sum_(self, axis, keepdims)
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         """Mean over axes."""
-        return reduce.mean(self, axis, keepdims)  # type: ignore[no-any-return]
+        return reduce.mean(self, axis, keepdims)
 
     def var(self, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
         """Variance over axes."""
-        return reduce.var(self, axis, keepdims, ddof)  # type: ignore[no-any-return]
+        return reduce.var(self, axis, keepdims, ddof)
 
     def prod(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         """Product over axes."""
-        return reduce.prod(self, axis, keepdims)  # type: ignore[no-any-return]
+        return reduce.prod(self, axis, keepdims)
 
     def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         """Maximum over axes."""
-        return reduce.max_(self, axis, keepdims)  # type: ignore[no-any-return]
+        return reduce.max_(self, axis, keepdims)
 
     def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         """Minimum over axes."""
-        return reduce.min_(self, axis, keepdims)  # type: ignore[no-any-return]
+        return reduce.min_(self, axis, keepdims)
 
     def argmax(self, axis: int = -1) -> Tensor:
         """Index of the maximum along an axis."""
-        return reduce.argmax(self, axis)  # type: ignore[no-any-return]
+        return reduce.argmax(self, axis)
 
     def argmin(self, axis: int = -1) -> Tensor:
         """Index of the minimum along an axis."""
-        return reduce.argmin(self, axis)  # type: ignore[no-any-return]
+        return reduce.argmin(self, axis)
 
     def cumsum(self, axis: int = -1) -> Tensor:
         """Running sum along an axis."""
-        return reduce.cumsum(self, axis)  # type: ignore[no-any-return]
+        return reduce.cumsum(self, axis)
 
     def softmax(self, axis: int = -1) -> Tensor:
         """Exponentials scaled to sum 1 along an axis."""
-        return reduce.softmax(self, axis)  # type: ignore[no-any-return]
+        return reduce.softmax(self, axis)
 
     def log_softmax(self, axis: int = -1) -> Tensor:
         """Logarithm of the softmax along an axis."""
-        return reduce.log_softmax(self, axis)  # type: ignore[no-any-return]
+        return reduce.log_softmax(self, axis)
 
     def logsumexp(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         """Logarithm of the sum of exponentials over axes."""
-        return reduce.logsumexp(self, axis, keepdims)  # type: ignore[no-any-return]
+        return reduce.logsumexp(self, axis, keepdims)
 
     def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
         """Each element brought within the bounds."""
-        return ew.clip(self, low, high)  # type: ignore[no-any-return]
+        return ew.clip(self, low, high)
 
     def exp(self) -> Tensor:
         """e to the power of each element."""
@@ -469,7 +472,11 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
         if isinstance(value, np.generic):
             value = np.asarray(value)
     dtype = value.dtype
-    if dtype is FLOAT64 and not any(getattr(a, "dtype", None) == FLOAT64 for a in args) and attrs.get("dtype") != FLOAT64:
+    if (
+        dtype is FLOAT64
+        and not any(getattr(a, "dtype", None) == FLOAT64 for a in args)
+        and attrs.get("dtype") != FLOAT64
+    ):
         value = value.astype(FLOAT32)  # NumPy widens integers to float64; here float64 comes only from float64
         dtype = FLOAT32
     if not tracked or not _mode.recording or not op.recorded:
@@ -526,7 +533,7 @@ class AbstractTensor(Tensor):
         return math.prod(self.shape)
 
     @property
-    def backend(self) -> backends.Backend:
+    def backend(self) -> Backend:
         raise GraphError(
             "the value of a traced tensor was asked for",
             required="ops on tensors only: while tracing there are shapes and dtypes, no values yet",
@@ -551,7 +558,7 @@ class AbstractTensor(Tensor):
         )
 
     def detach(self) -> Tensor:
-        return record(ew.stop_gradient, (self,))  # type: ignore[no-any-return]
+        return record(ew.stop_gradient, (self,))
 
     def __repr__(self) -> str:
         return f"tensor(traced {graph.signature(self.node)} from op {self.node.op.name})"
@@ -566,7 +573,10 @@ def _trace(op: Op, inputs: Sequence[Any], attrs: Attrs) -> Any:
     node = Node(op, nodes, attrs, shape, dtype, source)
     if not op.multiple:
         return AbstractTensor(node)
-    return tuple(AbstractTensor(Node(pick, (node,), {"index": i}, *pair, source)) for i, pair in enumerate(zip(shape, dtype, strict=True)))
+    return tuple(
+        AbstractTensor(Node(pick, (node,), {"index": i}, *pair, source))
+        for i, pair in enumerate(zip(shape, dtype, strict=True))
+    )
 
 
 def _captured(x: Tensor) -> Node:
@@ -656,7 +666,10 @@ def sweep(
         with np.errstate(all="ignore"):
             arrays = {node: seed.value for node, seed in seeds.items()}
             results = backpropagate(arrays, wanted, retain=retain)
-        return {node: Tensor(np.asarray(value) if isinstance(value, np.generic) else value) for node, value in results.items()}
+        return {
+            node: Tensor(np.asarray(value) if isinstance(value, np.generic) else value)
+            for node, value in results.items()
+        }
     outer = here.place, here.source
     try:
         with enable_grad():

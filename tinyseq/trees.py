@@ -35,7 +35,7 @@ def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
         for other in others:
             if type(other) is not type(tree) and not (isinstance(other, tuple) and isinstance(tree, tuple)):
                 raise _mismatch(tree, other)
-            if len(other) != len(tree) or (isinstance(tree, dict) and tree.keys() != other.keys()):
+            if len(other) != len(tree) or (isinstance(tree, dict) and set(tree) != set(other)):
                 raise _mismatch(tree, other)
         if isinstance(tree, dict):
             return {key: map_leaves(function, tree[key], *(other[key] for other in others)) for key in tree}
@@ -44,7 +44,9 @@ def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
             return parts
         return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
     if any(isinstance(other, (dict, tuple, list)) or other is None for other in others):
-        raise _mismatch(tree, next(other for other in others if isinstance(other, (dict, tuple, list)) or other is None))
+        raise _mismatch(
+            tree, next(other for other in others if isinstance(other, (dict, tuple, list)) or other is None)
+        )
     return function(tree, *others)
 
 

@@ -94,10 +94,14 @@ def _masks(lengths: Tensor | Sequence[int], batch: int, time: int) -> list[Tenso
     """Return, for each step, a (batch,) mask of the rows that are still real."""
     counts = lengths.numpy() if isinstance(lengths, Tensor) else np.asarray(lengths)
     if counts.shape != (batch,) or counts.dtype.kind not in "iu":
-        raise ShapeError("unroll: lengths", required=f"{batch} integers, one a row", got=f"{counts.dtype}{counts.shape}")
+        raise ShapeError(
+            "unroll: lengths", required=f"{batch} integers, one a row", got=f"{counts.dtype}{counts.shape}"
+        )
     if batch and (counts.min() < 0 or counts.max() > time):
         row = int(np.argmax((counts < 0) | (counts > time)))
-        raise DataError("unroll: a length is out of range", required=f"0 to {time} steps", got=f"{counts[row]} in row {row}")
+        raise DataError(
+            "unroll: a length is out of range", required=f"0 to {time} steps", got=f"{counts[row]} in row {row}"
+        )
     return [tensor(t < counts) for t in range(time)]
 
 
@@ -111,5 +115,3 @@ def _align(mask: Tensor, value: Tensor) -> Tensor:
         )
     result: Tensor = reshape(mask, (*mask.shape, *(1,) * (len(value.shape) - 1)))
     return result
-
-

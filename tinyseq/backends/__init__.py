@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from tinyseq.backends.base import Array, Backend
 from tinyseq.errors import BackendError, did_you_mean
 
+__all__ = ["Array", "Backend", "current", "load", "names", "of", "register", "use"]
+
 #: Name -> module with a ``create()``; ``register`` adds to it.
 _modules = {"numpy": "tinyseq.backends.numpy", "cupy": "tinyseq.backends.cupy"}
 #: What ``auto`` tries, the fastest first.

@@ -38,12 +38,13 @@ def random_bits(xp: Xp, shape: tuple[int, ...], seed: int, site: int, call: int,
     for extent in shape:
         size *= extent
     blocks = xp.arange((size + 3) // 4, dtype=xp.uint64)
-    words = philox4x32(
-        xp, (blocks, step & _WORD, call & _WORD, site & _WORD), (seed & _WORD, (seed >> 32) & _WORD)
+    words = philox4x32(xp, (blocks, step & _WORD, call & _WORD, site & _WORD), (seed & _WORD, (seed >> 32) & _WORD))
+    return (
+        xp.stack([xp.broadcast_to(word, blocks.shape) for word in words], axis=-1)
+        .reshape(-1)[:size]
+        .astype(xp.uint32)
+        .reshape(shape)
     )
-    return xp.stack([xp.broadcast_to(word, blocks.shape) for word in words], axis=-1).reshape(-1)[:size].astype(
-        xp.uint32
-    ).reshape(shape)
 
 
 def random_uniform(xp: Xp, shape: tuple[int, ...], dtype: Any, seed: int, site: int, call: int, step: int) -> Array:

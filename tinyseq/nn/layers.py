@@ -92,6 +92,9 @@ class Recurrent(Module):
             [make_cell(hidden_size * directions if layer else input_size, hidden_size) for _ in range(directions)]
             for layer in range(num_layers)
         ]
+        for layer, cells in enumerate(self.layers):
+            for cell, suffix in zip(cells, ("", "_reverse"), strict=False):
+                cell.name = f"{type(self).__name__.lower()}{layer}{suffix}"
         self.dropout = Dropout(dropout)
 
     def initial_state(self, batch: int) -> Any:

@@ -84,7 +84,7 @@ class Einsum(Op):
     formula = r"y_{\mathrm{out}} = \sum \prod_k x^{(k)}"
     reads = "x"
 
-    def __call__(self, spec: str, *xs: Value) -> Any:  # type: ignore[override]
+    def __call__(self, spec: str, *xs: Value) -> Any:
         terms, out, operands = _explicit(spec, xs)
         return super().__call__(*operands, terms=terms, out=out)
 
@@ -153,7 +153,9 @@ def _explicit(spec: str, xs: tuple[Value, ...]) -> tuple[tuple[str, ...], str, l
         joined = "".join(terms)
         out = dots + "".join(sorted(c for c in set(joined) - set(dots) if joined.count(c) == 1))
     if unknown := set(out) - set("".join(terms)) or len(set(out)) != len(out):
-        raise ShapeError(f"einsum {spec!r}: the output", required="letters of the operands, each once", got=str(unknown))
+        raise ShapeError(
+            f"einsum {spec!r}: the output", required="letters of the operands, each once", got=str(unknown)
+        )
     operands = list(xs)
     for i, term in enumerate(terms):
         for letter in sorted({c for c in term if term.count(c) > 1}):
@@ -167,5 +169,5 @@ def _explicit(spec: str, xs: tuple[Value, ...]) -> tuple[tuple[str, ...], str, l
     return tuple(terms), out, operands
 
 
-matmul: Final = MatMul()
-einsum: Final = Einsum()
+matmul: Final[MatMul] = MatMul()
+einsum: Final[Einsum] = Einsum()

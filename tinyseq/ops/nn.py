@@ -34,7 +34,7 @@ class Uniform(Op):
         return random_uniform(xp, shape, dtype, seed, site, int(call), step)
 
 
-uniform: Final = Uniform()
+uniform: Final[Uniform] = Uniform()
 
 
 def dropout(x: Value, p: float, *, seed: int, site: int = 0, call: Value = 0, step: int = 0) -> Any:

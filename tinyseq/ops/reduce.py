@@ -193,15 +193,15 @@ class ArgMin(ArgReduction):
         return xp.argmin(x, axis=axis)
 
 
-sum_: Final = Sum()
-max_: Final = Max()
-min_: Final = Min()
-logsumexp: Final = LogSumExp()
-softmax: Final = Softmax()
-log_softmax: Final = LogSoftmax()
-cumsum: Final = CumSum()
-argmax: Final = ArgMax()
-argmin: Final = ArgMin()
+sum_: Final[Sum] = Sum()
+max_: Final[Max] = Max()
+min_: Final[Min] = Min()
+logsumexp: Final[LogSumExp] = LogSumExp()
+softmax: Final[Softmax] = Softmax()
+log_softmax: Final[LogSoftmax] = LogSoftmax()
+cumsum: Final[CumSum] = CumSum()
+argmax: Final[ArgMax] = ArgMax()
+argmin: Final[ArgMin] = ArgMin()
 
 
 def mean(x: Value, axis: Axis = None, keepdims: bool = False) -> Any:

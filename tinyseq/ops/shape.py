@@ -46,7 +46,9 @@ class Reshape(Structural):
                 extents = tuple(size // known if extent == -1 else extent for extent in extents)
         if math.prod(extents) != size or any(extent < 0 for extent in extents):
             raise ShapeError(
-                "reshape: the number of elements changes", required=f"{size} elements, as in {x.shape}", got=str(extents)
+                "reshape: the number of elements changes",
+                required=f"{size} elements, as in {x.shape}",
+                got=str(extents),
             )
         return x if extents == x.shape else super().__call__(x, shape=extents)
 
@@ -67,7 +69,9 @@ class Transpose(Structural):
         ndim = len(x.shape)
         order = tuple(normalize_axis("transpose", a, ndim) for a in _sizes(axes)) if axes else tuple(range(ndim))[::-1]
         if sorted(order) != list(range(ndim)):
-            raise ShapeError("transpose: not an order of the axes", required=f"each of 0..{ndim - 1} once", got=str(axes))
+            raise ShapeError(
+                "transpose: not an order of the axes", required=f"each of 0..{ndim - 1} once", got=str(axes)
+            )
         return super().__call__(x, axes=order)
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
@@ -111,9 +115,11 @@ class SumTo(Op):
         return attrs["shape"], inputs[0].dtype
 
     def kernel(self, xp: Xp, x: Any, shape: Shape) -> Any:
+        if x.size == math.prod(shape):
+            return x.reshape(shape)
         added = x.ndim - len(shape)
         if added == 1 and x.shape[1:] == shape:
-            return x.sum(axis=0)
+            return xp.add.reduce(x, axis=0)
         stretched = tuple(i + added for i, extent in enumerate(shape) if extent == 1 and x.shape[i + added] != 1)
         return x.sum(axis=(*range(added), *stretched), keepdims=False).reshape(shape)
 
@@ -175,7 +181,7 @@ class Concat(Structural):
     name = "concat"
     formula = r"y = [a, b, \ldots]"
 
-    def __call__(self, xs: Sequence[Value], axis: int = 0) -> Any:  # type: ignore[override]
+    def __call__(self, xs: Sequence[Value], axis: int = 0) -> Any:
         xs = tuple(xs)
         if not xs:
             raise ShapeError("concat of nothing", required="at least one tensor")
@@ -183,7 +189,7 @@ class Concat(Structural):
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         axis = attrs["axis"]
-        others = {x.shape[:axis] + (None,) + x.shape[axis + 1 :] for x in inputs}
+        others = {(*x.shape[:axis], None, *x.shape[axis + 1:]) for x in inputs}
         if len(others) > 1:
             raise ShapeError(
                 "concat: shapes differ off the axis",
@@ -206,7 +212,7 @@ class Stack(Structural):
     name = "stack"
     formula = r"y = (x_1, x_2, \ldots)"
 
-    def __call__(self, xs: Sequence[Value], axis: int = 0) -> Any:  # type: ignore[override]
+    def __call__(self, xs: Sequence[Value], axis: int = 0) -> Any:
         xs = tuple(xs)
         if not xs:
             raise ShapeError("stack of nothing", required="at least one tensor")
@@ -327,7 +333,9 @@ class Slice(Structural):
         try:
             return _ghost(inputs[0].shape)[attrs["key"]].shape, inputs[0].dtype
         except IndexError as error:
-            raise ShapeError("slice: out of range", required=f"an index into {inputs[0].shape}", got=str(error)) from None
+            raise ShapeError(
+                "slice: out of range", required=f"an index into {inputs[0].shape}", got=str(error)
+            ) from None
 
     def kernel(self, xp: Xp, x: Any, key: tuple[Any, ...]) -> Any:
         return x[key]
@@ -368,7 +376,7 @@ def _require_indices(name: str, arrays: Sequence[Signature]) -> None:
 
 
 class Index(Structural):
-    """Indexing with integer arrays: ``key`` says where they stand among slices; repeated indices accumulate gradient."""
+    """Indexing with integer arrays; ``key`` says where they stand. Repeated indices accumulate gradient."""
 
     name = "index"
     formula = r"y_k = x_{i_k}"
@@ -435,23 +443,23 @@ class ZerosLike(Structural):
         return xp.zeros(shape, dtype=x.dtype)
 
 
-reshape: Final = Reshape()
-transpose: Final = Transpose()
-broadcast_to: Final = BroadcastTo()
-sum_to: Final = SumTo()
-flip: Final = Flip()
-tril: Final = Tril()
-triu: Final = Triu()
-concat: Final = Concat()
-stack: Final = Stack()
-unstack: Final = Unstack()
-split: Final = Split()
-pad: Final = Pad()
-slice_: Final = Slice()
-unslice: Final = Unslice()
-index_: Final = Index()
-scatter_add: Final = ScatterAdd()
-zeros_like: Final = ZerosLike()
+reshape: Final[Reshape] = Reshape()
+transpose: Final[Transpose] = Transpose()
+broadcast_to: Final[BroadcastTo] = BroadcastTo()
+sum_to: Final[SumTo] = SumTo()
+flip: Final[Flip] = Flip()
+tril: Final[Tril] = Tril()
+triu: Final[Triu] = Triu()
+concat: Final[Concat] = Concat()
+stack: Final[Stack] = Stack()
+unstack: Final[Unstack] = Unstack()
+split: Final[Split] = Split()
+pad: Final[Pad] = Pad()
+slice_: Final[Slice] = Slice()
+unslice: Final[Unslice] = Unslice()
+index_: Final[Index] = Index()
+scatter_add: Final[ScatterAdd] = ScatterAdd()
+zeros_like: Final[ZerosLike] = ZerosLike()
 
 
 def swapaxes(x: Value, a: int, b: int) -> Any:
@@ -499,7 +507,9 @@ def getitem(x: Value, key: Any) -> Any:
             axis = sum(1 for t in template if t is not None)
             if Ellipsis not in template and array.shape != x.shape[axis : axis + array.ndim]:
                 raise ShapeError(
-                    "index: the mask does not fit", required=str(x.shape[axis : axis + array.ndim]), got=str(array.shape)
+                    "index: the mask does not fit",
+                    required=str(x.shape[axis : axis + array.ndim]),
+                    got=str(array.shape),
                 )
             arrays += places
             template += [ARRAY] * len(places)

@@ -1,0 +1,115 @@
+"""Batching a long stream: contiguous splits, and windows over rows that carry on where the last window ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinyseq.errors import DataError
+
+Ids = np.ndarray[Any, np.dtype[np.int64]]
+#: The target of a position that counts in no loss.
+IGNORED = -1
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The three parts of a stream, in the stream's own order."""
+
+    train: Any
+    valid: Any
+    test: Any
+
+
+def split(stream: Any, fractions: Sequence[float]) -> Splits:
+    """Cut a sequence into contiguous train, validation and test parts.
+
+    Contiguous and not shuffled: neighbours in a text share words and topics, and a held-out part that is strewn among
+    the training text would not be held out.
+    """
+    first = round(len(stream) * fractions[0])
+    second = round(len(stream) * (fractions[0] + fractions[1]))
+    return Splits(stream[:first], stream[first:second], stream[second:])
+
+
+class Window(NamedTuple):
+    """Some steps of every row.
+
+    ``targets[:, t]`` is what follows ``inputs[:, t]``. Steps before ``counted`` only warm the state up: their gradient
+    flows, their loss does not count. The state after ``carry`` steps is where the next window begins; ``fresh`` says
+    that this window begins a stream, with the initial state.
+    """
+
+    inputs: Ids
+    targets: Ids
+    counted: int
+    carry: int
+    fresh: bool
+
+    @property
+    def tokens(self) -> int:
+        """How many targets count in the loss."""
+        return int((self.targets[:, self.counted :] != IGNORED).sum())
+
+
+def training_windows(ids: Ids, batch_size: int, every: int, back: int | None = None) -> Iterator[Window]:
+    """Yield windows for ever, over ``batch_size`` rows, each a contiguous part of the stream.
+
+    Each window counts the loss of the next ``every`` steps. With ``back > every`` it starts ``back - every`` steps
+    earlier, so that gradients flow back ``back`` steps (Williams and Peng 1990, BPTT(h; h')). When the rows end, the
+    next window starts them anew. Tokens that do not fill the rows or the last window are left out.
+
+    Raises:
+        DataError: the stream is too short for one window.
+    """
+    overlap = (every if back is None else back) - every
+    length = (len(ids) - 1) // batch_size
+    if length < every:
+        raise DataError(
+            "the training text is too short for its batches",
+            required=f"at least {batch_size * every + 1:,} tokens: {batch_size} rows of {every} steps, and one to predict",
+            got=f"{len(ids):,} tokens",
+            fix="a longer text, a smaller train.batch_size, or a smaller train.bptt.every",
+        )
+    inputs = ids[: length * batch_size].reshape(batch_size, length)
+    targets = ids[1 : length * batch_size + 1].reshape(batch_size, length)
+    # The check stands outside the generator, so that it speaks when the windows are asked for, not when first drawn.
+    return _cycle(inputs, targets, every, overlap)
+
+
+def _cycle(inputs: Ids, targets: Ids, every: int, overlap: int) -> Iterator[Window]:
+    ends = range(every, inputs.shape[1] + 1, every)
+    while True:
+        for end in ends:
+            start = max(0, end - every - overlap)
+            following = max(0, end - overlap)
+            yield Window(
+                inputs[:, start:end], targets[:, start:end], end - every - start, following - start, end == every
+            )
+
+
+def held_out_windows(ids: Ids, batch_size: int, steps: int) -> Iterator[Window]:
+    """Yield windows that visit every token but the first as a target, exactly once.
+
+    The stream is laid out in rows, so that many are read at once; each row starts with the initial state, and the end
+    of the last rows is filled with positions that count in no loss.
+
+    Raises:
+        DataError: there is nothing to predict.
+    """
+    count = len(ids) - 1
+    if count < 1:
+        raise DataError("a held-out text with nothing to predict", required="at least 2 tokens", got=str(len(ids)))
+    rows = min(batch_size, max(1, count // steps))
+    length = -(-count // rows)
+    inputs = np.zeros(rows * length, np.int64)
+    targets = np.full(rows * length, IGNORED, np.int64)
+    inputs[:count], targets[:count] = ids[:-1], ids[1:]
+    inputs, targets = inputs.reshape(rows, length), targets.reshape(rows, length)
+    return (
+        Window(inputs[:, start : start + steps], targets[:, start : start + steps], 0, steps, start == 0)
+        for start in range(0, length, steps)
+    )

@@ -1,0 +1,100 @@
+"""Corpora: a text, its name and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinyseq.errors import DataError
+
+#: The name of the corpus that every Python brings along.
+DEFAULT = "pydoc-topics"
+#: Paragraphs shorter than this may repeat: headings, "See also:", closing brackets.
+_SHORT = 40
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text; ``sha256`` is the digest of its UTF-8 form, so that two runs can tell whether they read the same one."""
+
+    name: str
+    text: str
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+
+def load_text(path: str | Path | None = None) -> Corpus:
+    """Return the text of a UTF-8 file, or, by default, the English text of Python's own documentation topics.
+
+    A byte order mark is dropped and line ends become ``\\n``, so that a file has one digest on every system.
+
+    Raises:
+        DataError: the file is missing, a directory, unreadable, empty or not UTF-8.
+    """
+    if path is None:
+        return _corpus(DEFAULT, _pydoc_topics())
+    path = Path(path)
+    required = "a text file in UTF-8"
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(
+            "the text file does not exist",
+            required=required,
+            got=str(path),
+            where=f"looked in {path.absolute().parent}",
+            fix="correct the path, or leave it out for Python's own documentation",
+        ) from None
+    except IsADirectoryError:
+        raise DataError(
+            "the text file is a directory", required=required, got=str(path), fix="name one file in it"
+        ) from None
+    except OSError as error:
+        raise DataError(
+            "the text file cannot be read",
+            required=required,
+            got=f"{path}: {error.strerror}",
+            fix="check the file's permissions",
+        ) from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # The codec counts from behind a byte order mark; the file's reader counts from its first byte.
+        offset = error.start + (3 if raw.startswith(b"\xef\xbb\xbf") else 0)
+        raise DataError(
+            "the text file is not UTF-8",
+            required=required,
+            got=f"byte 0x{raw[offset]:02x} ({error.reason})",
+            where=f"{path}, line {raw.count(b'\n', 0, offset) + 1}, byte offset {offset}",
+            fix=f"convert it: iconv -f latin1 -t utf-8 {path.name} > utf8-{path.name}, or save it as UTF-8",
+        ) from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.strip():
+        raise DataError("the text file is empty", required=required, got=f"{path}: {len(raw)} bytes, no characters")
+    return _corpus(str(path), text)
+
+
+def _corpus(name: str, text: str) -> Corpus:
+    return Corpus(name, text, hashlib.sha256(text.encode("utf-8")).hexdigest())
+
+
+def _pydoc_topics() -> str:
+    """Join the topics of ``help()``, each paragraph once.
+
+    The same sections stand under several topics (a fifth of the text). Left in, paragraphs of the held-out part would
+    have been seen in training, and a model that learns by heart would look better than it is.
+    """
+    from pydoc_data.topics import topics
+
+    seen: set[str] = set()
+    kept: list[str] = []
+    for topic in sorted(topics):
+        for paragraph in topics[topic].split("\n\n"):
+            body = paragraph.strip()
+            if len(body) < _SHORT or body not in seen:
+                seen.add(body)
+                kept.append(paragraph)
+    return "\n\n".join(kept)
