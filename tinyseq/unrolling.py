@@ -36,7 +36,8 @@ def unroll(
         state: s_0; by default the cell's ``initial_state(batch)``.
         lengths: (batch,), how many steps of each row are real. Past them outputs are 0 and the state stays as it is, so
             padding changes nothing; with ``reverse`` each row starts at its own last real step.
-        truncate: cut the gradient every so many steps (truncated BPTT): a ``stop_gradient`` node on the state.
+        truncate: cut the gradient every so many steps (truncated BPTT): a ``stop_gradient`` node on the state. With
+            ``lengths`` each row counts its own steps.
         reverse: run from the last step to the first; outputs stay in the order of time.
 
     Returns:
@@ -64,16 +65,29 @@ def unroll(
         if make is None:
             raise DataError("unroll: a function has no initial state", required="state=...", got="None")
         state = make(batch)
+    counts, masks = None, None
+    if lengths is not None:
+        counts = _counts(lengths, batch, time)
+        real = np.arange(time) < counts[:, np.newaxis]
+        masks = [tensor(column) for column in real.T]
+        # Padding may hold anything: 0 instead of it, or a NaN there would reach the weights' gradient as 0 * NaN.
+        parts = [where(_align(tensor(real), x), x, x.dtype.type(0).item()) for x in parts]
     columns = [unstack(x, 1) for x in parts]
-    masks = None if lengths is None else _masks(lengths, batch, time)
     generator.advance()
     ys: list[Any] = []
     name = getattr(cell, "name", "")
     with scope(name):
         for count, t in enumerate(range(time - 1, -1, -1) if reverse else range(time)):
             with at_step(t):
-                if truncate and count and count % truncate == 0:
-                    state = trees.map_leaves(stop_gradient, state)
+                if truncate:
+                    rows = (
+                        np.array([count])
+                        if counts is None
+                        else counts - 1 - t
+                        if reverse
+                        else np.where(t < counts, t, 0)
+                    )
+                    state = _cut(state, (rows > 0) & (rows % truncate == 0))
                 column = iter(columns)
                 x = trees.map_leaves(lambda _, column=column, t=t: next(column)[t], xs)
                 y, new = step(x, state)
@@ -81,8 +95,13 @@ def unroll(
                     y = trees.map_leaves(lambda y, t=t: where(_align(masks[t], y), y, 0.0), y)
                     new = trees.map_leaves(lambda n, old, t=t: where(_align(masks[t], n), n, old), new, state)
                 for path, part in trees.leaves(new):
-                    if part._node is not None and part._node.name is None and part.requires_grad:
-                        part._node.name = path or "state"
+                    if (
+                        isinstance(part, Tensor)
+                        and part._node is not None
+                        and part._node.name is None
+                        and part.requires_grad
+                    ):
+                        part._node.name = path or "h"
                 state = new
                 ys.append(y)
         if reverse:
@@ -90,8 +109,21 @@ def unroll(
         return trees.map_leaves(lambda *steps: stack(steps, 1), ys[0], *ys[1:]), state
 
 
-def _masks(lengths: Tensor | Sequence[int], batch: int, time: int) -> list[Tensor]:
-    """Return, for each step, a (batch,) mask of the rows that are still real."""
+def _cut(state: Any, rows: np.ndarray[Any, Any]) -> Any:
+    """Stop the gradient through the state of the rows that have come to a cut.
+
+    Rows count their own steps, so padding moves no cut: a row that is over, or has not begun, is not cut.
+    """
+    if not rows.any():
+        return state
+    if rows.all():
+        return trees.map_leaves(stop_gradient, state)
+    mask = tensor(rows)
+    return trees.map_leaves(lambda s: where(_align(mask, s), stop_gradient(s), s), state)
+
+
+def _counts(lengths: Tensor | Sequence[int], batch: int, time: int) -> np.ndarray[Any, Any]:
+    """Return the lengths as an array, checked."""
     counts = lengths.numpy() if isinstance(lengths, Tensor) else np.asarray(lengths)
     if counts.shape != (batch,) or counts.dtype.kind not in "iu":
         raise ShapeError(
@@ -102,16 +134,16 @@ def _masks(lengths: Tensor | Sequence[int], batch: int, time: int) -> list[Tenso
         raise DataError(
             "unroll: a length is out of range", required=f"0 to {time} steps", got=f"{counts[row]} in row {row}"
         )
-    return [tensor(t < counts) for t in range(time)]
+    return counts
 
 
 def _align(mask: Tensor, value: Tensor) -> Tensor:
-    """Give a (batch,) mask the axes of a (batch, ...) value."""
-    if value.shape[:1] != mask.shape:
+    """Give a mask of the leading axes, (batch,) or (batch, time), all the axes of a value."""
+    if value.shape[: len(mask.shape)] != mask.shape:
         raise ShapeError(
             "unroll with lengths: a state or output without the batch first",
             required=f"({mask.shape[0]}, ...)",
             got=str(value.shape),
         )
-    result: Tensor = reshape(mask, (*mask.shape, *(1,) * (len(value.shape) - 1)))
+    result: Tensor = reshape(mask, (*mask.shape, *(1,) * (len(value.shape) - len(mask.shape))))
     return result

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+
 from tinyseq.backends.base import Array, Backend
 from tinyseq.errors import BackendError, did_you_mean
 
@@ -83,6 +85,8 @@ def of(array: Array) -> Backend:
     for candidate in _loaded.values():
         if isinstance(array, candidate.array_type):
             return candidate
+    if isinstance(array, np.generic):
+        return _loaded["numpy"]
     raise BackendError(
         f"no loaded backend has arrays of type {type(array).__module__}.{type(array).__qualname__}",
         required=f"an array of one of: {', '.join(_loaded)}",

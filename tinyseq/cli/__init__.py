@@ -1,1 +1,59 @@
+"""The command line: ``tinyseq``. A file per command; each is imported when it is asked for."""
 
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+import tinyseq
+from tinyseq.cli.boundary import guarded
+from tinyseq.errors import did_you_mean
+
+#: Command -> its module, which has the command under the name ``command``.
+COMMANDS = {
+    "run": "tinyseq.cli.run",
+    "sample": "tinyseq.cli.sample",
+    "graph": "tinyseq.cli.graph",
+}
+
+
+class Commands(click.Group):
+    """A group that imports a command when it is asked for, and turns errors into messages and exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        found: click.Command = importlib.import_module(COMMANDS[name]).command
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            ctx.fail(f"no command {args[0]!r}; {did_you_mean(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return guarded(ctx, super().invoke)
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(tinyseq.__version__, prog_name="tinyseq")
+def main() -> None:
+    """Sequence models from textbook equations: train them, sample them, draw their graphs.
+
+    \b
+    A first run, two minutes on two cores; it needs no data and no network:
+        tinyseq run examples/lstm.yaml
+    Text from what it learned:
+        tinyseq sample runs/lstm --prime "The " --length 300
+    The unrolled graph:
+        tinyseq graph examples/lstm.yaml --steps 3 -o lstm.svg
+
+    Exit codes: 0 done, 1 failure, 2 usage or config, 3 diverged, 130 interrupted.
+    """

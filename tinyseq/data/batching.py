@@ -70,7 +70,7 @@ def training_windows(ids: Ids, batch_size: int, every: int, back: int | None = N
     if length < every:
         raise DataError(
             "the training text is too short for its batches",
-            required=f"at least {batch_size * every + 1:,} tokens: {batch_size} rows of {every} steps, and one to predict",
+            required=f"at least {batch_size * every + 1:,} tokens: {batch_size} rows of {every} steps, and one more",
             got=f"{len(ids):,} tokens",
             fix="a longer text, a smaller train.batch_size, or a smaller train.bptt.every",
         )
@@ -105,10 +105,9 @@ def held_out_windows(ids: Ids, batch_size: int, steps: int) -> Iterator[Window]:
         raise DataError("a held-out text with nothing to predict", required="at least 2 tokens", got=str(len(ids)))
     rows = min(batch_size, max(1, count // steps))
     length = -(-count // rows)
-    inputs = np.zeros(rows * length, np.int64)
-    targets = np.full(rows * length, IGNORED, np.int64)
-    inputs[:count], targets[:count] = ids[:-1], ids[1:]
-    inputs, targets = inputs.reshape(rows, length), targets.reshape(rows, length)
+    inputs: Ids = np.zeros((rows, length), np.int64)
+    targets: Ids = np.full((rows, length), IGNORED, np.int64)
+    inputs.flat[:count], targets.flat[:count] = ids[:-1], ids[1:]
     return (
         Window(inputs[:, start : start + steps], targets[:, start : start + steps], 0, steps, start == 0)
         for start in range(0, length, steps)

@@ -64,11 +64,12 @@ def load_text(path: str | Path | None = None) -> Corpus:
     except UnicodeDecodeError as error:
         # The codec counts from behind a byte order mark; the file's reader counts from its first byte.
         offset = error.start + (3 if raw.startswith(b"\xef\xbb\xbf") else 0)
+        line = raw.count(b"\n", 0, offset) + 1
         raise DataError(
             "the text file is not UTF-8",
             required=required,
             got=f"byte 0x{raw[offset]:02x} ({error.reason})",
-            where=f"{path}, line {raw.count(b'\n', 0, offset) + 1}, byte offset {offset}",
+            where=f"{path}, line {line}, byte offset {offset}",
             fix=f"convert it: iconv -f latin1 -t utf-8 {path.name} > utf8-{path.name}, or save it as UTF-8",
         ) from None
     text = text.replace("\r\n", "\n").replace("\r", "\n")

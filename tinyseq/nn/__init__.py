@@ -1,24 +1,95 @@
 """Modules, cells, layers and losses."""
 
 from tinyseq.nn import init
-from tinyseq.nn.cells import Cell, LSTMCell, LSTMState, RNNCell
-from tinyseq.nn.layers import LSTM, RNN, Dropout, Embedding, Linear, Recurrent
-from tinyseq.nn.module import Module, parameter
-from tinyseq.ops.nn import cross_entropy
+from tinyseq.nn.attention import MultiheadAttention, scaled_dot_product_attention
+from tinyseq.nn.cells import (
+    CELLS,
+    Cell,
+    ESNCell,
+    GRUCell,
+    IndRNNCell,
+    LayerNormGRUCell,
+    LayerNormLSTMCell,
+    LayerNormRNNCell,
+    LSTMCell,
+    LSTMState,
+    PeepholeLSTMCell,
+    RNNCell,
+    cell_factory,
+)
+from tinyseq.nn.convert import from_torch, to_torch
+from tinyseq.nn.decoders import (
+    AdditiveAttention,
+    Attended,
+    AttentionDecoder,
+    BahdanauDecoder,
+    DotAttention,
+    LuongDecoder,
+    LuongState,
+)
+from tinyseq.nn.layers import Dropout, Embedding, LayerNorm, Linear
+from tinyseq.nn.losses import binary_cross_entropy, cross_entropy, squared_error
+from tinyseq.nn.masks import causal_mask, length_mask
+from tinyseq.nn.module import Module, buffer, parameter
+from tinyseq.nn.positions import LearnedPositions, SinusoidalPositions
+from tinyseq.nn.recurrent import GRU, LSTM, RNN, Recurrent, Stack
+from tinyseq.nn.reservoir import EchoStateNetwork, RidgeRegression
+from tinyseq.nn.transformer import (
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 
 __all__ = [
+    "CELLS",
+    "GRU",
     "LSTM",
     "RNN",
+    "AdditiveAttention",
+    "Attended",
+    "AttentionDecoder",
+    "BahdanauDecoder",
     "Cell",
+    "DotAttention",
     "Dropout",
+    "ESNCell",
+    "EchoStateNetwork",
     "Embedding",
+    "GRUCell",
+    "IndRNNCell",
     "LSTMCell",
     "LSTMState",
+    "LayerNorm",
+    "LayerNormGRUCell",
+    "LayerNormLSTMCell",
+    "LayerNormRNNCell",
+    "LearnedPositions",
     "Linear",
+    "LuongDecoder",
+    "LuongState",
     "Module",
+    "MultiheadAttention",
+    "PeepholeLSTMCell",
     "RNNCell",
     "Recurrent",
+    "RidgeRegression",
+    "SinusoidalPositions",
+    "Stack",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
+    "binary_cross_entropy",
+    "buffer",
+    "causal_mask",
+    "cell_factory",
     "cross_entropy",
+    "from_torch",
     "init",
+    "length_mask",
     "parameter",
+    "scaled_dot_product_attention",
+    "squared_error",
+    "to_torch",
 ]

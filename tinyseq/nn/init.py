@@ -1,15 +1,22 @@
-"""Initial values, drawn on the host from the generator that ``ts.seed`` sets, so that every backend starts alike."""
+"""Initial values, drawn on the host from the generator that ``ts.seed`` sets, so that every backend starts alike.
+
+Layers take initialisations by name (``INITIALIZERS``) or as a function (rows, columns) -> array.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from tinyseq.errors import DataError, ShapeError, did_you_mean
 from tinyseq.random import generator
 
 Array = np.ndarray[Any, Any]
+#: (rows, columns) -> array; rows is the fan-in of a matrix that stands on the right, as in ``x @ W``.
+Initializer = Callable[[int, int], Array]
 
 
 def zeros(*shape: int) -> Array:
@@ -17,9 +24,14 @@ def zeros(*shape: int) -> Array:
     return np.zeros(shape)
 
 
-def uniform(*shape: int, bound: float) -> Array:
-    """Return draws uniform on [-bound, bound)."""
-    return (2.0 * generator.uniform(shape) - 1.0) * bound
+def full(*shape: int, value: float) -> Array:
+    """Return one value everywhere."""
+    return np.full(shape, float(value))
+
+
+def uniform(*shape: int, low: float = 0.0, high: float = 1.0) -> Array:
+    """Return draws uniform on [low, high)."""
+    return low + (high - low) * generator.uniform(shape)
 
 
 def normal(*shape: int, std: float) -> Array:
@@ -28,8 +40,14 @@ def normal(*shape: int, std: float) -> Array:
 
 
 def glorot(fan_in: int, fan_out: int) -> Array:
-    """Return (fan_in, fan_out) draws uniform within sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010, eq. 16)."""
-    return uniform(fan_in, fan_out, bound=math.sqrt(6.0 / max(fan_in + fan_out, 1)))
+    """Return (fan_in, fan_out) draws uniform within ± sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010, eq. 16)."""
+    bound = math.sqrt(6.0 / max(fan_in + fan_out, 1))
+    return uniform(fan_in, fan_out, low=-bound, high=bound)
+
+
+def glorot_normal(fan_in: int, fan_out: int) -> Array:
+    """Return (fan_in, fan_out) normal draws with variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010, eq. 12)."""
+    return normal(fan_in, fan_out, std=math.sqrt(2.0 / max(fan_in + fan_out, 1)))
 
 
 def he(fan_in: int, fan_out: int) -> Array:
@@ -37,13 +55,57 @@ def he(fan_in: int, fan_out: int) -> Array:
     return normal(fan_in, fan_out, std=math.sqrt(2.0 / max(fan_in, 1)))
 
 
+def fan_out_uniform(rows: int, columns: int) -> Array:
+    """Return (rows, columns) draws uniform within ± 1 / sqrt(columns), as PyTorch starts recurrent layers."""
+    bound = 1.0 / math.sqrt(max(columns, 1))
+    return uniform(rows, columns, low=-bound, high=bound)
+
+
 def orthogonal(rows: int, columns: int, gain: float = 1.0) -> Array:
-    """Return a matrix with orthonormal rows or columns (Saxe et al. 2014), scaled by ``gain``."""
+    """Return a matrix with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014), scaled by ``gain``."""
     q, r = np.linalg.qr(generator.normal((max(rows, columns), min(rows, columns))))
     q = q * np.sign(np.diagonal(r))  # without the signs the draw would not be uniform over rotations
     return gain * (q if rows >= columns else q.T)
 
 
-def recurrent(hidden_size: int, input_size: int) -> Array:
-    """Return W for ``[h, x] @ W``: the rows of h orthogonal, the rows of x Glorot."""
-    return np.concatenate([orthogonal(hidden_size, hidden_size), glorot(input_size, hidden_size)])
+def identity(rows: int, columns: int) -> Array:
+    """Return the identity, for recurrent ReLU units (Le, Jaitly and Hinton 2015)."""
+    return np.eye(rows, columns)
+
+
+INITIALIZERS: dict[str, Initializer] = {
+    "fan_out_uniform": fan_out_uniform,
+    "glorot": glorot,
+    "glorot_normal": glorot_normal,
+    "he": he,
+    "identity": identity,
+    "orthogonal": orthogonal,
+    "zeros": zeros,
+}
+
+
+def draw(how: str | Initializer, rows: int, columns: int) -> Array:
+    """Return a (rows, columns) matrix, initialised by a name in ``INITIALIZERS`` or by a function.
+
+    Raises:
+        DataError: no such name.
+        ShapeError: the function returns another shape.
+    """
+    if isinstance(how, str):
+        if how not in INITIALIZERS:
+            raise DataError(f"no initialisation is named {how!r}", fix=did_you_mean(how, INITIALIZERS))
+        how = INITIALIZERS[how]
+    array = np.asarray(how(rows, columns))
+    if array.shape != (rows, columns):
+        raise ShapeError("an initialisation returns another shape", required=f"{rows, columns}", got=str(array.shape))
+    return array
+
+
+def recurrent(
+    hidden_size: int,
+    input_size: int,
+    recurrent_init: str | Initializer = "orthogonal",
+    input_init: str | Initializer = "glorot",
+) -> Array:
+    """Return W for ``[h, x] @ W``: its first rows, for h, by one initialisation and the rest, for x, by another."""
+    return np.concatenate([draw(recurrent_init, hidden_size, hidden_size), draw(input_init, input_size, hidden_size)])

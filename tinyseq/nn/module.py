@@ -8,16 +8,18 @@ from typing import Any, Self
 import numpy as np
 
 from tinyseq import backends
-from tinyseq.errors import DataError, ShapeError, did_you_mean
-from tinyseq.graph import Dtype, scope
+from tinyseq.creation import tensor
+from tinyseq.errors import DataError, DtypeError, ShapeError, did_you_mean
+from tinyseq.graph import Dtype, Leaf, scope
 from tinyseq.tensors import Tensor
 
 
 class Module:
     """The base of layers and models.
 
-    An attribute that is a tensor with ``requires_grad`` is a parameter, any other tensor a buffer; an attribute that is
-    a Module, or a list or dict of them, is a sub-module. Names are attribute paths: ``encoder.layers.0.W_f``.
+    An attribute that is a leaf tensor is a parameter where it has ``requires_grad`` and a buffer otherwise; one that is
+    a Module is a sub-module. Both are found in nested lists, tuples and dicts too. Names are attribute paths:
+    ``encoder.layers.0.W_f``.
     """
 
     training = True
@@ -33,24 +35,33 @@ class Module:
             return self.forward(*args, **kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        for path, module in _modules(name, value):
-            module.name = path.replace(".", "")
-        if isinstance(value, Tensor) and value.requires_grad:
-            value.name = name
+        for path, part in _parts(name, value):
+            if isinstance(part, Module):
+                part.name = path.replace(".", "")
+            elif part.requires_grad:
+                part.name = path
         super().__setattr__(name, value)
+
+    # -- what it is made of --------------------------------------------------------------------------------------------
 
     def children(self) -> Iterator[tuple[str, Module]]:
         """Yield (name, module) for each direct sub-module."""
         for name, value in self.__dict__.items():
-            yield from _modules(name, value)
+            for path, part in _parts(name, value):
+                if isinstance(part, Module):
+                    yield path, part
+
+    def _own_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        for name, value in self.__dict__.items():
+            for path, part in _parts(name, value):
+                if isinstance(part, Tensor):
+                    yield path, part
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
-        for name, value in self.__dict__.items():
-            if isinstance(value, Tensor):
-                yield name, value
+        yield from self._own_tensors()
         for name, child in self.children():
-            for path, value in child._tensors():
-                yield f"{name}.{path}", value
+            for path, part in child._tensors():
+                yield f"{name}.{path}", part
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Yield (path, parameter), each parameter once, even where two modules share it."""
@@ -61,59 +72,81 @@ class Module:
                 yield path, value
 
     def parameters(self) -> list[Tensor]:
-        """Return the parameters."""
+        """Return the parameters, each once."""
         return [value for _, value in self.named_parameters()]
 
     def num_parameters(self) -> int:
         """Return how many numbers are learned."""
         return sum(value.size for value in self.parameters())
 
+    @property
+    def dtype(self) -> Dtype:
+        """The dtype of the parameters, or of the buffers where there are none; float32 where there are neither."""
+        floats = [value for _, value in self._tensors() if value.dtype.kind == "f"]
+        return next((value.dtype for value in floats if value.requires_grad), (floats or [_DEFAULT])[0].dtype)
+
+    # -- values in and out ---------------------------------------------------------------------------------------------
+
     def state_dict(self) -> dict[str, Tensor]:
         """Return parameters and buffers by path, without history."""
         return {path: value.detach() for path, value in self._tensors()}
 
     def load_state_dict(self, state: Mapping[str, Tensor | np.ndarray[Any, Any]]) -> None:
-        """Take over parameters and buffers; all or nothing.
+        """Take over parameters and buffers; all or nothing: where one does not fit, none is changed.
 
         Raises:
             DataError: a path is missing, or one too many.
             ShapeError: a value has another shape.
         """
         own = dict(self._tensors())
-        if missing := sorted(own.keys() - state.keys()):
-            raise DataError("load_state_dict: missing", required=", ".join(missing), got=", ".join(sorted(state)))
-        if extra := sorted(state.keys() - own.keys()):
-            raise DataError(f"load_state_dict: unknown {extra[0]!r}", fix=did_you_mean(extra[0], own))
+        if missing := [path for path in own if path not in state]:
+            raise DataError(
+                f"load_state_dict: {type(self).__name__} misses {len(missing)} of its {len(own)} values",
+                required=", ".join(missing),
+                got=", ".join(sorted(state)) or "nothing",
+            )
+        if extra := [path for path in state if path not in own]:
+            raise DataError(
+                f"load_state_dict: {type(self).__name__} has no {', '.join(map(repr, extra))}",
+                fix=did_you_mean(extra[0], own),
+            )
         values = {}
         for path, target in own.items():
             value = state[path]
             array = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
             if array.shape != target.shape:
                 raise ShapeError(f"load_state_dict: {path}", required=str(target.shape), got=str(array.shape))
+            if array.dtype.kind not in "biuf" or (array.dtype.kind == "f") != (target.dtype.kind == "f"):
+                raise DtypeError(f"load_state_dict: {path}", required=str(target.dtype), got=str(array.dtype))
             values[path] = Tensor(backends.of(target.value).from_host(array.astype(target.dtype)))
         for path, target in own.items():
             target.assign(values[path])
 
-    @property
-    def dtype(self) -> Dtype:
-        """The dtype of the parameters."""
-        return next((value.dtype for value in self.parameters()), np.dtype(np.float32))
-
     def cast(self, dtype: Any) -> Self:
-        """Give every floating-point parameter and buffer another dtype (float64 for checks); return the module."""
+        """Give every floating-point parameter and buffer another dtype (float64 for checks); return the module.
+
+        Gradients are forgotten; graphs recorded before keep the old values.
+        """
+        if np.dtype(dtype).kind != "f":
+            raise DtypeError("cast: parameters are floating-point", required="float32 or float64", got=str(dtype))
         for _, value in self._tensors():
-            if value.dtype.kind == "f":
-                fresh = Tensor(value.value.astype(dtype))
-                node, value._node = value._node, None
-                value.value = fresh.value
-                if node is not None and node.name:
-                    value.name = node.name
+            if value.dtype.kind == "f" and value.dtype != dtype:
+                name, value.value, value._node = value.name, value.value.astype(dtype), None
+                if name is not None:
+                    value.name = name
         return self
+
+    # -- training ------------------------------------------------------------------------------------------------------
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
         for value in self.parameters():
             value.grad = None
+
+    def constrain(self) -> None:
+        """Bring parameters back within the bounds that their modules set, if any; to be called after ``opt.step()``."""
+        for _, child in self.children():
+            child.constrain()
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training (dropout draws), here and in every sub-module; return the module."""
@@ -126,25 +159,40 @@ class Module:
         """Switch to evaluation (no dropout); return the module."""
         return self.train(False)
 
+    # -- in words ------------------------------------------------------------------------------------------------------
+
+    def summary(self) -> str:
+        """Return what ``repr`` says between the brackets before the parameter count, such as ``100 -> 50``."""
+        return ""
+
     def __repr__(self) -> str:
         rows = [f"  {name}: {repr(child).replace(chr(10), chr(10) + '  ')}" for name, child in self.children()]
-        head = f"{type(self).__name__}({self.num_parameters():,} parameters)"
-        return "\n".join([head, *rows])
+        facts = [self.summary(), f"{self.num_parameters():,} parameters"]
+        return "\n".join([f"{type(self).__name__}({', '.join(fact for fact in facts if fact)})", *rows])
 
 
-def _modules(name: str, value: Any) -> Iterator[tuple[str, Module]]:
-    if isinstance(value, Module):
+def _parts(name: str, value: Any) -> Iterator[tuple[str, Module | Tensor]]:
+    """Yield the modules and leaf tensors of an attribute. The result of an op, kept as an attribute, is neither."""
+    if isinstance(value, Module) or (
+        isinstance(value, Tensor) and (value._node is None or isinstance(value._node, Leaf))
+    ):
         yield name, value
     elif isinstance(value, (list, tuple)):
         for i, part in enumerate(value):
-            yield from _modules(f"{name}.{i}", part)
+            yield from _parts(f"{name}.{i}", part)
     elif isinstance(value, dict):
         for key, part in value.items():
-            yield from _modules(f"{name}.{key}", part)
+            yield from _parts(f"{name}.{key}", part)
+
+
+_DEFAULT = tensor(0.0)
 
 
 def parameter(array: np.ndarray[Any, Any], dtype: Any = np.float32) -> Tensor:
     """Return a learned tensor with initial values from a host array."""
-    from tinyseq.creation import tensor
-
     return tensor(array, dtype=dtype, requires_grad=True)
+
+
+def buffer(array: np.ndarray[Any, Any], dtype: Any = np.float32) -> Tensor:
+    """Return a tensor that is saved with the parameters, but not learned."""
+    return tensor(array, dtype=dtype)

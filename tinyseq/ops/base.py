@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -24,6 +26,28 @@ INT64: Dtype = np.dtype(np.int64)
 BOOL: Dtype = np.dtype(np.bool_)
 
 OPS: dict[str, Op] = {}
+
+# Infinities and NaN come out as values. A `np.errstate` costs more than a small addition, so the commonest kernels have
+# none: the warnings that NumPy raises in them are filtered here, and where a stricter filter makes errors of them
+# (pytest -W error), the kernel computes again through `hushed`.
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tinyseq\.ops\.")
+
+
+def hushed(function: Callable[..., Any], *args: Any) -> Any:
+    """Call ``function`` with NumPy's floating-point warnings off."""
+    with np.errstate(all="ignore"):
+        return function(*args)
+
+
+def quiet(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Let infinities and NaN come out of a kernel as values, without NumPy's warnings."""
+
+    @functools.wraps(kernel)
+    def wrapped(*args: Any, **attrs: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return kernel(*args, **attrs)
+
+    return wrapped
 
 
 class Recorder:

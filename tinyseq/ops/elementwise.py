@@ -5,27 +5,14 @@ The gradient rules give the gradient at the output's shape; the sweep sums it ba
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 
 from tinyseq import backends
 from tinyseq.graph import Signature
-from tinyseq.ops.base import BOOL, Inferred, Op, Value, Xp, broadcast, promote
-
-
-def quiet(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """Let infinities and NaN come out as values, without NumPy's warnings."""
-
-    @functools.wraps(kernel)
-    def wrapped(*args: Any, **attrs: Any) -> Any:
-        with np.errstate(all="ignore"):
-            return kernel(*args, **attrs)
-
-    return wrapped
+from tinyseq.ops.base import BOOL, Inferred, Op, Value, Xp, broadcast, hushed, promote, quiet
 
 
 class Elementwise(Op):
@@ -61,7 +48,10 @@ class Add(Elementwise):
     vjps = (lambda g, y, a, b: g, lambda g, y, a, b: g)
 
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
-        return xp.add(a, b)
+        try:
+            return xp.add(a, b)
+        except RuntimeWarning:
+            return hushed(xp.add, a, b)
 
 
 class Sub(Elementwise):
@@ -70,7 +60,10 @@ class Sub(Elementwise):
     vjps = (lambda g, y, a, b: g, lambda g, y, a, b: -g)
 
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
-        return xp.subtract(a, b)
+        try:
+            return xp.subtract(a, b)
+        except RuntimeWarning:
+            return hushed(xp.subtract, a, b)
 
 
 class Mul(Elementwise):
@@ -80,7 +73,10 @@ class Mul(Elementwise):
     vjps = (lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
 
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
-        return xp.multiply(a, b)
+        try:
+            return xp.multiply(a, b)
+        except RuntimeWarning:
+            return hushed(xp.multiply, a, b)
 
 
 class Div(Floating):
@@ -347,7 +343,8 @@ class Sign(Elementwise):
 class Cast(Op):
     name = "cast"
     formula = r"y = x \text{ as another dtype}"
-    vjps = (lambda g, y, x, dtype: cast(g, x.dtype),)
+    # What passes through integers has no slope.
+    vjps = (lambda g, y, x, dtype: cast(g, x.dtype) if dtype.kind == "f" == x.dtype.kind else None,)
 
     def __call__(self, x: Value, dtype: Any) -> Any:
         return super().__call__(x, dtype=np.dtype(dtype))
@@ -355,6 +352,7 @@ class Cast(Op):
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         return inputs[0].shape, attrs["dtype"]
 
+    @quiet
     def kernel(self, xp: Xp, x: Any, dtype: Any) -> Any:
         return x.astype(dtype)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyseq.errors import ShapeError
 from tinyseq.graph import Shape, Signature
-from tinyseq.ops.base import Inferred, Op, Value, Xp, broadcast, promote
+from tinyseq.ops.base import Inferred, Op, Value, Xp, broadcast, hushed, promote, quiet
 from tinyseq.ops.shape import broadcast_to, expand_dims, reshape, sum_to, swapaxes
 
 
@@ -70,8 +70,11 @@ class MatMul(Op):
 
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
         if a.ndim > 2 and b.ndim == 2 and a.size:  # one large product instead of a stack of small ones
-            return xp.matmul(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
-        return xp.matmul(a, b)
+            return self.kernel(xp, a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
+        try:
+            return xp.matmul(a, b)
+        except RuntimeWarning:
+            return hushed(xp.matmul, a, b)
 
     def flops(self, shape: Any, *inputs: Signature, **attrs: Any) -> int:
         return 2 * math.prod(shape) * inputs[0].shape[-1]
@@ -92,6 +95,7 @@ class Einsum(Op):
         extents = _extents(attrs["terms"], inputs)
         return tuple(extents[letter] for letter in attrs["out"]), promote(*inputs)
 
+    @quiet
     def kernel(self, xp: Xp, *xs: Any, terms: tuple[str, ...], out: str) -> Any:
         return xp.einsum(f"{','.join(terms)}->{out}", *xs, optimize=len(xs) > 1)
 
@@ -103,12 +107,11 @@ class Einsum(Op):
         reached = "".join(letter for letter in term if letter in known)
         spec = f"{','.join([out, *(terms[i] for i in others)])}->{reached}"
         gradient = einsum(spec, g, *(inputs[i] for i in others))
-        if reached != term:  # letters summed within this operand alone: the gradient is the same along them
-            extents = dict(zip(reached, gradient.shape, strict=True))
-            aligned = tuple(extents.get(letter, 1) for letter in term)
-            full = tuple(max(pair) for pair in zip(aligned, inputs[index].shape, strict=True))
-            gradient = broadcast_to(reshape(gradient, aligned), full)
-        return gradient
+        # Along letters summed within this operand alone, or stretched in all the others, the gradient is the same.
+        extents = dict(zip(reached, gradient.shape, strict=True))
+        aligned = tuple(extents.get(letter, 1) for letter in term)
+        full = tuple(b if a == 1 else a for a, b in zip(aligned, inputs[index].shape, strict=True))
+        return broadcast_to(reshape(gradient, aligned), full)
 
     def flops(self, shape: Any, *inputs: Signature, **attrs: Any) -> int:
         return 2 * math.prod(_extents(attrs["terms"], inputs).values())

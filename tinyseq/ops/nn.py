@@ -106,16 +106,18 @@ def cross_entropy(
     require_labels("cross_entropy", targets, classes, ignore_index)
     labels = targets if ignore_index is None else where(targets == ignore_index, 0, targets)
     chosen = reshape(gather(log_softmax(logits, -1), reshape(labels, (*labels.shape, 1)), -1), targets.shape)
+    losses = -chosen
     scale = None
     if weight is not None:
         weight = weight if hasattr(weight, "shape") else np.asarray(weight, dtype=logits.dtype)
         if weight.shape != (classes,):
             raise ShapeError("cross_entropy: class weights", required=f"({classes},)", got=str(weight.shape))
         scale = take(weight, labels, 0)
+        losses = losses * scale
     if ignore_index is not None:
         counts = targets != ignore_index
         scale = where(counts, 1.0 if scale is None else scale, 0.0)
-    losses = -chosen if scale is None else -chosen * scale
+        losses = where(counts, losses, 0.0)  # not times 0: a logit that is ignored may be infinite
     if reduction == "none":
         return losses
     if reduction == "sum":

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from tinyseq.errors import ShapeError
 from tinyseq.graph import Shape, Signature
-from tinyseq.ops.base import INT64, Inferred, Op, Value, Xp, normalize_axes, normalize_axis, promote
-from tinyseq.ops.elementwise import exp, quiet, where
+from tinyseq.ops.base import INT64, Inferred, Op, Value, Xp, normalize_axes, normalize_axis, promote, quiet
+from tinyseq.ops.elementwise import exp, where
 from tinyseq.ops.shape import broadcast_to, concat, flip, reshape, slice_
 
 Axis = int | Sequence[int] | None
@@ -54,6 +54,7 @@ class Sum(Reduction):
         shape, dtype = super().infer(*inputs, **attrs)
         return shape, INT64 if dtype.kind in "bi" else dtype
 
+    @quiet
     def kernel(self, xp: Xp, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
         return x.sum(axis=axis, keepdims=keepdims)
 
@@ -92,7 +93,10 @@ class Min(Reduction):
 def _logsumexp_vjp(g: Value, y: Value, x: Value, axis: tuple[int, ...], keepdims: bool) -> Value:
     peak = restore(y, x.shape, axis)
     # All inputs -inf: x - y would be NaN, and the softmax of nothing is 0.
-    return restore(g, x.shape, axis) * exp(x - where(peak == -math.inf, 0.0, peak))
+    weights = exp(x - where(peak == -math.inf, 0.0, peak))
+    # They sum to 1 but for the rounding of y, which is coarse where y is large.
+    total = sum_(weights, axis, keepdims=True)
+    return restore(g, x.shape, axis) * (weights / where(total == 0.0, 1.0, total))
 
 
 class LogSumExp(Reduction):
@@ -158,6 +162,7 @@ class CumSum(AlongAxis):
         dtype = inputs[0].dtype
         return inputs[0].shape, INT64 if dtype.kind in "bi" else dtype
 
+    @quiet
     def kernel(self, xp: Xp, x: Any, axis: int) -> Any:
         return xp.cumsum(x, axis=axis)
 

@@ -12,7 +12,7 @@ import numpy as np
 from tinyseq import backends
 from tinyseq.errors import DtypeError, ShapeError
 from tinyseq.graph import Shape, Signature
-from tinyseq.ops.base import Inferred, Op, Value, Xp, broadcast, normalize_axis, promote
+from tinyseq.ops.base import Inferred, Op, Value, Xp, broadcast, normalize_axis, promote, quiet
 
 
 class Structural(Op):
@@ -189,7 +189,7 @@ class Concat(Structural):
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         axis = attrs["axis"]
-        others = {(*x.shape[:axis], None, *x.shape[axis + 1:]) for x in inputs}
+        others = {(*x.shape[:axis], None, *x.shape[axis + 1 :]) for x in inputs}
         if len(others) > 1:
             raise ShapeError(
                 "concat: shapes differ off the axis",
@@ -256,7 +256,7 @@ class Unstack(Structural):
 
     def kernel(self, xp: Xp, x: Any, axis: int) -> Any:
         before = (slice(None),) * axis
-        return tuple(x[(*before, i)] for i in range(x.shape[axis]))
+        return tuple(x[(*before, i, ...)] for i in range(x.shape[axis]))
 
 
 class Split(Structural):
@@ -274,7 +274,7 @@ class Split(Structural):
             if sizes < 1 or extent % sizes:
                 raise ShapeError("split: parts would not be equal", required=f"a divisor of {extent}", got=str(sizes))
             sizes = [sizes] * (extent // sizes)
-        if sum(sizes) != extent:
+        if sum(sizes) != extent or any(size < 0 for size in sizes):
             raise ShapeError("split: the sizes do not add up", required=f"a sum of {extent}", got=str(tuple(sizes)))
         return super().__call__(x, sizes=tuple(sizes), axis=axis)
 
@@ -386,14 +386,8 @@ class Index(Structural):
         x, *arrays = inputs
         _require_indices(self.name, arrays)
         stand_ins = [np.broadcast_to(np.zeros((), dtype=np.int64), array.shape) for array in arrays]
-        if 0 in x.shape:
-            x_shape = tuple(max(extent, 1) for extent in x.shape)
-            if any(math.prod(array.shape) for array in arrays):
-                raise ShapeError("index: nothing to take from", required="extents over 0", got=str(x.shape))
-        else:
-            x_shape = x.shape
         try:
-            return _ghost(x_shape)[_fill(attrs["key"], stand_ins)].shape, x.dtype
+            return _ghost(x.shape)[_fill(attrs["key"], stand_ins)].shape, x.dtype
         except IndexError as error:
             raise ShapeError("index: arrays do not fit", required=f"an index into {x.shape}", got=str(error)) from None
 
@@ -416,6 +410,7 @@ class ScatterAdd(Op):
         _require_indices(self.name, inputs[1:])
         return attrs["shape"], inputs[0].dtype
 
+    @quiet
     def kernel(self, xp: Xp, x: Any, *arrays: Any, key: tuple[Any, ...], shape: Shape) -> Any:
         return backends.of(x).scatter_add(shape, _fill(key, arrays), x)
 

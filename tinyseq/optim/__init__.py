@@ -1,6 +1,22 @@
-"""Optimisers and gradient clipping."""
+"""Optimisers, gradient clipping and learning-rate schedules."""
 
 from tinyseq.optim.clipping import clip_grad_norm, clip_grad_value
-from tinyseq.optim.optimizers import SGD, Adam, Optimizer
+from tinyseq.optim.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from tinyseq.optim.schedules import Constant, Cosine, Plateau, Schedule, Scheduler, StepDecay, WarmUp
 
-__all__ = ["SGD", "Adam", "Optimizer", "clip_grad_norm", "clip_grad_value"]
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Constant",
+    "Cosine",
+    "Optimizer",
+    "Plateau",
+    "RMSprop",
+    "Schedule",
+    "Scheduler",
+    "StepDecay",
+    "WarmUp",
+    "clip_grad_norm",
+    "clip_grad_value",
+]

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tinyseq.errors import DataError
-from tinyseq.ops.elementwise import clip, minimum, sqrt
+from tinyseq.ops.elementwise import clip, maximum, sqrt
 from tinyseq.tensors import Tensor, no_grad
 
 
 def clip_grad_norm(parameters: Sequence[Tensor], max_norm: float) -> Tensor:
     """Scale all gradients together so that their joint L2 norm is at most ``max_norm``; return the norm before.
 
-    g <- g min(1, max_norm / ||g||). Parameters without a gradient are passed over.
+    g <- g min(1, max_norm / ||g||) (Pascanu et al. 2013, algorithm 1). Parameters without a gradient are passed over.
+
+    Raises:
+        DataError: a limit that is not positive, or no gradient at all.
     """
     _require_positive("clip_grad_norm", max_norm)
     with no_grad():
@@ -20,7 +23,7 @@ def clip_grad_norm(parameters: Sequence[Tensor], max_norm: float) -> Tensor:
         if not gradients:
             raise DataError("clip_grad_norm: no parameter has a gradient", fix="loss.backward() first")
         norm: Tensor = sqrt(sum((g * g).sum() for g in gradients))
-        scale = minimum(max_norm / (norm + 1e-12), 1.0)
+        scale = max_norm / maximum(norm, max_norm)  # min(1, max_norm / norm), also where the norm is 0
         for p in parameters:
             if p.grad is not None:
                 p.grad = p.grad * scale
@@ -28,7 +31,11 @@ def clip_grad_norm(parameters: Sequence[Tensor], max_norm: float) -> Tensor:
 
 
 def clip_grad_value(parameters: Sequence[Tensor], max_value: float) -> None:
-    """Bring each element of each gradient within [-max_value, max_value]."""
+    """Bring each element of each gradient within [-max_value, max_value].
+
+    Raises:
+        DataError: a limit that is not positive.
+    """
     _require_positive("clip_grad_value", max_value)
     with no_grad():
         for p in parameters:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tinyseq.errors import DataError
+from tinyseq.errors import DataError, ShapeError
 from tinyseq.ops.elementwise import sqrt
 from tinyseq.ops.shape import zeros_like
 from tinyseq.tensors import Tensor, no_grad
@@ -16,16 +16,23 @@ State = dict[str, Tensor]
 class Optimizer:
     """The base: holds the parameters, and for each of them a state of named tensors.
 
-    A subclass gives ``start(p)``, the state before the first step, and ``update(p, g, state, t)``, which returns the new
-    value and the new state; t counts steps from 1. Both are written in ops, so a step can be compiled.
+    A subclass gives ``start(p)``, the state before the first step, and ``update(p, g, state, t)``, which returns the
+    new value and the new state; t counts steps from 1. Both are written in ops, so a step can be compiled.
+
+    Raises:
+        DataError: no parameters, one of them twice, or an option out of range.
     """
 
     def __init__(self, parameters: Sequence[Tensor], lr: float) -> None:
         self.parameters = list(parameters)
+        name = type(self).__name__
         if not self.parameters:
-            raise DataError("an optimiser with no parameters", required="model.parameters()", got="an empty list")
-        if not lr > 0.0:
-            raise DataError("an optimiser's learning rate", required="lr > 0", got=str(lr))
+            raise DataError(f"{name}: no parameters", required="model.parameters()", got="an empty list")
+        if len({id(p) for p in self.parameters}) < len(self.parameters):
+            raise DataError(f"{name}: a parameter is there twice, and would move twice", fix="model.parameters()")
+        if fixed := [p for p in self.parameters if not p.requires_grad]:
+            raise DataError(f"{name}: not a parameter", required="requires_grad=True", got=repr(fixed[0])[:80])
+        require(name, "lr", lr, lr > 0.0, "over 0")
         self.lr = lr
         self.steps = 0
         with no_grad():
@@ -37,7 +44,7 @@ class Optimizer:
 
     def update(self, p: Tensor, g: Tensor, state: State, t: int) -> tuple[Tensor, State]:
         """Return a parameter's new value and state after step t."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no update")
 
     def step(self) -> None:
         """Move every parameter that has a gradient."""
@@ -58,15 +65,39 @@ class Optimizer:
         return {"lr": self.lr, "steps": self.steps, "state": [dict(state) for state in self.state]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state."""
-        if len(state["state"]) != len(self.parameters):
+        """Go on from a state; all or nothing.
+
+        Raises:
+            DataError: the state is of another optimiser, or of another number of parameters.
+            ShapeError: it is of parameters of other shapes.
+        """
+        name, parts = type(self).__name__, state["state"]
+        if len(parts) != len(self.parameters):
             raise DataError(
-                "an optimiser's state of another model",
-                required=f"{len(self.parameters)} parameters",
-                got=str(len(state["state"])),
+                f"{name}: a state of another model", required=f"{len(self.parameters)} parameters", got=str(len(parts))
             )
+        for p, own, part in zip(self.parameters, self.state, parts, strict=True):
+            if own.keys() != part.keys():
+                raise DataError(
+                    f"{name}: a state of another optimiser",
+                    required=", ".join(own) or "none",
+                    got=", ".join(part) or "none",
+                )
+            for key, value in part.items():
+                if value.shape != own[key].shape:
+                    raise ShapeError(
+                        f"{name}: the state {key} of {p.name or 'a parameter'}",
+                        required=str(own[key].shape),
+                        got=str(value.shape),
+                    )
         self.lr, self.steps = float(state["lr"]), int(state["steps"])
-        self.state = [dict(part) for part in state["state"]]
+        self.state = [dict(part) for part in parts]
+
+
+def require(name: str, option: str, value: object, fits: bool, required: str) -> None:
+    """Refuse an option out of range."""
+    if not fits:
+        raise DataError(f"{name}: {option}", required=required, got=str(value))
 
 
 class SGD(Optimizer):
@@ -84,8 +115,9 @@ class SGD(Optimizer):
         nesterov: bool = False,
         weight_decay: float = 0.0,
     ) -> None:
-        if nesterov and not momentum:
-            raise DataError("SGD: nesterov without momentum", required="momentum > 0", got=str(momentum))
+        require("SGD", "momentum", momentum, 0.0 <= momentum < 1.0, "0 <= momentum < 1")
+        require("SGD", "momentum with nesterov", momentum, not nesterov or momentum > 0.0, "over 0")
+        require("SGD", "weight_decay", weight_decay, weight_decay >= 0.0, "0 or more")
         self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
         super().__init__(parameters, lr)
 
@@ -100,6 +132,50 @@ class SGD(Optimizer):
             state = {"velocity": velocity}
             g = g + self.momentum * velocity if self.nesterov else velocity
         return p - self.lr * g, state
+
+
+class RMSprop(Optimizer):
+    """v <- α v + (1 - α) g²,  p <- p - lr g / (sqrt(v) + ε)  (Hinton 2012, lecture 6e).
+
+    With ``momentum`` μ: m <- μ m + g / (sqrt(v) + ε), p <- p - lr m. With ``centered`` v - ḡ² stands for v, ḡ the
+    running mean of g (Graves 2013, eq. 38-45). ``weight_decay`` adds λ p to the gradient.
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        lr: float = 1e-2,
+        *,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        momentum: float = 0.0,
+        centered: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        require("RMSprop", "alpha", alpha, 0.0 <= alpha < 1.0, "0 <= alpha < 1")
+        require("RMSprop", "momentum", momentum, 0.0 <= momentum < 1.0, "0 <= momentum < 1")
+        require("RMSprop", "weight_decay", weight_decay, weight_decay >= 0.0, "0 or more")
+        require("RMSprop", "eps", eps, eps >= 0.0, "0 or more")
+        self.alpha, self.eps, self.momentum, self.centered = alpha, eps, momentum, centered
+        self.weight_decay = weight_decay
+        super().__init__(parameters, lr)
+
+    def start(self, p: Tensor) -> State:
+        names = ["v", *(["mean"] if self.centered else []), *(["m"] if self.momentum else [])]
+        return {name: zeros_like(p) for name in names}
+
+    def update(self, p: Tensor, g: Tensor, state: State, t: int) -> tuple[Tensor, State]:
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        v = self.alpha * state["v"] + (1.0 - self.alpha) * (g * g)
+        new = {"v": v}
+        if self.centered:
+            new["mean"] = self.alpha * state["mean"] + (1.0 - self.alpha) * g
+            v = v - new["mean"] * new["mean"]
+        step = g / (sqrt(v) + self.eps)
+        if self.momentum:
+            step = new["m"] = self.momentum * state["m"] + step
+        return p - self.lr * step, new
 
 
 class Adam(Optimizer):
@@ -117,8 +193,10 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        if not all(0.0 <= beta < 1.0 for beta in betas):
-            raise DataError("Adam: betas", required="0 <= beta < 1", got=str(betas))
+        name = type(self).__name__
+        require(name, "betas", betas, len(betas) == 2 and all(0.0 <= b < 1.0 for b in betas), "two, 0 <= beta < 1")
+        require(name, "weight_decay", weight_decay, weight_decay >= 0.0, "0 or more")
+        require(name, "eps", eps, eps >= 0.0, "0 or more")
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
         super().__init__(parameters, lr)
 
@@ -126,11 +204,36 @@ class Adam(Optimizer):
         return {"m": zeros_like(p), "v": zeros_like(p)}
 
     def update(self, p: Tensor, g: Tensor, state: State, t: int) -> tuple[Tensor, State]:
-        beta1, beta2 = self.betas
         if self.weight_decay:
             g = g + self.weight_decay * p
+        return self.move(p, g, state, t)
+
+    def move(self, p: Tensor, g: Tensor, state: State, t: int) -> tuple[Tensor, State]:
+        """Return Adam's step, without weight decay."""
+        beta1, beta2 = self.betas
         m = beta1 * state["m"] + (1.0 - beta1) * g
         v = beta2 * state["v"] + (1.0 - beta2) * (g * g)
         scale = self.lr / (1.0 - beta1**t)
         p = p - scale * m / (sqrt(v / (1.0 - beta2**t)) + self.eps)
         return p, {"m": m, "v": v}
+
+
+class AdamW(Adam):
+    """Adam whose weight decay leaves the gradient's averages alone: p <- p - lr λ p, then Adam's step.
+
+    Loshchilov and Hutter 2019, algorithm 2.
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        lr: float = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    def update(self, p: Tensor, g: Tensor, state: State, t: int) -> tuple[Tensor, State]:
+        return self.move(p - self.lr * self.weight_decay * p, g, state, t)

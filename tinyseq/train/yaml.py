@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.scalarbool import ScalarBoolean
@@ -117,10 +117,7 @@ def parse(text: str, name: str = "<config>") -> Document:
     reader = YAML(typ="rt")
     try:
         tree = reader.load(text)
-        if not isinstance(tree, CommentedMap):
-            what = "the file is empty" if tree is None else f"the file holds {kind(_plain(tree))}"
-            raise ConfigError(document.locate((0, 0), "", f"{what}; required keys and values, such as 'seed: 0'"))
-        document.data = _convert(tree, (), document)
+        plain = _convert(tree, (), document)
     except DuplicateKeyError as error:
         key = str(error.problem).split('"')[1] if '"' in str(error.problem) else ""
         raise ConfigError(document.locate(_mark(error), key, "the key is here for the second time")) from None
@@ -130,15 +127,19 @@ def parse(text: str, name: str = "<config>") -> Document:
     except RecursionError:
         raise ConfigError(document.locate((0, 0), "", "nested too deep, or an alias within itself")) from None
     except (YAMLError, ValueError) as error:
-        lines = str(error).splitlines()
-        raise ConfigError(document.locate((0, 0), "", f"not YAML: {lines[0] if lines else error}")) from None
+        problem = str(error).splitlines()[0]
+        raise ConfigError(document.locate((0, 0), "", f"cannot be read: {problem}")) from None
+    if not isinstance(plain, dict):
+        what = "the file is empty" if plain is None else f"the file holds {kind(plain)}"
+        raise ConfigError(document.locate((0, 0), "", f"{what}; required keys and values, such as 'seed: 0'"))
+    document.data = plain
     return document
 
 
 def write(data: dict[str, Any], *, heading: str = "") -> str:
     """Return plain data as YAML text."""
     writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = None  # lists of numbers on one line, sections on lines of their own
+    writer.default_flow_style = False
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     out = io.StringIO()
     writer.dump(data, out)
@@ -149,7 +150,14 @@ def kind(value: Any) -> str:
     """Say what sort of YAML value this is."""
     if value is None:
         return "nothing"
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list", dict: "a section"}
+    names = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        list: "a list",
+        dict: "a section",
+    }
     return names.get(type(value), f"a {type(value).__name__}")
 
 
@@ -167,7 +175,8 @@ def _convert(tree: Any, path: Path_, document: Document) -> Any:
             inner = (*path, name)
             if key in (tree.lc.data or {}):  # keys that come by a merge (<<) are written elsewhere
                 document.keys[inner] = tree.lc.key(key)
-                document.values[inner] = tree.lc.value(key)
+                # Where nothing is written after the colon, ruamel.yaml names the place of what comes next.
+                document.values[inner] = tree.lc.key(key) if value is None else tree.lc.value(key)
             result[name] = _convert(value, inner, document)
         return result
     if isinstance(tree, CommentedSeq):
@@ -182,4 +191,7 @@ def _plain(value: Any) -> Any:
     for special, plain in ((ScalarBoolean, bool), (ScalarInt, int), (ScalarFloat, float), (ScalarString, str)):
         if isinstance(value, special):
             return plain(value)
+    if isinstance(value, TaggedScalar):
+        # A tag asks for an object; a config holds plain values only.
+        raise YAMLError(f"the tag {value.tag.value!r} asks for an object; plain values only")
     return value

@@ -1,0 +1,575 @@
+"""What the cells learn: the classic tasks, our numbers beside what is required and what the literature reports.
+
+    python benchmarks/learning.py [--only NAME ...] [--seed 1] [--markdown docs/learning.md] [--long]
+
+Every experiment is a short function of the seed, written with the library as a user would write it, and gives a Result
+a model. Data are drawn anew at each step from the seed's generator; validation and test sets have seeds of their own.
+One core is enough: OMP_NUM_THREADS=1 python benchmarks/learning.py --only adding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinyseq as ts
+from tinyseq import nn, optim
+from tinyseq.data import at_hand, chaos, classic, pairs
+
+Array = np.ndarray[Any, Any]
+#: Seeds of data that no experiment trains on.
+VALIDATION, TEST = 10_001, 10_002
+
+
+@dataclass
+class Result:
+    """One row of the table."""
+
+    name: str
+    model: str
+    metric: str
+    value: float
+    required: str
+    literature: str
+    met: bool
+    note: str = ""
+    seconds: float = 0.0
+
+
+# -- what the experiments share ----------------------------------------------------------------------------------------
+
+
+def train(
+    model: nn.Module,
+    loss: Callable[[], ts.Tensor],
+    *,
+    steps: int,
+    lr: float,
+    clip: float = 1.0,
+    done: Callable[[], bool] | None = None,
+    check: int = 100,
+    weight_decay: float = 0.0,
+) -> int:
+    """Adam with a cosine schedule and clipping, until ``done`` (asked every ``check`` steps); return the steps made."""
+    optimizer = optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
+    schedule = optim.Cosine(steps, minimum=0.02)
+    for step in range(1, steps + 1):
+        optimizer.lr = lr * schedule.factor(step - 1)
+        optimizer.zero_grad()
+        loss().backward()
+        optim.clip_grad_norm(optimizer.parameters, clip)
+        optimizer.step()
+        for cell in cells(model):
+            if isinstance(cell, nn.IndRNNCell):
+                cell.constrain()
+        if done is not None and step % check == 0 and done():
+            return step
+    return steps
+
+
+def cells(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield a module and all below it."""
+    yield module
+    for _, child in module.children():
+        yield from cells(child)
+
+
+def one_hot(ids: Array, size: int) -> ts.Tensor:
+    """Integers (...) -> (..., size)."""
+    return ts.tensor(np.eye(size, dtype=np.float32)[ids])
+
+
+class Reader(nn.Module):
+    """Recurrent layers and a linear head: the answer at every step, or the one after the last."""
+
+    def __init__(self, recurrent: nn.Recurrent, outputs: int) -> None:
+        self.recurrent = recurrent
+        self.head = nn.Linear(recurrent.output_size, outputs)
+
+    def forward(self, xs: ts.Tensor, lengths: Any = None) -> ts.Tensor:
+        ys, _ = self.recurrent(xs, lengths=lengths)
+        return self.head(ys)
+
+    def last(self, xs: ts.Tensor, lengths: Any = None) -> ts.Tensor:
+        ys, state = self.recurrent(xs, lengths=lengths)
+        if lengths is None:
+            return self.head(ys[:, -1])
+        cell = self.recurrent.layers[-1][0]
+        return self.head(cell.hidden(state[-1][0]))
+
+
+def slow_gru(inputs: int, hidden: int) -> nn.GRU:
+    """A GRU that remembers at first: the update gate's bias is -3 (the LSTM's forget bias 3 says the same)."""
+    gru = nn.GRU(inputs, hidden)
+    for (cell,) in gru.layers:
+        cell.b_z.assign(ts.full(cell.b_z.shape, -3.0))
+    return gru
+
+
+# -- the adding problem ------------------------------------------------------------------------------------------------
+
+
+def adding_rmse(model: Reader, inputs: Array, targets: Array) -> float:
+    with ts.no_grad():
+        return math.sqrt(float(np.mean((model.last(ts.tensor(inputs)).numpy()[:, 0] - targets) ** 2)))
+
+
+def adding_run(model: Reader, seed: int, length: int, *, steps: int, lr: float, goal: float, batch: int = 64) -> float:
+    """Train on fresh sequences until the validation RMSE is under ``goal``; return the test RMSE."""
+    rng = np.random.default_rng(seed)
+    validation, test = (classic.adding_problem(1000, length, s) for s in (VALIDATION, TEST))
+
+    def loss() -> ts.Tensor:
+        inputs, targets = classic.adding_problem(batch, length, rng)
+        return nn.squared_error(model.last(ts.tensor(inputs))[:, 0], ts.tensor(targets), reduction="mean")
+
+    train(model, loss, steps=steps, lr=lr, done=lambda: adding_rmse(model, *validation) < goal)
+    return adding_rmse(model, *test)
+
+
+ADDING_LITERATURE = {
+    "LSTM": "Hochreiter & Schmidhuber 1997, sec. 5.4: error under 0.04 for 2557 of 2560 sequences",
+    "GRU": "Arjovsky et al. 2016, fig. 3: LSTM solves it at T=100 to 400",
+    "IndRNN": "Li et al. 2018, fig. 2: MSE near 0 at T=100 to 1000",
+    "RNN": "Le et al. 2015, fig. 2: tanh RNN stays at the baseline (RMSE 0.41)",
+}
+
+
+def adding(seed: int) -> Iterator[Result]:
+    """The adding problem, T = 100."""
+    settings: dict[str, tuple[Callable[[], nn.Recurrent], dict[str, Any]]] = {
+        "LSTM": (lambda: nn.LSTM(2, 32, forget_bias=3.0), {"steps": 2000, "lr": 2e-2, "batch": 100}),
+        "GRU": (lambda: slow_gru(2, 32), {"steps": 2000, "lr": 1e-2}),
+        "IndRNN": (
+            lambda: nn.Recurrent(nn.IndRNNCell, 2, 128, num_layers=2, steps=100, remember=0.99),
+            {"steps": 1500, "lr": 5e-3},
+        ),
+        "RNN": (lambda: nn.RNN(2, 64), {"steps": 1000, "lr": 1e-3}),
+    }
+    for kind, (make, options) in settings.items():
+        ts.seed(seed)
+        model = Reader(make(), 1)
+        rmse = adding_run(model, seed, 100, goal=0.015, **options)
+        required, met = ("> 0.12", rmse > 0.12) if kind == "RNN" else ("<= 0.02", rmse <= 0.02)
+        yield Result("adding", f"{kind}, T=100", "test RMSE", rmse, required, ADDING_LITERATURE[kind], met)
+
+
+def adding_long(seed: int) -> Iterator[Result]:
+    """The adding problem at T = 500, by IndRNN: a longer run."""
+    ts.seed(seed)
+    model = Reader(nn.Recurrent(nn.IndRNNCell, 2, 128, num_layers=2, steps=500, remember=0.995), 1)
+    rmse = adding_run(model, seed, 500, steps=3000, lr=2e-3, goal=0.015)
+    literature = ADDING_LITERATURE["IndRNN"]
+    yield Result("adding_long", "IndRNN, T=500", "test RMSE", rmse, "<= 0.02", literature, rmse <= 0.02)
+
+
+# -- copy memory -------------------------------------------------------------------------------------------------------
+
+COPY_DELAY = 50
+
+
+def copy_memory(seed: int) -> Iterator[Result]:
+    """Copy memory: ten letters, repeated after a delay."""
+    ts.seed(seed)
+    model = Reader(slow_gru(10, 64), 9)
+    rng = np.random.default_rng(seed)
+
+    def cross_entropy(inputs: Array, targets: Array) -> ts.Tensor:
+        return nn.cross_entropy(model(one_hot(inputs, 10)), ts.tensor(targets), reduction="mean")
+
+    def share(data_seed: int) -> float:
+        with ts.no_grad():
+            loss = cross_entropy(*classic.copy_memory(500, COPY_DELAY, data_seed))
+        return loss.item() / classic.copy_baseline(COPY_DELAY)
+
+    loss = lambda: cross_entropy(*classic.copy_memory(64, COPY_DELAY, rng))  # noqa: E731
+    train(model, loss, steps=3000, lr=5e-3, done=lambda: share(VALIDATION) < 0.05)
+    value = share(TEST)
+    literature = "Arjovsky et al. 2016, fig. 1: LSTM stays at the baseline at T=500; uRNN reaches 0"
+    metric = "test cross-entropy / memoryless baseline"
+    yield Result("copy_memory", f"GRU, T={COPY_DELAY}", metric, value, "<= 0.1", literature, value <= 0.1)
+
+
+# -- temporal order ----------------------------------------------------------------------------------------------------
+
+
+def temporal_order(seed: int) -> Iterator[Result]:
+    """Temporal order (task 6a) at lengths 30 to 40."""
+    for kind, recurrent in (("LSTM", nn.LSTM), ("GRU", nn.GRU)):
+        ts.seed(seed)
+        model = Reader(recurrent(8, 32), 4)
+        rng = np.random.default_rng(seed)
+
+        def loss(model: Reader = model, rng: np.random.Generator = rng) -> ts.Tensor:
+            inputs, lengths, labels = classic.temporal_order(64, rng)
+            return nn.cross_entropy(model.last(one_hot(inputs, 8), lengths), ts.tensor(labels), reduction="mean")
+
+        def errors(data_seed: int, count: int, model: Reader = model) -> float:
+            inputs, lengths, labels = classic.temporal_order(count, data_seed)
+            with ts.no_grad():
+                guesses = model.last(one_hot(inputs, 8), lengths).numpy().argmax(1)
+            return float((guesses != labels).mean())
+
+        train(model, loss, steps=1000, lr=1e-2, done=lambda e=errors: e(VALIDATION, 1000) == 0.0)
+        value = errors(TEST, 5000)
+        literature = "Hochreiter & Schmidhuber 1997, sec. 5.6: 1 of 2560 wrong (0.04 %) at lengths 100-110"
+        model_name = f"{kind}, lengths 30-40"
+        yield Result("temporal_order", model_name, "test errors", value, "< 0.005", literature, value < 0.005)
+
+
+# -- a^n b^n c^n -------------------------------------------------------------------------------------------------------
+
+
+def anbncn(seed: int) -> Iterator[Result]:
+    """a^n b^n c^n: name the symbols that may follow, at every step, and count further than in training."""
+    ts.seed(seed)
+    model = Reader(nn.Recurrent(nn.PeepholeLSTMCell, 5, 8), 5)
+    inputs, follows, lengths = classic.anbncn_batch(list(range(1, 11)))
+    xs, targets = one_hot(inputs, 5), ts.tensor(follows)
+    mask = nn.length_mask(lengths, inputs.shape[1])
+
+    def accepts(n: int) -> bool:
+        symbols, sets = classic.anbncn(n)
+        with ts.no_grad():
+            logits = model(one_hot(symbols[None], 5)).numpy()[0]
+        return bool(((logits > 0.0) == (sets > 0.5)).all())
+
+    def reach() -> int:
+        n = 0
+        while n < 1000 and accepts(n + 1):
+            n += 1
+        return n
+
+    loss = lambda: nn.binary_cross_entropy(model(xs, lengths), targets, mask=mask, reduction="mean")  # noqa: E731
+    train(model, loss, steps=2000, lr=2e-2)
+    value = reach()
+    literature = "Gers & Schmidhuber 2001, table V: trained on 1..10, generalises to 1..52 (average 1..28)"
+    model_name = "peephole LSTM, 8 units, trained on n = 1..10"
+    note = f"accepts n = 1..{value}"
+    yield Result("anbncn", model_name, "all n accepted up to", value, ">= 10", literature, value >= 10, note)
+
+
+# -- digits ------------------------------------------------------------------------------------------------------------
+
+
+def digits(seed: int) -> Iterator[Result]:
+    """8x8 digits, a row of pixels a step."""
+    data = at_hand.load_digits()
+    images, labels, count = data.train_images, data.train_labels, len(data.train_labels)
+    for kind, recurrent, required, torch in (
+        ("RNN", nn.RNN, 0.92, 0.940),
+        ("GRU", nn.GRU, 0.92, 0.938),
+        ("LSTM", nn.LSTM, 0.89, 0.918),
+    ):
+        ts.seed(seed)
+        model = Reader(recurrent(8, 128), 10)
+        rng = np.random.default_rng(seed)
+
+        def loss(model: Reader = model, rng: np.random.Generator = rng) -> ts.Tensor:
+            rows = rng.choice(count, 64, replace=False)
+            return nn.cross_entropy(model.last(ts.tensor(images[rows])), ts.tensor(labels[rows]), reduction="mean")
+
+        train(model, loss, steps=1200, lr=2e-3)
+        with ts.no_grad():
+            guesses = model.last(ts.tensor(data.test_images)).numpy().argmax(1)
+        value = float((guesses == data.test_labels).mean())
+        literature = f"PyTorch, same model and split: {torch:.3f} (issue 3)"
+        name = f"{kind}, 128 units, a row per step"
+        yield Result("digits", name, "test accuracy", value, f">= {required}", literature, value >= required)
+
+
+# -- echo state networks -----------------------------------------------------------------------------------------------
+
+
+def narma(seed: int) -> Iterator[Result]:
+    """NARMA-10 by an echo state network of 200 units."""
+    ts.seed(seed)
+    options = {"spectral_radius": 0.95, "input_scaling": 0.1, "bias_scaling": 0.2, "density": 0.1}
+    model = nn.EchoStateNetwork(1, 200, 1, **options).cast(np.float64)
+    u, y = chaos.narma10(6201, seed)
+    us, targets = ts.tensor(u[None, :-1, None]), ts.tensor(y[None, 1:, None])
+    state = model.fit(us[:, :4200], targets[:, :4200], ridge=1e-9, washout=200)
+    with ts.no_grad():
+        predicted, _ = model(us[:, 4200:], state)
+    value = nrmse(predicted.numpy(), targets[:, 4200:].numpy())
+    literature = "Rodan & Tino 2011, table I: ESN, 200 units, NMSE about 0.04, NRMSE about 0.2"
+    yield Result("narma", "ESN, 200 units, one pass", "test NRMSE", value, "<= 0.24", literature, value <= 0.24)
+
+
+def mackey_glass(seed: int) -> Iterator[Result]:
+    """Mackey-Glass, tau 17: an echo state network of 400 units runs free for 84 steps from each of 100 places."""
+    ts.seed(seed)
+    options = {"spectral_radius": 1.1, "input_scaling": 0.5, "bias_scaling": 0.2, "leak": 0.7, "density": 0.05}
+    model = nn.EchoStateNetwork(1, 400, 1, **options).cast(np.float64)
+    train_steps, starts, ahead = 6000, 100, 84
+    series = np.tanh(chaos.mackey_glass(train_steps + 1 + starts * ahead, discard=1000) - 1.0)
+    xs = ts.tensor(series[None, :, None])
+    state = model.fit(xs[:, :train_steps], xs[:, 1 : train_steps + 1], ridge=1e-10, washout=500)
+    errors = []
+    with ts.no_grad():
+        for place in range(train_steps, train_steps + starts * ahead, ahead):
+            # The state has seen everything before ``place``; the true series leads it on to the next place.
+            guess, _ = model.generate(xs[:, place], state, ahead)
+            errors.append(guess.numpy()[0, -1, 0] - series[place + ahead])
+            _, state = model(xs[:, place : place + ahead], state)
+    value = math.sqrt(float(np.mean(np.square(errors)) / series.var()))
+    literature = "Jaeger & Haas 2004: 10^-4.2 with 1000 units; the best before, 10^-1.7"
+    name = "ESN, 400 units, 84 steps free"
+    yield Result("mackey_glass", name, "NRMSE at 84 steps", value, "<= 0.003", literature, value <= 3e-3)
+
+
+def nrmse(predicted: Array, true: Array) -> float:
+    """Root mean squared error over the standard deviation."""
+    return math.sqrt(float(np.mean((predicted - true) ** 2) / np.var(true)))
+
+
+# -- sequence to sequence ----------------------------------------------------------------------------------------------
+
+BEGIN, END, SYMBOLS = 10, 11, 10
+
+
+def encode(examples: list[pairs.Pair]) -> tuple[Array, Array, Array]:
+    """Return sources (batch, time), their lengths, and targets (batch, time + 1), ended and filled up with END."""
+    sources = [[ord(symbol) - ord("a") for symbol in source.split()] for source, _ in examples]
+    targets = [[ord(symbol) - ord("a") for symbol in target.split()] for _, target in examples]
+    lengths = np.array([len(source) for source in sources])
+    xs = np.full((len(examples), lengths.max()), END)
+    ys = np.full((len(examples), lengths.max() + 1), END)
+    for row, (source, target) in enumerate(zip(sources, targets, strict=True)):
+        xs[row, : len(source)], ys[row, : len(target)] = source, target
+    return xs, lengths, ys
+
+
+class Attending(nn.Module):
+    """A bidirectional GRU encoder, and a GRU decoder that looks at its outputs (Bahdanau et al. 2015)."""
+
+    def __init__(self, features: int = 32, hidden: int = 64) -> None:
+        self.source, self.target = nn.Embedding(12, features), nn.Embedding(12, features)
+        self.encoder = nn.GRU(features, hidden // 2, bidirectional=True)
+        self.decoder = nn.BahdanauDecoder("gru", features, hidden, hidden)
+        self.head = nn.Linear(self.decoder.output_size, 12)
+
+    def begin(self, xs: Array, lengths: Array) -> tuple[Any, Any]:
+        memory, states = self.encoder(self.source(ts.tensor(xs)), lengths=lengths)
+        return self.decoder.over(memory, lengths), self.decoder.state_from(ts.concat(list(states[0]), axis=-1))
+
+    def forward(self, xs: Array, lengths: Array, before: Array) -> ts.Tensor:
+        cell, state = self.begin(xs, lengths)
+        ys, _ = ts.unroll(cell, self.target(ts.tensor(before)), state)
+        return self.head(ys.output)
+
+    def greedy(self, xs: Array, lengths: Array) -> Array:
+        cell, state = self.begin(xs, lengths)
+        symbol, said = np.full(len(xs), BEGIN), []
+        for _ in range(xs.shape[1] + 1):
+            y, state = cell.step(self.target(ts.tensor(symbol)), state)
+            symbol = self.head(y.output).numpy().argmax(-1)
+            said.append(symbol)
+        return np.stack(said, 1)
+
+
+class Transforming(nn.Module):
+    """A Transformer, two layers each side."""
+
+    def __init__(self, features: int = 64, heads: int = 4) -> None:
+        self.source, self.target = nn.Embedding(12, features), nn.Embedding(12, features)
+        self.positions = nn.LearnedPositions(16, features)
+        self.encoder = nn.TransformerEncoder(features, heads, 2, 2 * features, norm_first=True)
+        self.decoder = nn.TransformerDecoder(features, heads, 2, 2 * features, norm_first=True)
+        self.head = nn.Linear(features, 12)
+
+    def begin(self, xs: Array, lengths: Array) -> ts.Tensor:
+        return self.encoder(self.positions(self.source(ts.tensor(xs))), lengths=lengths)
+
+    def say(self, memory: ts.Tensor, lengths: Array, before: Array) -> ts.Tensor:
+        ys = self.decoder(self.positions(self.target(ts.tensor(before))), memory, memory_lengths=lengths)
+        return self.head(ys)
+
+    def forward(self, xs: Array, lengths: Array, before: Array) -> ts.Tensor:
+        return self.say(self.begin(xs, lengths), lengths, before)
+
+    def greedy(self, xs: Array, lengths: Array) -> Array:
+        memory, said = self.begin(xs, lengths), np.full((len(xs), 1), BEGIN)
+        for _ in range(xs.shape[1] + 1):
+            following = self.say(memory, lengths, said)[:, -1].numpy().argmax(-1)
+            said = np.concatenate([said, following[:, None]], 1)
+        return said[:, 1:]
+
+
+def translate(model: Any, make: Callable[..., list[pairs.Pair]], seed: int, *, steps: int, lr: float) -> float:
+    """Train with the true prefix (teacher forcing); return the share of test sequences said without a mistake."""
+    rng = np.random.default_rng(seed)
+
+    def loss() -> ts.Tensor:
+        xs, lengths, ys = encode(make(64, rng))
+        before = np.concatenate([np.full((len(ys), 1), BEGIN), ys[:, :-1]], 1)
+        mask = nn.length_mask(lengths + 1, ys.shape[1])
+        return nn.cross_entropy(model(xs, lengths, before), ts.tensor(ys), mask=mask, reduction="mean")
+
+    def exact(data_seed: int, count: int) -> float:
+        xs, lengths, ys = encode(make(count, data_seed))
+        with ts.no_grad():
+            said = model.greedy(xs, lengths)
+        counted = np.arange(ys.shape[1]) <= lengths[:, None]
+        return float(((said == ys) | ~counted).all(1).mean())
+
+    train(model, loss, steps=steps, lr=lr, done=lambda: exact(VALIDATION, 300) > 0.998)
+    return exact(TEST, 2000)
+
+
+def translation(seed: int) -> Iterator[Result]:
+    """Reversal and sorting of 3 to 8 of ten symbols."""
+    literature = "Bahdanau et al. 2015 and Vaswani et al. 2017 give no figure for it; a solved toy task"
+    for kind, task, make, build, settings in (
+        ("GRU encoder-decoder with attention", "reversal", pairs.reversal, Attending, {"steps": 2000, "lr": 5e-3}),
+        ("Transformer, 2+2 layers", "sorting", pairs.sorting, Transforming, {"steps": 2500, "lr": 2e-3}),
+    ):
+        ts.seed(seed)
+        value = translate(build(), make, seed, **settings)
+        name = f"{kind}: {task}"
+        yield Result("translation", name, "test exact match", value, ">= 0.99", literature, value >= 0.99)
+
+
+# -- sunspots ----------------------------------------------------------------------------------------------------------
+
+
+def sunspots(seed: int) -> Iterator[Result]:
+    """Yearly sunspot numbers, one year ahead: 1700-1920 train, 1921-1955 validation, 1956-2008 test."""
+    ts.seed(seed)
+    years, numbers = at_hand.load_sunspots()
+    series = np.sqrt(numbers).astype(np.float32)
+    series = (series - series[years <= 1920].mean()) / series[years <= 1920].std()
+    xs, changes = ts.tensor(series[None, :-1, None]), ts.tensor(np.diff(series)[None, :, None])
+    of = years[1:]  # the year that each step foretells
+    first, second = int((of <= 1920).sum()), int((of <= 1955).sum())
+    model = Reader(nn.GRU(1, 16), 1)
+    best: tuple[float, Any] = (math.inf, None)
+
+    def loss() -> ts.Tensor:
+        return nn.squared_error(model(xs[:, :first]), changes[:, :first], reduction="mean")
+
+    def validate() -> bool:
+        nonlocal best
+        with ts.no_grad():
+            error = nn.squared_error(model(xs)[:, first:second], changes[:, first:second], reduction="mean").item()
+        if error < best[0]:
+            best = (error, model.state_dict())
+        return False
+
+    train(model, loss, steps=300, lr=1e-2, done=validate, check=10)
+    model.load_state_dict(best[1])
+    with ts.no_grad():
+        foretold = (model(xs) + xs).numpy()[0, :, 0]
+    scale, shift = np.sqrt(numbers[years <= 1920]).std(), np.sqrt(numbers[years <= 1920]).mean()
+    foretold = np.maximum(foretold * scale + shift, 0.0) ** 2
+    test = of > 1955
+    errors = foretold[test] - numbers[1:][test]
+    value = math.sqrt(float(np.mean(errors**2)))
+    naive = math.sqrt(float(np.mean(np.diff(numbers)[test] ** 2)))
+    cycle = math.sqrt(float(np.mean((numbers[12:] - numbers[1:-11])[years[12:] > 1955] ** 2)))
+    note = f"the last year's value: {naive:.1f}; the value 11 years ago: {cycle:.1f}"
+    literature = "naive forecasts, computed beside it"
+    name = "GRU, 16 units, one year ahead"
+    yield Result("sunspots", name, "test RMSE", value, f"< {naive:.1f}", literature, value < min(naive, cycle), note)
+
+
+EXPERIMENTS: dict[str, Callable[[int], Iterator[Result]]] = {
+    "adding": adding,
+    "copy_memory": copy_memory,
+    "temporal_order": temporal_order,
+    "anbncn": anbncn,
+    "digits": digits,
+    "narma": narma,
+    "mackey_glass": mackey_glass,
+    "translation": translation,
+    "sunspots": sunspots,
+    "adding_long": adding_long,
+}
+#: Experiments that run only when they are asked for.
+LONG = ("adding_long",)
+
+
+def run(name: str, seed: int = 1) -> list[Result]:
+    """Run an experiment; each result knows how long it took."""
+    results, start = [], time.perf_counter()
+    for result in EXPERIMENTS[name](seed):
+        result.seconds = time.perf_counter() - start
+        print(row(result), flush=True)
+        results.append(result)
+        start = time.perf_counter()
+    return results
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+HEAD = """# What the cells learn
+
+Made by `python benchmarks/learning.py --markdown docs/learning.md`; one row alone by `--only NAME`, the rows of
+`adding_long` by `--long`. Seed {seed}, one thread; seconds are those of the machine that made the table. Every number is
+of test data that training and early stopping have not seen. The slow-marked tests in `tests/learning` run the same functions and
+assert the required values.
+
+| name | model | measure | tinyseq | required | literature | seconds |
+|---|---|---|---|---|---|---|
+"""
+
+
+def row(result: Result) -> str:
+    """One line of the table."""
+    value = f"{result.value:.3g}" + ("" if result.met else " (missed)") + (f" ({result.note})" if result.note else "")
+    parts = (
+        result.name,
+        result.model,
+        result.metric,
+        value,
+        result.required,
+        result.literature,
+        f"{result.seconds:.0f}",
+    )
+    return "| " + " | ".join(parts) + " |"
+
+
+def write_table(path: Path, results: dict[str, list[Result]], seed: int) -> None:
+    """Write the table; rows of experiments that were not run now stay as they are."""
+    old: dict[str, list[str]] = {}
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            name = line.split("|")[1].strip() if line.count("|") > 2 else ""
+            if name in EXPERIMENTS:
+                old.setdefault(name, []).append(line)
+    rows = [
+        line
+        for name in EXPERIMENTS
+        for line in ([row(r) for r in results[name]] if name in results else old.get(name, []))
+    ]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(HEAD.format(seed=seed) + "\n".join(rows) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, help="these experiments, not all")
+    parser.add_argument("--long", action="store_true", help="the long runs too")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--markdown", type=Path, help="write the table there")
+    options = parser.parse_args()
+    names = options.only or [name for name in EXPERIMENTS if options.long or name not in LONG]
+    results = {}
+    for name in names:
+        results[name] = run(name, options.seed)
+        if options.markdown:
+            write_table(options.markdown, results, options.seed)
+    if not all(result.met for part in results.values() for result in part):
+        sys.exit("a required value was missed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""The command line: exit codes, messages, and no tracebacks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+import tinyseq
+from tinyseq.cli import main
+
+TEXT = "the quick brown fox jumps over the lazy dog; the dog sleeps, and the fox runs away.\n" * 30
+CONFIG = """\
+task: language_model
+data: {path: text.txt, split: [0.8, 0.1, 0.1]}
+model: {hidden_size: 8, embedding_size: 4}
+train: {steps: 5, batch_size: 4, bptt: {every: 8}, evaluate_every: 5, log_every: 1}
+sample: {length: 20, prime: "the ", count: 1}
+"""
+COMMAND = [sys.executable, "-c", "from tinyseq.cli import main; main()"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "text.txt").write_text(TEXT)
+    (tmp_path / "tiny.yaml").write_text(CONFIG)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def invoke(*words):
+    result = CliRunner().invoke(main, words)
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def test_help_teaches_and_version_is_told():
+    result = invoke("--help")
+    assert result.exit_code == 0
+    assert "tinyseq run examples/lstm.yaml" in result.stdout
+    for command in ("run", "sample", "graph"):
+        shown = invoke(command, "--help")
+        assert shown.exit_code == 0
+        assert f"tinyseq {command} " in shown.stdout, "an example"
+    assert tinyseq.__version__ in invoke("--version").stdout
+
+
+def test_unknown_command_suggests_one():
+    result = invoke("rnu")
+    assert result.exit_code == 2
+    assert "did you mean 'run'?" in result.stderr
+
+
+def test_run_then_sample(folder):
+    result = invoke("run", "tiny.yaml")
+    assert result.exit_code == 0, result.stderr
+    assert "bigram" in result.stdout
+    assert "runs/tiny/0001" in result.stdout.replace(os.sep, "/")
+    sample = ("sample", "runs/tiny", "--prime", "the ", "--length", "30", "--temperature", "0.9")
+    first, second = invoke(*sample), invoke(*sample)
+    assert first.exit_code == 0, first.stderr
+    assert first.stdout.startswith("the ")
+    assert len(first.stdout) == 4 + 30 + 1
+    assert first.stdout == second.stdout
+    assert invoke(*sample, "--seed", "1").stdout != first.stdout
+    wrong = invoke("sample", "runs/tiny", "--prime", "THE")
+    assert wrong.exit_code == 1
+    assert "not in the vocabulary" in wrong.stderr
+    assert invoke("sample", "runs/tiny", "--temperature", "-1").exit_code == 2
+
+
+def test_options_replace_the_config(folder):
+    result = invoke("run", "tiny.yaml", "--steps", "2", "--seed", "9", "--output", "elsewhere", "--quiet")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    directory = folder / result.stdout.strip()
+    assert directory == folder / "elsewhere" / "tiny" / "0001"
+    assert json.loads((directory / "result.json").read_text())["steps"] == 2
+    assert "seed: 9" in (directory / "config.resolved.yaml").read_text()
+
+
+def test_verbose_shows_config_and_model(folder):
+    result = invoke("run", "tiny.yaml", "--steps", "1", "-v")
+    assert result.exit_code == 0
+    assert "forget" not in result.stderr
+    assert "hidden_size: 8" in result.stderr
+    assert "parameters)" in result.stderr
+
+
+def test_wrong_config_exits_2_with_every_problem(folder):
+    (folder / "bad.yaml").write_text(CONFIG + "sead: 1\ndtype: int8\n")
+    result = invoke("run", "bad.yaml")
+    assert result.exit_code == 2
+    first = "bad.yaml:6:1: error: sead: unknown key; did you mean 'seed'?\n    sead: 1\n    ^\n"
+    assert result.stderr.startswith(first)
+    assert "bad.yaml:7:8: error: dtype" in result.stderr
+    assert invoke("run", "missing.yaml").exit_code == 2
+    assert invoke("run", "tiny.yaml", "--steps", "0").exit_code == 2
+    assert invoke("graph", "bad.yaml").exit_code == 2
+
+
+def test_failures_exit_1(folder):
+    (folder / "text.txt").write_bytes(b"caf\xe9")
+    result = invoke("run", "tiny.yaml")
+    assert result.exit_code == 1
+    assert "byte offset 3" in result.stderr
+    assert invoke("run", "tiny.yaml", "--backend", "cupy").exit_code == 1
+    assert invoke("sample", "nowhere").exit_code == 1
+    assert not (folder / "runs").exists()
+
+
+def test_divergence_exits_3(folder):
+    (folder / "wild.yaml").write_text(
+        CONFIG.replace("log_every: 1", "clip_norm: null, optimizer: {name: sgd, lr: 1e+38}")
+    )
+    result = invoke("run", "wild.yaml")
+    assert result.exit_code == 3
+    assert "diverged" in result.stderr
+    assert "Warning" not in result.stderr
+
+
+def test_unforeseen_error_is_one_message_and_debug_shows_the_traceback(folder):
+    cell = "from tinyseq import nn\nclass Bad(nn.RNNCell):\n    def step(self, x, h):\n        return 1 / 0\n"
+    (folder / "bad.py").write_text(cell)
+    (folder / "own.yaml").write_text(CONFIG.replace("hidden_size: 8", "hidden_size: 8, cell: bad.py:Bad"))
+    result = invoke("run", "own.yaml")
+    assert result.exit_code == 1
+    assert "ZeroDivisionError" in result.stderr
+    assert "--debug" in result.stderr
+    shown = CliRunner().invoke(main, ["run", "own.yaml", "--debug"])
+    assert shown.exit_code == 1
+    assert "return 1 / 0" in shown.stderr
+
+
+def test_graph_refuses_a_folder_that_is_not_there(folder):
+    result = invoke("graph", "tiny.yaml", "-o", "no/where.svg")
+    assert result.exit_code == 2
+    assert "does not exist" in result.stderr
+
+
+def test_real_process_in_another_folder_with_an_absolute_path(folder):
+    away = folder / "away"
+    away.mkdir()
+    done = subprocess.run(
+        [*COMMAND, "run", str(folder / "tiny.yaml")], cwd=away, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (away / "runs" / "tiny" / "0001" / "result.json").is_file()
+    assert "\x1b" not in done.stderr + done.stdout, "no terminal codes into pipes"
+    assert "tokens/s" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c_exits_130_and_keeps_what_there_is(folder):
+    (folder / "long.yaml").write_text(CONFIG.replace("steps: 5", "steps: 1000000"))
+    process = subprocess.Popen([*COMMAND, "run", "long.yaml"], cwd=folder, stderr=subprocess.PIPE, text=True)
+    metrics = folder / "runs" / "long" / "0001" / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (metrics.is_file() and metrics.stat().st_size > 500):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert json.loads(metrics.with_name("result.json").read_text())["status"] == "interrupted"
+    assert metrics.with_name("weights.safetensors").is_file()
+
+
+def test_cli_is_light():
+    heavy = "{'pydantic', 'rich', 'matplotlib', 'ruamel', 'safetensors', 'tinyseq.train'}"
+    load = "import sys, tinyseq.cli as c; [c.main.get_command(None, n) for n in c.COMMANDS]"
+    code = f"{load}; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

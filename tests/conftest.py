@@ -1,0 +1,68 @@
+"""What every test shares: Hypothesis's profile, devices, and the rule that CI lets no parity test be skipped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+import tinyseq as ts
+
+settings.register_profile("tinyseq", deadline=None, max_examples=40, print_blob=True)
+settings.load_profile("tinyseq")
+
+#: Set by `.ci/run`, which installs the extra `parity`: there, a comparison that does not run is a failure.
+REQUIRE_PARITY = os.environ.get("TINYSEQ_REQUIRE_PARITY") == "1"
+
+
+@pytest.fixture(autouse=True)
+def _fresh_seed() -> Iterator[None]:
+    """Each test starts from the same random numbers, whatever ran before it."""
+    ts.seed(0)
+    return
+
+
+def _missing_device() -> str:
+    try:
+        with ts.backend("cupy"):
+            return ""
+    except ts.TinyseqError as error:
+        return str(error).splitlines()[0]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests marked ``gpu`` where there is no CUDA device, and say why."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    reason = _missing_device() if marked else ""
+    if reason:
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _refuse_skip(report: pytest.CollectReport | pytest.TestReport) -> None:
+    if REQUIRE_PARITY and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"TINYSEQ_REQUIRE_PARITY=1, and a parity test would be skipped: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector):
+    """A parity module that skips itself (``pytest.importorskip``) fails where parity is required."""
+    report = yield
+    path = Path(collector.path)
+    if report.skipped and path.suffix == ".py" and "mark.parity" in path.read_text(encoding="utf-8"):
+        _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    """A single parity test that skips itself fails where parity is required."""
+    report = yield
+    if item.get_closest_marker("parity"):
+        _refuse_skip(report)
+    return report

@@ -1,0 +1,163 @@
+"""Echo state networks: the published equations re-written in NumPy, ridge regression, running free."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from nn_support import draws
+
+import tinyseq as ts
+from tinyseq import nn, optim
+from tinyseq.errors import DataError, ShapeError
+from tinyseq.nn.reservoir import RidgeRegression
+
+BATCH, TIME, INPUT, UNITS, OUTPUT = 2, 60, 2, 30, 3
+
+
+def make(**options: object) -> nn.EchoStateNetwork:
+    settings = {"spectral_radius": 0.9, "leak": 0.3, "density": 0.3} | options
+    return nn.EchoStateNetwork(INPUT, UNITS, OUTPUT, **settings).cast(np.float64)
+
+
+def published(cell: nn.ESNCell, us: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """x' = (1 - a) x + a tanh(W_in [1; u] + W x), column vectors, one row of the batch at a time."""
+    W_in = np.concatenate([cell.b_in.numpy()[:, None], cell.W_in.numpy().T], axis=1)
+    W = cell.W.numpy().T
+    states = []
+    for row, start in zip(us, x, strict=True):
+        state, one = [], start
+        for u in row:
+            one = (1 - cell.leak) * one + cell.leak * np.tanh(W_in @ np.concatenate([[1.0], u]) + W @ one)
+            state.append(one)
+        states.append(state)
+    return np.array(states)
+
+
+def test_the_update_is_the_published_one() -> None:
+    esn = make()
+    us, start = draws(BATCH, TIME, INPUT), draws(BATCH, UNITS, seed=1)
+    xs, last = ts.unroll(esn.cell, us, start)
+    expected = published(esn.cell, us.numpy(), start.numpy())
+    np.testing.assert_allclose(xs.numpy(), expected, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(last.numpy(), expected[:, -1], rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("radius", [0.5, 1.25])
+def test_the_reservoir_is_sparse_and_scaled(radius: float) -> None:
+    cell = nn.ESNCell(3, 200, spectral_radius=radius, density=0.1, input_scaling=0.4, bias_scaling=0.2)
+    W = cell.W.numpy()
+    assert abs(np.linalg.eigvals(W)).max() == pytest.approx(radius, rel=1e-4)
+    assert (W != 0).mean() == pytest.approx(0.1, abs=0.01)
+    assert 0.38 < abs(cell.W_in.numpy()).max() <= 0.4
+    assert 0.18 < abs(cell.b_in.numpy()).max() <= 0.2
+    assert cell.num_parameters() == 0
+    assert set(cell.state_dict()) == {"W", "W_in", "b_in"}
+
+
+def test_echoes_fade() -> None:
+    esn = make(spectral_radius=0.7)
+    us = draws(1, 300, INPUT)
+    ends = [ts.unroll(esn.cell, us, draws(1, UNITS, seed=s))[1].numpy() for s in (1, 2)]
+    np.testing.assert_allclose(ends[0], ends[1], atol=1e-8)
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_fit_is_ridge_regression_after_the_washout(direct: bool) -> None:
+    esn = make(direct=direct)
+    us, targets = draws(BATCH, TIME, INPUT), draws(BATCH, TIME, OUTPUT, seed=1)
+    lengths, washout, ridge = [60, 41], 10, 1e-3
+    esn.fit(us, targets, ridge=ridge, washout=washout, lengths=lengths, chunk=7)
+    states = published(esn.cell, us.numpy(), np.zeros((BATCH, UNITS)))
+    rows = [
+        np.concatenate([[1.0], us.numpy()[b, t] if direct else [], states[b, t]])
+        for b in range(BATCH)
+        for t in range(washout, lengths[b])
+    ]
+    X = np.array(rows)
+    Y = np.array([targets.numpy()[b, t] for b in range(BATCH) for t in range(washout, lengths[b])])
+    W = np.linalg.solve(X.T @ X + ridge * np.eye(X.shape[1]), X.T @ Y)
+    np.testing.assert_allclose(esn.readout.b.numpy(), W[0], rtol=1e-7)
+    np.testing.assert_allclose(esn.readout.W.numpy(), W[1:], rtol=1e-7, atol=1e-9)
+
+
+def test_predictions_go_on_where_the_sequence_stopped() -> None:
+    esn = make()
+    us, targets = draws(1, TIME, INPUT), draws(1, TIME, OUTPUT, seed=1)
+    state = esn.fit(us[:, :40], targets[:, :40], washout=5, chunk=16)
+    whole, end = esn(us)
+    np.testing.assert_allclose(esn(us[:, :40])[1].numpy(), state.numpy(), rtol=1e-12)
+    online = []
+    for t in range(40, TIME):
+        y, state = esn(us[:, t : t + 1], state)
+        online.append(y.numpy()[:, 0])
+    np.testing.assert_allclose(np.stack(online, 1), whole.numpy()[:, 40:], rtol=1e-11)
+    np.testing.assert_allclose(state.numpy(), end.numpy(), rtol=1e-11)
+
+
+def test_it_learns_a_sine_and_runs_free() -> None:
+    t = np.arange(700)
+    wave = ts.tensor(np.sin(t / 5.0)[None, :, None])
+    esn = nn.EchoStateNetwork(1, 50, 1, spectral_radius=0.95, density=0.2, bias_scaling=0.2).cast(np.float64)
+    state = esn.fit(wave[:, :500], wave[:, 1:501], ridge=1e-8, washout=50)
+    ys, _ = esn.generate(wave[:, 500], state, 100)
+    assert ys.shape == (1, 100, 1)
+    np.testing.assert_allclose(ys.numpy(), wave.numpy()[:, 501:601], atol=0.02)
+
+
+def test_the_readout_learns_by_gradient_too_and_the_reservoir_stays() -> None:
+    esn = make()
+    before = esn.cell.W.numpy().copy()
+    us = draws(BATCH, TIME, INPUT)
+    targets = ts.tensor(np.tanh(us.numpy()[..., :1] * np.array([0.5, 1.0, -1.0])))
+    assert [path for path, _ in esn.named_parameters()] == ["readout.W", "readout.b"]
+    opt = optim.Adam(esn.parameters(), 0.01)
+    losses = []
+    for _ in range(60):
+        opt.zero_grad()
+        loss = nn.squared_error(esn(us)[0], targets, reduction="mean")
+        loss.backward()
+        opt.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.1 * losses[0]
+    np.testing.assert_array_equal(esn.cell.W.numpy(), before)
+
+
+def test_ridge_regression_in_parts_is_ridge_regression_at_once() -> None:
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(50, 4)), rng.normal(size=(50, 2))
+    parts, whole = RidgeRegression(), RidgeRegression()
+    whole.add(X, Y)
+    for rows in np.split(np.arange(50), [3, 3, 20]):
+        parts.add(X[rows], Y[rows])
+    for mine, theirs in zip(parts.solve(0.1), whole.solve(0.1), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-12)
+    # Without a penalty, and with a feature twice: the least of the solutions.
+    doubled = RidgeRegression()
+    doubled.add(np.concatenate([X, X[:, :1]], 1), Y)
+    W, b = doubled.solve(0.0)
+    exact = np.linalg.lstsq(np.concatenate([np.ones((50, 1)), X], 1), Y, rcond=None)[0]
+    np.testing.assert_allclose(W[0] + W[4], exact[1], rtol=1e-8)
+    np.testing.assert_allclose(b, exact[0], rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: nn.ESNCell(2, 5, density=0.0), ["density"]),
+        (lambda: nn.ESNCell(2, 5, leak=0.0), ["0 < leak <= 1"]),
+        (lambda: nn.ESNCell(2, 3, density=1e-9), ["eigenvalues are 0", "density"]),
+        (lambda: make().fit(draws(1, 50, INPUT), draws(1, 49, OUTPUT)), ["(1, 49, 3)"]),
+        (lambda: make().fit(draws(1, 50, INPUT), draws(1, 50, OUTPUT), washout=50), ["washout", "0 to 49"]),
+        (lambda: make().fit(draws(1, 50, INPUT), draws(1, 50, OUTPUT), washout=9, lengths=[9]), ["0 rows"]),
+        (
+            lambda: make().fit(draws(1, 50, INPUT), draws(1, 50, OUTPUT) * float("nan"), washout=0),
+            ["not finite"],
+        ),
+        (lambda: make().generate(draws(1, INPUT), draws(1, UNITS), 3), ["input_size == output_size"]),
+        (lambda: make()(draws(1, 5, INPUT + 1)), ["ESNCell", "(batch, 2)"]),
+    ],
+)
+def test_refused_with_words(call, words: list[str]) -> None:
+    with pytest.raises((ShapeError, DataError)) as caught:
+        call()
+    assert [word for word in words if word not in str(caught.value)] == []

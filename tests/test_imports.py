@@ -1,0 +1,221 @@
+"""Who may import whom: the order of the parts, read from the source; and what `import tinyseq` loads."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import tinyseq as ts
+
+ROOT = Path(ts.__file__).parent
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+#: The parts, lowest first: each imports only from those before it (and from itself). On one line: neither imports the
+#: other. This is section 3 of the design with the small helpers put where they stand.
+ORDER: list[set[str]] = [
+    {"errors"},
+    {"trees"},
+    {"graph", "backends"},
+    {"ops"},
+    {"autodiff"},
+    {"tensors"},
+    {"random"},
+    {"creation", "functional"},
+    {"testing", "unrolling"},
+    {"compiler"},
+    {"drawing"},
+    {"nn"},
+    {"optim"},
+    {"data"},
+    {"train"},
+    {"cli"},
+]
+LEVEL = {part: level for level, parts in enumerate(ORDER) for part in parts}
+#: The package's own face gathers from every part; `python -m tinyseq` is the command line.
+FACES = {"__init__", "__main__"}
+#: Parts that the face does not load, so that they may use it as a user does.
+ABOVE_THE_FACE = {"drawing", "data", "train", "cli"}
+
+
+def part_of(module: str) -> str:
+    """``tinyseq.ops.shape`` -> ``ops``; the package itself -> ``__init__``."""
+    names = module.split(".")
+    return names[1] if len(names) > 1 else "__init__"
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield the tinyseq modules that a file imports, wherever in the file it does."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = list(path.relative_to(ROOT.parent).with_suffix("").parts[:-1])
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            if module != "tinyseq":
+                yield module, node.lineno
+            for alias in node.names:  # `from tinyseq import nn` takes in a part, `from tinyseq import exp` the face
+                yield f"{module}.{alias.name}", node.lineno
+
+
+def files() -> list[Path]:
+    return sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def known(module: str) -> str | None:
+    """The module a dotted name leads into, or None where it is another package's."""
+    names = module.split(".")
+    if names[0] != "tinyseq":
+        return None
+    while len(names) > 1:
+        place = ROOT.joinpath(*names[1:])
+        if place.is_dir() or place.with_suffix(".py").is_file():
+            break
+        names.pop()
+    return ".".join(names)
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_imports_only_from_lower_parts(path: Path) -> None:
+    name = ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
+    part = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    if part in FACES:
+        return
+    assert part in LEVEL, f"{part} has no place in ORDER"
+    wrong = []
+    for module, line in imports(path):
+        target = known(module)
+        other = part if target is None else part_of(target)
+        if (other == "__init__" and part not in ABOVE_THE_FACE) or (
+            other not in (part, "__init__") and LEVEL[other] >= LEVEL[part]
+        ):
+            wrong.append(f"{name}:{line} imports {module}")
+    assert wrong == []
+
+
+def test_the_order_names_every_part() -> None:
+    parts = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in files()}
+    assert parts - FACES <= set(LEVEL)
+
+
+def test_modules_do_not_import_in_circles() -> None:
+    """Within a part too; a package's face counts as what it gathers."""
+    edges: dict[str, set[str]] = {}
+    for path in files():
+        names = path.relative_to(ROOT.parent).with_suffix("").parts
+        here = ".".join(names[:-1] if names[-1] == "__init__" else names)
+        if here == "tinyseq":
+            continue
+        targets = {known(module) for module, _ in imports(path)}
+        edges[here] = {
+            t for t in targets if t is not None and t not in (here, "tinyseq") and not here.startswith(t + ".")
+        }
+    done: set[str] = set()
+    for start in edges:
+        path, stack = [], [(start, iter(sorted(edges.get(start, ()))))]
+        path.append(start)
+        while stack:
+            node, rest = stack[-1]
+            following = next((t for t in rest if t not in done), None)
+            if following is None:
+                done.add(node)
+                stack.pop()
+                path.pop()
+                continue
+            assert following not in path, " -> ".join([*path[path.index(following) :], following])
+            path.append(following)
+            stack.append((following, iter(sorted(edges.get(following, ())))))
+
+
+def test_the_reader_of_imports_sees_them_all(tmp_path: Path) -> None:
+    """Imports inside functions, under TYPE_CHECKING, relative and renamed: none is passed over."""
+    folder = ROOT / "ops"
+    source = (
+        "from typing import TYPE_CHECKING\n"
+        "import tinyseq.cli as c\n"
+        "if TYPE_CHECKING:\n    from tinyseq.train import loop\n"
+        "def f():\n    from tinyseq import nn\n    from ..optim import SGD\n    from . import base\n"
+    )
+
+    class Fake(type(folder)):  # type: ignore[misc]
+        def read_text(self, *args: object, **kwargs: object) -> str:
+            return source
+
+    found = {module for module, _ in imports(Fake(folder / "fake.py"))}
+    assert {"tinyseq.cli", "tinyseq.train.loop", "tinyseq.nn", "tinyseq.optim.SGD", "tinyseq.ops.base"} <= found
+
+
+def run_python(program: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment, cwd=ROOT.parent
+    )
+    return done.stdout
+
+
+def test_import_tinyseq_loads_no_heavy_package() -> None:
+    loaded = set(run_python("import sys, tinyseq; print(*sys.modules)").split())
+    heavy = {
+        "cupy",
+        "graphviz",
+        "pygraphviz",
+        "matplotlib",
+        "click",
+        "rich",
+        "pydantic",
+        "ruamel",
+        "torch",
+        "safetensors",
+    }
+    parts = {"tinyseq.cli", "tinyseq.drawing", "tinyseq.train"}
+    assert loaded & (heavy | parts) == set()
+    assert "tinyseq.tensors" in loaded
+
+
+def test_every_name_in_all_is_there_and_documented() -> None:
+    for name in ts.__all__:
+        if name in ts._LAZY and importlib.util.find_spec(ts._LAZY[name]).origin is None:
+            continue  # that part is to come
+        thing = getattr(ts, name)
+        if callable(thing) and not isinstance(thing, type):
+            assert thing.__doc__ or thing.formula, name
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = ts.nonsense
+
+
+def test_no_public_function_bears_the_name_of_a_submodule() -> None:
+    """Under lazy imports the module would take the function's place in the package."""
+    submodules = {info.name for info in pkgutil.iter_modules([str(ROOT)])}
+    assert {"nn", "tensors", "unrolling"} <= submodules
+    assert {name for name in submodules & set(ts.__all__) if not isinstance(getattr(ts, name), ModuleType)} == set()
+    assert submodules & set(ts._LAZY) == set()
+
+
+@pytest.mark.parametrize("name", ["ops", "backends", "cli"])
+def test_the_links_at_the_top_are_relative_links_into_the_package(name: str) -> None:
+    link = REPOSITORY / name
+    assert link.is_symlink()
+    assert os.readlink(link) == f"tinyseq/{name}"
+    assert link.resolve() == (REPOSITORY / "tinyseq" / name).resolve()
+
+
+def test_the_links_are_passed_over_by_tools() -> None:
+    import tomllib
+
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    assert {"ops", "backends", "cli"} <= set(project["ruff"]["extend-exclude"])
+    assert project["mypy"]["packages"] == ["tinyseq"]
+    assert project["hatch"]["build"]["targets"]["wheel"]["packages"] == ["tinyseq"]
+    assert not {"ops", "backends", "cli"} & set(project["hatch"]["build"]["targets"]["sdist"]["only-include"])
+    assert project["pytest"]["ini_options"]["testpaths"] == ["tests"]

@@ -1,0 +1,76 @@
+"""Where exceptions end: a message for a person, an exit code for a program, and no traceback unless asked for."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from tinyseq.errors import ConfigError, TinyseqError
+
+FAILURE, USAGE, DIVERGED, INTERRUPTED = 1, 2, 3, 130
+_DEBUG = "tinyseq.debug"
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def debug_option(command: F) -> F:
+    """Give a command the option ``--debug``."""
+
+    def note(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        ctx.meta[_DEBUG] = value  # shared with the group's context, where errors are caught
+
+    option = click.option(
+        "--debug", is_flag=True, expose_value=False, is_eager=True, callback=note, help="Show the traceback of errors."
+    )
+    return option(command)
+
+
+def guarded(ctx: click.Context, invoke: Callable[[click.Context], Any]) -> Any:
+    """Call ``invoke``; on an error print what is wrong and exit with the code that stands for it."""
+    try:
+        return invoke(ctx)
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise  # click's own: usage errors have exit code 2 already
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        ctx.exit(INTERRUPTED)
+    except TinyseqError as error:
+        _traceback(ctx)
+        # A config's problems are each a line that an editor can jump to: nothing is put before them.
+        lead = "" if isinstance(error, ConfigError) and ": error: " in str(error) else "error: "
+        click.echo(f"{lead}{error}", err=True)
+        ctx.exit(_code(error))
+    except BrokenPipeError:
+        raise  # whoever read the output has had enough; click ends quietly
+    except OSError as error:
+        _traceback(ctx)
+        place = f": {error.filename}" if error.filename else ""
+        click.echo(f"error: {error.strerror or error}{place}", err=True)
+        ctx.exit(FAILURE)
+    except MemoryError as error:
+        _traceback(ctx)
+        click.echo(f"error: out of memory: {error}\n  try      smaller sizes: batch_size, hidden_size, bptt", err=True)
+        ctx.exit(FAILURE)
+    except Exception as error:
+        _traceback(ctx)
+        click.echo(
+            f"error: {type(error).__name__}: {error}\n"
+            "  where    not an error that tinyseq knows: a cell of your own, or a bug in tinyseq\n"
+            "  try      the same command with --debug, which shows where it comes from",
+            err=True,
+        )
+        ctx.exit(FAILURE)
+
+
+def _code(error: TinyseqError) -> int:
+    # Only a command that trains can diverge, and then the loop is loaded; imported here, it would slow --help down.
+    if isinstance(error, ArithmeticError):
+        return DIVERGED
+    return USAGE if isinstance(error, ConfigError) else FAILURE
+
+
+def _traceback(ctx: click.Context) -> None:
+    if ctx.meta.get(_DEBUG):
+        click.echo(traceback.format_exc(), err=True)

@@ -1,0 +1,84 @@
+"""``tinyseq run``: train as a config says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tinyseq.cli.boundary import debug_option
+
+
+@click.command("run", short_help="Train as a config says.")
+@click.argument("config", type=click.Path())
+@click.option("--backend", type=click.Choice(["numpy", "cupy", "auto"]), help="Instead of the config's.")
+@click.option("--seed", type=click.IntRange(min=0), help="Instead of the config's.")
+@click.option("--steps", type=click.IntRange(min=1), help="Instead of the config's train.steps.")
+@click.option("--output", type=click.Path(), metavar="FOLDER", help="Where run directories are made; by default runs.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress, and of the result only the run directory.")
+@click.option("--verbose", "-v", is_flag=True, help="Show the resolved config and the model first.")
+@debug_option
+def command(
+    config: str,
+    backend: str | None,
+    seed: int | None,
+    steps: int | None,
+    output: str | None,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Train as CONFIG, a YAML file, says; leave everything in a new directory.
+
+    \b
+    Example:
+        tinyseq run examples/lstm.yaml
+        tinyseq run examples/lstm.yaml --steps 100 --seed 1
+    The directory, such as runs/lstm/0001, then holds the configs, metrics.jsonl, result.json, weights.safetensors,
+    curve.png, graph.svg and samples.txt. Ctrl-C ends a run early and keeps what there is.
+    """
+    from tinyseq import train
+    from tinyseq.train.progress import choose
+
+    overrides: dict[str, Any] = {"seed": seed, "steps": steps, "backend": backend, "output": output}
+    if verbose:
+        _show_plan(config, overrides)
+    result = train.run(config, **overrides, progress=choose(quiet=quiet))
+    if quiet:
+        click.echo(result.directory)
+    else:
+        _show_result(result)
+
+
+def _show_plan(path: str, overrides: dict[str, Any]) -> None:
+    from tinyseq.train import load_config, yaml
+    from tinyseq.train.running import prepared
+
+    given = {"train.steps" if key == "steps" else key: value for key, value in overrides.items() if value is not None}
+    config = load_config(path, given)
+    click.echo(yaml.write(config.model_dump(mode="json")), err=True)
+    with prepared(config) as (task, model):
+        click.echo(f"{model}\n\n{yaml.write(task.describe_data())}", err=True)
+
+
+def _show_result(result: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    found = result.result
+    keys = [key for key in result.metrics if key not in ("loss", "tokens")]
+    table = Table()
+    table.add_column("test, unseen in training")
+    for key in keys:
+        table.add_column(key, justify="right")
+    for name, values in {**result.baselines, "this run": result.metrics}.items():
+        table.add_row(name, *(f"{values[key]:.3f}" if key in values else "" for key in keys))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(
+        f"{found['steps']:,} steps, {found['tokens']:,} tokens in {found['seconds']:.0f} s "
+        f"({found['tokens_per_second']:,.0f} tokens/s), {found['parameters']:,} parameters",
+        markup=False,
+    )
+    if result.preview:
+        click.echo("\n" + result.preview.rstrip())  # as it is: the console would wrap it
+    click.echo(f"\nall of it: {result.directory}")

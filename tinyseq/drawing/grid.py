@@ -1,0 +1,247 @@
+"""Our own layout of unrolled networks: columns are time steps left to right, lines are layers bottom to top.
+
+x_t comes from below, states flow along, y_t leaves above; what acts on several steps at once is a bar across them, and
+the weights, shared by all steps, stand once in the margin. It needs nothing installed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from tinyseq.drawing.arranging import arrange, longest_path
+from tinyseq.drawing.scene import Box
+from tinyseq.drawing.text import clean, width
+from tinyseq.drawing.view import Item, View
+
+LABEL, DETAIL = 13.0, 9.0
+_MOST_LETTERS = 32
+_LEAST = {"cell": (108, 72), "fold": (60, 72), "initial": (40, 24), "group": (84, 38)}
+
+
+def caption(item: Item) -> str:
+    """Return the first line in a box: the label, and the weights and numbers that it takes."""
+    return clean(" ".join([item.label, *item.tags]), _MOST_LETTERS)
+
+
+def _size(item: Item) -> tuple[float, float]:
+    wide = max(width(caption(item), LABEL), width(clean(item.detail, _MOST_LETTERS), DETAIL))
+    least, tall = _LEAST.get(item.kind, (38, 34))
+    return max(least, wide + 16), tall
+
+
+@dataclass(slots=True)
+class Line:
+    """One horizontal line of boxes; a line without boxes (``height`` only) leaves room for an outline or a label."""
+
+    ids: list[int] = field(default_factory=list)
+    height: float = 0.0
+    top: float = 0.0
+    row: int | None = None
+    role: str = ""
+
+
+class Grid:
+    """A view whose boxes have their lines and their x; the heights come when the wires are known."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.boxes = {item.id: Box(item, 0.0, 0.0, *_size(item)) for item in view.items}
+        self.block: dict[int, float] = {}  # how wide a step of a row is, at op level
+        self.edges = [edge for edge in view.edges if edge.source != edge.target]
+        self.lines: list[Line] = []
+        self.line_of: dict[int, int] = {}
+        self.row_lines: dict[int, list[int]] = {}
+        self.initial = {item.id: self._consumer(item) for item in view.items if item.kind == "initial"}
+        self._stack_lines()
+        self._place_columns()
+        self._place_outside()
+
+    def _consumer(self, item: Item) -> Item | None:
+        takers = (self.view.item(edge.target) for edge in self.edges if edge.source == item.id)
+        return next((taker for taker in takers if taker.row is not None), None)
+
+    # -- lines ---------------------------------------------------------------------------------------------------------
+
+    def _stack_lines(self) -> None:
+        """Sort everything into lines, bottom to top: rows of cells as wholes, and what is outside steps by itself."""
+        view = self.view
+        unit: dict[int, Hashable] = {}
+        for item in view.items:
+            if self.initial.get(item.id) is None:
+                unit[item.id] = ("row", item.row) if item.row is not None else ("item", item.id)
+        rows = {("row", index) for index in range(len(view.rows))}
+        pairs = [
+            (unit[edge.source], unit[edge.target])
+            for edge in sorted(self.edges, key=lambda edge: edge.state)
+            if edge.source in unit and edge.target in unit
+        ]
+        rank = longest_path(list(dict.fromkeys(unit.values())), pairs, rows)
+        by_rank: dict[int, list[Hashable]] = defaultdict(list)
+        for key, number in rank.items():
+            by_rank[number].append(key)
+        self.lane: dict[int, tuple[int, int]] = {}
+        members: dict[Hashable, list[int]] = defaultdict(list)
+        for id, key in unit.items():
+            members[key].append(id)
+        for number in sorted(by_rank):
+            side = [key for key in by_rank[number] if key in rows]
+            loose = [id for key in by_rank[number] if key not in rows for id in members[key]]
+            if loose and not side:
+                self._line(loose)
+            cells = [key for key in side if view.rows[key[1]].inputs_of is None]
+            for key in sorted(side, key=lambda key: key[1]):
+                row: int = key[1]
+                self._row(row, members[key])
+                if key in cells and view.level == "cell":
+                    self.lane[row] = cells.index(key), len(cells)
+            if loose and side:  # beside a row of cells, on its topmost line
+                line = self.row_lines[row][-1]
+                self.lines[line].ids.extend(loose)
+                self.line_of.update(dict.fromkeys(loose, line))
+        for id, taker in self.initial.items():
+            if taker is not None:
+                line = self.line_of[taker.id]
+                self.lines[line].ids.append(id)
+                self.line_of[id] = line
+
+    def _line(self, ids: list[int], row: int | None = None, role: str = "", height: float = 0.0) -> int:
+        tall = max((self.boxes[id].height for id in ids), default=height)
+        self.lines.append(Line(list(ids), tall, 0.0, row, role))
+        self.line_of.update(dict.fromkeys(ids, len(self.lines) - 1))
+        return len(self.lines) - 1
+
+    def _row(self, row: int, ids: list[int]) -> None:
+        """Give a row its lines: one at cell level; at op level one for each rank of ops within a step."""
+        view = self.view
+        if any(group.row == row for group in view.weights):
+            self._line([], row, "bus", 4)
+        if view.level == "cell" or view.rows[row].inputs_of is not None:
+            self.row_lines[row] = [self._line(ids, row)]
+            return
+        ops = [id for id in ids if view.item(id).kind != "fold"]
+        where = {id: (view.item(id).column, view.item(id).key) for id in ops}
+        keys = list(dict.fromkeys(key for _, key in where.values()))
+        pairs = [
+            (where[edge.source][1], where[edge.target][1])
+            for edge in self.edges
+            if edge.source in where and edge.target in where and where[edge.source][0] == where[edge.target][0]
+        ]
+        rank = longest_path(keys, pairs)
+        self._line([], row, "foot", 4)
+        numbers = {number: place for place, number in enumerate(sorted(set(rank.values())))}
+        levels: list[list[int]] = [[] for _ in numbers] or [[]]
+        for id in ops:
+            levels[numbers[rank[where[id][1]]]].append(id)
+        levels[len(levels) // 2].extend(id for id in ids if id not in where)
+        self.row_lines[row] = [self._line(level, row) for level in levels]
+        self._line([], row, "head", 12)
+        self._inner(row, [list(dict.fromkeys(where[id][1] for id in level if id in where)) for level in levels], pairs)
+
+    def _inner(self, row: int, levels: list[list[Hashable]], pairs: list[tuple[Hashable, Hashable]]) -> None:
+        """Set the ops of a step side by side, once for all steps; wires over several lines get a gap of their own."""
+        view = self.view
+        widths: dict[Hashable, float] = {}
+        for id in (id for line in self.row_lines[row] for id in self.lines[line].ids):
+            key = view.item(id).key
+            widths[key] = max(widths.get(key, 0.0), self.boxes[id].width)
+        level_of = {key: number for number, level in enumerate(levels) for key in level}
+        chain: list[tuple[Hashable, Hashable]] = []
+        for source, target in dict.fromkeys(pairs):
+            last = source
+            for number in range(level_of[source] + 1, level_of[target]):
+                gap = ("gap", source, number)
+                if gap not in level_of:
+                    levels[number].append(gap)
+                    level_of[gap] = number
+                    widths[gap] = 2.0
+                chain.append((last, gap))
+                last = gap
+            chain.append((last, target))
+        centre = arrange(levels, widths, chain, gap=14)
+        left = min((centre[key] - widths[key] / 2 for key in centre), default=0.0)
+        right = max((centre[key] + widths[key] / 2 for key in centre), default=60.0)
+        for line in self.row_lines[row]:
+            for id in self.lines[line].ids:
+                if view.item(id).kind != "fold":
+                    self.boxes[id].x = centre[view.item(id).key] - (left + right) / 2
+        self.block[row] = right - left + 44
+
+    # -- columns -------------------------------------------------------------------------------------------------------
+
+    def _place_columns(self) -> None:
+        """Set the columns beside one another, and every box of a time step into its own."""
+        view = self.view
+        gutter = 62.0 if view.level == "cell" else 60.0
+        count = len(view.columns)
+        wide = [30.0] * count
+        lanes: dict[tuple[int, int], float] = defaultdict(float)
+        for item in view.items:
+            if item.column is None or item.row is None:
+                continue
+            own = self.block.get(item.row, 0.0) if item.kind != "fold" else 0.0
+            lane, total = self.lane.get(item.row, (0, 1))
+            lanes[item.column, lane] = max(lanes[item.column, lane], self.boxes[item.id].width)
+            wide[item.column] = max(wide[item.column], own, total * self.boxes[item.id].width + (total - 1) * 14)
+        x = 0.0
+        before = [id for id, taker in self.initial.items() if taker is not None and self._leads(taker) > 0]
+        behind = [id for id, taker in self.initial.items() if taker is not None and self._leads(taker) < 0]
+        if before:
+            x += max(self.boxes[id].width for id in before) + gutter
+        self.columns: list[tuple[float, float]] = []
+        for size in wide:
+            self.columns.append((x, x + size))
+            x += size + gutter
+        for id in before:
+            self.boxes[id].x = self.boxes[id].width / 2
+        for id in behind:
+            self.boxes[id].x = x + self.boxes[id].width / 2
+        for item in view.items:
+            if item.column is not None and item.row is not None:
+                left, right = self.columns[item.column]
+                lane, total = self.lane.get(item.row, (0, 1))
+                middle = left + (right - left) * (lane + 0.5) / total
+                self.boxes[item.id].x += middle
+        self.gutters = [(a[1] + b[0]) / 2 for a, b in zip(self.columns, self.columns[1:], strict=False)]
+        if count:
+            self.gutters = [self.columns[0][0] - gutter / 2, *self.gutters, self.columns[-1][1] + gutter / 2]
+
+    def _leads(self, taker: Item) -> int:
+        assert taker.row is not None
+        return self.view.rows[taker.row].direction
+
+    def _place_outside(self) -> None:
+        """Set what is outside steps: a bar across the steps it acts on, or near what it is connected with."""
+        view = self.view
+        touched: dict[int, set[int]] = defaultdict(set)
+        for edge in self.edges:
+            for one, other in ((edge.source, edge.target), (edge.target, edge.source)):
+                column = view.item(other).column
+                if view.item(one).row is None and one not in self.initial and column is not None:
+                    touched[one].add(column)
+        fixed: dict[Hashable, float] = {}
+        for item in view.items:
+            box = self.boxes[item.id]
+            columns = touched.get(item.id, set())
+            if len(columns) > 1:
+                left, right = self.columns[min(columns)][0], self.columns[max(columns)][1]
+                box.x, box.width, box.bar = (left + right) / 2, max(box.width, right - left), True
+            if box.bar or item.row is not None or self.initial.get(item.id) is not None:
+                fixed[item.id] = box.x
+        end = max((self.boxes[id].right for id in fixed), default=0.0)  # type: ignore[index]
+        loose: list[list[Hashable]] = []
+        for line in self.lines:
+            free: list[Hashable] = [id for id in line.ids if id not in fixed]
+            if len(free) < len(line.ids):  # to the side of the cells and bars on its line
+                x = end
+                for id in free:
+                    box = self.boxes[id]  # type: ignore[index]
+                    x += 26 + box.width
+                    fixed[id] = box.x = x - box.width / 2
+                free = []
+            loose.append(free)
+        pairs: list[tuple[Hashable, Hashable]] = [(edge.source, edge.target) for edge in self.edges]
+        widths: dict[Hashable, float] = {id: box.width for id, box in self.boxes.items()}
+        for id, x in arrange(loose, widths, pairs, fixed, gap=22).items():
+            self.boxes[id].x = x  # type: ignore[index]

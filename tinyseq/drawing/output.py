@@ -1,0 +1,213 @@
+"""``draw``: from anything that has a graph to a file or a picture in a notebook."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tinyseq.drawing import rendering
+from tinyseq.drawing.build import BUDGET, build
+from tinyseq.drawing.scene import Scene
+from tinyseq.drawing.view import View
+from tinyseq.drawing.wiring import layout
+from tinyseq.errors import DataError, TinyseqError, did_you_mean
+from tinyseq.graph import Graph, Node
+
+FORMATS = ("svg", "png", "pdf", "html", "dot")
+ENGINES = ("auto", "grid", "graphviz")
+
+#: Graphviz takes minutes on more nodes than this; it is started on them only with ``engine="graphviz"``.
+_MOST_FOR_GRAPHVIZ = 1000
+
+
+class DrawingError(TinyseqError, OSError):
+    """A picture that cannot be written where it was asked for."""
+
+
+class Drawing:
+    """A picture: its view model, and its form in any format. Notebooks show it as it is; ``print`` lists it."""
+
+    def __init__(self, view: View, engine: str = "auto") -> None:
+        self.view, self.engine = view, engine
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The view, laid out on the grid."""
+        return layout(self.view)
+
+    @property
+    def svg(self) -> str:
+        """The picture as SVG text."""
+        return self.render("svg").decode()
+
+    @property
+    def dot(self) -> str:
+        """The picture as Graphviz source."""
+        return self.render("dot").decode()
+
+    @property
+    def html(self) -> str:
+        """The picture as a self-contained page."""
+        return self.render("html").decode()
+
+    def render(self, format: str) -> bytes:
+        """Return the picture's bytes in a format.
+
+        Raises:
+            DataError: an unknown format.
+            BackendError: Graphviz was asked for, and there is none.
+        """
+        _known("format", format, FORMATS)
+        if format == "dot":
+            from tinyseq.drawing.dot import to_dot
+
+            return to_dot(self.view).encode()
+        if format != "html" and self._by_graphviz():
+            from tinyseq.drawing.dot import to_dot
+
+            return rendering.render(to_dot(self.view), format)
+        if format == "svg":
+            from tinyseq.drawing.svg import to_svg
+
+            return to_svg(self.scene).encode()
+        if format == "html":
+            from tinyseq.drawing.page import to_html
+
+            return to_html(self.scene).encode()
+        from tinyseq.drawing.raster import to_raster
+
+        return to_raster(self.scene, format)
+
+    def _by_graphviz(self) -> bool:
+        """The grid is best where there are time steps; a graph without them is Graphviz's own ground."""
+        if self.engine != "auto":
+            return self.engine == "graphviz"
+        return not self.view.columns and len(self.view.items) <= _MOST_FOR_GRAPHVIZ and bool(rendering.available())
+
+    def save(self, path: str | os.PathLike[str], format: str | None = None) -> Path:
+        """Write the picture to a file, whole or not at all; the format is the suffix's unless named.
+
+        Raises:
+            DataError: an unknown format or suffix.
+            DrawingError: the folder does not exist, or the file cannot be written.
+        """
+        target = Path(path)
+        format = format or target.suffix.removeprefix(".").lower()
+        where = str(target)
+        if not format:
+            raise DataError("draw: the file name has no suffix", required=_suffixes(), got=where)
+        _known("format", format, FORMATS)
+        if target.is_dir():
+            raise DrawingError("draw: this is a folder", required=f"a file name, {_suffixes()}", got=where)
+        if not target.parent.is_dir():
+            raise DrawingError("draw: no such folder", required="a folder that exists", got=str(target.parent),
+                               fix=f"mkdir -p {target.parent}")  # fmt: skip
+        data = self.render(format)
+        try:
+            with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".draw-", delete=False) as file:
+                file.write(data)
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(file.name, 0o666 & ~umask)
+            os.replace(file.name, target)
+        except OSError as error:
+            raise DrawingError("draw: cannot write the picture", got=f"{where}: {error.strerror or error}",
+                               fix="choose a folder that you may write to") from error  # fmt: skip
+        return target
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def __str__(self) -> str:
+        return str(self.view)
+
+    def __repr__(self) -> str:
+        return f"<Drawing: {self.view.summary()}>"
+
+
+def draw(
+    what: Any,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    title: str | None = None,
+    level: str = "op",
+    steps: tuple[int, int] | None = None,
+    format: str | None = None,
+    budget: int | None = BUDGET,
+    engine: str = "auto",
+) -> Drawing:
+    """Draw a graph: time steps from left to right, layers from bottom to top, weights once, in the margin.
+
+    Args:
+        what: a ``ts.Graph``; a tensor with a history, whose graph is drawn; or anything with a ``graph``.
+        path: where to write; the suffix is the format: .svg, .png, .pdf, .html (self-contained) or .dot. Without a
+            path the picture is only returned; notebooks show it.
+        title: a heading.
+        level: "op", every operation; or "cell", one box for each scope and time step.
+        steps: (first, end): only these time steps, the end not included.
+        format: the format, whatever the suffix.
+        budget: the most nodes. A larger picture folds, to cell level, then to the first, second and last steps, and
+            says so in the picture. None: everything.
+        engine: "grid", our own layout, which needs nothing installed; "graphviz"; or "auto", the grid where there are
+            time steps and Graphviz, if it is at hand, where there are none.
+
+    Returns:
+        the drawing: ``.svg``, ``.html``, ``.dot``, ``.render(format)``, ``.save(path)``, and ``.view``, what it shows.
+
+    Raises:
+        DataError: nothing to draw, or an unknown level, format or engine, or a window without steps.
+        DrawingError: the file cannot be written.
+        BackendError: Graphviz was asked for, and there is none.
+    """
+    _known("engine", engine, ENGINES)
+    if format is not None:
+        _known("format", format, FORMATS)
+    if budget is not None and budget < 1:
+        raise DataError("draw: budget", required="at least 1 node, or None", got=str(budget))
+    drawing = Drawing(build(graph_of(what), level=level, steps=steps, budget=budget, title=title), engine)
+    if path is not None:
+        drawing.save(path, format)
+    return drawing
+
+
+def graph_of(what: Any) -> Graph:
+    """Return the graph of a graph, of a tensor, or of what has a ``graph``.
+
+    Raises:
+        DataError: there is none.
+    """
+    if isinstance(what, Graph):
+        return what
+    if isinstance(what, Node):
+        return Graph([what])
+    inner = getattr(what, "graph", None)
+    if isinstance(inner, Graph):
+        return inner
+    node = getattr(what, "node", None)
+    if not isinstance(node, Node):
+        raise DataError(
+            "draw: nothing here to draw",
+            required="a ts.Graph, a tensor with a history, or a compiled function",
+            got=f"{type(what).__qualname__}",
+            fix="ts.draw(ts.trace(fn, *args))",
+        )
+    if not node.inputs:
+        raise DataError(
+            "draw: this tensor has no history",
+            required="a tensor that a recorded op made: from a leaf with requires_grad=True, outside no_grad()",
+            got=repr(node),
+            fix="ts.draw(ts.trace(fn, *args)) draws a function without computing it",
+        )
+    return Graph([node])
+
+
+def _known(what: str, word: str, known: tuple[str, ...]) -> None:
+    if word not in known:
+        raise DataError(f"draw: unknown {what}", got=repr(word), fix=did_you_mean(str(word), known))
+
+
+def _suffixes() -> str:
+    return ", ".join(f".{format}" for format in FORMATS)

@@ -1,0 +1,205 @@
+"""Reading a graph as a person does: what flows to what, which nodes belong to one cell at one step, which are weights.
+
+Some nodes are recorded for the machine's sake and would only stand in the reader's way. A ``pick`` is its parent's
+output, a ``stop_gradient`` is a cut on the edge it sits on, and taking apart again what was just stacked (the outputs
+of one layer, on their way to the next) is no operation at all. ``read`` sees through them and keeps what they say.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tinyseq.graph import INPUT, LITERAL, Graph, Leaf, Node
+
+
+class Link(NamedTuple):
+    """Where a value comes from, past everything that is seen through."""
+
+    origin: Node
+    cut: bool = False
+    stacked: bool = False
+    output: int | None = None
+
+
+@dataclass(slots=True)
+class Reading:
+    """A graph as it is drawn: the nodes that show, in topological order, and what each one takes.
+
+    ``links[node]`` holds (argument, link) pairs. ``place[node]`` is the (row, step) of a node within time steps.
+    """
+
+    nodes: list[Node]
+    links: dict[Node, list[tuple[int, Link]]]
+    outputs: set[Node]
+    place: dict[Node, tuple[int, int]] = field(default_factory=dict)
+    scopes: list[str] = field(default_factory=list)  # of each row
+    directions: list[int] = field(default_factory=list)
+    roles: dict[Node, str] = field(default_factory=dict)  # a leaf in a step: 'x', 'init NAME' or 'value OP'
+    keys: dict[Node, Hashable] = field(default_factory=dict)  # the same op at different steps has one key
+    uses: dict[Node, int] = field(default_factory=dict)
+    steps: list[int] = field(default_factory=list)
+
+
+def is_weight(node: Node) -> bool:
+    """A leaf that is learned; it is shown in the margin, and by name where it is used."""
+    return isinstance(node, Leaf) and node.requires_grad
+
+
+def read(graph: Graph, *, depth: int | None = None, collapse: bool = False) -> Reading:
+    """Read a graph.
+
+    Args:
+        graph: what was recorded.
+        depth: keep only so many parts of each scope.
+        collapse: see through every ``stack`` of steps too, and let a scope within a cell count as the cell's own.
+    """
+    links = _links(graph, collapse)
+    reading = Reading(_reached(graph, links), links, set(graph.outputs))
+    _rows(reading, depth, collapse)
+    _keys(reading)
+    _roles(reading)
+    return reading
+
+
+def _links(graph: Graph, collapse: bool) -> dict[Node, list[tuple[int, Link]]]:
+    consumed = {parent for node in graph.nodes for parent in node.inputs}
+    outputs = set(graph.outputs)
+    through: dict[Node, tuple[Link, ...]] = {}
+    links: dict[Node, list[tuple[int, Link]]] = {}
+    for node in graph.nodes:
+        own: list[tuple[int, Link]] = []
+        for arg, parent in enumerate(node.inputs):
+            seen = through.get(parent)
+            if seen is None:
+                own.append((arg, Link(parent)))
+            else:
+                own.extend((arg, link) for link in seen)
+        links[node] = own
+        if node not in consumed or node in outputs:
+            continue
+        name = node.op.name
+        if name == "pick":
+            through[node] = _picked(node, links)
+        elif name == "stop_gradient":
+            through[node] = tuple(link._replace(cut=True) for _, link in own)
+        elif name == "stack" and collapse:
+            through[node] = tuple(link._replace(stacked=True) for _, link in own)
+    return links
+
+
+def _picked(node: Node, links: dict[Node, list[tuple[int, Link]]]) -> tuple[Link, ...]:
+    """What one output of an op is: itself, or, of an ``unstack`` of a ``stack``, what went into it at that place."""
+    parent, index = node.inputs[0], node.attrs["index"]
+    if parent.op.name == "unstack":
+        whole = parent.inputs[0]
+        if whole.op.name == "stack" and whole.attrs.get("axis") == parent.attrs.get("axis"):
+            return tuple(link._replace(stacked=True) for arg, link in links[whole] if arg == index)
+    return (Link(parent, output=index),)
+
+
+def _reached(graph: Graph, links: dict[Node, list[tuple[int, Link]]]) -> list[Node]:
+    stack = list(graph.outputs)
+    seen = set(stack)
+    for node in stack:  # the list grows while it is walked
+        for _, link in links[node]:
+            if link.origin not in seen:
+                seen.add(link.origin)
+                stack.append(link.origin)
+    return [node for node in graph.nodes if node in seen]
+
+
+def cut_scope(scope: str, depth: int | None) -> str:
+    """Return the first ``depth`` parts of a scope."""
+    return scope if depth is None else "/".join(scope.split("/")[:depth])
+
+
+def _rows(reading: Reading, depth: int | None, collapse: bool) -> None:
+    """Give each application of a cell a row. One scope applied twice in a step (a shared cell) has two."""
+    stepped = [
+        node for node in reading.nodes if node.place.step is not None and node.op is not LITERAL and not is_weight(node)
+    ]
+    scopes = {cut_scope(node.place.scope, depth) for node in stepped}
+    owner = {scope: _outermost(scope, scopes) if collapse else scope for scope in scopes}
+    rows: dict[tuple[str, int], int] = {}
+    seen: dict[int, int] = {}  # a place (by identity) -> its row
+    count: dict[tuple[str, int], int] = defaultdict(int)
+    for node in stepped:
+        place = node.place
+        step = place.step
+        assert step is not None
+        row = seen.get(id(place))
+        if row is None:
+            scope = cut_scope(place.scope, depth)
+            top = owner[scope]
+            # A new place of the row's own scope is a new application; of a scope inside it, a part of the last one.
+            nth = count[top, step] if scope == top and depth is None else max(count[top, step] - 1, 0)
+            if scope == top and depth is None:
+                count[top, step] += 1
+            row = seen[id(place)] = rows.setdefault((top, nth), len(rows))
+        reading.place[node] = row, step
+    reading.scopes = [scope for scope, _ in rows]
+    reading.steps = sorted({step for _, step in reading.place.values()})
+    lean = [0] * len(rows)
+    for node in stepped:
+        row, step = reading.place[node]
+        for _, link in reading.links[node]:
+            before = reading.place.get(link.origin)
+            if before is not None and before[0] == row:
+                lean[row] += (step > before[1]) - (step < before[1])
+    reading.directions = [-1 if score < 0 else 1 for score in lean]
+
+
+def _outermost(scope: str, scopes: set[str]) -> str:
+    parts = scope.split("/")
+    for length in range(1, len(parts)):
+        top = "/".join(parts[:length])
+        if top in scopes:
+            return top
+    return scope
+
+
+def _keys(reading: Reading) -> None:
+    count: dict[Hashable, int] = defaultdict(int)
+    for node in reading.nodes:
+        place = reading.place.get(node)
+        if place is not None and node.op is not INPUT:
+            base = (node.op.name, node.source)
+            nth = count[place, base]
+            count[place, base] += 1
+            reading.keys[node] = (*base, nth)
+
+
+def _roles(reading: Reading) -> None:
+    """Tell a leaf x_t from an initial state: the state is where the same op, a step later, takes a carried value."""
+    carried: dict[Hashable, str] = {}
+    computed: dict[Hashable, str] = {}
+    leaves: list[tuple[Node, Hashable, int, int]] = []
+    for node in reading.nodes:
+        place = reading.place.get(node)
+        key = reading.keys.get(node)
+        for arg, link in reading.links[node]:
+            origin = link.origin
+            if is_weight(origin):
+                reading.uses[origin] = reading.uses.get(origin, 0) + 1
+            if place is None:
+                continue
+            before = reading.place.get(origin)
+            if before is None or origin.op is INPUT:
+                if origin.op is INPUT and not is_weight(origin):
+                    leaves.append((origin, key, arg, place[0]))
+            elif before[0] == place[0] and before[1] != place[1]:
+                carried.setdefault((place[0], key, arg), origin.name or "s")
+            elif before[0] == place[0]:
+                computed.setdefault((place[0], key, arg), origin.op.name)
+    for leaf, key, arg, row in leaves:
+        name = carried.get((row, key, arg))
+        if name is not None:
+            reading.roles[leaf] = f"init {name}"
+        elif leaf in reading.place:
+            # An eager pass records nothing before the first tracked value: what is an op elsewhere is a leaf here.
+            op = computed.get((row, key, arg))
+            reading.roles.setdefault(leaf, "x" if op is None else f"value {op}")
+            reading.keys.setdefault(leaf, ("leaf", key, arg))

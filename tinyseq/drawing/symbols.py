@@ -1,0 +1,88 @@
+"""What a node is called in a picture, and what a reader learns by pointing at it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, Final
+
+from tinyseq.graph import Node, Source, line_of
+
+#: The sign of an op where mathematics has a short one; any other op is shown by its name.
+_SYMBOLS: Final = {
+    "add": "+",
+    "sub": "−",
+    "mul": "×",
+    "div": "÷",
+    "neg": "−x",
+    "pow": "xᵖ",
+    "matmul": "@",
+    "sigmoid": "σ",
+    "sum": "Σ",
+    "sum_to": "Σ to",
+    "prod": "Π",
+    "mean": "mean",
+    "sqrt": "√",
+    "exp": "eˣ",
+    "log": "ln",
+    "abs": "|x|",
+    "equal": "=",
+    "not_equal": "≠",
+    "less": "<",
+    "less_equal": "≤",
+    "greater": ">",
+    "greater_equal": "≥",
+    "logical_not": "¬",
+    "logical_and": "∧",
+    "logical_or": "∨",
+    "stop_gradient": "cut ∂",
+    "transpose": "xᵀ",
+    "maximum": "max",
+    "minimum": "min",
+}
+
+
+def symbol(name: str) -> str:
+    """Return the sign of an op: ``×`` for mul, ``σ`` for sigmoid, its own name where there is none."""
+    return _SYMBOLS.get(name, name)
+
+
+def shape_text(shape: Any) -> str:
+    """Return ``(2, 3)``; for an op with several outputs of one shape ``3 of (2, 8)``."""
+    if shape and isinstance(shape[0], tuple):
+        kinds = list(dict.fromkeys(shape))
+        return f"{len(shape)} of {shape_text(kinds[0])}" if len(kinds) == 1 else f"{len(shape)} outputs"
+    return "(" + ", ".join(map(str, shape)) + ")"
+
+
+def dtype_text(dtype: Any) -> str:
+    """Return ``float32``, or the distinct dtypes of an op with several outputs."""
+    return ", ".join(dict.fromkeys(map(str, dtype))) if isinstance(dtype, tuple) else str(dtype)
+
+
+@lru_cache(maxsize=10_000)
+def _line(source: Source) -> str:
+    return line_of(source)
+
+
+def facts(node: Node) -> tuple[tuple[str, str], ...]:
+    """Return what is shown on hover: op, formula, attributes, shape, dtype, source line, scope, step, name."""
+    attrs = ", ".join(f"{key}={value!r}" for key, value in node.attrs.items())
+    rows = (
+        ("op", node.op.name),
+        ("formula", node.op.formula),
+        ("attributes", attrs[:200]),
+        ("shape", shape_text(node.shape)),
+        ("dtype", dtype_text(node.dtype)),
+        ("source", _line(node.source) if node.source is not None else ""),
+        ("scope", node.place.scope),
+        ("step", "" if node.place.step is None else str(node.place.step)),
+        ("name", node.name or ""),
+    )
+    return tuple(row for row in rows if row[1])
+
+
+def census(names: Iterable[str]) -> str:
+    """Return ``4 matmul, 3 sigmoid, ...``, the most frequent first."""
+    return ", ".join(f"{count} {name}" for name, count in Counter(names).most_common())

@@ -1,0 +1,151 @@
+"""The view model: what a picture shows, with no coordinates in it. A pure value; ``print(view)`` lists it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["op", "cell", "group", "input", "constant", "initial", "fold"]
+Facts = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that is drawn: an op, a collapsed cell or group of ops, a leaf, or a fold that stands for hidden steps.
+
+    ``column`` and ``row`` index ``View.columns`` and ``View.rows``; both are None outside time steps. Items of one
+    ``key`` in different columns of a row are the same op at different steps, and are set at the same place.
+    """
+
+    id: int
+    kind: Kind
+    label: str
+    detail: str = ""
+    tags: tuple[str, ...] = ()
+    facts: Facts = ()
+    scope: str = ""
+    step: int | None = None
+    row: int | None = None
+    column: int | None = None
+    key: Hashable = None
+    ops: int = 1
+    output: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A value on its way from one item to another. ``state`` crosses time steps; ``cut`` lets no gradient back."""
+
+    source: int
+    target: int
+    label: str = ""
+    state: bool = False
+    cut: bool = False
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A parameter: drawn once, whatever the number of steps that share it."""
+
+    name: str
+    shape: str
+    dtype: str
+    size: int
+    uses: int
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The parameters that one row, or one scope outside the steps, is the first to use; ``users`` are item ids."""
+
+    scope: str
+    weights: tuple[Weight, ...]
+    users: tuple[int, ...]
+    row: int | None = None
+
+    @property
+    def size(self) -> int:
+        """How many numbers these parameters hold."""
+        return sum(weight.size for weight in self.weights)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A cell over time (one scope). ``direction`` is -1 where it runs from the last step to the first.
+
+    ``inputs_of`` marks the row of leaves x_t that feed another row.
+    """
+
+    scope: str
+    label: str
+    direction: int = 1
+    inputs_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A time step, or (``hidden`` > 0) the steps that are folded away here."""
+
+    label: str
+    step: int | None = None
+    hidden: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a picture shows. ``notes`` say in words what was folded, and why."""
+
+    title: str
+    level: str
+    items: tuple[Item, ...]
+    edges: tuple[Edge, ...]
+    weights: tuple[Weights, ...]
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    notes: tuple[str, ...] = ()
+    ops: int = 0
+    _index: dict[int, Item] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._index.update((item.id, item) for item in self.items)
+
+    def item(self, id: int) -> Item:
+        """Return the item of an id."""
+        return self._index[id]
+
+    @property
+    def cuts(self) -> tuple[Edge, ...]:
+        """The edges through which no gradient flows back."""
+        return tuple(edge for edge in self.edges if edge.cut)
+
+    def summary(self) -> str:
+        """Return the picture in a sentence, as a screen reader should say it."""
+        parts = [f"Computational graph of {self.ops:,} operations at {self.level} level"]
+        steps = [column.label for column in self.columns]
+        if steps:
+            parts.append(f"time runs left to right: {', '.join(steps)}")
+        cells = [row.label for row in self.rows if row.inputs_of is None]
+        if cells:
+            parts.append(f"layers from bottom to top: {', '.join(cells)}")
+        if self.cuts:
+            parts.append(f"the gradient is cut on {len(self.cuts)} edges")
+        return ". ".join([*parts, *self.notes]) + "."
+
+    def __str__(self) -> str:
+        lines = [f"{self.title or 'graph'} ({self.level} level, {self.ops} ops)"]
+        lines += [f"  note: {note}" for note in self.notes]
+        lines += [
+            f"  weights {group.scope or '(top)'}: "
+            + ", ".join(f"{weight.name}{weight.shape} x{weight.uses}" for weight in group.weights)
+            for group in self.weights
+        ]
+        for item in self.items:
+            place = "" if item.column is None else f" [{self.columns[item.column].label}]"
+            tags = f" ({', '.join(item.tags)})" if item.tags else ""
+            lines.append(f"  {item.id}: {item.kind} {item.label}{tags} {item.detail}{place}".rstrip())
+        for edge in self.edges:
+            marks = f"{' state' if edge.state else ''}{' CUT' if edge.cut else ''}"
+            lines.append(f"  {edge.source} -> {edge.target} {edge.label}{marks}".rstrip())
+        return "\n".join(lines)

@@ -1,0 +1,254 @@
+"""The last part of the grid: ports, wires and heights, and from them the finished scene."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from tinyseq.drawing.grid import Grid
+from tinyseq.drawing.margins import headers, panels
+from tinyseq.drawing.routing import TRACK, Route, Router
+from tinyseq.drawing.scene import Box, Frame, Point, Scene, Wire
+from tinyseq.drawing.text import clean
+from tinyseq.drawing.view import Edge, View
+
+#: Room between two lines where a wire ends in an arrow, and where none does.
+_ROOM, _NONE = 26.0, 8.0
+_BETWEEN_STATES = 32.0
+
+
+def layout(view: View) -> Scene:
+    """Place a view on the grid: columns are time steps, lines are layers."""
+    grid = Grid(view)
+    return _Wiring(grid).scene()
+
+
+class _Wiring:
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        extents = [
+            [(grid.boxes[id].left, grid.boxes[id].right) for id in line.ids if id not in grid.initial]
+            for line in grid.lines
+        ]
+        self.router = Router(extents, grid.gutters)
+        self.straight = {number for number, edge in enumerate(grid.edges) if self._straight(edge)}
+        self.offset = self._offsets()
+        self.ports = self._ports()
+        self.routes: dict[int, Route] = {}
+        for number, edge in enumerate(grid.edges):
+            if number not in self.straight:
+                self._route(number, edge)
+        self.track = self.router.tracks()
+        self._heights()
+
+    def _straight(self, edge: Edge) -> bool:
+        """A state that runs along its own line, from the side of one box into the side of the next."""
+        a, b = self.grid.boxes[edge.source], self.grid.boxes[edge.target]
+        line = self.grid.line_of[edge.source]
+        if not edge.state or line != self.grid.line_of[edge.target]:
+            return False
+        left, right = (a.right, b.left) if a.x < b.x else (b.right, a.left)
+        return right > left and self.router.clear(line, left, right)
+
+    def _offsets(self) -> dict[tuple[int, str], float]:
+        """How far above the middle of a line each state runs: c over h, as the lecture has it."""
+        names: dict[int, set[str]] = defaultdict(set)
+        for number in self.straight:
+            edge = self.grid.edges[number]
+            names[self.grid.line_of[edge.source]].add(edge.name)
+        result: dict[tuple[int, str], float] = {}
+        for line, states in names.items():
+            step = min(_BETWEEN_STATES, 56.0 / len(states))
+            for place, name in enumerate(sorted(states, reverse=True)):
+                result[line, name] = (place - (len(states) - 1) / 2) * step
+        return result
+
+    def _ports(self) -> dict[int, float]:
+        """Where each edge enters its target: several arrive side by side, in the order of where they come from."""
+        grid = self.grid
+        arriving: dict[int, list[int]] = defaultdict(list)
+        for number, edge in enumerate(grid.edges):
+            if number not in self.straight:
+                arriving[edge.target].append(number)
+        ports: dict[int, float] = {}
+        for target, numbers in arriving.items():
+            box = grid.boxes[target]
+            numbers.sort(key=self._origin)
+            spacing = min(14.0, (box.width - 12) / max(len(numbers), 1))
+            for place, number in enumerate(numbers):
+                ports[number] = box.x + (place - (len(numbers) - 1) / 2) * spacing
+                if box.bar:
+                    ports[number] = min(max(grid.boxes[grid.edges[number].source].x, box.left + 8), box.right - 8)
+        return ports
+
+    def _origin(self, number: int) -> float:
+        """The x that an edge comes from; a bar is below its target wherever the target stands."""
+        edge = self.grid.edges[number]
+        source = self.grid.boxes[edge.source]
+        return self.grid.boxes[edge.target].x if source.bar else source.x
+
+    def _route(self, number: int, edge: Edge) -> None:
+        grid = self.grid
+        source = grid.boxes[edge.source]
+        arrive = self.ports[number]
+        leave = min(max(arrive, source.left + 8), source.right - 8) if source.bar else source.x
+        # Where two boxes all but face each other a bend of a few points only looks crooked.
+        if abs(leave - arrive) < 12 and not source.bar and len(grid.boxes) < 2000:
+            leave = arrive if abs(arrive - source.x) < source.width / 2 - 6 else leave
+        # A bar lets go of each wire at another place, so its wires are no common net.
+        net = -number - 1 if source.bar else edge.source
+        self.routes[number] = self.router.connect(
+            net, grid.line_of[edge.source], grid.line_of[edge.target], leave, arrive
+        )
+
+    # -- heights -------------------------------------------------------------------------------------------------------
+
+    def _heights(self) -> None:
+        """Stack lines and channels, bottom to top; every y counts downwards from the bottom line, so it is negative."""
+        grid = self.grid
+        used = {route.source_line for route in self.routes.values()}
+        used |= {route.target_line - 1 for route in self.routes.values()}
+        wide = grid.view.level == "cell"
+        y = 0.0
+        self.channel_low: dict[int, float] = {}
+        for number in range(-1, len(grid.lines)):
+            if number >= 0:
+                line = grid.lines[number]
+                y -= line.height
+                line.top = y
+            count = max(self.track.get(number, {}).values(), default=-1) + 1
+            room = _ROOM + (8 if wide else 0) if number in used else _NONE
+            if not self._labelled(number):
+                room = min(room, _ROOM)
+            self.channel_low[number] = y
+            y -= max(room, 26 + (count - 1) * TRACK) if count else room
+        for id, box in grid.boxes.items():
+            line = grid.lines[grid.line_of[id]]
+            box.y = line.top + line.height / 2
+        for number in self.straight:
+            edge = grid.edges[number]
+            if edge.source in grid.initial:
+                grid.boxes[edge.source].y -= self.offset[grid.line_of[edge.source], edge.name]
+
+    def _labelled(self, channel: int) -> bool:
+        return any(
+            self.grid.edges[number].label and channel in (route.source_line, route.target_line - 1)
+            for number, route in self.routes.items()
+        )
+
+    def _level(self, channel: int, net: int) -> float:
+        """The y of a net's track in a channel."""
+        return self.channel_low[channel] - 10 - TRACK * self.track.get(channel, {}).get(net, 0)
+
+    # -- the scene -----------------------------------------------------------------------------------------------------
+
+    def scene(self) -> Scene:
+        """Make the scene, with everything moved so that it starts at the corner."""
+        grid = self.grid
+        view = grid.view
+        wires = [self._wire(number, edge) for number, edge in enumerate(grid.edges)]
+        boxes = list(grid.boxes.values())
+        frames = self._frames()
+        margin = panels(grid)
+        texts = headers(grid, margin)
+        left, top, right, bottom = _bounds(boxes, wires, frames)
+        for panel in margin:
+            left, top = min(left, panel.left), min(top, panel.top)
+            bottom = max(bottom, panel.top + panel.height)
+        for text in texts:
+            bottom, top = max(bottom, text.y + 4), min(top, text.y - text.size)
+        heading = 30 if view.title else 0
+        dx, dy = 16 - left, 16 - top + heading
+        scene = Scene(view, boxes, wires, frames, margin, texts, right - left + 32, bottom - top + 32 + heading)
+        _move(scene, dx, dy)
+        return scene
+
+    def _wire(self, number: int, edge: Edge) -> Wire:
+        boxes = self.grid.boxes
+        a, b = boxes[edge.source], boxes[edge.target]
+        if number in self.straight:
+            line = self.grid.line_of[edge.source]
+            y = self.grid.lines[line].top + self.grid.lines[line].height / 2 - self.offset[line, edge.name]
+            ends = (a.right, b.left) if a.x < b.x else (a.left, b.right)
+            wire = Wire(edge, [(ends[0], y), (ends[1], y)])
+            wire.label_at, wire.anchor = ((ends[0] + ends[1]) / 2, y - 5), "middle"
+            return wire
+        route = self.routes[number]
+        net = route.net
+        points: list[Point] = [(route.leave, a.top)]
+        for channel, x, to in route.channels():
+            if abs(x - to) >= 0.5:
+                level = self._level(channel, net)
+                points += [(x, level), (to, level)]
+        points.append((route.arrive, b.bottom))
+        wire = Wire(edge, points)
+        if edge.label:
+            wire.label_at, wire.anchor = self._label(edge, points)
+        return wire
+
+    def _label(self, edge: Edge, points: list[Point]) -> tuple[Point, str]:
+        """Where a wire's label has room: beside its end at a cell, or along its longest part."""
+        (x, y), (to_x, to_y) = points[0], points[-1]
+        if not edge.state:
+            row = self.grid.view.item(edge.source).row
+            if row in self.grid.block:  # between this cell's outline and what stands above
+                head = self.grid.lines[self.grid.row_lines[row][-1] + 1]
+                return (to_x + 5, head.top - 6), "start"
+            cells = self.grid.view.level == "cell"
+            below = self.grid.view.item(edge.target).row is not None
+            return ((to_x + 5, to_y + 17) if below == cells else (x + 5, y - 7)), "start"
+        if len(points) == 6:  # beside the long part, where it turns to its target
+            (x, y), (_, end) = points[2], points[3]
+            return (x + 5, end - 10 if end > y else end + 18), "start"
+        return ((x + to_x) / 2, points[len(points) // 2][1] - 4), "middle"
+
+    def _frames(self) -> list[Frame]:
+        """Outline each cell at each step, where its ops are drawn one by one."""
+        grid = self.grid
+        if grid.view.level == "cell":
+            return []
+        frames = []
+        for row, lines in grid.row_lines.items():
+            if row not in grid.block:
+                continue
+            present = {
+                (grid.view.item(id).column, grid.view.item(id).kind) for line in lines for id in grid.lines[line].ids
+            }
+            for column, kind in sorted(present, key=str):
+                if column is None or kind == "fold":
+                    continue
+                middle = sum(grid.columns[column]) / 2
+                wide = grid.block[row]
+                top, foot = grid.lines[lines[-1] + 1].top, grid.lines[lines[0] - 1]
+                label = clean(grid.view.rows[row].label, 30)
+                frame = Frame(label, middle - wide / 2, top, wide, foot.top + foot.height - top, row, column)
+                if frame not in frames:
+                    frames.append(frame)
+        return frames
+
+
+def _bounds(boxes: list[Box], wires: list[Wire], frames: list[Frame]) -> tuple[float, float, float, float]:
+    xs = [x for wire in wires for x, _ in wire.points]
+    ys = [y for wire in wires for _, y in wire.points]
+    for box in boxes:
+        xs += (box.left, box.right)
+        ys += (box.top, box.bottom)
+    for frame in frames:
+        xs += (frame.left, frame.left + frame.width)
+        ys += (frame.top, frame.top + frame.height)
+    return (min(xs), min(ys), max(xs), max(ys)) if xs else (0.0, 0.0, 200.0, 40.0)
+
+
+def _move(scene: Scene, dx: float, dy: float) -> None:
+    for box in scene.boxes:
+        box.x, box.y = box.x + dx, box.y + dy
+    for wire in scene.wires:
+        wire.points = [(x + dx, y + dy) for x, y in wire.points]
+        if wire.label_at:
+            wire.label_at = (wire.label_at[0] + dx, wire.label_at[1] + dy)
+    for frame in scene.frames:
+        frame.left, frame.top = frame.left + dx, frame.top + dy
+    for panel in scene.panels:
+        panel.left, panel.top = panel.left + dx, panel.top + dy
+        panel.wires = [[(x + dx, y + dy) for x, y in line] for line in panel.wires]
+    for text in scene.texts:
+        text.x, text.y = text.x + dx, text.y + dy

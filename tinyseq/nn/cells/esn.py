@@ -1,0 +1,81 @@
+"""The echo state cell: a fixed random reservoir (Jaeger 2001)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinyseq.errors import DataError
+from tinyseq.nn import init
+from tinyseq.nn.cells.base import Cell
+from tinyseq.nn.init import Array
+from tinyseq.nn.module import buffer
+from tinyseq.ops.elementwise import tanh
+from tinyseq.tensors import Tensor
+
+
+def reservoir(size: int, *, spectral_radius: float, density: float) -> Array:
+    """Return W (size, size), uniform on [-1, 1) where it is not 0, scaled so that max |λ(W)| = ``spectral_radius``.
+
+    Raises:
+        DataError: a density outside (0, 1], a negative radius, or a draw so sparse that all its eigenvalues are 0.
+    """
+    if not 0.0 < density <= 1.0 or not spectral_radius >= 0.0 or size < 1:
+        raise DataError(
+            "reservoir",
+            required="size >= 1, 0 < density <= 1, spectral_radius >= 0",
+            got=f"{size}, {density}, {spectral_radius}",
+        )
+    W = np.where(init.uniform(size, size) < density, init.uniform(size, size, low=-1.0), 0.0)
+    radius = float(np.abs(np.linalg.eigvals(W)).max())
+    if radius < 1e-12:
+        raise DataError(
+            "reservoir: all eigenvalues are 0, so no scaling reaches the radius",
+            required=f"a spectral radius of {spectral_radius}",
+            got=f"{np.count_nonzero(W)} connections among {size} units",
+            fix="a higher density, or more units",
+        )
+    return W * (spectral_radius / radius)
+
+
+class ESNCell(Cell):
+    """h' = (1 - a) h + a tanh([1; x] W_in + h W), W_in and W fixed (Lukoševičius 2012, eq. 2-3). The output is h'.
+
+    Nothing in it is learned: W_in (input_size, hidden_size), b_in (its row for the 1) and W (hidden_size, hidden_size)
+    are buffers.
+
+    Args:
+        spectral_radius: max |λ(W)|; below 1 the echoes of the past fade, as a rule.
+        leak: a, the share of the state that is new at each step.
+        input_scaling: W_in is uniform within ± this.
+        bias_scaling: b_in is uniform within ± this.
+        density: the share of W's entries that are not 0.
+
+    Raises:
+        DataError: an option out of range.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        spectral_radius: float = 0.9,
+        leak: float = 1.0,
+        input_scaling: float = 1.0,
+        bias_scaling: float = 1.0,
+        density: float = 0.1,
+    ) -> None:
+        if not 0.0 < leak <= 1.0 or input_scaling < 0.0 or bias_scaling < 0.0:
+            raise DataError(
+                "ESNCell", required="0 < leak <= 1, scalings >= 0", got=f"{leak}, {input_scaling}, {bias_scaling}"
+            )
+        self.input_size, self.hidden_size, self.leak = input_size, hidden_size, leak
+        self.W_in = buffer(init.uniform(input_size, hidden_size, low=-input_scaling, high=input_scaling))
+        self.b_in = buffer(init.uniform(hidden_size, low=-bias_scaling, high=bias_scaling))
+        self.W = buffer(reservoir(hidden_size, spectral_radius=spectral_radius, density=density))
+
+    def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        self.check(x, h)
+        a = self.leak
+        h = (1.0 - a) * h + a * tanh(x @ self.W_in + self.b_in + h @ self.W)
+        return h, h

@@ -1,0 +1,54 @@
+"""The cells by name, for configurations."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from tinyseq.errors import DataError, did_you_mean
+from tinyseq.nn.cells.base import Cell
+from tinyseq.nn.cells.esn import ESNCell
+from tinyseq.nn.cells.gru import GRUCell
+from tinyseq.nn.cells.indrnn import IndRNNCell
+from tinyseq.nn.cells.layernorm import LayerNormGRUCell, LayerNormLSTMCell, LayerNormRNNCell
+from tinyseq.nn.cells.lstm import LSTMCell, PeepholeLSTMCell
+from tinyseq.nn.cells.rnn import RNNCell
+
+#: (input_size, hidden_size) -> cell.
+CellFactory = Callable[[int, int], Cell]
+
+#: A cell of one's own joins with ``CELLS["mine"] = MyCell``.
+CELLS: dict[str, Callable[..., Cell]] = {
+    "esn": ESNCell,
+    "gru": GRUCell,
+    "indrnn": IndRNNCell,
+    "layernorm_gru": LayerNormGRUCell,
+    "layernorm_lstm": LayerNormLSTMCell,
+    "layernorm_rnn": LayerNormRNNCell,
+    "lstm": LSTMCell,
+    "peephole_lstm": PeepholeLSTMCell,
+    "rnn": RNNCell,
+}
+
+
+def cell_factory(kind: str | Callable[..., Cell], **options: Any) -> CellFactory:
+    """Return a function (input_size, hidden_size) -> cell, for a name in ``CELLS``, a class or a function.
+
+    Raises:
+        DataError: no such cell, or no such option; lists what there is.
+    """
+    if isinstance(kind, str):
+        if kind not in CELLS:
+            raise DataError(f"no cell is named {kind!r}", fix=did_you_mean(kind, CELLS))
+        kind = CELLS[kind]
+    parameters = inspect.signature(kind).parameters.values()
+    known = [p.name for p in [*parameters][2:] if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters) and (unknown := [o for o in options if o not in known]):
+        raise DataError(
+            f"{getattr(kind, '__name__', 'the cell')} has no option {unknown[0]!r}",
+            required=f"some of {', '.join(known)}" if known else "no options",
+            fix=did_you_mean(unknown[0], known) if known else "",
+        )
+    return partial(kind, **options) if options else kind

@@ -1,0 +1,72 @@
+"""Where a run was made: what its numbers may depend on besides the config."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+
+from tinyseq import backends
+from tinyseq.train.threads import in_use
+
+_PACKAGES = ("tinyseq", "numpy", "cupy", "pydantic", "ruamel.yaml", "safetensors", "matplotlib")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def describe() -> dict[str, Any]:
+    """Return Python, packages, platform, cores, BLAS and its threads, the backend, and the git commit if any."""
+    return {
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cores": _cores(),
+        "blas": _blas(),
+        "backend": backends.current().describe(),
+        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        "git": _git(),
+    }
+
+
+def _cores() -> dict[str, int | None]:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"machine": os.cpu_count(), "usable": usable}
+
+
+def _blas() -> dict[str, Any]:
+    config: Any = np.show_config(mode="dicts")
+    library = config.get("Build Dependencies", {}).get("blas", {})
+    return {
+        "name": library.get("name"),
+        "version": library.get("version"),
+        "threads": in_use(),
+        "environment": {name: os.environ[name] for name in _THREADS if name in os.environ},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git() -> dict[str, Any] | None:
+    """Return the commit of the folder that the run was started in, and whether files there differ from it."""
+    try:
+        commit = _ask_git("rev-parse", "HEAD")
+        return {"commit": commit, "changed": bool(_ask_git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _ask_git(*words: str) -> str:
+    done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=5, check=True)
+    return done.stdout.strip()

@@ -1,0 +1,290 @@
+"""The language model: read a text, predict what comes next."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, ValidationInfo, field_validator
+
+from tinyseq import data, nn
+from tinyseq.creation import tensor
+from tinyseq.data.batching import IGNORED
+from tinyseq.errors import DataError
+from tinyseq.ops.shape import concat, reshape
+from tinyseq.random import Generator
+from tinyseq.tensors import Tensor, no_grad
+from tinyseq.train.config import CellName, FilePath, RunConfig
+from tinyseq.train.registry import build_recurrent, cell_problems
+from tinyseq.train.sections import Section, refuse
+from tinyseq.train.tasks.base import Measure, StepResult, Task
+
+
+class TextConfig(Section):
+    """What is read."""
+
+    path: FilePath | None = Field(None, description="A UTF-8 text file; null is Python's own documentation.")
+    level: Literal["char"] = Field("char", description="What a token is.")
+    split: list[float] = Field(
+        default=[0.9, 0.05, 0.05],
+        min_length=3,
+        max_length=3,
+        description="The shares of training, validation and test text, in this order of the text.",
+    )
+
+    @field_validator("split")
+    @classmethod
+    def _whole(cls, split: list[float]) -> list[float]:
+        if min(split) <= 0 or not math.isclose(sum(split), 1.0, abs_tol=1e-6):
+            raise ValueError(f"required three shares over 0 that sum to 1, got {split} (sum {sum(split):g})")
+        return split
+
+
+class ModelConfig(Section):
+    """Embedding, recurrent layers, output layer."""
+
+    cell: CellName = Field("lstm", description="A registered cell, or your own: file.py:ClassName.")
+    hidden_size: int = Field(128, ge=1, description="Features of each layer's state.")
+    num_layers: int = Field(1, ge=1, description="How many recurrent layers.")
+    embedding_size: int = Field(64, ge=1, description="Features of a token's learned vector.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Probability, on embeddings, between layers and on outputs.")
+    residual: bool = Field(False, description="Add what a layer reads to its output, where the sizes agree.")
+    # Checked even where it is not given: a cell of one's own may need options.
+    options: dict[str, Any] = Field(
+        default_factory=dict, validate_default=True, description="Keyword arguments of the cell."
+    )
+
+    @field_validator("options")
+    @classmethod
+    def _taken_by_cell(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if "cell" in info.data:
+            refuse(cell_problems(info.data["cell"], options))
+        return options
+
+
+class SampleConfig(Section):
+    """The text that is written after training."""
+
+    length: int = Field(400, ge=0, description="Tokens a sample.")
+    temperature: float = Field(0.8, ge=0, description="1 samples as learned, lower is bolder, 0 takes the likeliest.")
+    prime: str | None = Field(None, description="The text to go on from; by default the first line of the test text.")
+    count: int = Field(3, ge=0, description="How many samples.")
+
+
+class LanguageModelConfig(RunConfig):
+    """A run of the task ``language_model``."""
+
+    data: TextConfig = Field(default_factory=TextConfig, description="What is read.")
+    model: ModelConfig = Field(default_factory=ModelConfig, description="What learns.")
+    sample: SampleConfig = Field(default_factory=SampleConfig, description="What is written after training.")
+
+
+class LanguageModelNet(nn.Module):
+    """Token -> embedding -> recurrent layers -> logits of the next token."""
+
+    def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
+        self.embedding = nn.Embedding(vocabulary_size, config.embedding_size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.recurrent = build_recurrent(
+            config.cell,
+            config.embedding_size,
+            config.hidden_size,
+            num_layers=config.num_layers,
+            dropout=config.dropout,
+            residual=config.residual,
+            options=config.options,
+        )
+        self.head = nn.Linear(self.recurrent.output_size, vocabulary_size)
+
+    def forward(self, ids: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Return the features (batch, time, hidden) that the head reads, and the last state."""
+        xs = self.dropout(self.embedding(ids))
+        ys, state = self.recurrent(xs, state)
+        return self.dropout(ys), state
+
+    def logits(self, ys: Tensor) -> Tensor:
+        """Return the head's logits, all positions in one product: (batch * time, vocabulary)."""
+        logits: Tensor = self.head(reshape(ys, (-1, ys.shape[-1])))
+        return logits
+
+
+class LanguageModel(Task[LanguageModelConfig]):
+    """Stateful truncated backpropagation over contiguous text; judged in bits a character on held-out text.
+
+    The vocabulary is that of the training text. Where the held-out text has characters that training lacks, they share
+    one entry, ``<unk>``, in the model and in the baselines alike; else there is none.
+    """
+
+    Config = LanguageModelConfig
+    measure = Measure("bpc", "bits per character")
+
+    vocabulary: data.Vocabulary
+
+    def prepare(self) -> None:
+        self.corpus = data.load_text(self.config.data.path)
+        text = data.split(self.corpus.text, self.config.data.split)
+        known = set(text.train)
+        unseen = (set(text.valid) | set(text.test)) - known
+        self.vocabulary = data.Vocabulary.build(known, unknown=bool(unseen))
+        self.unseen = sum(letter in unseen for letter in text.valid + text.test)
+        self.ids = data.Splits(*(self.vocabulary.encode(part) for part in (text.train, text.valid, text.test)))
+        self.first_line = text.test.lstrip().split("\n", 1)[0][:80]
+        for name in ("valid", "test"):
+            if len(getattr(self.ids, name)) < 2:
+                raise DataError(
+                    f"the text is too short: its {name} part has nothing to predict",
+                    required="at least 2 characters in each part",
+                    got=f"{len(self.corpus)} characters, split {self.config.data.split}",
+                    fix="a longer text, or a larger share in data.split",
+                )
+        self.batches()  # refuses a text that is too short for the batches before anything is computed
+
+    def build(self) -> LanguageModelNet:
+        return LanguageModelNet(self.config.model, len(self.vocabulary))
+
+    def batches(self) -> Iterator[data.Window]:
+        train = self.config.train
+        return data.training_windows(self.ids.train, train.batch_size, train.bptt.every, train.bptt.depth)
+
+    def step(self, model: LanguageModelNet, batch: data.Window, state: Any) -> StepResult:
+        inputs, targets = tensor(batch.inputs), tensor(batch.targets[:, batch.counted :])
+        steps = batch.inputs.shape[1]
+        if state is None or batch.fresh:
+            state = model.recurrent.initial_state(batch.inputs.shape[0])
+        # The state that the next window starts from may lie within this one: then the window is run in two parts, and
+        # nothing is cut between them.
+        edges = sorted({0, batch.carry, steps})
+        parts, carried = [], state
+        for start, end in itertools.pairwise(edges):
+            ys, state = model(inputs[:, start:end], state)
+            carried = state if end == batch.carry else carried
+            parts.append(ys)
+        ys = concat(parts, axis=1) if len(parts) > 1 else parts[0]
+        if batch.counted:
+            ys = ys[:, batch.counted :]
+        loss = nn.cross_entropy(model.logits(ys), reshape(targets, (-1,)), reduction="mean")
+        return StepResult(loss, batch.tokens, carried)
+
+    def evaluate(self, model: LanguageModelNet, split: str) -> dict[str, float]:
+        train = self.config.train
+        total, count, state = 0.0, 0, None
+        with no_grad():
+            for window in data.held_out_windows(getattr(self.ids, split), train.batch_size, train.bptt.every):
+                ys, state = model(tensor(window.inputs), state)
+                losses = nn.cross_entropy(
+                    model.logits(ys),
+                    reshape(tensor(window.targets), (-1,)),
+                    ignore_index=IGNORED,
+                    reduction="sum",
+                )
+                total += float(losses.item())
+                count += window.tokens
+        return {**self.metrics(total / count), "tokens": count}
+
+    def metrics(self, loss: float) -> dict[str, float]:
+        # exp overflows only where a model is worse than anything one would report.
+        return {"loss": loss, "bpc": loss / math.log(2.0), "perplexity": math.exp(min(loss, 700.0))}
+
+    def baselines(self) -> dict[str, dict[str, float]]:
+        found = {}
+        for order, name in ((1, "unigram"), (2, "bigram")):
+            alpha, (bits,) = data.ngram_bits(
+                order, self.ids.train, self.ids.valid, [self.ids.test], len(self.vocabulary)
+            )
+            found[name] = {"bpc": bits, "perplexity": 2.0**bits, "alpha": alpha}
+        return found
+
+    def describe_data(self) -> dict[str, Any]:
+        return {
+            "corpus": self.corpus.name,
+            "sha256": self.corpus.sha256,
+            "characters": len(self.corpus),
+            "train": len(self.ids.train),
+            "valid": len(self.ids.valid),
+            "test": len(self.ids.test),
+            "vocabulary": len(self.vocabulary),
+            "held_out_unknown": self.unseen,
+        }
+
+    def metadata(self) -> Mapping[str, Any]:
+        return {"vocabulary": self.vocabulary.state(), "prime": self.first_line}
+
+    def restore(self, metadata: Mapping[str, Any]) -> None:
+        self.vocabulary = data.Vocabulary.from_state(metadata.get("vocabulary"))
+        self.first_line = str(metadata.get("prime", ""))
+
+    def write(self, model: LanguageModelNet, directory: Path) -> str:
+        config = self.config.sample
+        if not (config.count and config.length):
+            return ""
+        rule = "-" * 72
+        blocks = []
+        for number in range(config.count):
+            prime, text = self.sample(model, seed=self.config.seed + number)
+            head = f"sample {number + 1}, temperature {config.temperature:g}, seed {self.config.seed + number}"
+            blocks.append(f"{rule}\n{head}, going on from {prime!r}\n{rule}\n{prime}{text}\n")
+        (directory / "samples.txt").write_text("\n".join(blocks), encoding="utf-8")
+        return blocks[0]
+
+    def sample(
+        self,
+        model: LanguageModelNet,
+        *,
+        prime: str | None = None,
+        length: int | None = None,
+        temperature: float | None = None,
+        seed: int = 0,
+    ) -> tuple[str, str]:
+        """Return the prime and the text that the model goes on with; what is None is as in the config.
+
+        Args:
+            model: a trained model.
+            prime: the text to go on from.
+            length: how many tokens.
+            temperature: logits are divided by it; 0 takes the likeliest token each time.
+            seed: same seed, same text.
+
+        Raises:
+            DataError: the prime is empty or has characters that the model does not know.
+        """
+        config = self.config.sample
+        prime = prime if prime is not None else config.prime if config.prime is not None else self.first_line
+        length = config.length if length is None else length
+        temperature = config.temperature if temperature is None else temperature
+        if not prime:
+            raise DataError("an empty prime", required="at least one character to go on from", got=repr(prime))
+        if not temperature >= 0.0:
+            raise DataError("the temperature", required="0 or more", got=str(temperature))
+        ids = self.vocabulary.encode(prime)
+        draws = Generator(seed).uniform((length,))
+        written: list[int] = []
+        model.eval()
+        with no_grad():
+            ys, state = model(tensor(ids[None, :]))
+            for draw in draws:
+                logits = model.logits(ys[:, -1:]).numpy()[0].astype(np.float64)
+                if self.vocabulary.unknown is not None:
+                    logits[self.vocabulary.unknown] = -np.inf  # it stands for no character that could be written
+                written.append(_choose(logits, temperature, float(draw)))
+                ys, state = model(tensor([[written[-1]]]), state)
+        return prime, self.vocabulary.decode(written)
+
+    def example(self, model: LanguageModelNet, steps: int) -> Tensor:
+        ids = np.arange(steps + 1, dtype=np.int64) % len(self.vocabulary)
+        inputs = tensor(ids[None, :-1], name="characters")
+        ys, _ = model(inputs)
+        loss: Tensor = nn.cross_entropy(model.logits(ys), tensor(ids[1:], name="targets"), reduction="mean")
+        return loss
+
+
+def _choose(logits: np.ndarray[Any, Any], temperature: float, draw: float) -> int:
+    """Return the index that ``draw`` in [0, 1) falls on under softmax(logits / temperature)."""
+    if temperature == 0.0:
+        return int(logits.argmax())
+    scaled = (logits - logits.max()) / temperature
+    cumulative = np.exp(scaled).cumsum()
+    return int(min(np.searchsorted(cumulative, draw * cumulative[-1], side="right"), len(logits) - 1))
