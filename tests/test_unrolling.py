@@ -298,6 +298,15 @@ def test_rows_of_length_zero_keep_their_state() -> None:
     np.testing.assert_array_equal(last.c.numpy(), start.c.numpy())
 
 
+def test_outputs_keep_their_dtype_under_lengths() -> None:
+    def step(x: ts.Tensor, h: ts.Tensor) -> tuple[Any, ts.Tensor]:
+        return (ts.argmax(x), x > 0.0, x), h
+
+    (index, truth, floats), _ = ts.unroll(step, ts.tensor(sequence(), dtype=F64), ts.zeros(2, 1), lengths=[2, 5])
+    assert (index.dtype, truth.dtype, floats.dtype) == (np.int64, np.bool_, np.float64)
+    assert not truth.numpy()[0, 2:].any()
+
+
 def test_lengths_may_be_a_tensor_or_an_array() -> None:
     for lengths in (ts.tensor([2, 5]), np.array([2, 5]), (2, 5)):
         ys, _ = ts.unroll(Peephole(), ts.tensor(sequence()), lengths=lengths)

@@ -72,27 +72,22 @@ def unroll(
         masks = [tensor(column) for column in real.T]
         # Padding may hold anything: 0 instead of it, or a NaN there would reach the weights' gradient as 0 * NaN.
         parts = [where(_align(tensor(real), x), x, x.dtype.type(0).item()) for x in parts]
+    ends = np.array([time]) if counts is None else counts
     columns = [unstack(x, 1) for x in parts]
     generator.advance()
     ys: list[Any] = []
     name = getattr(cell, "name", "")
     with scope(name):
-        for count, t in enumerate(range(time - 1, -1, -1) if reverse else range(time)):
+        for t in range(time - 1, -1, -1) if reverse else range(time):
             with at_step(t):
                 if truncate:
-                    rows = (
-                        np.array([count])
-                        if counts is None
-                        else counts - 1 - t
-                        if reverse
-                        else np.where(t < counts, t, 0)
-                    )
-                    state = _cut(state, (rows > 0) & (rows % truncate == 0))
+                    own = ends - 1 - t if reverse else np.where(t < ends, t, 0)  # how far each row has come
+                    state = _cut(state, (own > 0) & (own % truncate == 0))
                 column = iter(columns)
                 x = trees.map_leaves(lambda _, column=column, t=t: next(column)[t], xs)
                 y, new = step(x, state)
                 if masks is not None:
-                    y = trees.map_leaves(lambda y, t=t: where(_align(masks[t], y), y, 0.0), y)
+                    y = trees.map_leaves(lambda y, t=t: where(_align(masks[t], y), y, y.dtype.type(0).item()), y)
                     new = trees.map_leaves(lambda n, old, t=t: where(_align(masks[t], n), n, old), new, state)
                 for path, part in trees.leaves(new):
                     if (

@@ -138,6 +138,15 @@ def test_unforeseen_error_is_one_message_and_debug_shows_the_traceback(folder):
     assert "return 1 / 0" in shown.stderr
 
 
+def test_graph_draws_so_many_steps(folder):
+    result = invoke("graph", "tiny.yaml", "--steps", "2", "-o", "two.svg")
+    assert (result.exit_code, result.stdout) == (0, "two.svg\n"), result.stderr
+    picture = (folder / "two.svg").read_text()
+    assert "W_f" in picture
+    assert invoke("graph", "tiny.yaml", "--steps", "4").stdout == "tiny.svg\n"
+    assert len((folder / "tiny.svg").read_text()) > len(picture)
+
+
 def test_graph_refuses_a_folder_that_is_not_there(folder):
     result = invoke("graph", "tiny.yaml", "-o", "no/where.svg")
     assert result.exit_code == 2

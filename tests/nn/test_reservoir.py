@@ -44,7 +44,7 @@ def test_the_update_is_the_published_one() -> None:
 
 @pytest.mark.parametrize("radius", [0.5, 1.25])
 def test_the_reservoir_is_sparse_and_scaled(radius: float) -> None:
-    cell = nn.ESNCell(3, 200, spectral_radius=radius, density=0.1, input_scaling=0.4, bias_scaling=0.2)
+    cell = nn.ESNCell(3, 100, spectral_radius=radius, density=0.1, input_scaling=0.4, bias_scaling=0.2)
     W = cell.W.numpy()
     assert abs(np.linalg.eigvals(W)).max() == pytest.approx(radius, rel=1e-4)
     assert (W != 0).mean() == pytest.approx(0.1, abs=0.01)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import tinyseq as ts
@@ -11,6 +13,8 @@ from tinyseq.train import registry, yaml
 from tinyseq.train.config import parse_config
 from tinyseq.train.schedules import factor
 from tinyseq.train.sections import Section
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def problems(tmp_path, text: str) -> list[str]:
@@ -125,6 +129,11 @@ def test_config_file_missing_or_not_utf8(tmp_path):
         ts.load_config(tmp_path / "bad.yaml")
     with pytest.raises(ConfigError, match="cannot be read"):
         ts.load_config(tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_examples_are_valid(path):
+    assert ts.load_config(path).output == "runs"
 
 
 def test_overrides_replace_and_are_checked():

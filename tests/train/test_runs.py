@@ -37,10 +37,11 @@ def test_everything_is_left_in_a_numbered_directory(finished):
     found = {path.name for path in directory.iterdir()}
     assert found >= {
         "config.yaml", "config.resolved.yaml", "env.json", "metrics.jsonl", "result.json", "weights.safetensors",
-        "metadata.json", "curve.png", "samples.txt",
+        "metadata.json", "curve.png", "samples.txt", "graph.svg",
     }  # fmt: skip
     assert not [name for name in found if name.endswith(".part")]
     assert (directory / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (directory / "graph.svg").read_text()
     assert (directory / "samples.txt").read_text().count("going on from 'the '") == 2
 
 

@@ -48,7 +48,7 @@ def main() -> None:
     """Sequence models from textbook equations: train them, sample them, draw their graphs.
 
     \b
-    A first run, two minutes on two cores; it needs no data and no network:
+    A first run, a minute or two on two cores; it needs no data and no network:
         tinyseq run examples/lstm.yaml
     Text from what it learned:
         tinyseq sample runs/lstm --prime "The " --length 300

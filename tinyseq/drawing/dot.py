@@ -22,7 +22,7 @@ def to_dot(view: View) -> str:
     """Return the view as DOT source."""
     graph = graphviz.Digraph("tinyseq")
     graph.attr("graph", rankdir="BT", newrank="true", compound="true", fontname="Helvetica", fontsize="11",
-               nodesep="0.25", ranksep="0.35", bgcolor="white", tooltip=_label(view.summary()))  # fmt: skip
+               nodesep="0.25", ranksep="0.35", bgcolor="white", tooltip=_label(clean(view.summary())))  # fmt: skip
     caption = "\n".join(clean(line) for line in (view.title, *view.notes) if line)
     if caption:
         graph.attr("graph", label=_label(caption, lines=True), labelloc="t", labeljust="l")
@@ -43,8 +43,7 @@ def to_dot(view: View) -> str:
                       color=LIGHT["frame"].line, fontcolor=LIGHT["frame"].text)  # fmt: skip
             for item in items:
                 _node(cell, item)
-    if view.level == "cell":
-        _ranks(graph, view)
+    _ranks(graph, view, clusters)
     if view.weights:
         _weights(graph, view)
     for edge in view.edges:
@@ -66,12 +65,20 @@ def _node(graph: Any, item: Item) -> None:
     graph.node(f"n{item.id}", _label(f"{text}\n{detail}" if detail else text, lines=True), **attrs)
 
 
-def _ranks(graph: Any, view: View) -> None:
-    """Keep the cells of a row side by side, in the order of time, and each row above the one before."""
+def _ranks(graph: Any, view: View, clusters: dict[tuple[int, int], list[Item]]) -> None:
+    """Keep the cells of a row side by side, in the order of time, and each row above the one before.
+
+    At op level an op that every step has (one key) holds the clusters of a row in line.
+    """
     rows: dict[int, list[Item]] = defaultdict(list)
     for item in view.items:
-        if item.row is not None and item.column is not None:
+        if item.row is not None and item.column is not None and not (view.level == "op" and item.kind == "input"):
             rows[item.row].append(item)
+    for row in {row for _, row in clusters}:
+        keys = [{item.key for item in items} for (_, of), items in clusters.items() if of == row]
+        common = set[object]().union(*keys).intersection(*keys)
+        key = next((item.key for item in rows[row] if item.key in common), None)
+        rows[row] = [item for item in rows[row] if item.key == key and key is not None]
     last: list[Item] = []
     for row, items in sorted(rows.items()):
         items.sort(key=lambda item: item.column or 0)
@@ -81,7 +88,9 @@ def _ranks(graph: Any, view: View) -> None:
                 line.node(f"n{item.id}")
         for one, other in itertools.pairwise(items):
             graph.edge(f"n{one.id}", f"n{other.id}", style="invis", weight="10")
-        if last and view.rows[row].inputs_of is None:
+        if not items:
+            continue
+        if last and view.rows[row].inputs_of is None and view.level == "cell":
             graph.edge(f"n{last[0].id}", f"n{items[0].id}", style="invis")
         last = items if view.rows[row].inputs_of is None else last
 

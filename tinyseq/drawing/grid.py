@@ -54,6 +54,12 @@ class Grid:
         self.line_of: dict[int, int] = {}
         self.row_lines: dict[int, list[int]] = {}
         self.initial = {item.id: self._consumer(item) for item in view.items if item.kind == "initial"}
+        self.touched: dict[int, set[int]] = defaultdict(set)  # the columns that something outside steps is joined to
+        for edge in self.edges:
+            for one, other in ((edge.source, edge.target), (edge.target, edge.source)):
+                column = view.item(other).column
+                if view.item(one).row is None and one not in self.initial and column is not None:
+                    self.touched[one].add(column)
         self._stack_lines()
         self._place_columns()
         self._place_outside()
@@ -88,7 +94,14 @@ class Grid:
         for number in sorted(by_rank):
             side = [key for key in by_rank[number] if key in rows]
             loose = [id for key in by_rank[number] if key not in rows for id in members[key]]
-            if loose and not side:
+            bars = [id for id in loose if len(self.touched[id]) > 1]
+            loose = [id for id in loose if id not in bars]
+            for bar in bars:
+                self._line([bar])
+            if loose and bars and not side:  # beside the bar
+                self.lines[-1].ids.extend(loose)
+                self.line_of.update(dict.fromkeys(loose, len(self.lines) - 1))
+            elif loose and not side:
                 self._line(loose)
             cells = [key for key in side if view.rows[key[1]].inputs_of is None]
             for key in sorted(side, key=lambda key: key[1]):
@@ -214,16 +227,10 @@ class Grid:
     def _place_outside(self) -> None:
         """Set what is outside steps: a bar across the steps it acts on, or near what it is connected with."""
         view = self.view
-        touched: dict[int, set[int]] = defaultdict(set)
-        for edge in self.edges:
-            for one, other in ((edge.source, edge.target), (edge.target, edge.source)):
-                column = view.item(other).column
-                if view.item(one).row is None and one not in self.initial and column is not None:
-                    touched[one].add(column)
         fixed: dict[Hashable, float] = {}
         for item in view.items:
             box = self.boxes[item.id]
-            columns = touched.get(item.id, set())
+            columns = self.touched[item.id]
             if len(columns) > 1:
                 left, right = self.columns[min(columns)][0], self.columns[max(columns)][1]
                 box.x, box.width, box.bar = (left + right) / 2, max(box.width, right - left), True

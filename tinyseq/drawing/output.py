@@ -107,15 +107,13 @@ class Drawing:
                                fix=f"mkdir -p {target.parent}")  # fmt: skip
         data = self.render(format)
         try:
-            with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".draw-", delete=False) as file:
-                file.write(data)
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(file.name, 0o666 & ~umask)
-            os.replace(file.name, target)
+            _write(target, data)
         except OSError as error:
-            raise DrawingError("draw: cannot write the picture", got=f"{where}: {error.strerror or error}",
-                               fix="choose a folder that you may write to") from error  # fmt: skip
+            raise DrawingError(
+                "draw: cannot write the picture",
+                got=f"{where}: {error.strerror or error}",
+                fix="choose a folder that you may write to",
+            ) from error
         return target
 
     def _repr_svg_(self) -> str:
@@ -202,6 +200,23 @@ def graph_of(what: Any) -> Graph:
             fix="ts.draw(ts.trace(fn, *args)) draws a function without computing it",
         )
     return Graph([node])
+
+
+def _write(target: Path, data: bytes) -> None:
+    """Write beside the target, then put it in its place: a failure leaves what was there."""
+    beside = target.parent
+    with tempfile.NamedTemporaryFile(dir=beside, prefix=".draw-", delete=False) as file:
+        temporary = Path(file.name)
+        try:
+            file.write(data)
+            file.close()
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            os.replace(temporary, target)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def _known(what: str, word: str, known: tuple[str, ...]) -> None:

@@ -69,6 +69,7 @@ def _links(graph: Graph, collapse: bool) -> dict[Node, list[tuple[int, Link]]]:
     outputs = set(graph.outputs)
     through: dict[Node, tuple[Link, ...]] = {}
     links: dict[Node, list[tuple[int, Link]]] = {}
+    apart: dict[Hashable, Node] = {}
     for node in graph.nodes:
         own: list[tuple[int, Link]] = []
         for arg, parent in enumerate(node.inputs):
@@ -82,7 +83,7 @@ def _links(graph: Graph, collapse: bool) -> dict[Node, list[tuple[int, Link]]]:
             continue
         name = node.op.name
         if name == "pick":
-            through[node] = _picked(node, links)
+            through[node] = _picked(node, links, apart)
         elif name == "stop_gradient":
             through[node] = tuple(link._replace(cut=True) for _, link in own)
         elif name == "stack" and collapse:
@@ -90,13 +91,17 @@ def _links(graph: Graph, collapse: bool) -> dict[Node, list[tuple[int, Link]]]:
     return links
 
 
-def _picked(node: Node, links: dict[Node, list[tuple[int, Link]]]) -> tuple[Link, ...]:
-    """What one output of an op is: itself, or, of an ``unstack`` of a ``stack``, what went into it at that place."""
+def _picked(node: Node, links: dict[Node, list[tuple[int, Link]]], apart: dict[Hashable, Node]) -> tuple[Link, ...]:
+    """What one output of an op is: itself, or, of an ``unstack`` of a ``stack``, what went into it at that place.
+
+    Two directions each take the same sequence apart, which one bar can show: ``apart`` keeps the first of them.
+    """
     parent, index = node.inputs[0], node.attrs["index"]
     if parent.op.name == "unstack":
         whole = parent.inputs[0]
         if whole.op.name == "stack" and whole.attrs.get("axis") == parent.attrs.get("axis"):
             return tuple(link._replace(stacked=True) for arg, link in links[whole] if arg == index)
+        parent = apart.setdefault((whole, parent.attrs.get("axis")), parent)
     return (Link(parent, output=index),)
 
 

@@ -48,7 +48,8 @@ class ESNCell(Cell):
         leak: a, the share of the state that is new at each step.
         input_scaling: W_in is uniform within ± this.
         bias_scaling: b_in is uniform within ± this.
-        density: the share of W's entries that are not 0.
+        density: the share of W's entries that are not 0; by default so many that each unit hears 10 others (the same,
+            section 3.2.2), whatever the size.
 
     Raises:
         DataError: an option out of range.
@@ -63,7 +64,7 @@ class ESNCell(Cell):
         leak: float = 1.0,
         input_scaling: float = 1.0,
         bias_scaling: float = 1.0,
-        density: float = 0.1,
+        density: float | None = None,
     ) -> None:
         if not 0.0 < leak <= 1.0 or input_scaling < 0.0 or bias_scaling < 0.0:
             raise DataError(
@@ -72,6 +73,7 @@ class ESNCell(Cell):
         self.input_size, self.hidden_size, self.leak = input_size, hidden_size, leak
         self.W_in = buffer(init.uniform(input_size, hidden_size, low=-input_scaling, high=input_scaling))
         self.b_in = buffer(init.uniform(hidden_size, low=-bias_scaling, high=bias_scaling))
+        density = min(1.0, 10.0 / max(hidden_size, 1)) if density is None else density
         self.W = buffer(reservoir(hidden_size, spectral_radius=spectral_radius, density=density))
 
     def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:

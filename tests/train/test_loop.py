@@ -1,0 +1,116 @@
+"""The loop by itself, on a task that has nothing to do with text."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from tinyseq import nn
+from tinyseq.train.config import RunConfig, TrainConfig
+from tinyseq.train.loop import train
+from tinyseq.train.progress import SilentProgress
+from tinyseq.train.tasks.base import Measure, StepResult, Task
+
+
+class Slope(nn.Module):
+    """y = w x."""
+
+    def __init__(self):
+        self.w = nn.parameter(np.array([3.0]))
+
+
+class Regression(Task[RunConfig]):
+    """Squared error to a slope of 0; notes what the loop does."""
+
+    Config = RunConfig
+    measure = Measure("score", "a score", lower_is_better=False)
+
+    def __init__(self, scores=(1.0, 3.0, 2.0), losses=()):
+        self.states, self.trackings, self.modes = [], [], []
+        self.scores, self.losses = iter(scores), dict(losses)
+
+    def prepare(self): ...
+
+    def build(self):
+        return Slope()
+
+    def batches(self):
+        return itertools.count(1)
+
+    def step(self, model, batch, state):
+        self.states.append(None if state is None else state["s"].item())
+        self.trackings.append(state is not None and state["s"].requires_grad)
+        loss = (model.w * model.w).sum() * self.losses.get(batch, 1.0)
+        return StepResult(loss, batch, {"s": model.w[0] * 0.0 + float(batch)})
+
+    def evaluate(self, model, split):
+        self.modes.append(model.training)
+        return {"score": next(self.scores), "w": float(model.w.item())}
+
+    def metrics(self, loss):
+        return {"loss": loss, "score": -loss}
+
+    def example(self, model, steps):
+        return (model.w * model.w).sum()
+
+
+def loop(task, **settings):
+    model, found = task.build(), []
+    config = TrainConfig(
+        **{"steps": 6, "evaluate_every": 2, "log_every": 2, "clip_norm": None, **settings},
+        optimizer={"name": "sgd", "lr": 0.1},
+    )
+    return train(task, model, config, SilentProgress(), found.append), found, model
+
+
+def test_state_is_carried_on_without_its_history():
+    task = Regression()
+    loop(task)
+    assert task.states == [None, 1.0, 2.0, 3.0, 4.0, 5.0]
+    assert not any(task.trackings)
+
+
+def test_best_weights_by_the_measure_of_the_task():
+    task = Regression()
+    outcome, rows, _ = loop(task)
+    valid = [row for row in rows if row["split"] == "valid"]
+    assert (outcome.best_step, outcome.best["score"]) == (4, 3.0)  # higher is better here
+    assert outcome.weights["w"].item() == valid[1]["w"] != valid[2]["w"]
+    assert not any(task.modes), "judged in evaluation mode"
+    assert outcome.tokens == 1 + 2 + 3 + 4 + 5 + 6
+
+
+def test_rows_weigh_losses_by_tokens():
+    _, rows, _ = loop(Regression(), steps=2)
+    w0, w1 = 3.0, 3.0 * 0.8
+    assert rows[0]["loss"] == pytest.approx((w0**2 * 1 + w1**2 * 2) / 3, rel=1e-6)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_first_loss_that_is_not_finite_ends_the_loop_before_the_weights_move(bad):
+    outcome, _, model = loop(Regression(losses={3: bad}))
+    assert outcome.status == "diverged"
+    assert outcome.steps == 2
+    assert "the loss is not a finite number" in str(outcome.error)
+    assert "step 3 of 6" in outcome.error.where
+    assert math.isfinite(model.w.item())
+
+
+def test_gradient_that_overflows_is_divergence_too():
+    outcome, _, _ = loop(Regression(losses={1: 1e38 / 9.0}), clip_norm=1.0)  # a finite loss, its gradient's square not
+    assert "the gradient norm is not a finite number" in str(outcome.error)
+
+
+def test_dropout_is_off_only_while_judging():
+    seen = []
+
+    class Watching(Regression):
+        def step(self, model, batch, state):
+            seen.append(model.training)
+            return super().step(model, batch, state)
+
+    loop(Watching())
+    assert all(seen)
