@@ -291,6 +291,38 @@ def _serial(node: Node) -> int:
     return node.serial
 
 
+#: Given an old node and its new inputs: the node that replaces it, or None for the same op on the new inputs.
+Rule = Callable[[Node, tuple[Node, ...]], Node | None]
+
+
+def clone(node: Node, inputs: tuple[Node, ...]) -> Node:
+    """Return the same application of the same op on other inputs."""
+    if inputs == node.inputs:
+        return node
+    fresh = Node(node.op, inputs, node.attrs, node.shape, node.dtype, node.source)
+    fresh.place, fresh.name = node.place, node.name
+    return fresh
+
+
+def rebuild(outputs: Sequence[Node], rule: Rule, known: dict[Node, Node] | None = None) -> list[Node]:
+    """Rebuild what the outputs depend on, inputs first, each node by the rule; return the new outputs.
+
+    ``known`` gives replacements from the start, and on return tells the replacement of every node.
+    """
+    new: dict[Node, Node] = {} if known is None else known
+    for node in reach(outputs, stop=new.__contains__):
+        if node not in new:
+            inputs = tuple([new[parent] for parent in node.inputs])
+            replacement = rule(node, inputs)
+            new[node] = clone(node, inputs) if replacement is None else replacement
+    return [new[node] for node in outputs]
+
+
+def substitute(outputs: Sequence[Node], mapping: Mapping[Node, Node]) -> list[Node]:
+    """Return the outputs with some nodes replaced by others, wherever they are used."""
+    return rebuild(outputs, lambda node, inputs: None, dict(mapping))
+
+
 class Graph:
     """An immutable directed acyclic graph: its outputs, and all that they depend on.
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tinyseq import trees
 from tinyseq.errors import GraphError
 from tinyseq.graph import Graph, Leaf
-from tinyseq.tensors import AbstractTensor, Tensor
+from tinyseq.tensors import AbstractTensor, Tensor, capturing, traced_node
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A traced function: its graph, the inputs made from its arguments, and the tensors it closes over."""
+
+    graph: Graph
+    arguments: tuple[Leaf, ...]
+    captured: dict[Tensor, Leaf]
+    result: Any
 
 
 def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
@@ -25,6 +36,11 @@ def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
     Raises:
         GraphError: ``fn`` asks for a value while tracing (``if x > 0``, ``x.item()``), or returns no tensor.
     """
+    return trace_function(fn, args, kwargs).graph
+
+
+def trace_function(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Traced:
+    """Do the work of ``trace``, and keep what a compiled call needs to know."""
     inputs: list[Leaf] = []
 
     def abstract(x: Any, name: str) -> Any:
@@ -46,8 +62,10 @@ def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
             bound.arguments[name] = {key: convert(part, key) for key, part in value.items()}
         else:
             bound.arguments[name] = convert(value, name)
-    result = fn(*bound.args, **bound.kwargs)
-    outputs = [x for _, x in trees.leaves(result)]
-    if not outputs or not all(isinstance(x, Tensor) for x in outputs):
-        raise GraphError("trace: the function returns something else than tensors", got=repr(result)[:80])
-    return Graph([x.node for x in outputs])
+    with capturing() as captured:
+        result = fn(*bound.args, **bound.kwargs)
+        outputs = [x for _, x in trees.leaves(result)]
+        if not outputs or not all(isinstance(x, Tensor) for x in outputs):
+            raise GraphError("trace: the function returns something else than tensors", got=repr(result)[:80])
+        nodes = [traced_node(x) for x in outputs]
+    return Traced(Graph(nodes, [*inputs, *captured.values()]), tuple(inputs), captured, result)
