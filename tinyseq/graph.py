@@ -60,12 +60,16 @@ class Place:
     """Where nodes are being made: a scope (``encoder/lstm0``) and a time step. Nodes share one object a place.
 
     ``draws`` counts the random draws made in the step, so that two of them differ; scopes within a step share it.
+    ``clock`` is the step's number as a value, which differs from ``step`` only in the body of a traced loop.
     """
 
-    __slots__ = ("draws", "scope", "step")
+    __slots__ = ("clock", "draws", "scope", "step")
 
-    def __init__(self, scope: str = "", step: int | None = None, draws: list[int] | None = None) -> None:
-        self.scope, self.step, self.draws = scope, step, [0] if draws is None else draws
+    def __init__(
+        self, scope: str = "", step: int | None = None, clock: Any = None, draws: list[int] | None = None
+    ) -> None:
+        self.scope, self.step, self.clock = scope, step, step if clock is None else clock
+        self.draws = [0] if draws is None else draws
 
     def __str__(self) -> str:
         parts = [f"scope {self.scope}"] if self.scope else []
@@ -87,7 +91,7 @@ def scope(name: str) -> Iterator[None]:
     """Put the nodes made inside under ``name``; scopes nest as ``outer/inner``."""
     outer = here.place
     here.place = Place(
-        f"{outer.scope}/{name}" if outer.scope and name else outer.scope or name, outer.step, outer.draws
+        f"{outer.scope}/{name}" if outer.scope and name else outer.scope or name, outer.step, outer.clock, outer.draws
     )
     try:
         yield
@@ -96,10 +100,10 @@ def scope(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def at_step(step: int | None) -> Iterator[None]:
-    """Mark the nodes made inside with a time step."""
+def at_step(step: int | None, clock: Any = None) -> Iterator[None]:
+    """Mark the nodes made inside with a time step; in the body of a traced loop only ``clock`` tells which."""
     outer = here.place
-    here.place = Place(outer.scope, step)
+    here.place = Place(outer.scope, step, clock)
     try:
         yield
     finally:

@@ -613,6 +613,7 @@ def traced_node(x: Any) -> Node:
     x = as_operand(x)
     return _captured(x) if isinstance(x, Tensor) else literal(x)
 
+
 def as_operand(x: Any) -> Any:
     """Return a tensor or Python scalar for whatever stands in an expression."""
     if isinstance(x, Tensor) or x.__class__ in _SCALARS:

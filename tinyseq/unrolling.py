@@ -124,6 +124,7 @@ def _rolled(
     if truncate:
         order = np.stack([_chunk_starts(t, time, counts, truncate, reverse) for t in range(time)])
         sequences.append(tensor(order))
+    sequences.append(tensor(np.arange(time)))  # the clock, for random draws; dropped where there are none
     with scope(getattr(cell, "name", "")):
         old = trees.map_leaves(lambda s: AbstractTensor(Leaf(s.shape, s.dtype, True)), state)
         for path, part in trees.leaves(old):
@@ -133,9 +134,10 @@ def _rolled(
         column = iter(slices)
         entering = old
         if truncate:
-            cut = slices[-1]
+            cut = slices[-2]
             entering = trees.map_leaves(lambda s: where(_align(cut, s) if cut.shape else cut, stop_gradient(s), s), old)
-        y, new = step(trees.map_leaves(lambda _: next(column), xs), entering)
+        with at_step(None, slices[-1]):
+            y, new = step(trees.map_leaves(lambda _: next(column), xs), entering)
         if counts is not None:
             mask = slices[len(parts)]
             y = trees.map_leaves(lambda y: where(_align(mask, y), y, 0.0), y)

@@ -3,35 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tinyseq.autodiff import backpropagate, pick
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.rewriting import fresh_leaf, symbol
-from tinyseq.graph import Graph, Leaf, Literal, Node, here, rebuild
+from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach, rebuild
 from tinyseq.ops.elementwise import stop_gradient
 from tinyseq.ops.scan import scan
 from tinyseq.ops.shape import Structural, zeros_like
 from tinyseq.tensors import AbstractTensor, record
 
 
-def differentiate(graph: Graph, wanted: Sequence[Leaf]) -> tuple[Graph, Leaf, list[bool]]:
-    """Return a graph of the outputs and of the first output's gradients with respect to ``wanted``.
-
-    Also returns the input that takes the gradient arriving from above (1 for a loss), and which of the wanted leaves the
-    output depends on; only those have a gradient among the new outputs.
+@dataclass(frozen=True)
+class Differentiated:
+    """A graph of outputs and gradients: ``seeds`` are the inputs that take what arrives at each output from above (None
+    for one without gradient), ``reached`` the wanted leaves that have a gradient, in the order of the last outputs.
     """
+
+    graph: Graph
+    seeds: tuple[Leaf | None, ...]
+    reached: tuple[Leaf, ...]
+
+
+def differentiate(graph: Graph, wanted: Sequence[Leaf]) -> Differentiated:
+    """Return a graph of the outputs and of the gradients of Σ seed · output with respect to the wanted leaves."""
     outputs = rebuild(graph.outputs, _augment)
-    seed = Leaf(outputs[0].shape, outputs[0].dtype, name="seed")
+    tied = _dependants(outputs, wanted)
+    seeds = [
+        Leaf(node.shape, node.dtype, name="gradient") if node in tied and node.dtype.kind == "f" else None
+        for node in outputs
+    ]
+    arriving: dict[Node, Any] = {}
+    for node, seed in zip(outputs, seeds, strict=True):
+        if seed is not None:
+            known = arriving.get(node)
+            arriving[node] = AbstractTensor(seed) if known is None else known + AbstractTensor(seed)
     outer = here.place, here.source
     try:
-        found = backpropagate({outputs[0]: AbstractTensor(seed)}, wanted, _symbols, retain=True, rules={scan: _scan_vjp})
+        found = backpropagate(arriving, wanted, _symbols, retain=True, rules={scan: _scan_vjp}) if arriving else {}
     finally:
         here.place, here.source = outer
-    reached = [leaf in found for leaf in wanted]
-    gradients = [found[leaf].node for leaf in wanted if leaf in found]
-    whole = Graph([*outputs, *gradients], [*graph.inputs, seed])
-    return map_bodies(whole, _without_cuts), seed, reached
+    reached = tuple(leaf for leaf in wanted if leaf in found)
+    gradients = [found[leaf].node for leaf in reached]
+    whole = Graph([*outputs, *gradients], [*graph.inputs, *(seed for seed in seeds if seed is not None)])
+    return Differentiated(map_bodies(whole, _without_cuts), tuple(seeds), reached)
+
+
+def _dependants(outputs: Sequence[Node], wanted: Sequence[Leaf]) -> set[Node]:
+    """Return the nodes that a gradient flows through on its way to a wanted leaf."""
+    tied: set[Node] = set(wanted)
+    for node in reach(outputs):
+        if node.op.differentiable and not tied.isdisjoint(node.inputs):
+            tied.add(node)
+    return tied
 
 
 def _without_cuts(graph: Graph) -> Graph:

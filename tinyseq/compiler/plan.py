@@ -17,7 +17,7 @@ import numpy as np
 
 from tinyseq.autodiff import pick
 from tinyseq.errors import GraphError
-from tinyseq.graph import Dtype, Graph, Leaf, Literal, Node, Shape
+from tinyseq.graph import Dtype, Graph, Leaf, Literal, Node, Shape, reach
 from tinyseq.ops import linalg
 from tinyseq.ops import shape as sh
 from tinyseq.ops.scan import scan
@@ -56,28 +56,37 @@ class Ref:
     def viewed(self, node: Node) -> Ref | None:
         """Return the view that a structural op makes of this one, or None where it would need a copy."""
         moved = Ref(
-            self.buffer, node.shape, node.dtype, self.step, self.offset, (*self.views, (node.op, tuple(node.attrs.items())))
+            self.buffer,
+            node.shape,
+            node.dtype,
+            self.step,
+            self.offset,
+            (*self.views, (node.op, tuple(node.attrs.items()))),
         )
         return moved if moved.resolve(_ghost(self.buffer), 0) is not None else None
 
     def resolve(self, array: Any, count: int, t: int = 0) -> Any:
         """Apply this view to a buffer's array; None where a reshape cannot be a view."""
         if self.step == "t":
-            array = array[t + self.offset]
+            array = array[t + self.offset, ...]  # the dots keep it a view where nothing but one element is left
         elif self.step == "flip":
-            array = array[(count + self.offset) % 2]
+            array = array[(count + self.offset) % 2, ...]
         for op, attrs in self.views:
             if op is sh.reshape:
                 try:
                     array = np.reshape(array, dict(attrs)["shape"], copy=False)
                 except ValueError:
                     return None
+            elif op is sh.slice_ and Ellipsis not in (key := dict(attrs)["key"]):
+                array = array[(*key, ...)]
             else:
                 array = op.kernel(np, array, **dict(attrs))
         return array
 
     def __str__(self) -> str:
-        index = {"": "", "t": f"[t{self.offset:+d}]" if self.offset else "[t]", "flip": f"[flip{self.offset}]"}[self.step]
+        index = {"": "", "t": f"[t{self.offset:+d}]" if self.offset else "[t]", "flip": f"[flip{self.offset}]"}[
+            self.step
+        ]
         views = "".join(f".{op.name}" for op, _ in self.views)
         return f"{self.buffer.label}{index}{views}"
 
@@ -146,6 +155,8 @@ class Plan:
     buffers: list[Buffer]
     inputs: dict[Leaf, Ref]
     outputs: list[Any]
+    #: How many instructions come before those that only gradients need.
+    forward: int
 
     @property
     def memory(self) -> int:
@@ -164,13 +175,13 @@ class Plan:
         return "\n".join(rows)
 
 
-def make_plan(graph: Graph) -> Plan:
-    """Lower a graph to a plan.
+def make_plan(graph: Graph, forward: int | None = None) -> Plan:
+    """Lower a graph to a plan; what the first ``forward`` outputs need comes first.
 
     Raises:
         GraphError: a scan within the body of a scan, which this version leaves to the interpreter.
     """
-    return _Planner().plan(graph)
+    return _Planner().plan(graph, len(graph.outputs) if forward is None else forward)
 
 
 class _Planner:
@@ -182,19 +193,22 @@ class _Planner:
         self.buffers.append(made)
         return made
 
-    def plan(self, graph: Graph) -> Plan:
+    def plan(self, graph: Graph, forward: int) -> Plan:
         values: dict[Node, Any] = {}
         inputs: dict[Leaf, Ref] = {}
         for leaf in graph.inputs:
             assert isinstance(leaf, Leaf)
             inputs[leaf] = values[leaf] = self.whole(leaf.shape, leaf.dtype, "input")
         instructions: list[Any] = []
-        self.block(graph.nodes, values, {}, instructions)
+        first = set(reach(graph.outputs[:forward]))
+        self.block([node for node in graph.nodes if node in first], values, {}, instructions)
+        boundary = len(instructions)
+        self.block([node for node in graph.nodes if node not in first], values, {}, instructions)
         outputs = [values[node] for node in graph.outputs]
         kept = [x.buffer for x in outputs if isinstance(x, Ref)]
         _lifetimes(instructions, kept, [ref.buffer for ref in inputs.values()])
         _share_slots(self.buffers)
-        return Plan(instructions, self.buffers, inputs, outputs)
+        return Plan(instructions, self.buffers, inputs, outputs, boundary)
 
     def whole(self, shape: Shape, dtype: Dtype, kind: str) -> Ref:
         return Ref(self.buffer(shape, dtype, kind), shape, dtype)
@@ -322,10 +336,14 @@ class _Planner:
             states = [k for k in range(carries) if nexts[k] is y]
             if y in leaves[:carries]:
                 k = leaves.index(y)
-                stacks.append(_sliced(Ref(carried[k], (length + 1, *y.shape), y.dtype), (slice(before, before + length),), shape))
+                stacks.append(
+                    _sliced(Ref(carried[k], (length + 1, *y.shape), y.dtype), (slice(before, before + length),), shape)
+                )
             elif states:
                 k = states[0]
-                stacks.append(_sliced(Ref(carried[k], (length + 1, *y.shape), y.dtype), (slice(after, after + length),), shape))
+                stacks.append(
+                    _sliced(Ref(carried[k], (length + 1, *y.shape), y.dtype), (slice(after, after + length),), shape)
+                )
             else:
                 buffer = self.buffer(shape, y.dtype, "stack")
                 here = Ref(buffer, y.shape, y.dtype, "t")

@@ -7,19 +7,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tinyseq import trees
 from tinyseq.errors import GraphError
 from tinyseq.graph import Graph, Leaf
+from tinyseq.random import generator
 from tinyseq.tensors import AbstractTensor, Tensor, capturing, traced_node
 
 
 @dataclass(frozen=True)
 class Traced:
-    """A traced function: its graph, the inputs made from its arguments, and the tensors it closes over."""
+    """A traced function: its graph, the inputs made from its arguments, and the tensors it closes over.
+
+    ``counter`` is the input that stands for the generator's count of calls, ``draws`` how far one call moves it.
+    """
 
     graph: Graph
     arguments: tuple[Leaf, ...]
     captured: dict[Tensor, Leaf]
+    counter: Leaf
+    draws: int
     result: Any
 
 
@@ -62,10 +70,12 @@ def trace_function(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[
             bound.arguments[name] = {key: convert(part, key) for key, part in value.items()}
         else:
             bound.arguments[name] = convert(value, name)
-    with capturing() as captured:
+    counter = Leaf((), np.dtype(np.int64), name="calls")
+    with capturing() as captured, generator.counting(AbstractTensor(counter)) as draws:
         result = fn(*bound.args, **bound.kwargs)
         outputs = [x for _, x in trees.leaves(result)]
         if not outputs or not all(isinstance(x, Tensor) for x in outputs):
             raise GraphError("trace: the function returns something else than tensors", got=repr(result)[:80])
         nodes = [traced_node(x) for x in outputs]
-    return Traced(Graph(nodes, [*inputs, *captured.values()]), tuple(inputs), captured, result)
+    graph = Graph(nodes, [*inputs, *captured.values(), counter])
+    return Traced(graph, tuple(inputs), captured, counter, draws(), result)

@@ -57,11 +57,12 @@ class Executable:
             slots[buffer.slot] = max(slots.get(buffer.slot, 0), buffer.nbytes)
         # Zeros, not empty: the first run then already finds its pages mapped.
         memory = {slot: np.zeros(max(size, 1), np.uint8) for slot, size in slots.items()}
-        self.arrays = {
-            id(b): memory[b.slot][: b.nbytes].view(b.dtype).reshape(b.shape) for b in plan.buffers
-        }
+        self.arrays = {id(b): memory[b.slot][: b.nbytes].view(b.dtype).reshape(b.shape) for b in plan.buffers}
         self.calls: list[Prepared] = []
-        for instruction in plan.instructions:
+        self.boundary = 0
+        for position, instruction in enumerate(plan.instructions):
+            if position == plan.forward:
+                self.boundary = len(self.calls)
             if isinstance(instruction, Loop):
                 steps = range(instruction.length - 1, -1, -1) if instruction.reverse else range(instruction.length)
                 for count, t in enumerate(steps):
@@ -69,6 +70,8 @@ class Executable:
                         self.prepare(inner, count, t)
             else:
                 self.prepare(instruction, 0, 0)
+        if plan.forward == len(plan.instructions):
+            self.boundary = len(self.calls)
         self.inputs = {leaf: self.at(ref, 0, 0) for leaf, ref in plan.inputs.items()}
         self.outputs = [self.at(x, 0, 0) for x in plan.outputs]
 
@@ -111,13 +114,21 @@ class Executable:
         full = out.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
         return _reduce, (x, axes, True, full)
 
-    def __call__(self, values: Mapping[Leaf, Array]) -> list[Any]:
-        for leaf, array in self.inputs.items():
-            np.copyto(array, values[leaf])
+    def forward(self, values: Mapping[Leaf, Array], count: int) -> list[Array]:
+        """Run what the first outputs need; return fresh arrays of the first ``count`` of them."""
+        return self.run(values, 0, self.boundary, slice(0, count))
+
+    def backward(self, seeds: Mapping[Leaf, Array], count: int) -> list[Array]:
+        """Run the rest, after ``forward``, with the gradients that arrive from above; return the other outputs."""
+        return self.run(seeds, self.boundary, len(self.calls), slice(count, None))
+
+    def run(self, values: Mapping[Leaf, Array], start: int, stop: int, outputs: slice) -> list[Array]:
+        for leaf, value in values.items():
+            np.copyto(self.inputs[leaf], value)
         with np.errstate(all="ignore"):
-            for function, args in self.calls:
+            for function, args in self.calls[start:stop]:
                 function(*args)
-        return [np.array(x) for x in self.outputs]
+        return [np.array(x) for x in self.outputs[outputs]]
 
 
 def _copy_where(out: Array, value: Any, mask: Array) -> None:

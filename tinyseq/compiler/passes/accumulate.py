@@ -28,7 +28,9 @@ def _accumulate(loop: Loop, used: set[int]) -> list[Node | None]:
     nodes = loop.nodes()
     uses = {leaf: sum(n.inputs.count(leaf) for n in nodes) + loop.ys.count(leaf) for leaf in loop.states}
     varying = loop.depends([*loop.states, *loop.xs])
-    sums: dict[int, list[tuple[Node, tuple[int, ...]]]] = {}  # state -> (contribution, places among ys of what it needs)
+    sums: dict[
+        int, list[tuple[Node, tuple[int, ...]]]
+    ] = {}  # state -> (contribution, places among ys of what it needs)
     old_ys = len(loop.ys)
     for k, (leaf, after) in enumerate(zip(loop.states, loop.nexts, strict=True)):
         terms = _terms(leaf, after)

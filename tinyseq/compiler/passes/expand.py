@@ -72,5 +72,3 @@ def _move_factors(graph: Graph) -> Graph:
         return None
 
     return Graph(rebuild(graph.outputs, rule), graph.inputs)
-
-

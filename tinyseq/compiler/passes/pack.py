@@ -118,6 +118,8 @@ def _joined(parts: list[Node]) -> Any:
     source = symbol(parts[0].inputs[0])
     axis = len(source.shape) - 1
     start, stop = lane(parts[0])[1], lane(parts[-1])[2]  # type: ignore[index]
-    return source if (start, stop) == (0, source.shape[-1]) else sh.slice_(
-        source, (slice(None),) * axis + (slice(start, stop),)
+    return (
+        source
+        if (start, stop) == (0, source.shape[-1])
+        else sh.slice_(source, (slice(None),) * axis + (slice(start, stop),))
     )

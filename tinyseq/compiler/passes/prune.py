@@ -46,7 +46,9 @@ def _prune(loop: Loop, used: set[int]) -> list[Node | None]:
             with standing_at(loop.like):
                 results[carries + j] = broadcast_to(symbol(value), (loop.length, *value.shape)).node
 
-    wanted_ys = list(dict.fromkeys(y for j, y in enumerate(old_ys) if carries + j in used and results[carries + j] is None))
+    wanted_ys = list(
+        dict.fromkeys(y for j, y in enumerate(old_ys) if carries + j in used and results[carries + j] is None)
+    )
     alive: set[int] = {k for k in range(carries) if k in used and results[k] is None}
     while True:
         needed = set(reach([*wanted_ys, *(old_nexts[k] for k in alive)]))

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from tinyseq.autodiff import pick
 from tinyseq.compiler.loops import map_bodies
-from tinyseq.compiler.rewriting import emit
+from tinyseq.compiler.rewriting import emit, standing_at, symbol
 from tinyseq.graph import Graph, Leaf, Literal, Node, clone, literal, rebuild
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import shape as sh
@@ -109,14 +110,14 @@ def _identity(node: Node) -> Node:
         return inputs[0]
     if op is sh.slice_ and inputs[0].op is sh.concat:
         return _slice_of_concat(node)
+    if op is pick and inputs[0].op in (sh.split, sh.unstack):
+        return _part(node)
     if op is sh.concat and len(inputs) == 1:
         return inputs[0]
     return node
 
 
 def _transposed(like: Node, x: Node, axes: tuple[int, ...]) -> Node:
-    from tinyseq.compiler.rewriting import standing_at, symbol
-
     with standing_at(like):
         return sh.transpose(symbol(x), *axes).node  # type: ignore[no-any-return]
 
@@ -132,6 +133,16 @@ def _scaled_twice(node: Node) -> Node | None:
             if a is not None and not isinstance(y, Literal):
                 return emit(node, ew.mul, y, literal(a * b))
     return None
+
+
+def _part(node: Node) -> Node:
+    """One part of a split is a slice."""
+    whole, index = node.inputs[0], node.attrs["index"]
+    axis, key = whole.attrs["axis"], index
+    if whole.op is sh.split:
+        start = sum(whole.attrs["sizes"][:index])
+        key = slice(start, start + whole.attrs["sizes"][index])
+    return emit(node, sh.slice_, whole.inputs[0], key=(*(slice(None),) * axis, key))
 
 
 def _is_whole(key: Any, shape: tuple[int, ...]) -> bool:
@@ -199,7 +210,5 @@ def _joined_parts(node: Node) -> Node | None:
 
 
 def _concatenated(like: Node, parts: list[Node], axis: int) -> Node:
-    from tinyseq.compiler.rewriting import standing_at, symbol
-
     with standing_at(like):
         return sh.concat([symbol(x) for x in parts], axis).node  # type: ignore[no-any-return]
