@@ -118,7 +118,7 @@ def test_states_and_inputs_of_any_structure() -> None:
 def test_nodes_know_their_step_and_scope() -> None:
     cell = Peephole()
     cell.name = "encoder"
-    graph = ts.trace(lambda xs: ts.unroll(cell, xs)[0], ts.tensor(sequence(time=3)))
+    graph = ts.trace(lambda xs: ts.unroll(cell, xs)[0], ts.tensor(sequence(time=3))).unroll()
     graph.verify()
     tanhs = [node for node in graph if node.op.name == "tanh" and node.shape == (2, 3)]
     assert [node.step for node in tanhs] == [0, 1, 2]
@@ -163,12 +163,12 @@ def test_a_cut_is_a_node_before_each_kth_step(
         return ts.unroll(linear(w, w), x, h, truncate=k, reverse=reverse)[0]
 
     args = [ts.ones(1, time, 1, requires_grad=True), ts.ones(1, 1, requires_grad=True), ts.ones(requires_grad=True)]
-    graph = ts.trace(fn, *args) if traced else Graph([fn(*args).node])
+    graph = ts.trace(fn, *args).unroll() if traced else Graph([fn(*args).node])
     assert cuts(graph.verify()) == where
 
 
 def test_every_part_of_a_state_is_cut() -> None:
-    graph = ts.trace(lambda xs: ts.unroll(Peephole(), xs, truncate=3)[0], ts.tensor(sequence(time=7)))
+    graph = ts.trace(lambda xs: ts.unroll(Peephole(), xs, truncate=3)[0], ts.tensor(sequence(time=7))).unroll()
     assert cuts(graph) == [3, 3, 6, 6]
 
 

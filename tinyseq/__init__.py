@@ -9,7 +9,7 @@ import numpy as _np
 
 from tinyseq import nn, optim, testing
 from tinyseq.backends import use as backend
-from tinyseq.compiler import trace
+from tinyseq.compiler import compile, trace
 from tinyseq.creation import arange, eye, full, ones, rand, randn, tensor, zeros
 from tinyseq.errors import TinyseqError
 from tinyseq.functional import detach, grad, gradients, value_and_grad
@@ -81,6 +81,7 @@ __all__ = [
     "broadcast_to",
     "cast",
     "clip",
+    "compile",
     "concat",
     "cos",
     "cumsum",

@@ -19,6 +19,8 @@ from tinyseq.ops.base import Op, Value
 from tinyseq.ops.elementwise import cast
 from tinyseq.ops.shape import sum_to
 
+#: (node, gradient of each output, which inputs need one) -> gradient of each input: the rule of an op with a body.
+JointRule = Callable[[Node, list[Value], Sequence[bool]], list[Value]]
 Operands = Callable[[Node], tuple[Sequence[Value], Value]]
 
 
@@ -62,6 +64,7 @@ def backpropagate(
     operands: Operands = saved_operands,
     *,
     retain: bool = False,
+    rules: Mapping[Any, JointRule] | None = None,
 ) -> dict[Node, Value]:
     """Return the gradient of Σ seed · output with respect to every wanted node that it depends on.
 
@@ -70,6 +73,7 @@ def backpropagate(
         wanted: the nodes to differentiate with respect to; ``None`` means the leaves that require a gradient.
         operands: gives the input values and the output value that a node's rule reads.
         retain: keep what the forward pass saved, so that the sweep can run again.
+        rules: for ops whose gradients are found for all inputs at once.
 
     Raises:
         GraphError: an earlier sweep has freed a part of the graph.
@@ -102,6 +106,12 @@ def backpropagate(
             continue
         args, out = operands(node)
         vjp = node.op.vjp  # type: ignore[attr-defined]
+        if rules is not None and node.op in rules:
+            parts = rules[node.op](node, g, [parent in needed for parent in node.inputs])
+
+            def vjp(index: int, *_: Any, parts: list[Value] = parts, **__: Any) -> Value:
+                return parts[index]
+
         for index, parent in enumerate(node.inputs):
             if parent not in needed:
                 continue

@@ -60,12 +60,16 @@ class Place:
     """Where nodes are being made: a scope (``encoder/lstm0``) and a time step. Nodes share one object a place.
 
     ``draws`` counts the random draws made in the step, so that two of them differ; scopes within a step share it.
+    ``clock`` is the step's number as a value, which differs from ``step`` only in the body of a traced loop.
     """
 
-    __slots__ = ("draws", "scope", "step")
+    __slots__ = ("clock", "draws", "scope", "step")
 
-    def __init__(self, scope: str = "", step: int | None = None, draws: list[int] | None = None) -> None:
-        self.scope, self.step, self.draws = scope, step, [0] if draws is None else draws
+    def __init__(
+        self, scope: str = "", step: int | None = None, clock: Any = None, draws: list[int] | None = None
+    ) -> None:
+        self.scope, self.step, self.clock = scope, step, step if clock is None else clock
+        self.draws = [0] if draws is None else draws
 
     def __str__(self) -> str:
         parts = [f"scope {self.scope}"] if self.scope else []
@@ -87,7 +91,7 @@ def scope(name: str) -> Iterator[None]:
     """Put the nodes made inside under ``name``; scopes nest as ``outer/inner``."""
     outer = here.place
     here.place = Place(
-        f"{outer.scope}/{name}" if outer.scope and name else outer.scope or name, outer.step, outer.draws
+        f"{outer.scope}/{name}" if outer.scope and name else outer.scope or name, outer.step, outer.clock, outer.draws
     )
     try:
         yield
@@ -96,10 +100,10 @@ def scope(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def at_step(step: int | None) -> Iterator[None]:
-    """Mark the nodes made inside with a time step."""
+def at_step(step: int | None, clock: Any = None) -> Iterator[None]:
+    """Mark the nodes made inside with a time step; in the body of a traced loop only ``clock`` tells which."""
     outer = here.place
-    here.place = Place(outer.scope, step)
+    here.place = Place(outer.scope, step, clock)
     try:
         yield
     finally:
@@ -291,6 +295,38 @@ def _serial(node: Node) -> int:
     return node.serial
 
 
+#: Given an old node and its new inputs: the node that replaces it, or None for the same op on the new inputs.
+Rule = Callable[[Node, tuple[Node, ...]], Node | None]
+
+
+def clone(node: Node, inputs: tuple[Node, ...]) -> Node:
+    """Return the same application of the same op on other inputs."""
+    if inputs == node.inputs:
+        return node
+    fresh = Node(node.op, inputs, node.attrs, node.shape, node.dtype, node.source)
+    fresh.place, fresh.name = node.place, node.name
+    return fresh
+
+
+def rebuild(outputs: Sequence[Node], rule: Rule, known: dict[Node, Node] | None = None) -> list[Node]:
+    """Rebuild what the outputs depend on, inputs first, each node by the rule; return the new outputs.
+
+    ``known`` gives replacements from the start, and on return tells the replacement of every node.
+    """
+    new: dict[Node, Node] = {} if known is None else known
+    for node in reach(outputs, stop=new.__contains__):
+        if node not in new:
+            inputs = tuple([new[parent] for parent in node.inputs])
+            replacement = rule(node, inputs)
+            new[node] = clone(node, inputs) if replacement is None else replacement
+    return [new[node] for node in outputs]
+
+
+def substitute(outputs: Sequence[Node], mapping: Mapping[Node, Node]) -> list[Node]:
+    """Return the outputs with some nodes replaced by others, wherever they are used."""
+    return rebuild(outputs, lambda node, inputs: None, dict(mapping))
+
+
 class Graph:
     """An immutable directed acyclic graph: its outputs, and all that they depend on.
 
@@ -338,6 +374,21 @@ class Graph:
                     where=node.where,
                 )
         return self
+
+    def unroll(self) -> Graph:
+        """Return the same graph with each scan replaced by a copy of its body for every step."""
+        unfolded: dict[Node, list[Node]] = {}
+
+        def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
+            unfold = getattr(node.op, "unfold", None)
+            if unfold is not None:
+                unfolded[node] = list(Graph(unfold(node, inputs)).unroll().outputs)  # a body may hold scans too
+                return node
+            if node.inputs and node.inputs[0] in unfolded:
+                return unfolded[node.inputs[0]][node.attrs["index"]]
+            return None
+
+        return Graph(rebuild(self.outputs, rule), self.inputs)
 
     def __str__(self) -> str:
         names = {node: f"%{index}" for index, node in enumerate(self.nodes)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,9 @@ class Generator:
 
     def __init__(self, seed: int = 0) -> None:
         self.seed, self.calls, self.sites = int(seed), 0, 0
+        #: While a function is traced: the input that stands for ``calls``, and ``calls`` when tracing began.
+        self.counter: Any = None
+        self.begun = 0
 
     def new_site(self) -> int:
         """Return a number for one more place that draws; 0 is for initial values."""
@@ -31,13 +36,30 @@ class Generator:
         self.calls += 1
         return self.calls
 
-    def key(self, site: int) -> dict[str, int]:
+    def key(self, site: int) -> dict[str, Any]:
         """Return seed, site, call and step for a draw made here and now."""
         place = here.place
-        if place.step is None:
-            return {"seed": self.seed, "site": site, "call": self.advance(), "step": 0}
+        if place.clock is None:
+            return {"seed": self.seed, "site": site, "call": self._number(self.advance()), "step": 0}
         place.draws[0] += 1
-        return {"seed": self.seed, "site": site + (place.draws[0] << 16), "call": self.calls, "step": place.step}
+        site += place.draws[0] << 16
+        return {"seed": self.seed, "site": site, "call": self._number(self.calls), "step": place.clock}
+
+    def _number(self, call: int) -> Any:
+        return call if self.counter is None else self.counter + (call - self.begun)
+
+    @contextmanager
+    def counting(self, counter: Any) -> Iterator[Callable[[], int]]:
+        """While tracing, count calls from an input; yields a function that tells how many a call of the trace makes."""
+        outer = self.counter, self.begun
+        self.counter, self.begun = counter, self.calls
+        start, made = self.calls, 0
+        try:
+            yield lambda: made
+        finally:
+            made = self.calls - start
+            self.calls = start
+            self.counter, self.begun = outer
 
     def uniform(self, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
         """Draw float64 numbers on [0, 1), on the host, so that every backend starts from the same values."""

@@ -30,6 +30,8 @@ _SCALARS: Final = (bool, int, float)
 
 class _Mode(threading.local):
     recording = True
+    #: While a function is traced: the concrete tensors that it uses, and the inputs that stand for them.
+    captured: dict[Tensor, Leaf] | None = None
 
 
 _mode: Final = _Mode()
@@ -473,14 +475,16 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
             value = np.asarray(value)
     dtype = value.dtype
     if (
-        dtype is FLOAT64
+        dtype.char == "d"
         and not any(getattr(a, "dtype", None) == FLOAT64 for a in args)
-        and attrs.get("dtype") != FLOAT64
+        and "dtype" not in attrs
     ):
         value = value.astype(FLOAT32)  # NumPy widens integers to float64; here float64 comes only from float64
         dtype = FLOAT32
     if not tracked or not _mode.recording or not op.recorded:
         return Tensor(value)
+    if _mode.captured is not None:
+        return _trace(op, inputs, attrs)
     node = Node(
         op,
         tuple([(x._node or x.node) if isinstance(x, Tensor) else literal(x) for x in inputs]),
@@ -567,7 +571,7 @@ class AbstractTensor(Tensor):
 def _trace(op: Op, inputs: Sequence[Any], attrs: Attrs) -> Any:
     """Record an op without computing it; its shape rule gives the result's shape and dtype."""
     operands = [as_operand(x) for x in inputs]
-    nodes = tuple(_captured(x) if isinstance(x, Tensor) else literal(x) for x in operands)
+    nodes = tuple(traced_node(x) for x in operands)
     shape, dtype = op.infer(*nodes, **attrs)
     source = here.source or caller(3)
     node = Node(op, nodes, attrs, shape, dtype, source)
@@ -581,9 +585,33 @@ def _trace(op: Op, inputs: Sequence[Any], attrs: Attrs) -> Any:
 
 def _captured(x: Tensor) -> Node:
     """The node that stands for a tensor in a traced graph: a concrete one is an input, whatever computed it."""
-    if x.value is not None and not isinstance(x.node, Leaf):
-        return Leaf(x.shape, x.dtype, x.requires_grad, x.name)
-    return x.node
+    if x.value is None or _mode.captured is None:
+        return x.node
+    leaf = _mode.captured.get(x)
+    if leaf is None:
+        leaf = _mode.captured[x] = Leaf(x.shape, x.dtype, x.requires_grad, x.name)
+    return leaf
+
+
+@contextmanager
+def capturing() -> Iterator[dict[Tensor, Leaf]]:
+    """Trace inside the ``with`` block; yields the concrete tensors used there and the inputs that stand for them."""
+    outer, _mode.captured = _mode.captured, {} if _mode.captured is None else _mode.captured
+    try:
+        yield _mode.captured
+    finally:
+        _mode.captured = outer
+
+
+def is_tracing() -> bool:
+    """Return whether a function is being traced."""
+    return _mode.captured is not None
+
+
+def traced_node(x: Any) -> Node:
+    """Return the node that stands for a tensor or scalar in the graph being traced."""
+    x = as_operand(x)
+    return _captured(x) if isinstance(x, Tensor) else literal(x)
 
 
 def as_operand(x: Any) -> Any:

@@ -10,11 +10,13 @@ import numpy as np
 from tinyseq import trees
 from tinyseq.creation import tensor
 from tinyseq.errors import DataError, ShapeError
-from tinyseq.graph import at_step, scope
+from tinyseq.graph import Graph, Leaf, Literal, Node, at_step, reach, scope, substitute
 from tinyseq.ops.elementwise import stop_gradient, where
-from tinyseq.ops.shape import reshape, stack, unstack
+from tinyseq.ops.shape import reshape, stack, swapaxes, unstack
 from tinyseq.random import generator
-from tinyseq.tensors import Tensor
+from tinyseq.ops.base import FLOAT32
+from tinyseq.ops.scan import scan
+from tinyseq.tensors import AbstractTensor, Tensor, is_tracing, traced_node
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -72,17 +74,17 @@ def unroll(
         masks = [tensor(column) for column in real.T]
         # Padding may hold anything: 0 instead of it, or a NaN there would reach the weights' gradient as 0 * NaN.
         parts = [where(_align(tensor(real), x), x, x.dtype.type(0).item()) for x in parts]
-    ends = np.array([time]) if counts is None else counts
-    columns = [unstack(x, 1) for x in parts]
     generator.advance()
+    if is_tracing():
+        return _rolled(cell, step, xs, parts, state, counts, truncate, reverse)
+    columns = [unstack(x, 1) for x in parts]
     ys: list[Any] = []
     name = getattr(cell, "name", "")
     with scope(name):
         for t in range(time - 1, -1, -1) if reverse else range(time):
             with at_step(t):
                 if truncate:
-                    own = ends - 1 - t if reverse else np.where(t < ends, t, 0)  # how far each row has come
-                    state = _cut(state, (own > 0) & (own % truncate == 0))
+                    state = _cut(state, _chunk_starts(t, time, counts, truncate, reverse))
                 column = iter(columns)
                 x = trees.map_leaves(lambda _, column=column, t=t: next(column)[t], xs)
                 y, new = step(x, state)
@@ -102,6 +104,85 @@ def unroll(
         if reverse:
             ys.reverse()
         return trees.map_leaves(lambda *steps: stack(steps, 1), ys[0], *ys[1:]), state
+
+
+def _rolled(
+    cell: Any,
+    step: Step,
+    xs: Any,
+    parts: list[Any],
+    state: Any,
+    counts: np.ndarray[Any, Any] | None,
+    truncate: int | None,
+    reverse: bool,
+) -> tuple[Any, Any]:
+    """Record one scan, its body traced once, instead of a copy of the cell for each time step."""
+    time = parts[0].shape[1]
+    sequences = [swapaxes(x, 0, 1) for x in parts]
+    if counts is not None:
+        sequences.append(tensor((np.arange(time) < counts[:, np.newaxis]).T))
+    if truncate and counts is not None:  # rows come to their cuts at different steps
+        order = np.stack([_chunk_starts(t, time, counts, truncate, reverse) for t in range(time)])
+        sequences.append(tensor(order))
+    sequences.append(tensor(np.arange(time)))  # the clock, for random draws; dropped where there are none
+    with scope(getattr(cell, "name", "")):
+        old = trees.map_leaves(lambda s: AbstractTensor(Leaf(s.shape, s.dtype, True)), state)
+        for path, part in trees.leaves(old):
+            part.node.name = path or "h"
+        slices = [AbstractTensor(Leaf(s.shape[1:], s.dtype, s.requires_grad, "x")) for s in sequences]
+        start = slices[-1].node.serial + 1
+        column = iter(slices)
+        entering = old
+        if truncate and counts is not None:
+            cut = slices[-2]
+            entering = trees.map_leaves(lambda s: where(_align(cut, s), stop_gradient(s), s), old)
+        with at_step(None, slices[-1]):
+            y, new = step(trees.map_leaves(lambda _: next(column), xs), entering)
+        if counts is not None:
+            mask = slices[len(parts)]
+            y = trees.map_leaves(lambda y: where(_align(mask, y), y, 0.0), y)
+            new = trees.map_leaves(lambda n, o: where(_align(mask, n), n, o), new, entering)
+        new = trees.map_leaves(lambda n, _: n, new, old)  # refuses a state of another structure
+        carried = [traced_node(n) for _, n in trees.leaves(new)]
+        for (path, _), node in zip(trees.leaves(new), carried, strict=True):
+            if node.name is None:
+                node.name = path or "h"
+        outputs = [*carried, *(traced_node(y) for _, y in trees.leaves(y))]
+        own = [x.node for _, x in trees.leaves(old)] + [x.node for x in slices]
+        outside = [n for n in reach(outputs, stop=lambda n: n.serial < start) if _is_outside(n, own, start)]
+        inner: dict[Node, Node] = {n: Leaf(n.shape, n.dtype, True, n.name) for n in outside}
+        body = Graph(substitute(outputs, inner), [*own, *inner.values()])
+        results = scan(
+            *(s for _, s in trees.leaves(state)),
+            *sequences,
+            *(AbstractTensor(n) for n in outside),
+            body=body,
+            carries=len(carried),
+            sequences=len(sequences),
+            length=time,
+            reverse=reverse,
+            cut=truncate if counts is None else None,
+        )
+    finals, stacked = iter(results[: len(carried)]), iter(results[len(carried) :])
+    last = trees.map_leaves(lambda _: next(finals), new)
+    return trees.map_leaves(lambda _: swapaxes(next(stacked), 0, 1), y), last
+
+
+def _is_outside(node: Node, own: list[Node], start: int) -> bool:
+    """Whether a node that a step uses comes from outside of it: made before, or a weight."""
+    return not isinstance(node, Literal) and node not in own and (node.serial < start or isinstance(node, Leaf))
+
+
+def _chunk_starts(
+    t: int, time: int, counts: np.ndarray[Any, Any] | None, truncate: int, reverse: bool
+) -> np.ndarray[Any, Any]:
+    """Return which rows start a new chunk of ``truncate`` steps at step t, counted from each row's own first step.
+
+    Without lengths all rows are alike, and the answer is of shape (1,).
+    """
+    ends = np.array([time]) if counts is None else counts
+    own = ends - 1 - t if reverse else np.where(t < ends, t, 0)  # how far each row has come
+    return np.asarray((own > 0) & (own % truncate == 0))
 
 
 def _cut(state: Any, rows: np.ndarray[Any, Any]) -> Any:

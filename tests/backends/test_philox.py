@@ -207,8 +207,9 @@ def test_a_dropped_element_has_no_gradient_and_a_kept_one_is_scaled() -> None:
 
 def test_the_uniform_op_takes_its_call_as_an_input() -> None:
     """So that a compiled function draws anew each time: the call is a tensor, not a constant of the graph."""
-    options = {"shape": (4,), "seed": 1, "site": 0, "step": 0}
-    graph = ts.trace(lambda like, call: uniform(like, call, **options), ts.ones(1), ts.tensor(5))
-    assert [node.name for node in graph.verify().inputs] == ["like", "call"]
-    a, b = (uniform(ts.ones(1), ts.tensor(call), **options).numpy() for call in (5, 6))
+    options = {"shape": (4,), "dtype": ts.float32, "seed": 1, "site": 0}
+    graph = ts.trace(lambda call, step: uniform(call, step, **options), ts.tensor(5), ts.tensor(0))
+    assert [node.name for node in graph.verify().inputs] == ["call", "step"]
+    a, b, c = (uniform(ts.tensor(call), step, **options).numpy() for call, step in ((5, 0), (6, 0), (5, 1)))
     assert not np.array_equal(a, b)
+    assert not np.array_equal(a, c)

@@ -865,14 +865,15 @@ STRUCTURE = [
 NN = [
     Row(
         "uniform",
-        lambda x, call, **options: uniform(x, call, **options),
-        lambda x, call, *, shape, seed, site, step: reference.uniform(shape, seed, site, int(call), step),
+        lambda call, step, **options: uniform(call, step, **options),
+        lambda call, step, *, shape, dtype, seed, site: reference.uniform(shape, seed, site, int(call), int(step)),
         [
-            case((3,), i64(1), shape=(3, 5), seed=7, site=2, step=4),
-            case((), i64(0), shape=(), seed=2**40 + 3, site=0, step=0),
-            case((1,), i64(2**31), shape=(0, 2), seed=0, site=1 << 20, step=9),
+            case(i64(1), i64(4), shape=(3, 5), dtype=np.float64, seed=7, site=2),
+            case(i64(0), i64(0), shape=(), dtype=np.float64, seed=2**40 + 3, site=0),
+            case(i64(2**31), i64(9), shape=(0, 2), dtype=np.float64, seed=0, site=1 << 20),
         ],
         smooth=False,
+        no_scalar="takes no floating-point array; one case gives a scalar",
     ),
     Row(
         "dropout",

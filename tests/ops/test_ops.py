@@ -25,8 +25,8 @@ class Check:
 
     def __init__(self, row: Row, this: Case, dtype: Any = np.float64, arrays: list[Any] | None = None) -> None:
         self.row, self.options = row, this.options
-        if row.name == "cast" and dtype == np.float32:
-            self.options = {"dtype": np.float32}
+        if "dtype" in self.options:
+            self.options = {**self.options, "dtype": dtype}
         raw = draw(row, this) if arrays is None else arrays
         self.arrays = [a.astype(dtype) if a.dtype.kind == "f" else a for a in raw]
         self.dtype = np.dtype(dtype)
@@ -111,7 +111,7 @@ def test_a_row_has_empty_and_scalar_cases_or_says_why_not(row: Row) -> None:
     floats = [a.shape for this in row.cases for a in draw(row, this) if a.dtype.kind == "f"]
     assert empty or row.no_empty
     assert (() in floats) != bool(row.no_scalar)
-    assert len(set(_shapes(row))) >= 3
+    assert len({*_shapes(row), *(y.shape for this in row.cases for y in Check(row, this).expected())}) >= 3
 
 
 # -- the checks --------------------------------------------------------------------------------------------------------

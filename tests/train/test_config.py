@@ -51,8 +51,6 @@ def test_defaults_are_filled_in_and_1e_3_is_a_number(tmp_path):
         ("train: {optimizer: {lr: 0}}", "2:25: error: train.optimizer.lr: required over 0.0, got 0"),
         ("train:\n  bptt: {every: 8, back: 4}",
          "3:26: error: train.bptt.back: required at least `every` (8), got 4: each step needs its gradient"),
-        ("train:\n  steps: 5\n  schedule: {warmup: 5}",
-         "4:22: error: train.schedule.warmup: required under train.steps (5), got 5"),
         ("train: {schedule: {name: step}}",
          "2:26: error: train.schedule.name: unknown schedule 'step'; one of: constant, cosine, linear"),
         ("train: {optimizer: {name: adma}}",
@@ -230,4 +228,5 @@ def test_schedules():
     assert factor("linear", 10, 10) == pytest.approx(0.1)
     assert factor("cosine", 6, 10) == pytest.approx(0.5)
     assert factor("cosine", 10, 10, final=0.2) > 0.2
+    assert [factor("linear", s, 2, warmup=4) for s in (1, 2)] == [0.25, 0.5], "a run that ends on the rise"
     assert [factor("linear", s, 10, warmup=4) for s in (1, 2, 4, 5)] == [0.25, 0.5, 1.0, 1.0]

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from tinyseq import trees
 from tinyseq.errors import GraphError
 from tinyseq.graph import Graph, Leaf
-from tinyseq.tensors import AbstractTensor, Tensor
+from tinyseq.random import generator
+from tinyseq.tensors import AbstractTensor, Tensor, capturing, traced_node
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A traced function: its graph, the inputs made from its arguments, and the tensors it closes over.
+
+    ``counter`` is the input that stands for the generator's count of calls, ``draws`` how far one call moves it.
+    """
+
+    graph: Graph
+    arguments: tuple[Leaf, ...]
+    captured: dict[Tensor, Leaf]
+    counter: Leaf
+    draws: int
+    result: Any
 
 
 def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
@@ -25,6 +44,11 @@ def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
     Raises:
         GraphError: ``fn`` asks for a value while tracing (``if x > 0``, ``x.item()``), or returns no tensor.
     """
+    return trace_function(fn, args, kwargs).graph
+
+
+def trace_function(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Traced:
+    """Do the work of ``trace``, and keep what a compiled call needs to know."""
     inputs: list[Leaf] = []
 
     def abstract(x: Any, name: str) -> Any:
@@ -46,8 +70,14 @@ def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
             bound.arguments[name] = {key: convert(part, key) for key, part in value.items()}
         else:
             bound.arguments[name] = convert(value, name)
-    result = fn(*bound.args, **bound.kwargs)
-    outputs = [x for _, x in trees.leaves(result)]
-    if not outputs or not all(isinstance(x, Tensor) for x in outputs):
-        raise GraphError("trace: the function returns something else than tensors", got=repr(result)[:80])
-    return Graph([x.node for x in outputs])
+    counter = Leaf((), np.dtype(np.int64), name="calls")
+    with capturing() as captured, generator.counting(AbstractTensor(counter)) as draws:
+        result = fn(*bound.args, **bound.kwargs)
+        outputs = [x for _, x in trees.leaves(result)]
+        if not outputs or not all(isinstance(x, Tensor) for x in outputs):
+            raise GraphError("trace: the function returns something else than tensors", got=repr(result)[:80])
+        nodes = [traced_node(x) for x in outputs]
+    graph = Graph(nodes)
+    drawing = [counter] if counter in graph.nodes else []
+    graph = Graph(nodes, [*inputs, *captured.values(), *drawing])
+    return Traced(graph, tuple(inputs), captured, counter, draws(), result)

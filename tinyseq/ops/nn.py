@@ -10,40 +10,43 @@ import numpy as np
 from tinyseq.backends.philox import random_uniform
 from tinyseq.errors import DataError, DtypeError, ShapeError
 from tinyseq.graph import Shape, Signature
-from tinyseq.ops.base import FLOAT32, Inferred, Op, Value, Xp
+from tinyseq.ops.base import Inferred, Op, Value, Xp
 from tinyseq.ops.elementwise import where
 from tinyseq.ops.reduce import log_softmax, sum_
 from tinyseq.ops.shape import gather, reshape, take
 
 
 class Uniform(Op):
-    """Philox4x32-10 draws on [0, 1): a pure function of (seed, site, call, step); ``like`` gives dtype and backend.
+    """Philox4x32-10 draws on [0, 1): a pure function of (seed, site, call, step).
 
-    ``call`` is an input, not an attribute, so that a compiled function draws anew each time it is called.
+    ``call`` and ``step`` are inputs, not attributes: a compiled function draws anew each time it is called, and at each
+    step of a loop.
     """
 
     name = "uniform"
     formula = r"y \sim U[0, 1)"
     differentiable = False
 
-    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        return attrs["shape"], inputs[0].dtype if inputs[0].dtype.kind == "f" else FLOAT32
+    def __call__(self, call: Value, step: Value, *, shape: Shape, dtype: Any, seed: int, site: int) -> Any:
+        return super().__call__(call, step, shape=tuple(shape), dtype=np.dtype(dtype), seed=seed, site=site)
 
-    def kernel(self, xp: Xp, like: Any, call: Any, shape: Shape, seed: int, site: int, step: int) -> Any:
-        dtype = like.dtype if like.dtype.kind == "f" else FLOAT32
-        return random_uniform(xp, shape, dtype, seed, site, int(call), step)
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        return attrs["shape"], attrs["dtype"]
+
+    def kernel(self, xp: Xp, call: Any, step: Any, shape: Shape, dtype: Any, seed: int, site: int) -> Any:
+        return random_uniform(xp, shape, dtype, seed, site, int(call), int(step))
 
 
 uniform: Final[Uniform] = Uniform()
 
 
-def dropout(x: Value, p: float, *, seed: int, site: int = 0, call: Value = 0, step: int = 0) -> Any:
+def dropout(x: Value, p: float, *, seed: int, site: int = 0, call: Value = 0, step: Value = 0) -> Any:
     """Zero each element with probability p and scale the rest by 1 / (1 - p) (Srivastava et al. 2014, inverted)."""
     if not 0.0 <= p < 1.0:
         raise DataError("dropout: the probability is out of range", required="0 <= p < 1", got=str(p))
     if p == 0.0:
         return x
-    keep = uniform(x, call, shape=tuple(x.shape), seed=seed, site=site, step=step) >= p
+    keep = uniform(call, step, shape=x.shape, dtype=x.dtype, seed=seed, site=site) >= p
     return where(keep, x * (1.0 / (1.0 - p)), 0.0)
 
 

@@ -1,0 +1,241 @@
+"""Compiled functions: traced once for each set of shapes, planned, and from then on run from the plan."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tinyseq import backends, trees
+from tinyseq.autodiff import pick
+from tinyseq.compiler.lower.numpy import Executable
+from tinyseq.compiler.pipeline import Compiled, Stage, run_passes
+from tinyseq.compiler.plan import Plan, make_plan
+from tinyseq.compiler.trace import Traced, trace_function
+from tinyseq.errors import BackendError, GraphError
+from tinyseq.graph import Graph, Leaf, Node, caller
+from tinyseq.ops.base import Op
+from tinyseq.random import generator
+from tinyseq.tensors import Tensor, is_recording, is_tracing
+
+log = logging.getLogger("tinyseq.compiler")
+
+
+@dataclass
+class Entry:
+    """What one set of shapes compiled to."""
+
+    traced: Traced
+    compiled: Compiled
+    plan: Plan
+    seconds: float
+    idle: list[Executable] = field(default_factory=list)
+
+    def take(self) -> Executable:
+        """Return an executable whose buffers nobody needs; a forward pass keeps its own until its backward pass."""
+        return self.idle.pop() if self.idle else Executable(self.plan)
+
+
+class _Call:
+    """One call of a compiled function: its inputs, and its executable until the backward pass has run."""
+
+    def __init__(self, entry: Entry, values: Mapping[Leaf, Any]) -> None:
+        self.entry, self.values = entry, values
+        self.count = len(entry.traced.graph.outputs)
+        self.executable: Executable | None = entry.take()
+        self.gradients: list[Any] | None = None
+        self.outputs = self.executable.forward(values, self.count)
+        self.release = weakref.finalize(self, entry.idle.append, self.executable)
+
+    def backward(self, arriving: list[Any]) -> list[Any]:
+        """Return the gradients of the leaves that have one; the buffers are free afterwards."""
+        executable = self.executable
+        if executable is None:  # a second sweep over a retained graph: the buffers have been used since
+            executable = self.entry.take()
+            executable.forward(self.values, self.count)
+        seeds = {
+            seed: np.zeros(seed.shape, seed.dtype) if g is None else g
+            for seed, g in zip(self.entry.compiled.seeds, arriving, strict=True)
+            if seed is not None
+        }
+        found = executable.backward(seeds, self.count)
+        self.release.detach()
+        self.executable = None
+        self.entry.idle.append(executable)
+        return found
+
+
+class _CompiledOp(Op):
+    """A call of a compiled function, as a node of the eager graph."""
+
+    name = "compiled"
+    formula = r"y = f(x)"
+    multiple = True
+
+    def __init__(self, function: CompiledFunction) -> None:
+        self.function = function
+
+    def vjp(self, index: int, g: Any, y: Any, *inputs: Any, **attrs: Any) -> Any:
+        call: _Call = attrs["call"]
+        if any(isinstance(part, Tensor) for part in g):
+            raise GraphError(
+                "gradients of gradients through a compiled function",
+                required="the gradient taken inside: ts.compile(ts.grad(fn))",
+                fix="or call the function without ts.compile",
+            )
+        if index == 0 or call.gradients is None:
+            call.gradients = call.backward(g)
+        leaf = attrs["leaves"][index]
+        reached = call.entry.compiled.reached
+        return call.gradients[reached.index(leaf)] if leaf in reached else None
+
+
+class CompiledFunction:
+    """A function that runs from a plan; see ``compile``."""
+
+    def __init__(self, fn: Callable[..., Any], *, verify: bool = False) -> None:
+        self.fn, self.verify = fn, verify
+        self.entries: dict[Any, Entry] = {}
+        self.last: Entry | None = None
+        self._op = _CompiledOp(self)
+        self._modules = list(_modules_of(fn))
+        self.__name__ = getattr(fn, "__name__", type(fn).__name__)
+        self.__doc__ = fn.__doc__
+        self.__wrapped__ = fn
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if is_tracing():  # within another compiled function, it is part of that
+            return self.fn(*args, **kwargs)
+        tensors = [x for _, x in trees.leaves((args, dict(kwargs))) if isinstance(x, Tensor)]
+        entry = self.entry(args, kwargs, tensors)
+        traced = entry.traced
+        values: dict[Leaf, Any] = {leaf: x.value for x, leaf in traced.captured.items()}
+        values |= {leaf: x.value for leaf, x in zip(traced.arguments, tensors, strict=True)}
+        if traced.counter in traced.graph.inputs:
+            values[traced.counter] = np.asarray(generator.calls)
+        generator.calls += traced.draws
+        call = _Call(entry, values)
+        outputs = self._results(call, tensors)
+        results = iter(outputs)
+        return trees.map_leaves(lambda _: next(results), traced.result)
+
+    def _results(self, call: _Call, tensors: list[Tensor]) -> list[Tensor]:
+        entry = call.entry
+        reached = entry.compiled.reached
+        if not reached or not is_recording():
+            return [Tensor(value) for value in call.outputs]
+        sources = {leaf: x for x, leaf in entry.traced.captured.items()}
+        sources |= dict(zip(entry.traced.arguments, tensors, strict=True))
+        source = caller(3)
+        shapes, dtypes = tuple(v.shape for v in call.outputs), tuple(v.dtype for v in call.outputs)
+        parents = tuple(sources[leaf].node for leaf in reached)
+        whole = Node(self._op, parents, {"call": call, "leaves": reached}, shapes, dtypes, source)
+        return [
+            Tensor(value)
+            if seed is None
+            else Tensor(value, Node(pick, (whole,), {"index": i}, value.shape, value.dtype, source), True)
+            for i, (value, seed) in enumerate(zip(call.outputs, entry.compiled.seeds, strict=True))
+        ]
+
+    def entry(self, args: Any, kwargs: Any, tensors: list[Tensor]) -> Entry:
+        """Return what these arguments' shapes have compiled to, compiling now if they are new."""
+        foreign = {x.backend.name for x in tensors} - {"numpy"}
+        if foreign:
+            raise BackendError(
+                "compiled functions run on NumPy so far", required="numpy", got=", ".join(sorted(foreign))
+            )
+        recording = is_recording()
+        static = trees.map_leaves(lambda x: None if isinstance(x, Tensor) else _hashable(x), (args, dict(kwargs)))
+        key = (
+            repr(trees.structure((args, dict(kwargs)))),
+            tuple((x.shape, x.dtype, x.requires_grad and recording) for x in tensors),
+            repr(static),
+            tuple(module.training for module in self._modules),
+            recording,
+            backends.current().name,
+            generator.seed,
+        )
+        entry = self.entries.get(key)
+        if entry is None:
+            start = time.perf_counter()
+            traced = trace_function(self.fn, args, kwargs)
+            wanted = [leaf for leaf in (*traced.captured.values(), *traced.arguments) if leaf.requires_grad]
+            compiled = run_passes(traced.graph, wanted if recording else (), verify=self.verify)
+            plan = make_plan(compiled.graph, len(traced.graph.outputs))
+            entry = self.entries[key] = Entry(traced, compiled, plan, time.perf_counter() - start)
+            shapes = ", ".join(f"{x.dtype}{x.shape}" for x in tensors)
+            log.info("compiled %s for %s in %.0f ms", self.__name__, shapes, entry.seconds * 1e3)
+        self.last = entry
+        return entry
+
+    def _last(self) -> Entry:
+        if self.last is None:
+            raise GraphError("nothing is compiled yet", required="a call: shapes are known only then")
+        return self.last
+
+    @property
+    def graph(self) -> Graph:
+        """The graph after the last pass, for the shapes of the last call."""
+        return self._last().compiled.graph
+
+    @property
+    def passes(self) -> tuple[Stage, ...]:
+        """The graph after each pass, for the shapes of the last call."""
+        return self._last().compiled.stages
+
+    @property
+    def plan(self) -> Plan:
+        """The plan for the shapes of the last call."""
+        return self._last().plan
+
+
+def _hashable(x: Any) -> Any:
+    return f"{type(x).__qualname__}:{x!r}"
+
+
+def _modules_of(fn: Any) -> Iterator[Any]:
+    """Yield the modules that a function reaches by its closure, its globals or its object: their mode is in the key."""
+    seen: set[int] = set()
+    stack: list[Any] = [fn, getattr(fn, "__self__", None)]
+    while stack:
+        x = stack.pop()
+        if id(x) in seen:
+            continue
+        seen.add(id(x))
+        if isinstance(getattr(x, "training", None), bool) and hasattr(x, "children"):  # a module, which lives higher up
+            yield x
+            stack += [child for _, child in x.children()]
+        elif inspect.isfunction(x):
+            stack += [cell.cell_contents for cell in x.__closure__ or () if _filled(cell)]
+            stack += [x.__globals__[name] for name in x.__code__.co_names if name in x.__globals__]
+        elif isinstance(x, list | tuple):
+            stack += x
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True
+
+
+def compile(fn: Callable[..., Any], *, verify: bool = False) -> CompiledFunction:
+    """Return a function of the same values that runs from a plan.
+
+    The first call with new shapes traces ``fn`` on abstract tensors, runs the passes and plans; later calls execute the
+    plan. Tensors that ``fn`` closes over (weights) are inputs, read anew at each call. ``loss.backward()`` on a result
+    runs the compiled backward pass. Python control flow on values is refused; the key is shapes, dtypes, other
+    arguments, training mode of the modules it uses, gradient mode, backend and seed.
+
+    Args:
+        fn: a function or module, from tensors (or nested tuples and dicts of them) to tensors.
+        verify: check the graph after each pass (slower to compile).
+    """
+    return CompiledFunction(fn, verify=verify)

@@ -1,0 +1,138 @@
+"""A scan taken apart, for passes that change what goes in and out of its body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tinyseq.autodiff import pick
+from tinyseq.compiler.rewriting import standing_at, symbol
+from tinyseq.graph import Graph, Leaf, Literal, Node, reach, rebuild
+from tinyseq.ops.scan import scan
+from tinyseq.tensors import AbstractTensor
+
+
+@dataclass
+class Loop:
+    """The parts of a scan, as lists to change; ``close`` makes a scan of them again."""
+
+    like: Node
+    states: list[Leaf]
+    inits: list[Node]
+    nexts: list[Node]
+    xs: list[Leaf]
+    sequences: list[Node]
+    constants: list[Leaf]
+    values: list[Node]
+    ys: list[Node]
+    length: int
+    reverse: bool
+    cut: int | None
+
+    @staticmethod
+    def open(node: Node, inputs: tuple[Node, ...]) -> Loop:
+        body: Graph = node.attrs["body"]
+        carries, sequences = node.attrs["carries"], node.attrs["sequences"]
+        ends = carries, carries + sequences
+        leaves: Any = body.inputs
+        return Loop(
+            node,
+            list(leaves[: ends[0]]),
+            list(inputs[: ends[0]]),
+            list(body.outputs[:carries]),
+            list(leaves[ends[0] : ends[1]]),
+            list(inputs[ends[0] : ends[1]]),
+            list(leaves[ends[1] :]),
+            list(inputs[ends[1] :]),
+            list(body.outputs[carries:]),
+            node.attrs["length"],
+            node.attrs["reverse"],
+            node.attrs["cut"],
+        )
+
+    def close(self) -> list[Node]:
+        """Make a scan of the parts; return a node for each of its outputs."""
+        body = Graph([*self.nexts, *self.ys], [*self.states, *self.xs, *self.constants])
+        with standing_at(self.like):
+            outs = scan(
+                *(symbol_of(node) for node in (*self.inits, *self.sequences, *self.values)),
+                body=body,
+                carries=len(self.states),
+                sequences=len(self.xs),
+                length=self.length,
+                reverse=self.reverse,
+                cut=self.cut,
+            )
+        return [out.node for out in outs]
+
+    def nodes(self) -> list[Node]:
+        """Return the body's nodes in topological order."""
+        return reach([*self.nexts, *self.ys])
+
+    def depends(self, on: list[Leaf]) -> set[Node]:
+        """Return the body's nodes that depend on some of its inputs."""
+        found: set[Node] = set(on)
+        for node in self.nodes():
+            if not found.isdisjoint(node.inputs):
+                found.add(node)
+        return found
+
+    def replace(self, mapping: dict[Node, Node]) -> None:
+        """Replace nodes of the body by others, wherever they are used."""
+        new = rebuild([*self.nexts, *self.ys], lambda node, inputs: None, dict(mapping))
+        self.nexts, self.ys = new[: len(self.nexts)], new[len(self.nexts) :]
+
+    def stack(self, node: Node) -> int:
+        """Make a body node an output of every step; return its place among ``ys``."""
+        if node not in self.ys:
+            self.ys.append(node)
+        return self.ys.index(node)
+
+
+def symbol_of(node: Node) -> Any:
+    """A node as an input of a scan, where a Python scalar would have no dtype."""
+    return AbstractTensor(node) if not isinstance(node, Literal) else symbol(node)
+
+
+#: (the loop, which outputs are used) -> a node for each old output, None for those unused.
+LoopPass = Callable[[Loop, set[int]], list[Node | None]]
+
+
+def map_loops(graph: Graph, change: LoopPass) -> Graph:
+    """Apply a change to every scan of a graph, scans within bodies first."""
+    used: dict[Node, set[int]] = {}
+    for node in graph.nodes:
+        if node.op is pick:
+            used.setdefault(node.inputs[0], set()).add(node.attrs["index"])
+    outputs_of: dict[Node, list[Node | None]] = {}
+
+    def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        if node.op is scan:
+            body: Graph = node.attrs["body"]
+            if any(inner.op is scan for inner in body.nodes):
+                body = map_loops(body, change)
+            attrs = {**node.attrs, "body": body}
+            fresh = Node(scan, inputs, attrs, node.shape, node.dtype, node.source)
+            fresh.place = node.place
+            outputs_of[node] = change(Loop.open(fresh, inputs), used.get(node, set()))
+            return fresh
+        if node.op is pick and node.inputs[0] in outputs_of:
+            return outputs_of[node.inputs[0]][node.attrs["index"]]
+        return None
+
+    return Graph(rebuild(graph.outputs, rule), graph.inputs)
+
+
+def map_bodies(graph: Graph, change: Callable[[Graph], Graph]) -> Graph:
+    """Apply a change to a graph, and to the bodies of its scans, innermost first."""
+
+    def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        if node.op is not scan:
+            return None
+        body = map_bodies(node.attrs["body"], change)
+        fresh = Node(scan, inputs, {**node.attrs, "body": body}, node.shape, node.dtype, node.source)
+        fresh.place = node.place
+        return fresh
+
+    return change(Graph(rebuild(graph.outputs, rule), graph.inputs))

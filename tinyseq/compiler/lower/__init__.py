@@ -1,0 +1,1 @@
+"""Lowering: a plan as something that runs."""

@@ -1,0 +1,143 @@
+"""The NumPy lowering: a prepared list of calls on preallocated arrays; in a loop nothing is allocated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinyseq.compiler.plan import Call, Copy, Loop, Plan, Ref
+from tinyseq.graph import Leaf
+
+Array = np.ndarray[Any, Any]
+#: A function and its arguments, the output array last.
+Prepared = tuple[Callable[..., Any], tuple[Any, ...]]
+
+_UFUNCS: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.true_divide,
+    "neg": np.negative,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "log": np.log,
+    "log1p": np.log1p,
+    "sqrt": np.sqrt,
+    "tanh": np.tanh,
+    "sin": np.sin,
+    "cos": np.cos,
+    "abs": np.absolute,
+    "sign": np.sign,
+    "equal": np.equal,
+    "not_equal": np.not_equal,
+    "less": np.less,
+    "less_equal": np.less_equal,
+    "greater": np.greater,
+    "greater_equal": np.greater_equal,
+    "logical_not": np.logical_not,
+    "logical_and": np.logical_and,
+    "logical_or": np.logical_or,
+    "isfinite": np.isfinite,
+    "matmul": np.matmul,
+}
+
+
+class Executable:
+    """A plan bound to NumPy arrays. Call it with the inputs' arrays; it returns fresh arrays of the outputs."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        slots: dict[int, int] = {}
+        for buffer in plan.buffers:
+            slots[buffer.slot] = max(slots.get(buffer.slot, 0), buffer.nbytes)
+        # Zeros, not empty: the first run then already finds its pages mapped.
+        memory = {slot: np.zeros(max(size, 1), np.uint8) for slot, size in slots.items()}
+        self.arrays = {id(b): memory[b.slot][: b.nbytes].view(b.dtype).reshape(b.shape) for b in plan.buffers}
+        self.calls: list[Prepared] = []
+        self.boundary = 0
+        for position, instruction in enumerate(plan.instructions):
+            if position == plan.forward:
+                self.boundary = len(self.calls)
+            if isinstance(instruction, Loop):
+                steps = range(instruction.length - 1, -1, -1) if instruction.reverse else range(instruction.length)
+                for count, t in enumerate(steps):
+                    for inner in instruction.body:
+                        self.prepare(inner, count, t)
+            else:
+                self.prepare(instruction, 0, 0)
+        if plan.forward == len(plan.instructions):
+            self.boundary = len(self.calls)
+        self.inputs = {leaf: self.at(ref, 0, 0) for leaf, ref in plan.inputs.items()}
+        self.outputs = [self.at(x, 0, 0) for x in plan.outputs]
+
+    def at(self, x: Any, count: int, t: int) -> Any:
+        return x.resolve(self.arrays[id(x.buffer)], count, t) if isinstance(x, Ref) else x
+
+    def prepare(self, instruction: Call | Copy, count: int, t: int) -> None:
+        out = self.at(instruction.output, count, t)
+        if isinstance(instruction, Copy):
+            self.calls.append((np.copyto, (out, self.at(instruction.source, count, t))))
+            return
+        node = instruction.node
+        args = [self.at(x, count, t) for x in instruction.inputs]
+        name = node.op.name
+        if name in _UFUNCS:
+            self.calls.append((_UFUNCS[name], (*args, out)))
+        elif name == "where":
+            self.calls.append((np.copyto, (out, args[2])))
+            self.calls.append((_copy_where, (out, args[1], args[0])))
+        elif name == "relu":
+            self.calls.append((np.maximum, (args[0], 0, out)))
+        elif name == "zeros_like":
+            self.calls.append((out.fill, (0,)))
+        elif name == "sum":
+            self.calls.append((_reduce, (args[0], node.attrs["axis"], node.attrs["keepdims"], out)))
+        elif name == "sum_to":
+            self.calls.append(self.sum_to(args[0], out))
+        else:
+            self.calls.append((_general, (node.op.kernel, args, dict(node.attrs), out)))  # type: ignore[attr-defined]
+
+    def sum_to(self, x: Array, out: Array) -> Prepared:
+        added = x.ndim - out.ndim
+        if added == 1 and x.shape[1:] == out.shape:
+            return np.add.reduce, (x, 0, None, out)
+        if added > 1 and x.shape[added:] == out.shape and x.flags.c_contiguous and out.ndim == 1:
+            # One row of ones times a matrix: BLAS adds the rows.
+            flat = x.reshape(math.prod(x.shape[:added]), *out.shape)
+            return np.matmul, (np.ones(flat.shape[0], x.dtype), flat, out)
+        axes = (*range(added), *(i + added for i, n in enumerate(out.shape) if n == 1 and x.shape[i + added] != 1))
+        full = out.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
+        return _reduce, (x, axes, True, full)
+
+    def forward(self, values: Mapping[Leaf, Array], count: int) -> list[Array]:
+        """Run what the first outputs need; return fresh arrays of the first ``count`` of them."""
+        return self.run(values, 0, self.boundary, slice(0, count))
+
+    def backward(self, seeds: Mapping[Leaf, Array], count: int) -> list[Array]:
+        """Run the rest, after ``forward``, with the gradients that arrive from above; return the other outputs."""
+        return self.run(seeds, self.boundary, len(self.calls), slice(count, None))
+
+    def run(self, values: Mapping[Leaf, Array], start: int, stop: int, outputs: slice) -> list[Array]:
+        for leaf, value in values.items():
+            np.copyto(self.inputs[leaf], value)
+        with np.errstate(all="ignore"):
+            for function, args in self.calls[start:stop]:
+                function(*args)
+        return [np.array(x) for x in self.outputs[outputs]]
+
+
+def _copy_where(out: Array, value: Any, mask: Array) -> None:
+    np.copyto(out, value, where=mask)
+
+
+def _reduce(x: Array, axis: Any, keepdims: bool, out: Array) -> None:
+    np.add.reduce(x, axis=axis, out=out, keepdims=keepdims)
+
+
+def _general(kernel: Callable[..., Any], args: Sequence[Any], attrs: Mapping[str, Any], out: Array) -> None:
+    np.copyto(out, kernel(np, *args, **attrs), casting="same_kind")

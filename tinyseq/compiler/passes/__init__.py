@@ -1,0 +1,1 @@
+"""The passes: pure functions graph -> graph, a file each."""

@@ -1,0 +1,256 @@
+"""Distribute: what a time step computes without needing the state leaves the loop, and is done for all steps at once.
+
+Loop distribution (Allen and Kennedy 1987): one loop for each strongly connected component of the body's dependences
+between states; what only feeds a component is done before it, what is only fed by one after it. Contractions always
+move, for one large product beats many small ones; element-wise ops move where that makes a product movable, or by the
+cost rule (``worth``).
+
+The rounding contract: sums are put in order, so that what can leave the loop is added up before what cannot.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tinyseq.compiler.batching import batched, can_batch
+from tinyseq.compiler.loops import Loop, map_loops
+from tinyseq.graph import Graph, Leaf, Literal, Node, rebuild, reach
+from tinyseq.compiler.rewriting import emit
+from tinyseq.ops import elementwise as ew
+from tinyseq.ops import linalg
+from tinyseq.ops import shape as sh
+
+#: An element-wise op leaves the loop if a step of it has at most this many elements: then a call costs more than the
+#: memory traffic of doing all steps at once.
+FEW_ELEMENTS = 2048
+
+
+def distribute(graph: Graph) -> Graph:
+    """Split the scans of a graph, and move what needs no state out of them."""
+    for move in (_order_sums, _fission, _before, _after):
+        graph = map_loops(graph, move)
+    return graph
+
+
+def _worth(node: Node) -> bool:
+    return math.prod(node.shape) <= FEW_ELEMENTS
+
+
+def _order_sums(loop: Loop, used: set[int]) -> list[Node | None]:
+    """Add up what needs no state first."""
+    free = _free_of_state(loop)
+    users: dict[Node, int] = {}
+    for node in loop.nodes():
+        for parent in node.inputs:
+            users[parent] = users.get(parent, 0) + 1
+
+    def terms(node: Node) -> list[Node]:
+        found = []
+        for x in node.inputs:
+            inner = x.op is ew.add and x.shape == node.shape and users.get(x) == 1 and x not in free
+            found += terms(x) if inner and x not in loop.nexts and x not in loop.ys else [x]
+        return found
+
+    mapping: dict[Node, Node] = {}
+    for node in loop.nodes():
+        if node.op is ew.add and node not in free:
+            parts = terms(node)
+            early = [x for x in parts if x in free]
+            if len(early) > 1 and len(early) < len(parts):
+                total = early[0]
+                for x in early[1:]:
+                    total = emit(node, ew.add, total, x)
+                for x in parts:
+                    if x not in free:
+                        total = emit(node, ew.add, x, total)
+                if total.shape == node.shape:
+                    total.name = node.name
+                    mapping[node] = total
+    if mapping:
+        new = rebuild([*loop.nexts, *loop.ys], lambda node, inputs: None, _closed(loop, mapping))
+        loop.nexts, loop.ys = new[: len(loop.nexts)], new[len(loop.nexts) :]
+    return list(loop.close())
+
+
+def _closed(loop: Loop, mapping: dict[Node, Node]) -> dict[Node, Node]:
+    """Make replacements refer to each other's results, inputs first."""
+    known: dict[Node, Node] = {}
+    for node in loop.nodes():
+        if node in mapping:
+            known[node] = rebuild([mapping[node]], lambda n, inputs: None, dict(known))[0]
+    return known
+
+
+def _free_of_state(loop: Loop) -> set[Node]:
+    tied = loop.depends(list(loop.states))
+    return {node for node in loop.nodes() if node not in tied}
+
+
+def _components(loop: Loop) -> list[list[int]]:
+    """Return the states in strongly connected components, each after those that it depends on."""
+    count = len(loop.states)
+    needs = [set(reach([after])) for after in loop.nexts]
+    direct = [{k for k in range(count) if loop.states[k] in needs[j]} for j in range(count)]
+    closure = [set(d) | {j} for j, d in enumerate(direct)]
+    for _ in range(count):
+        for j in range(count):
+            for k in list(closure[j]):
+                closure[j] |= closure[k]
+    groups: list[list[int]] = []
+    for j in sorted(range(count), key=lambda j: len(closure[j])):
+        group = sorted(k for k in closure[j] if j in closure[k])
+        if group not in groups:
+            groups.append(group)
+    return groups
+
+
+def _fission(loop: Loop, used: set[int]) -> list[Node | None]:
+    """One loop for each component: a later one reads an earlier one's values as sequences."""
+    groups = _components(loop)
+    if len(groups) < 2:
+        return list(loop.close())
+    carries = len(loop.states)
+    results: list[Node | None] = [None] * (carries + len(loop.ys))
+    done: dict[Node, tuple[Leaf, Node]] = {}  # body node of an earlier loop -> its leaf in later ones, its sequence
+    ys, nexts = list(loop.ys), list(loop.nexts)
+    homes: list[set[Node]] = []
+    for group in groups:
+        homes.append(set(reach([nexts[k] for k in group])) | {loop.states[k] for k in group})
+    tied = loop.depends(list(loop.states))
+    for index, group in enumerate(groups):
+        last = index == len(groups) - 1
+        roots = [nexts[k] for k in group]
+        later = [nexts[k] for g in groups[index + 1 :] for k in g]
+        mine = {n for n in homes[index] if n in tied and n not in done}
+        rest = set(reach([*later, *ys]))
+        exposed = [] if last else [n for n in mine if n in rest and _feeds_elsewhere(n, mine, [*later, *ys])]
+        wanted = [y for y in ys if last or y in mine]
+        part = Loop(
+            loop.like,
+            [loop.states[k] for k in group],
+            [loop.inits[k] for k in group],
+            roots,
+            [*loop.xs, *(leaf for leaf, _ in done.values())],
+            [*loop.sequences, *(sequence for _, sequence in done.values())],
+            list(loop.constants),
+            list(loop.values),
+            list(dict.fromkeys([*exposed, *wanted])),
+            loop.length,
+            loop.reverse,
+            loop.cut,
+        )
+        part_ys = list(part.ys)
+        part.replace({node: leaf for node, (leaf, _) in done.items()})
+        outs = part.close()
+        for position, k in enumerate(group):
+            results[k] = outs[position]
+        stacked = {y: outs[len(group) + j] for j, y in enumerate(part_ys)}
+        for j, y in enumerate(ys):
+            if results[carries + j] is None and y in stacked:
+                results[carries + j] = stacked[y]
+        for node in exposed:
+            leaf = Leaf(node.shape, node.dtype, True, node.name)
+            leaf.place = node.place
+            done[node] = (leaf, stacked[node])
+    return results
+
+
+def _feeds_elsewhere(node: Node, mine: set[Node], roots: list[Node]) -> bool:
+    """Whether something outside of a loop's own nodes reads this one."""
+    return node in roots or any(node in user.inputs for user in reach(roots) if user not in mine)
+
+
+def _before(loop: Loop, used: set[int]) -> list[Node | None]:
+    """Move what needs sequences but no state to before the loop."""
+    free = _free_of_state(loop)
+    per_step = loop.depends(list(loop.xs))
+    movable: set[Node] = set(loop.xs)
+    for node in loop.nodes():
+        if node in free and node in per_step and node.inputs and not isinstance(node.dtype, tuple):
+            stacked = [parent in per_step for parent in node.inputs]
+            ready = all(parent in movable for parent in node.inputs if parent in per_step)
+            if ready and can_batch(node, stacked):
+                movable.add(node)
+    wanted: set[Node] = set()
+    for node in reversed(loop.nodes()):
+        if node in movable and node.inputs:
+            chosen = node.op is linalg.matmul or (_worth(node) and not isinstance(node.op, sh.Structural))
+            if chosen:
+                wanted |= {n for n in reach([node]) if n in movable}
+    wanted = {n for n in wanted if n.inputs}
+    wanted |= _grown(loop, wanted, movable)
+    if not wanted:
+        return list(loop.close())
+    outside: dict[Node, Node] = dict(zip([*loop.constants, *loop.xs], [*loop.values, *loop.sequences], strict=True))
+
+    def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        if isinstance(node, Literal):
+            return node
+        stacked = [parent in per_step for parent in node.inputs]
+        return batched(node, inputs, stacked, loop.length) if any(stacked) else None
+
+    nodes = loop.nodes()
+    crossing = [
+        n
+        for n in nodes
+        if n in wanted and (n in loop.nexts or n in loop.ys or any(n in u.inputs for u in nodes if u not in wanted))
+    ]
+    moved = rebuild(crossing, rule, outside)
+    inner: dict[Node, Node] = {}
+    for node, sequence in zip(crossing, moved, strict=True):
+        leaf = Leaf(node.shape, node.dtype, True, node.name)
+        leaf.place = node.place
+        loop.xs.append(leaf)
+        loop.sequences.append(sequence)
+        inner[node] = leaf
+    loop.replace(inner)
+    return list(loop.close())
+
+
+def _grown(loop: Loop, wanted: set[Node], movable: set[Node]) -> set[Node]:
+    """A sum with a product that has left the loop leaves too, where its other terms can: the loop adds once less."""
+    grown: set[Node] = set()
+    for node in loop.nodes():
+        if node.op is ew.add and node in movable and any(p in wanted or p in grown for p in node.inputs):
+            grown |= {n for n in reach([node]) if n in movable and n.inputs}
+    return grown
+
+
+def _after(loop: Loop, used: set[int]) -> list[Node | None]:
+    """Move products that only feed outputs to after the loop."""
+    carries = len(loop.states)
+    per_step = loop.depends([*loop.states, *loop.xs])
+    needed = set(reach(loop.nexts))
+    moving: set[Node] = set()
+    for node in loop.nodes():
+        if node in needed or node not in per_step or not node.inputs or isinstance(node.dtype, tuple):
+            continue
+        stacked = [parent in per_step for parent in node.inputs]
+        starts = node.op is linalg.matmul and math.prod(node.shape) > 0
+        if can_batch(node, stacked) and (starts or any(parent in moving for parent in node.inputs)):
+            moving.add(node)
+    moving = {n for n in moving if all(u in moving for u in loop.nodes() if n in u.inputs)}
+    targets = [j for j, y in enumerate(loop.ys) if y in moving]
+    if not targets:
+        return list(loop.close())
+    old_ys = list(loop.ys)
+    inner = set(reach([old_ys[j] for j in targets], stop=lambda n: n not in moving))
+    edge = [n for n in sorted(inner, key=lambda n: n.serial) if n not in moving and n in per_step]
+    loop.ys = list(dict.fromkeys([*(y for y in old_ys if y not in moving), *edge]))
+    new_ys = list(loop.ys)
+    outs = loop.close()
+    outside: dict[Node, Node] = dict(zip(loop.constants, loop.values, strict=True))
+    outside |= {n: outs[carries + new_ys.index(n)] for n in edge}
+
+    def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        if isinstance(node, Literal):
+            return node
+        stacked = [parent in per_step for parent in node.inputs]
+        return batched(node, inputs, stacked, loop.length) if any(stacked) else None
+
+    moved = rebuild([old_ys[j] for j in targets], rule, outside)
+    results: list[Any] = [*outs[:carries], *(None for _ in old_ys)]
+    for j, y in enumerate(old_ys):
+        results[carries + j] = moved[targets.index(j)] if j in targets else outs[carries + new_ys.index(y)]
+    return results

@@ -1,0 +1,125 @@
+"""Pack: equal element-wise ops on lanes that lie side by side become one op on the wide value.
+
+Superword-level parallelism (Larsen and Amarasinghe 2000), with a lane as wide as a gate: a wide value enters, its lanes
+are slices; where neighbouring lanes go through the same op with operands that are lanes of another wide value, equal
+scalars or loop constants, one op does for all of them. What remains different stays a slice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinyseq.compiler.loops import map_bodies
+from tinyseq.compiler.passes.simplify import lane
+from tinyseq.compiler.rewriting import standing_at, symbol
+from tinyseq.graph import Graph, Leaf, Literal, Node, rebuild
+from tinyseq.ops import shape as sh
+from tinyseq.ops.elementwise import Elementwise
+
+
+def pack(graph: Graph) -> Graph:
+    """Pack the bodies of scans, and the graph itself, until nothing more can be joined."""
+    return map_bodies(graph, _pack)
+
+
+def _pack(graph: Graph) -> Graph:
+    while True:
+        found = _find(graph)
+        if found is None:
+            return graph
+        graph = _apply(graph, *found)
+
+
+def _find(graph: Graph) -> tuple[list[Node], list[list[Node]]] | None:
+    """Return neighbouring nodes that can be joined, and for each operand its lanes."""
+    users = graph.consumers()
+    lanes: dict[Node, list[tuple[int, int, Node]]] = {}
+    for node in graph.nodes:
+        place = lane(node) if node.op is sh.slice_ else None
+        if place is not None and place[0] == len(node.shape) - 1:
+            lanes.setdefault(node.inputs[0], []).append((place[1], place[2], node))
+    for parts in lanes.values():
+        parts.sort(key=lambda part: part[:2])
+        for first in range(len(parts)):
+            for signature, start in _uses(parts[first][2], users):
+                run, columns = [start], [_operands(start)]
+                position = parts[first][1]
+                for begin, end, part in parts[first + 1 :]:
+                    if begin != position:
+                        continue
+                    following = next((n for s, n in _uses(part, users) if s == signature and n not in run), None)
+                    if following is None:
+                        break
+                    trial = [*columns, _operands(following)]
+                    if not _joinable(trial):
+                        break
+                    run, columns, position = [*run, following], trial, end
+                if len(run) > 1:
+                    return run, [list(column) for column in zip(*columns, strict=True)]
+    return None
+
+
+def _uses(part: Node, users: dict[Node, list[Node]]) -> list[tuple[Any, Node]]:
+    """Return element-wise ops that a lane goes into, with what must be the same among neighbours."""
+    found = []
+    for user in users.get(part, []):
+        if isinstance(user.op, Elementwise) and user.shape == part.shape:
+            position = user.inputs.index(part)
+            found.append(((user.op.name, position, str(sorted(user.attrs.items()))), user))
+    return found
+
+
+def _operands(node: Node) -> tuple[Node, ...]:
+    return node.inputs
+
+
+def _joinable(columns: list[tuple[Node, ...]]) -> bool:
+    return all(_joins(column) for column in zip(*columns, strict=True))
+
+
+def _joins(parts: tuple[Node, ...]) -> bool:
+    """Whether operands stand side by side already, are one scalar, or can be joined outside of the loop."""
+    if all(isinstance(x, Literal) for x in parts):
+        return len({(type(x.attrs["value"]), x.attrs["value"]) for x in parts}) == 1
+    if all(isinstance(x, Leaf) and len(x.shape) == 1 for x in parts):
+        return True
+    if not all(x.op is sh.slice_ for x in parts) or len({x.inputs[0] for x in parts}) > 1:
+        return False
+    places = [lane(x) for x in parts]
+    if any(place is None or place[0] != len(x.shape) - 1 for place, x in zip(places, parts, strict=True)):
+        return False
+    return all(a[2] == b[1] for a, b in zip(places, places[1:], strict=False))  # type: ignore[index]
+
+
+def _apply(graph: Graph, run: list[Node], columns: list[list[Node]]) -> Graph:
+    lanes: dict[Node, Node] = {}
+
+    def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        return lanes.get(node)
+
+    with standing_at(run[0]):
+        wide = run[0].op(*(_joined(column) for column in columns), **run[0].attrs)  # type: ignore[operator]
+    start = 0
+    for node in run:
+        with standing_at(node):
+            stop = start + node.shape[-1]
+            key = (slice(None),) * (len(node.shape) - 1) + (slice(start, stop),)
+            lanes[node] = sh.slice_(wide, key).node
+            start = stop
+    known: dict[Node, Node] = dict(lanes)
+    return Graph(rebuild(graph.outputs, rule, known), graph.inputs)
+
+
+def _joined(parts: list[Node]) -> Any:
+    if isinstance(parts[0], Literal):
+        return symbol(parts[0])
+    if parts[0].op is not sh.slice_:
+        return sh.concat([symbol(x) for x in parts], 0)
+    source = symbol(parts[0].inputs[0])
+    axis = len(source.shape) - 1
+    start, stop = lane(parts[0])[1], lane(parts[-1])[2]  # type: ignore[index]
+    return (
+        source
+        if (start, stop) == (0, source.shape[-1])
+        else sh.slice_(source, (slice(None),) * axis + (slice(start, stop),))
+    )

@@ -1,0 +1,44 @@
+"""What passes are made of: symbols that ops can be called on, and rebuilding a graph node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from tinyseq.graph import Graph, Leaf, Literal, Node, here
+from tinyseq.tensors import AbstractTensor, Tensor
+
+
+def symbol(node: Node) -> Any:
+    """Return a node as something to call ops on: an abstract tensor, or a literal's Python scalar."""
+    return node.attrs["value"] if isinstance(node, Literal) else AbstractTensor(node)
+
+
+@contextmanager
+def standing_at(node: Node) -> Iterator[None]:
+    """Give the nodes made inside the scope, step and source line of another, so that plans still name user's lines."""
+    outer = here.place, here.source
+    here.place, here.source = node.place, node.source
+    try:
+        yield
+    finally:
+        here.place, here.source = outer
+
+
+def emit(like: Node, function: Callable[..., Tensor], *inputs: Node, **attrs: Any) -> Node:
+    """Apply an op (or any function of ops) to nodes, in the place of ``like``."""
+    with standing_at(like):
+        return function(*(symbol(node) for node in inputs), **attrs).node
+
+
+def with_outputs(graph: Graph, outputs: Sequence[Node]) -> Graph:
+    """Return a graph of the same inputs, in the same order, and other outputs."""
+    return Graph(outputs, graph.inputs)
+
+
+def fresh_leaf(like: Node, shape: tuple[int, ...] | None = None) -> Leaf:
+    """Return a leaf of a node's dtype, name and shape (or another shape), to stand for it in a body."""
+    leaf = Leaf(like.shape if shape is None else shape, like.dtype, True, like.name)
+    leaf.place = like.place
+    return leaf

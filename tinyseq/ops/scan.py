@@ -1,0 +1,136 @@
+"""Scan: the one op with a body. A graph of a single time step is applied at every step of a sequence.
+
+The body's inputs are, in this order, the carried state, the step's slice of each sequence, and the constants; its outputs
+are the new state and the step's output. A carried state's edge from the body's output back to its input is the
+lecture's delay edge, z^-1. A graph with a scan is *rolled*; ``Graph.unroll()`` writes out its T copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from tinyseq.errors import GraphError, ShapeError
+from tinyseq.graph import Graph, Literal, Node, Place, Signature, here, rebuild
+from tinyseq.ops.base import Inferred, Op, Value, Xp
+from tinyseq.ops.elementwise import stop_gradient
+from tinyseq.ops.shape import slice_, stack
+
+
+def evaluate(nodes: Sequence[Node], values: dict[Node, Any], xp: Xp) -> None:
+    """Compute nodes, given in topological order, by their own kernels: the plain interpreter, and the reference.
+
+    ``values`` holds the leaves' arrays at first, and every node's at the end.
+    """
+    for node in nodes:
+        if node in values:
+            continue
+        if isinstance(node, Literal):
+            values[node] = node.attrs["value"]
+            continue
+        result = node.op.kernel(xp, *(values[parent] for parent in node.inputs), **node.attrs)  # type: ignore[attr-defined]
+        if isinstance(result, tuple):
+            values[node] = tuple(part.astype(dtype, copy=False) for part, dtype in zip(result, node.dtype, strict=True))
+        else:
+            values[node] = xp.asarray(result, dtype=node.dtype)
+
+
+class Scan(Op):
+    """``s_t, y_t = body(s_{t-1}, x_t, constants)`` for t = 0 .. length-1 (from the end with ``reverse``).
+
+    Inputs: initial states, sequences (length, ...), constants. Outputs: last states, stacked y (length, ...), in the
+    order of time whatever the direction. ``cut`` stops the gradient at the state every so many steps (``None``: nowhere).
+    """
+
+    name = "scan"
+    formula = r"s_t, y_t = f(s_{t-1}, x_t)"
+    reads = "xy"
+    multiple = True
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        body, carries, sequences, length = attrs["body"], attrs["carries"], attrs["sequences"], attrs["length"]
+        expected = [
+            (length, *leaf.shape) if carries <= i < carries + sequences else leaf.shape
+            for i, leaf in enumerate(body.inputs)
+        ]
+        if [tuple(x.shape) for x in inputs] != expected:
+            raise ShapeError("scan: inputs", required=str(expected), got=str([tuple(x.shape) for x in inputs]))
+        states, ys = body.outputs[:carries], body.outputs[carries:]
+        for state, leaf in zip(states, body.inputs, strict=False):
+            if (state.shape, state.dtype) != (leaf.shape, leaf.dtype):
+                raise ShapeError(
+                    "a state changes its shape or dtype from one step to the next",
+                    required=f"{leaf.dtype}{leaf.shape}",
+                    got=f"{state.dtype}{state.shape}",
+                    where=state.where,
+                )
+        shapes = (*(s.shape for s in states), *((length, *y.shape) for y in ys))
+        return shapes, tuple(node.dtype for node in body.outputs)
+
+    def kernel(self, xp: Xp, *inputs: Any, **attrs: Any) -> Any:
+        body, carries, sequences, length = attrs["body"], attrs["carries"], attrs["sequences"], attrs["length"]
+        state, xs, constants = inputs[:carries], inputs[carries : carries + sequences], inputs[carries + sequences :]
+        steps: list[tuple[Any, ...]] = []
+        for t in range(length - 1, -1, -1) if attrs["reverse"] else range(length):
+            values = dict(zip(body.inputs, (*state, *(x[t] for x in xs), *constants), strict=True))
+            evaluate(body.nodes, values, xp)
+            outputs = [values[node] for node in body.outputs]
+            state = tuple(outputs[:carries])
+            steps.append(tuple(outputs[carries:]))
+        if attrs["reverse"]:
+            steps.reverse()
+        return (*state, *(xp.stack(ys) for ys in zip(*steps, strict=True)))
+
+    def flops(self, shape: Any, *inputs: Signature, **attrs: Any) -> int:
+        body: Graph = attrs["body"]
+        return attrs["length"] * sum(  # type: ignore[no-any-return]
+            node.op.flops(node.shape, *node.inputs, **node.attrs)  # type: ignore[attr-defined]
+            for node in body.nodes
+            if node.inputs
+        )
+
+    def unfold(self, node: Node, inputs: Sequence[Node]) -> list[Node]:
+        """Return nodes for the outputs, made of a copy of the body for each step: the unfolded picture."""
+        body, carries, sequences, length = (node.attrs[key] for key in ("body", "carries", "sequences", "length"))
+        cut, constants = node.attrs["cut"], inputs[carries + sequences :]
+        state = list(inputs[:carries])
+        steps: list[list[Node]] = []
+        outer = here.place, here.source
+        try:
+            for count, t in enumerate(range(length - 1, -1, -1) if node.attrs["reverse"] else range(length)):
+                here.place, here.source = Place(node.place.scope, t), node.source
+                if cut and count and count % cut == 0:
+                    state = [_made(stop_gradient, (s,), {}) for s in state]
+                slices = [_made(slice_, (x,), {"key": (t,)}) for x in inputs[carries : carries + sequences]]
+                copies = dict(zip(body.inputs, [*state, *slices, *constants], strict=True))
+                outputs = rebuild(body.outputs, _at_this_step, copies)
+                state = outputs[:carries]
+                steps.append(outputs[carries:])
+            if node.attrs["reverse"]:
+                steps.reverse()
+            here.place = node.place
+            return [*state, *(_made(stack, ys, {"axis": 0}) for ys in zip(*steps, strict=True))]
+        finally:
+            here.place, here.source = outer
+
+    def vjp(self, index: int, g: Value, y: Value, *inputs: Value, **attrs: Any) -> Value:
+        raise GraphError(
+            "a scan is differentiated as a whole graph", required="compiler.differentiate", fix="ts.compile(fn)"
+        )
+
+
+def _made(op: Op, inputs: tuple[Node, ...], attrs: dict[str, Any]) -> Node:
+    shape, dtype = op.infer(*inputs, **attrs)
+    return Node(op, inputs, attrs, shape, dtype, here.source)
+
+
+def _at_this_step(node: Node, inputs: tuple[Node, ...]) -> Node:
+    """A copy of a body's node that belongs to the step at hand."""
+    if isinstance(node, Literal):
+        return node
+    fresh = Node(node.op, inputs, node.attrs, node.shape, node.dtype, node.source)
+    fresh.place, fresh.name = Place(node.place.scope, here.place.step), node.name
+    return fresh
+
+
+scan: Final[Scan] = Scan()
