@@ -42,7 +42,7 @@ def tinyseq_step(data: dict[str, np.ndarray]) -> Callable[[], float]:
     import tinyseq as ts
     from tinyseq import nn
 
-    batch, _, inputs = data["xs"].shape
+    inputs = data["xs"].shape[2]
     cell = nn.LSTMCell(inputs, data["b_f"].shape[0])
     head = nn.Linear(data["V"].shape[0], CLASSES)
     cell.load_state_dict({name: data[name] for name, _ in cell.named_parameters()})
@@ -158,7 +158,7 @@ def autograd_step(data: dict[str, np.ndarray]) -> Callable[[], float]:
 
 def numpy_step(data: dict[str, np.ndarray]) -> Callable[[], float]:
     """The same kernel calls by hand, with no tape: the floor for an eager engine on NumPy."""
-    batch, steps, inputs = data["xs"].shape
+    batch, steps, _ = data["xs"].shape
     hidden = data["b_f"].shape[0]
 
     def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -210,7 +210,7 @@ def numpy_step(data: dict[str, np.ndarray]) -> Callable[[], float]:
                 dhx += d @ data[f"W_{name}"].T
             dc = dc * f
             dh = dhx[:, :hidden]
-        assert dV.size and dd.size
+        assert dV.shape[1] == dd.size
         return float(-logp[rows, flat].sum())
 
     return step

@@ -57,15 +57,16 @@ def train(
     clip: float = 1.0,
     done: Callable[[], bool] | None = None,
     check: int = 100,
+    compiled: bool = True,
 ) -> int:
     """Adam with a cosine schedule and clipping, until ``done`` (asked every ``check`` steps); return the steps made."""
     optimizer = optim.Adam(model.parameters(), lr=lr)
     schedule = optim.Cosine(steps, minimum=0.02)
-    fast = ts.compile(loss)
+    run_loss = ts.compile(loss) if compiled else loss
     for step in range(1, steps + 1):
         optimizer.lr = lr * schedule.factor(step - 1)
         optimizer.zero_grad()
-        fast(*map(ts.tensor, batch())).backward()
+        run_loss(*map(ts.tensor, batch())).backward()
         optim.clip_grad_norm(optimizer.parameters, clip)
         optimizer.step()
         for cell in cells(model):
@@ -435,7 +436,7 @@ def translate(model: Any, make: Callable[..., list[pairs.Pair]], seed: int, *, s
         counted = np.arange(ys.shape[1]) < lengths[:, None]
         return float(((said == ys) | ~counted).all(1).mean())
 
-    train(model, loss, batch, steps=steps, lr=lr, done=lambda: exact(VALIDATION, 300) > 0.998)
+    train(model, loss, batch, steps=steps, lr=lr, done=lambda: exact(VALIDATION, 300) > 0.998, compiled=False)
     return exact(TEST, 2000)
 
 
@@ -540,15 +541,8 @@ values.
 def row(result: Result) -> str:
     """One line of the table."""
     value = f"{result.value:.3g}" + ("" if result.met else " (missed)") + (f" ({result.note})" if result.note else "")
-    parts = (
-        result.name,
-        result.model,
-        result.metric,
-        value,
-        result.required,
-        result.literature,
-        f"{result.seconds:.0f}",
-    )
+    seconds = f"{result.seconds:.0f}"
+    parts = (result.name, result.model, result.metric, value, result.required, result.literature, seconds)
     return "| " + " | ".join(parts) + " |"
 
 

@@ -101,8 +101,7 @@ def backpropagate(
                 continue
         if node.op is pick:
             parent, index = node.inputs[0], node.attrs["index"]
-            parts = gradients.setdefault(parent, [None] * len(parent.shape))
-            parts[index] = g if parts[index] is None else parts[index] + g
+            gradients.setdefault(parent, [None] * len(parent.shape))[index] = g
             continue
         args, out = operands(node)
         vjp = node.op.vjp  # type: ignore[attr-defined]
@@ -156,7 +155,8 @@ def freed_error(order: Sequence[Node]) -> GraphError:
             fix="backward(retain_graph=True) the first time, or compute the loss again",
         )
     states = [node for node in entries if node.name] or entries
-    names = " and ".join(f"{node.name!r}" if node.name else f"the value of op {node.op.name}" for node in states[:4])
+    words = [repr(node.name) if node.name else f"the value of op {node.op.name}" for node in states]
+    names = " and ".join(dict.fromkeys(words))
     return GraphError(
         f"backward reaches back into a graph that an earlier backward has freed, through {names}",
         required="values carried from one chunk to the next to be detached",

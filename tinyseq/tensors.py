@@ -310,7 +310,7 @@ class Tensor(Recorder):
             "an element of a tensor cannot be assigned",
             required="a new tensor",
             got=f"x[{key!r}] = ...",
-            fix="ts.where(mask, new, x) to choose by a mask, ts.concat([...]) to join, x.numpy().copy() to edit outside",
+            fix="ts.where(mask, new, x) to choose by a mask, ts.concat([...]) to join, x.numpy().copy() to edit",
         )
 
     def nonzero(self) -> tuple[Tensor, ...]:
@@ -474,11 +474,7 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
         if isinstance(value, np.generic):
             value = np.asarray(value)
     dtype = value.dtype
-    if (
-        dtype.char == "d"
-        and not any(getattr(a, "dtype", None) == FLOAT64 for a in args)
-        and "dtype" not in attrs
-    ):
+    if dtype.char == "d" and not any(a.dtype == FLOAT64 for a in args if hasattr(a, "dtype")) and "dtype" not in attrs:
         value = value.astype(FLOAT32)  # NumPy widens integers to float64; here float64 comes only from float64
         dtype = FLOAT32
     if not tracked or not _mode.recording or not op.recorded:

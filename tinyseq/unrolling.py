@@ -12,10 +12,9 @@ from tinyseq.creation import tensor
 from tinyseq.errors import DataError, ShapeError
 from tinyseq.graph import Graph, Leaf, Literal, Node, at_step, reach, scope, substitute
 from tinyseq.ops.elementwise import stop_gradient, where
+from tinyseq.ops.scan import scan
 from tinyseq.ops.shape import reshape, stack, swapaxes, unstack
 from tinyseq.random import generator
-from tinyseq.ops.base import FLOAT32
-from tinyseq.ops.scan import scan
 from tinyseq.tensors import AbstractTensor, Tensor, is_tracing, traced_node
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
@@ -140,7 +139,7 @@ def _rolled(
             y, new = step(trees.map_leaves(lambda _: next(column), xs), entering)
         if counts is not None:
             mask = slices[len(parts)]
-            y = trees.map_leaves(lambda y: where(_align(mask, y), y, 0.0), y)
+            y = trees.map_leaves(lambda y: where(_align(mask, y), y, y.dtype.type(0).item()), y)
             new = trees.map_leaves(lambda n, o: where(_align(mask, n), n, o), new, entering)
         new = trees.map_leaves(lambda n, _: n, new, old)  # refuses a state of another structure
         carried = [traced_node(n) for _, n in trees.leaves(new)]

@@ -54,7 +54,7 @@ HOSTILE = [
 
 def named(name: str) -> ts.Graph:
     """A small graph with a name everywhere a name can be: weight, input, state, scope, step."""
-    weight = ts.tensor(np.ones((3, 3)), requires_grad=True)
+    weight = ts.tensor(np.ones((3, 3), np.float32), requires_grad=True)
     weight.name = name
     cell_state = ts.zeros(2, 3)
 

@@ -141,6 +141,12 @@ def test_single_steps_equal_the_unrolled_sequence(cell: nn.Cell) -> None:
     np.testing.assert_array_equal(cell.hidden(state).numpy(), cell.hidden(last).numpy())
 
 
+def test_it_traces(cell: nn.Cell) -> None:
+    graph = ts.trace(lambda xs: cell(xs)[0], draws(BATCH, TIME, INPUT))
+    graph.verify()
+    assert graph.outputs[0].shape == (BATCH, TIME, cell.output_size)
+
+
 WRONG_STATES = {
     "none at all": "nonsense",
     "one tensor of another size": ts.zeros(BATCH, HIDDEN + 1, dtype=np.float64),

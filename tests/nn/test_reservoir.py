@@ -54,6 +54,12 @@ def test_the_reservoir_is_sparse_and_scaled(radius: float) -> None:
     assert set(cell.state_dict()) == {"W", "W_in", "b_in"}
 
 
+def test_by_default_a_unit_hears_ten_others_whatever_the_size() -> None:
+    for size in (5, 100):
+        heard = (nn.ESNCell(1, size).W.numpy() != 0).sum(0).mean()
+        assert heard == pytest.approx(min(size, 10), abs=1.0)
+
+
 def test_echoes_fade() -> None:
     esn = make(spectral_radius=0.7)
     us = draws(1, 300, INPUT)

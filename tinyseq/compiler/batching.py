@@ -25,7 +25,7 @@ def can_batch(node: Node, stacked: Sequence[bool]) -> bool:
 
 
 def batched(node: Node, inputs: Sequence[Node], stacked: Sequence[bool], length: int) -> Node:
-    """Return the op on (length, ...) sequences (inputs that are ``stacked``) and on values that are the same each step."""
+    """Return the op on (length, ...) sequences, where ``stacked``, and on values that are the same at each step."""
     op: Any = node.op
     with standing_at(node):
         values = [symbol(x) for x in inputs]

@@ -129,8 +129,9 @@ def _scan_vjp(node: Node, gs: list[Any], needed: Sequence[bool]) -> list[Any]:
             if isinstance(n.op, Structural) and len(n.inputs) == 1 and not n.op.multiple:
                 local[n] = record(n.op, (stored(n.inputs[0]),), n.attrs).node  # a view costs less than a copy kept
             else:
-                leaf = local[n] = fresh_leaf(n)
-                streams.append((leaf, args[leaves.index(n)] if n in xs else output(place_of[n])))
+                streams.append(
+                    (local.setdefault(n, fresh_leaf(n)), args[leaves.index(n)] if n in xs else output(place_of[n]))
+                )
         return AbstractTensor(local[n])
 
     def operands(n: Node) -> tuple[Sequence[Any], Any]:
@@ -163,12 +164,12 @@ def _scan_vjp(node: Node, gs: list[Any], needed: Sequence[bool]) -> list[Any]:
         carry_out.append(value.node)
         inits.append(zeros_like(output(k)) if gs[k] is None else gs[k])
     sums: dict[int, int] = {}
-    for i, leaf in enumerate(constants):
-        if needed[carries + sequences + i] and leaf in found:
-            accumulator = fresh_leaf(leaf)
+    for i, constant in enumerate(constants):
+        if needed[carries + sequences + i] and constant in found:
+            accumulator = fresh_leaf(constant)
             sums[i] = len(carry_in)
             carry_in.append(accumulator)
-            carry_out.append((AbstractTensor(accumulator) + found[leaf]).node)
+            carry_out.append((AbstractTensor(accumulator) + found[constant]).node)
             inits.append(zeros_like(args[carries + sequences + i]))
     stacked = [i for i, leaf in enumerate(xs) if needed[carries + i] and leaf in found]
     used = [local[leaf] for leaf in constants]

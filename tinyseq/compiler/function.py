@@ -22,7 +22,7 @@ from tinyseq.errors import BackendError, GraphError
 from tinyseq.graph import Graph, Leaf, Node, caller
 from tinyseq.ops.base import Op
 from tinyseq.random import generator
-from tinyseq.tensors import Tensor, is_recording, is_tracing
+from tinyseq.tensors import Tensor, is_recording, is_tracing, sweep
 
 log = logging.getLogger("tinyseq.compiler")
 
@@ -45,11 +45,12 @@ class Entry:
 class _Call:
     """One call of a compiled function: its inputs, and its executable until the backward pass has run."""
 
-    def __init__(self, entry: Entry, values: Mapping[Leaf, Any]) -> None:
-        self.entry, self.values = entry, values
+    def __init__(self, entry: Entry, values: Mapping[Leaf, Any], again: Callable[[], Any]) -> None:
+        self.entry, self.values, self.again = entry, values, again
         self.count = len(entry.traced.graph.outputs)
         self.executable: Executable | None = entry.take()
         self.gradients: list[Any] | None = None
+        self.sources: list[Tensor] = []
         self.outputs = self.executable.forward(values, self.count)
         self.release = weakref.finalize(self, entry.idle.append, self.executable)
 
@@ -70,6 +71,16 @@ class _Call:
         self.entry.idle.append(executable)
         return found
 
+    def differentiable_backward(self, arriving: list[Any]) -> list[Any]:
+        """Return the gradients as tensors with a graph of their own, for gradients of gradients.
+
+        The function runs again, eagerly, and its own graph is differentiated: right, and as fast as without ``compile``.
+        """
+        outputs = [x for _, x in trees.leaves(self.again())]
+        seeds = {x.node: g for x, g in zip(outputs, arriving, strict=True) if g is not None and x.requires_grad}
+        found = sweep(seeds, [x.node for x in self.sources], retain=True, create_graph=True)
+        return [found.get(x.node) for x in self.sources]
+
 
 class _CompiledOp(Op):
     """A call of a compiled function, as a node of the eager graph."""
@@ -78,22 +89,19 @@ class _CompiledOp(Op):
     formula = r"y = f(x)"
     multiple = True
 
-    def __init__(self, function: CompiledFunction) -> None:
-        self.function = function
+    def __init__(self) -> None:
+        """One for each compiled function; it is no primitive, and stays out of the table of ops."""
+
+    def infer(self, *inputs: Any, **attrs: Any) -> Any:
+        outputs = attrs["call"].outputs
+        return tuple(y.shape for y in outputs), tuple(y.dtype for y in outputs)
 
     def vjp(self, index: int, g: Any, y: Any, *inputs: Any, **attrs: Any) -> Any:
         call: _Call = attrs["call"]
-        if any(isinstance(part, Tensor) for part in g):
-            raise GraphError(
-                "gradients of gradients through a compiled function",
-                required="the gradient taken inside: ts.compile(ts.grad(fn))",
-                fix="or call the function without ts.compile",
-            )
-        if index == 0 or call.gradients is None:
-            call.gradients = call.backward(g)
-        leaf = attrs["leaves"][index]
-        reached = call.entry.compiled.reached
-        return call.gradients[reached.index(leaf)] if leaf in reached else None
+        if call.gradients is None or index == 0:
+            traced = any(isinstance(part, Tensor) for part in g)
+            call.gradients = call.differentiable_backward(g) if traced else call.backward(g)
+        return call.gradients[index]
 
 
 class CompiledFunction:
@@ -103,7 +111,7 @@ class CompiledFunction:
         self.fn, self.verify = fn, verify
         self.entries: dict[Any, Entry] = {}
         self.last: Entry | None = None
-        self._op = _CompiledOp(self)
+        self._op = _CompiledOp()
         self._modules = list(_modules_of(fn))
         self.__name__ = getattr(fn, "__name__", type(fn).__name__)
         self.__doc__ = fn.__doc__
@@ -119,10 +127,17 @@ class CompiledFunction:
         values |= {leaf: x.value for leaf, x in zip(traced.arguments, tensors, strict=True)}
         if traced.counter in traced.graph.inputs:
             values[traced.counter] = np.asarray(generator.calls)
+        begun = generator.calls
         generator.calls += traced.draws
-        call = _Call(entry, values)
-        outputs = self._results(call, tensors)
-        results = iter(outputs)
+
+        def again() -> Any:
+            now, generator.calls = generator.calls, begun
+            try:
+                return self.fn(*args, **kwargs)
+            finally:
+                generator.calls = now
+
+        results = iter(self._results(_Call(entry, values, again), tensors))
         return trees.map_leaves(lambda _: next(results), traced.result)
 
     def _results(self, call: _Call, tensors: list[Tensor]) -> list[Tensor]:
@@ -134,8 +149,9 @@ class CompiledFunction:
         sources |= dict(zip(entry.traced.arguments, tensors, strict=True))
         source = caller(3)
         shapes, dtypes = tuple(v.shape for v in call.outputs), tuple(v.dtype for v in call.outputs)
-        parents = tuple(sources[leaf].node for leaf in reached)
-        whole = Node(self._op, parents, {"call": call, "leaves": reached}, shapes, dtypes, source)
+        call.sources = [sources[leaf] for leaf in reached]
+        parents = tuple(x.node for x in call.sources)
+        whole = Node(self._op, parents, {"call": call}, shapes, dtypes, source)
         return [
             Tensor(value)
             if seed is None

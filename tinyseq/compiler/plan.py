@@ -1,9 +1,9 @@
 """The plan: a graph as a list of typed instructions on buffers, with loops that stay loops.
 
-Storage is half of the speed, and decided here: reshapes, transposes and slices are views and cost nothing; the parts of a
-concatenation are written in place; a state that is also an output lives in one buffer of T + 1 steps, whose shifted views
-are s_{t-1} and s_t; weights that a loop multiplies with are laid out contiguously before it; buffers whose values are
-dead are used again.
+Storage is half of the speed, and decided here: reshapes, transposes and slices are views and cost nothing; the parts
+of a concatenation are written in place; a state that is also an output lives in one buffer of T + 1 steps, whose
+shifted views are s_{t-1} and s_t; weights that a loop multiplies with are laid out contiguously before it; buffers
+whose values are dead are used again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _VIEWS: set[Any] = {sh.reshape, sh.transpose, sh.slice_, sh.broadcast_to}
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory for values of one shape and dtype. ``first`` and ``last`` are the instructions that it is alive between."""
+    """Memory for values of one shape and dtype, alive between the instructions ``first`` and ``last``."""
 
     shape: Shape
     dtype: Dtype
@@ -105,6 +105,7 @@ class Call:
     output: Ref
 
     def refs(self) -> Iterator[Ref]:
+        """Return the views that it writes and reads."""
         yield self.output
         yield from (x for x in self.inputs if isinstance(x, Ref))
 

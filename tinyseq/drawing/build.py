@@ -30,7 +30,7 @@ def build(
     """Return what a picture of the graph shows.
 
     Args:
-        graph: the graph.
+        graph: the graph; a rolled one is unrolled.
         level: "op", every operation; or "cell", one box for each scope and time step.
         steps: (first, end): show only these time steps, the end not included.
         budget: the most nodes to show; over it the picture folds, and says so. None: never fold.
@@ -41,6 +41,8 @@ def build(
     """
     if level not in ("op", "cell"):
         raise DataError("draw: unknown level", got=repr(level), fix=did_you_mean(str(level), ("op", "cell")))
+    if any("body" in node.attrs for node in graph.nodes):
+        graph = graph.unroll()
     readings: dict[tuple[str, int | None], Reading] = {}
 
     def reading(level: str, depth: int | None) -> Reading:
@@ -201,9 +203,9 @@ class _Groups:
                 name = "y"
             if after is None or after[0] != before[0] or after[1] != before[1]:
                 label = name + subscript(before[1]) if name else ""
-        elif after is not None and link.output is not None and origin.op.name == "unstack":
-            label = ("x" + subscript(after[1])) if link.output == after[1] else f"[{link.output}]"
-        elif link.output is not None:
+        elif after is not None and link.part and link.output == after[1]:
+            label = "x" + subscript(after[1])
+        elif link.output is not None and (origin.op is not INPUT or link.part):
             label = f"[{link.output}]"
         return Edge(source, target, label, state, link.cut, name)
 

@@ -16,12 +16,16 @@ from tinyseq.graph import INPUT, LITERAL, Graph, Leaf, Node
 
 
 class Link(NamedTuple):
-    """Where a value comes from, past everything that is seen through."""
+    """Where a value comes from, past everything that is seen through.
+
+    ``output`` is the output taken of an op with several, or (``part``) the place in a sequence.
+    """
 
     origin: Node
     cut: bool = False
     stacked: bool = False
     output: int | None = None
+    part: bool = False
 
 
 @dataclass(slots=True)
@@ -82,27 +86,61 @@ def _links(graph: Graph, collapse: bool) -> dict[Node, list[tuple[int, Link]]]:
         if node not in consumed or node in outputs:
             continue
         name = node.op.name
-        if name == "pick":
-            through[node] = _picked(node, links, apart)
+        part = _part(node) if name in ("pick", "slice") else None
+        if part is not None:
+            through[node] = _taken(part, links, apart, collapse)
+        elif name == "pick":
+            through[node] = (Link(node.inputs[0], output=node.attrs["index"]),)
         elif name == "stop_gradient":
             through[node] = tuple(link._replace(cut=True) for _, link in own)
-        elif name == "stack" and collapse:
-            through[node] = tuple(link._replace(stacked=True) for _, link in own)
+        elif name in ("stack", "transpose") and collapse:
+            base, _, moved = _untransposed(node, 0)
+            if base.op.name == "stack" and moved:
+                through[node] = tuple(link._replace(stacked=True) for _, link in links[base])
     return links
 
 
-def _picked(node: Node, links: dict[Node, list[tuple[int, Link]]], apart: dict[Hashable, Node]) -> tuple[Link, ...]:
-    """What one output of an op is: itself, or, of an ``unstack`` of a ``stack``, what went into it at that place.
+def _part(node: Node) -> tuple[Node, int, int] | None:
+    """Return (sequence, axis, index) where a node is a part of a sequence: taken apart, or its own step's slice."""
+    parent = node.inputs[0]
+    if node.op.name == "pick":
+        return (parent.inputs[0], parent.attrs["axis"], node.attrs["index"]) if parent.op.name == "unstack" else None
+    key = node.attrs["key"]
+    return (parent, 0, key[0]) if len(key) == 1 and key[0] == node.place.step and node.place.step is not None else None
 
-    Two directions each take the same sequence apart, which one bar can show: ``apart`` keeps the first of them.
+
+def _untransposed(node: Node, axis: int) -> tuple[Node, int, bool]:
+    """Follow an axis back through transpositions: what was transposed, the axis there, and if the others kept order.
+
+    A ``stack`` that other transpositions follow has its parts where ``axis`` says only when it is the stacked axis.
     """
-    parent, index = node.inputs[0], node.attrs["index"]
-    if parent.op.name == "unstack":
-        whole = parent.inputs[0]
-        if whole.op.name == "stack" and whole.attrs.get("axis") == parent.attrs.get("axis"):
-            return tuple(link._replace(stacked=True) for arg, link in links[whole] if arg == index)
-        parent = apart.setdefault((whole, parent.attrs.get("axis")), parent)
-    return (Link(parent, output=index),)
+    order = list(range(len(node.shape)))
+    while node.op.name == "transpose":
+        axes = node.attrs["axes"]
+        order = [axes[i] for i in order]
+        node = node.inputs[0]
+    if node.op.name == "stack":
+        rest = [i for i in order if i != node.attrs["axis"]]
+        return node, order[axis], rest == sorted(rest)
+    return node, order[axis], [i for i in order if i != order[axis]] == sorted(set(order) - {order[axis]})
+
+
+def _taken(
+    part: tuple[Node, int, int],
+    links: dict[Node, list[tuple[int, Link]]],
+    apart: dict[Hashable, Node],
+    collapse: bool,
+) -> tuple[Link, ...]:
+    """Where one part of a sequence comes from: what was stacked there, or the sequence itself.
+
+    Two directions take the same sequence apart, each for itself, which one bar can show: ``apart`` keeps the first.
+    """
+    sequence, axis, index = part
+    base, at, kept = _untransposed(sequence, axis)
+    if base.op.name == "stack" and kept and at == base.attrs["axis"]:
+        return tuple(link._replace(stacked=True) for arg, link in links[base] if arg == index)
+    whole = apart.setdefault((base, at), base if collapse and kept else sequence)
+    return (Link(whole, output=index, part=True),)
 
 
 def _reached(graph: Graph, links: dict[Node, list[tuple[int, Link]]]) -> list[Node]:
@@ -129,21 +167,18 @@ def _rows(reading: Reading, depth: int | None, collapse: bool) -> None:
     scopes = {cut_scope(node.place.scope, depth) for node in stepped}
     owner = {scope: _outermost(scope, scopes) if collapse else scope for scope in scopes}
     rows: dict[tuple[str, int], int] = {}
-    seen: dict[int, int] = {}  # a place (by identity) -> its row
-    count: dict[tuple[str, int], int] = defaultdict(int)
+    walks: dict[str, tuple[int, set[int]]] = {}  # a scope -> which application, and the steps it has been at
+    now: dict[str, int] = {}
     for node in stepped:
-        place = node.place
-        step = place.step
+        step = node.place.step
         assert step is not None
-        row = seen.get(id(place))
-        if row is None:
-            scope = cut_scope(place.scope, depth)
-            top = owner[scope]
-            # A new place of the row's own scope is a new application; of a scope inside it, a part of the last one.
-            nth = count[top, step] if scope == top and depth is None else max(count[top, step] - 1, 0)
-            if scope == top and depth is None:
-                count[top, step] += 1
-            row = seen[id(place)] = rows.setdefault((top, nth), len(rows))
+        top = owner[cut_scope(node.place.scope, depth)]
+        nth, been = walks.setdefault(top, (0, set()))
+        if now.get(top) != step and step in been and depth is None:  # back at a step it had left: applied once more
+            walks[top] = nth, been = nth + 1, set()
+        now[top] = step
+        been.add(step)
+        row = rows.setdefault((top, nth), len(rows))
         reading.place[node] = row, step
     reading.scopes = [scope for scope, _ in rows]
     reading.steps = sorted({step for _, step in reading.place.values()})

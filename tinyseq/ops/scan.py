@@ -83,7 +83,7 @@ class Scan(Op):
 
     def flops(self, shape: Any, *inputs: Signature, **attrs: Any) -> int:
         body: Graph = attrs["body"]
-        return attrs["length"] * sum(  # type: ignore[no-any-return]
+        return attrs["length"] * sum(
             node.op.flops(node.shape, *node.inputs, **node.attrs)  # type: ignore[attr-defined]
             for node in body.nodes
             if node.inputs

@@ -12,16 +12,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinyseq import nn, optim
 from tinyseq.creation import zeros
 from tinyseq.errors import ConfigError, did_you_mean
 from tinyseq.random import generator
 from tinyseq.train.yaml import Problem
-
-if TYPE_CHECKING:
-    from tinyseq.train.tasks.base import Task
 
 CellFactory = Callable[..., nn.Cell]
 
@@ -51,15 +48,14 @@ def task_names() -> tuple[str, ...]:
     return tuple(_tasks)
 
 
-def find_task(name: str) -> type[Task[Any]]:
-    """Return a task's class.
+def find_task(name: str) -> Any:
+    """Return a task's class, a subclass of ``tinyseq.train.tasks.base.Task`` (which lives higher up).
 
     Raises:
         ConfigError: no task has that name.
     """
     module, _, attribute = _known(name, _tasks, "task").partition(":")
-    found: type[Task[Any]] = getattr(importlib.import_module(module), attribute)
-    return found
+    return getattr(importlib.import_module(module), attribute)
 
 
 def find_optimizer(name: str) -> Callable[..., optim.Optimizer]:

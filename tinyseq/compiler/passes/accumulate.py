@@ -98,7 +98,7 @@ def _is_flip(node: Node) -> bool:
     if node.op is not sh.transpose:
         return False
     axes, rank = node.attrs["axes"], len(node.shape)
-    return axes == (*range(rank - 2), rank - 1, rank - 2)
+    return bool(axes == (*range(rank - 2), rank - 1, rank - 2))
 
 
 def _whole(term: Node, stacks: list[Any], length: int) -> Any:

@@ -15,8 +15,8 @@ from typing import Any
 
 from tinyseq.compiler.batching import batched, can_batch
 from tinyseq.compiler.loops import Loop, map_loops
-from tinyseq.graph import Graph, Leaf, Literal, Node, rebuild, reach
 from tinyseq.compiler.rewriting import emit
+from tinyseq.graph import Graph, Leaf, Literal, Node, reach, rebuild
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import linalg
 from tinyseq.ops import shape as sh
@@ -34,7 +34,7 @@ def distribute(graph: Graph) -> Graph:
 
 
 def _worth(node: Node) -> bool:
-    return math.prod(node.shape) <= FEW_ELEMENTS
+    return bool(math.prod(node.shape) <= FEW_ELEMENTS)
 
 
 def _order_sums(loop: Loop, used: set[int]) -> list[Node | None]:
@@ -114,9 +114,7 @@ def _fission(loop: Loop, used: set[int]) -> list[Node | None]:
     results: list[Node | None] = [None] * (carries + len(loop.ys))
     done: dict[Node, tuple[Leaf, Node]] = {}  # body node of an earlier loop -> its leaf in later ones, its sequence
     ys, nexts = list(loop.ys), list(loop.nexts)
-    homes: list[set[Node]] = []
-    for group in groups:
-        homes.append(set(reach([nexts[k] for k in group])) | {loop.states[k] for k in group})
+    homes = [set(reach([nexts[k] for k in group])) | {loop.states[k] for k in group} for group in groups]
     tied = loop.depends(list(loop.states))
     for index, group in enumerate(groups):
         last = index == len(groups) - 1

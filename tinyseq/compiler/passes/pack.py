@@ -7,6 +7,7 @@ scalars or loop constants, one op does for all of them. What remains different s
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from tinyseq.compiler.loops import map_bodies
@@ -88,7 +89,7 @@ def _joins(parts: tuple[Node, ...]) -> bool:
     places = [lane(x) for x in parts]
     if any(place is None or place[0] != len(x.shape) - 1 for place, x in zip(places, parts, strict=True)):
         return False
-    return all(a[2] == b[1] for a, b in zip(places, places[1:], strict=False))  # type: ignore[index]
+    return all(a[2] == b[1] for a, b in pairwise(places))  # type: ignore[index]
 
 
 def _apply(graph: Graph, run: list[Node], columns: list[list[Node]]) -> Graph:
