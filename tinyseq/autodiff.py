@@ -46,7 +46,7 @@ class Pick(Op):
     def kernel(self, xp: Any, x: Any, index: int) -> Any:
         return x[index]
 
-    def flops(self, shape: Any, *inputs: Any, **attrs: Any) -> int:
+    def flops(self, shape: Any, /, *inputs: Any, **attrs: Any) -> int:
         return 0
 
 

@@ -450,16 +450,19 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
     Every eager op passes through here, so this function is written for speed: a test a line, no helper in the common
     case, and shape rules only when the kernel has failed and the error needs words.
     """
+    if _mode.captured is not None:
+        return _trace(op, inputs, attrs)
     args = []
-    tracked = False
+    tracked = visible = False
     for x in inputs:
         if isinstance(x, Tensor):
-            value = x.value
-            if value is None:
+            if (value := x.value) is None:  # abstract: a pass is at work
                 return _trace(op, inputs, attrs)
             args.append(value)
             if x.requires_grad:
-                tracked = True
+                tracked = visible = True
+            elif x._node.__class__ is Node:  # behind a cut: no gradient, but pictures show what follows it
+                visible = True
         elif x.__class__ in _SCALARS:
             args.append(x)
         else:
@@ -470,17 +473,15 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
         raise _explain(op, inputs, attrs, error) from error
     if value.__class__ is not np.ndarray:
         if op.multiple:
-            return _record_parts(op, inputs, attrs, args, value, tracked and _mode.recording)
+            return _record_parts(op, inputs, attrs, args, value, tracked, visible and _mode.recording)
         if isinstance(value, np.generic):
             value = np.asarray(value)
     dtype = value.dtype
     if dtype.char == "d" and not any(a.dtype == FLOAT64 for a in args if hasattr(a, "dtype")) and "dtype" not in attrs:
         value = value.astype(FLOAT32)  # NumPy widens integers to float64; here float64 comes only from float64
         dtype = FLOAT32
-    if not tracked or not _mode.recording or not op.recorded:
+    if not visible or not _mode.recording or not op.recorded:
         return Tensor(value)
-    if _mode.captured is not None:
-        return _trace(op, inputs, attrs)
     node = Node(
         op,
         tuple([(x._node or x.node) if isinstance(x, Tensor) else literal(x) for x in inputs]),
@@ -488,24 +489,27 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
         value.shape,
         dtype,
         here.source or caller(2),
-        args if op.reads_inputs else None,
-        value if op.reads_output else None,
+        args if tracked and op.reads_inputs else None,
+        value if tracked and op.reads_output else None,
     )
-    return Tensor(value, node, op.differentiable)
+    return Tensor(value, node, tracked and op.differentiable)
 
 
-def _record_parts(op: Op, inputs: Sequence[Any], attrs: Attrs, args: list[Any], values: Any, tracked: bool) -> Any:
+def _record_parts(
+    op: Op, inputs: Sequence[Any], attrs: Attrs, args: list[Any], values: Any, tracked: bool, visible: bool
+) -> Any:
     """Record an op with several outputs: one node for it, and a ``pick`` node for each output."""
-    if not tracked:
+    if not visible:
         return tuple(Tensor(value) for value in values)
     source = here.source or caller(3)
     nodes = tuple((x._node or x.node) if isinstance(x, Tensor) else literal(x) for x in inputs)
     shapes, dtypes = tuple(value.shape for value in values), tuple(value.dtype for value in values)
-    parent = Node(
-        op, nodes, attrs, shapes, dtypes, source, args if op.reads_inputs else None, values if op.reads_output else None
-    )
+    parent = Node(op, nodes, attrs, shapes, dtypes, source)
+    if tracked:
+        parent.args = args if op.reads_inputs else None
+        parent.out = values if op.reads_output else None
     return tuple(
-        Tensor(value, Node(pick, (parent,), {"index": i}, value.shape, value.dtype, source), True)
+        Tensor(value, Node(pick, (parent,), {"index": i}, value.shape, value.dtype, source), tracked)
         for i, value in enumerate(values)
     )
 
@@ -715,7 +719,7 @@ def _as_tensors(node: Node) -> tuple[Sequence[Any], Any]:
 
 
 def is_tracked(node: Node) -> bool:
-    """Return whether a gradient flows to this node."""
+    """Return whether a gradient may flow to this node."""
     return node.requires_grad if isinstance(node, Leaf) else node.op.differentiable
 
 

@@ -11,9 +11,9 @@ from tinyseq import trees
 from tinyseq.creation import tensor
 from tinyseq.errors import DataError, ShapeError
 from tinyseq.graph import Graph, Leaf, Literal, Node, at_step, reach, scope, substitute
-from tinyseq.ops.elementwise import stop_gradient, where
+from tinyseq.ops.elementwise import maximum, stop_gradient, where
 from tinyseq.ops.scan import scan
-from tinyseq.ops.shape import reshape, stack, swapaxes, unstack
+from tinyseq.ops.shape import reshape, stack, swapaxes, take, unstack
 from tinyseq.random import generator
 from tinyseq.tensors import AbstractTensor, Tensor, is_tracing, traced_node
 
@@ -66,16 +66,20 @@ def unroll(
         if make is None:
             raise DataError("unroll: a function has no initial state", required="state=...", got="None")
         state = make(batch)
-    counts, masks = None, None
+    counts: Any = None
+    real, masks = None, None
     if lengths is not None:
         counts = _counts(lengths, batch, time)
-        real = np.arange(time) < counts[:, np.newaxis]
-        masks = [tensor(column) for column in real.T]
+        if isinstance(counts, Tensor):
+            real = tensor(np.arange(time)) < reshape(counts, (-1, 1))
+        else:
+            real = tensor(np.arange(time) < counts[:, np.newaxis])
+            masks = [tensor(column) for column in real.numpy().T]
         # Padding may hold anything: 0 instead of it, or a NaN there would reach the weights' gradient as 0 * NaN.
-        parts = [where(_align(tensor(real), x), x, x.dtype.type(0).item()) for x in parts]
+        parts = [where(_align(real, x), x, x.dtype.type(0).item()) for x in parts]
     generator.advance()
     if is_tracing():
-        return _rolled(cell, step, xs, parts, state, counts, truncate, reverse)
+        return _rolled(cell, step, xs, parts, state, counts, real, truncate, reverse)
     columns = [unstack(x, 1) for x in parts]
     ys: list[Any] = []
     name = getattr(cell, "name", "")
@@ -111,18 +115,18 @@ def _rolled(
     xs: Any,
     parts: list[Any],
     state: Any,
-    counts: np.ndarray[Any, Any] | None,
+    counts: np.ndarray[Any, Any] | Tensor | None,
+    real: Tensor | None,
     truncate: int | None,
     reverse: bool,
 ) -> tuple[Any, Any]:
     """Record one scan, its body traced once, instead of a copy of the cell for each time step."""
     time = parts[0].shape[1]
     sequences = [swapaxes(x, 0, 1) for x in parts]
-    if counts is not None:
-        sequences.append(tensor((np.arange(time) < counts[:, np.newaxis]).T))
+    if real is not None:
+        sequences.append(swapaxes(real, 0, 1))
     if truncate and counts is not None:  # rows come to their cuts at different steps
-        order = np.stack([_chunk_starts(t, time, counts, truncate, reverse) for t in range(time)])
-        sequences.append(tensor(order))
+        sequences.append(_all_chunk_starts(time, counts, truncate, reverse))
     sequences.append(tensor(np.arange(time)))  # the clock, for random draws; dropped where there are none
     with scope(getattr(cell, "name", "")):
         old = trees.map_leaves(lambda s: AbstractTensor(Leaf(s.shape, s.dtype, True)), state)
@@ -137,7 +141,7 @@ def _rolled(
             entering = trees.map_leaves(lambda s: where(_align(cut, s), stop_gradient(s), s), old)
         with at_step(None, slices[-1]):
             y, new = step(trees.map_leaves(lambda _: next(column), xs), entering)
-        if counts is not None:
+        if real is not None:
             mask = slices[len(parts)]
             y = trees.map_leaves(lambda y: where(_align(mask, y), y, y.dtype.type(0).item()), y)
             new = trees.map_leaves(lambda n, o: where(_align(mask, n), n, o), new, entering)
@@ -184,6 +188,18 @@ def _chunk_starts(
     return np.asarray((own > 0) & (own % truncate == 0))
 
 
+def _all_chunk_starts(time: int, counts: np.ndarray[Any, Any] | Tensor, truncate: int, reverse: bool) -> Tensor:
+    """Return ``_chunk_starts`` of every step, (time, batch), for lengths that may be known only when the graph runs."""
+    if not isinstance(counts, Tensor):
+        return tensor(np.stack([_chunk_starts(t, time, counts, truncate, reverse) for t in range(time)]))
+    steps = np.arange(time + 1)
+    starts = tensor((steps > 0) & (steps % truncate == 0))
+    ends, t = reshape(counts, (1, -1)), tensor(steps[:-1, np.newaxis])
+    own = ends - 1 - t if reverse else where(t < ends, t, 0)
+    found: Tensor = take(starts, maximum(own, 0))
+    return found
+
+
 def _cut(state: Any, rows: np.ndarray[Any, Any]) -> Any:
     """Stop the gradient through the state of the rows that have come to a cut.
 
@@ -197,19 +213,22 @@ def _cut(state: Any, rows: np.ndarray[Any, Any]) -> Any:
     return trees.map_leaves(lambda s: where(_align(mask, s), stop_gradient(s), s), state)
 
 
-def _counts(lengths: Tensor | Sequence[int], batch: int, time: int) -> np.ndarray[Any, Any]:
-    """Return the lengths as an array, checked."""
-    counts = lengths.numpy() if isinstance(lengths, Tensor) else np.asarray(lengths)
+def _counts(lengths: Tensor | Sequence[int], batch: int, time: int) -> np.ndarray[Any, Any] | Tensor:
+    """Return the lengths as an array, checked; while tracing, where they have no values yet, as they are."""
+    known = not isinstance(lengths, Tensor) or lengths.value is not None
+    counts: Any = lengths
+    if known:
+        counts = lengths.numpy() if isinstance(lengths, Tensor) else np.asarray(lengths)
     if counts.shape != (batch,) or counts.dtype.kind not in "iu":
         raise ShapeError(
             "unroll: lengths", required=f"{batch} integers, one a row", got=f"{counts.dtype}{counts.shape}"
         )
-    if batch and (counts.min() < 0 or counts.max() > time):
+    if known and batch and (counts.min() < 0 or counts.max() > time):
         row = int(np.argmax((counts < 0) | (counts > time)))
         raise DataError(
             "unroll: a length is out of range", required=f"0 to {time} steps", got=f"{counts[row]} in row {row}"
         )
-    return counts
+    return counts  # type: ignore[no-any-return]
 
 
 def _align(mask: Tensor, value: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
+from drawing_models import language_model
 from hypothesis import given
 from hypothesis import strategies as st
-from models import language_model
 
 import tinyseq as ts
 from tinyseq.drawing import build_view

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from models import Leaky, language_model
+from drawing_models import Leaky, language_model
 
 import tinyseq as ts
 from tinyseq import nn
@@ -180,3 +180,10 @@ def test_a_view_prints() -> None:
     assert text.startswith("LM (cell level")
     assert "CUT" in text
     assert "W_f(12, 4) x2" in text
+
+
+@pytest.mark.parametrize("level", ["op", "cell"])
+def test_two_directions_take_their_input_from_one_bar(level: str) -> None:
+    view = build_view(language_model(3, bidirectional=True), level=level)
+    sources = {edge.source for edge in view.edges if edge.label in ("x₀", "x₁", "x₂")}
+    assert len(sources) == 1

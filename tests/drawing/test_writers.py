@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawing_models import language_model
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from models import language_model
 
 import tinyseq as ts
 from tinyseq.drawing import Drawing, DrawingError, rendering

@@ -14,6 +14,7 @@ from tinyseq.cli.boundary import debug_option
 @click.option("--backend", type=click.Choice(["numpy", "cupy", "auto"]), help="Instead of the config's.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the config's.")
 @click.option("--steps", type=click.IntRange(min=1), help="Instead of the config's train.steps.")
+@click.option("--eager", is_flag=True, help="Leave the compiler out; the same numbers, to rounding, and slower.")
 @click.option("--output", type=click.Path(), metavar="FOLDER", help="Where run directories are made; by default runs.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress, and of the result only the run directory.")
 @click.option("--verbose", "-v", is_flag=True, help="Show the resolved config and the model first.")
@@ -23,6 +24,7 @@ def command(
     backend: str | None,
     seed: int | None,
     steps: int | None,
+    eager: bool,
     output: str | None,
     quiet: bool,
     verbose: bool,
@@ -41,8 +43,8 @@ def command(
 
     overrides: dict[str, Any] = {"seed": seed, "steps": steps, "backend": backend, "output": output}
     if verbose:
-        _show_plan(config, overrides)
-    result = train.run(config, **overrides, progress=choose(quiet=quiet))
+        _show_plan(config, {**overrides, "compile": False if eager else None})
+    result = train.run(config, **overrides, eager=eager, progress=choose(quiet=quiet))
     if quiet:
         click.echo(result.directory)
     else:

@@ -36,6 +36,8 @@ class Entry:
     plan: Plan
     seconds: float
     idle: list[Executable] = field(default_factory=list)
+    #: What the last call was given: references, not copies.
+    last_values: Mapping[Leaf, Any] = field(default_factory=dict)
 
     def take(self) -> Executable:
         """Return an executable whose buffers nobody needs; a forward pass keeps its own until its backward pass."""
@@ -47,6 +49,7 @@ class _Call:
 
     def __init__(self, entry: Entry, values: Mapping[Leaf, Any], again: Callable[[], Any]) -> None:
         self.entry, self.values, self.again = entry, values, again
+        entry.last_values = values
         self.count = len(entry.traced.graph.outputs)
         self.executable: Executable | None = entry.take()
         self.gradients: list[Any] | None = None
@@ -190,7 +193,8 @@ class CompiledFunction:
         self.last = entry
         return entry
 
-    def _last(self) -> Entry:
+    def entry_of_last_call(self) -> Entry:
+        """Return what the last call ran from."""
         if self.last is None:
             raise GraphError("nothing is compiled yet", required="a call: shapes are known only then")
         return self.last
@@ -198,17 +202,17 @@ class CompiledFunction:
     @property
     def graph(self) -> Graph:
         """The graph after the last pass, for the shapes of the last call."""
-        return self._last().compiled.graph
+        return self.entry_of_last_call().compiled.graph
 
     @property
     def passes(self) -> tuple[Stage, ...]:
         """The graph after each pass, for the shapes of the last call."""
-        return self._last().compiled.stages
+        return self.entry_of_last_call().compiled.stages
 
     @property
     def plan(self) -> Plan:
         """The plan for the shapes of the last call."""
-        return self._last().plan
+        return self.entry_of_last_call().plan
 
 
 def _hashable(x: Any) -> Any:

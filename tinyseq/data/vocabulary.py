@@ -61,6 +61,11 @@ class Vocabulary:
         entries = (*self.tokens, unknown)
         return "".join(entries[int(i)] for i in ids)
 
+    def lookup(self, ids: Iterable[int]) -> list[str]:
+        """Return the tokens of numbers, one by one; ``<unk>`` for the unknown entry."""
+        entries = (*self.tokens, UNKNOWN)
+        return [entries[int(i)] for i in ids]
+
     def state(self) -> dict[str, Any]:
         """Return what ``from_state`` makes the same vocabulary of; it is plain JSON."""
         return {"tokens": list(self.tokens), "unknown": self.unknown is not None}

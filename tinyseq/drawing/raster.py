@@ -71,7 +71,6 @@ class _Painter:
         for wire in scene.wires:
             if wire.label_at and wire.edge.label:
                 x, y = wire.label_at
-                x -= 16 if wire.edge.cut and wire.anchor == "middle" else 0
                 ink = LIGHT[kind_of(wire)].text
                 self.text(clean(wire.edge.label, 24), x, y, 12, ink, wire.anchor, italic=True, halo=True)
         for text in scene.texts:

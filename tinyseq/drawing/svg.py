@@ -195,8 +195,6 @@ def _wire(wire: Wire) -> str:
 def _label(wire: Wire) -> str:
     assert wire.label_at is not None
     x, y = wire.label_at
-    if wire.edge.cut and wire.anchor == "middle":
-        x -= 16  # clear of the strokes
     return _words(f"label {kind_of(wire)}", clean(wire.edge.label, 24), x, y, 12, wire.anchor)
 
 

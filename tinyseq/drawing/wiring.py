@@ -170,7 +170,8 @@ class _Wiring:
             y = self.grid.lines[line].top + self.grid.lines[line].height / 2 - self.offset[line, edge.name]
             ends = (a.right, b.left) if a.x < b.x else (a.left, b.right)
             wire = Wire(edge, [(ends[0], y), (ends[1], y)])
-            wire.label_at, wire.anchor = ((ends[0] + ends[1]) / 2, y - 5), "middle"
+            aside = 0 if not edge.cut else 16 if ends[0] < ends[1] else -16  # clear of the strokes of a cut
+            wire.label_at, wire.anchor = ((ends[0] + ends[1]) / 2 - aside, y - 5), "middle"
             return wire
         route = self.routes[number]
         net = route.net

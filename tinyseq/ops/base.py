@@ -114,7 +114,7 @@ class Op:
         rule = self.vjps[index]
         return None if rule is None else rule(g, y, *inputs, **attrs)
 
-    def flops(self, shape: Any, *inputs: Signature, **attrs: Any) -> int:
+    def flops(self, shape: Any, /, *inputs: Signature, **attrs: Any) -> int:
         """Return the floating-point operations of one application; one per output element unless the op says more."""
         return math.prod(shape)
 

@@ -76,7 +76,7 @@ class MatMul(Op):
         except RuntimeWarning:
             return hushed(xp.matmul, a, b)
 
-    def flops(self, shape: Any, *inputs: Signature, **attrs: Any) -> int:
+    def flops(self, shape: Any, /, *inputs: Signature, **attrs: Any) -> int:
         return 2 * math.prod(shape) * inputs[0].shape[-1]
 
 
@@ -113,7 +113,7 @@ class Einsum(Op):
         full = tuple(b if a == 1 else a for a, b in zip(aligned, inputs[index].shape, strict=True))
         return broadcast_to(reshape(gradient, aligned), full)
 
-    def flops(self, shape: Any, *inputs: Signature, **attrs: Any) -> int:
+    def flops(self, shape: Any, /, *inputs: Signature, **attrs: Any) -> int:
         return 2 * math.prod(_extents(attrs["terms"], inputs).values())
 
 

@@ -41,7 +41,7 @@ class Reduction(Op):
             raise ShapeError(f"{self.name} of no elements", required="extents over 0 on the axes", got=str(x.shape))
         return reduced(x.shape, axis, attrs["keepdims"]), x.dtype
 
-    def flops(self, shape: Any, *inputs: Signature, **attrs: Any) -> int:
+    def flops(self, shape: Any, /, *inputs: Signature, **attrs: Any) -> int:
         return math.prod(inputs[0].shape)
 
 
@@ -125,7 +125,7 @@ class AlongAxis(Op):
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         return inputs[0].shape, promote(inputs[0], floating=True)
 
-    def flops(self, shape: Any, *inputs: Signature, **attrs: Any) -> int:
+    def flops(self, shape: Any, /, *inputs: Signature, **attrs: Any) -> int:
         return 4 * math.prod(shape)
 
 

@@ -81,7 +81,7 @@ class Scan(Op):
             steps.reverse()
         return (*state, *(xp.stack(ys) for ys in zip(*steps, strict=True)))
 
-    def flops(self, shape: Any, *inputs: Signature, **attrs: Any) -> int:
+    def flops(self, shape: Any, /, *inputs: Signature, **attrs: Any) -> int:
         body: Graph = attrs["body"]
         return attrs["length"] * sum(
             node.op.flops(node.shape, *node.inputs, **node.attrs)  # type: ignore[attr-defined]

@@ -18,7 +18,7 @@ from tinyseq.ops.base import Inferred, Op, Value, Xp, broadcast, normalize_axis,
 class Structural(Op):
     """Moves elements; costs no arithmetic."""
 
-    def flops(self, shape: Any, *inputs: Signature, **attrs: Any) -> int:
+    def flops(self, shape: Any, /, *inputs: Signature, **attrs: Any) -> int:
         return 0
 
 
@@ -123,7 +123,7 @@ class SumTo(Op):
         stretched = tuple(i + added for i, extent in enumerate(shape) if extent == 1 and x.shape[i + added] != 1)
         return x.sum(axis=(*range(added), *stretched), keepdims=False).reshape(shape)
 
-    def flops(self, shape: Any, *inputs: Signature, **attrs: Any) -> int:
+    def flops(self, shape: Any, /, *inputs: Signature, **attrs: Any) -> int:
         return math.prod(inputs[0].shape)
 
 
@@ -417,7 +417,7 @@ class ScatterAdd(Op):
     def vjp(self, index: int, g: Value, y: Value, *inputs: Value, **attrs: Any) -> Value:
         return index_(g, *inputs[1:], key=attrs["key"]) if index == 0 else None
 
-    def flops(self, shape: Any, *inputs: Signature, **attrs: Any) -> int:
+    def flops(self, shape: Any, /, *inputs: Signature, **attrs: Any) -> int:
         return math.prod(inputs[0].shape)
 
 

@@ -2,7 +2,7 @@
 
 from tinyseq.optim.clipping import clip_grad_norm, clip_grad_value
 from tinyseq.optim.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
-from tinyseq.optim.schedules import Constant, Cosine, Plateau, Schedule, Scheduler, StepDecay, WarmUp
+from tinyseq.optim.schedules import Constant, Cosine, Linear, Plateau, Schedule, Scheduler, StepDecay, WarmUp
 
 __all__ = [
     "SGD",
@@ -10,6 +10,7 @@ __all__ = [
     "AdamW",
     "Constant",
     "Cosine",
+    "Linear",
     "Optimizer",
     "Plateau",
     "RMSprop",

@@ -38,6 +38,18 @@ class Constant(Schedule):
         return 1.0
 
 
+class Linear(Schedule):
+    """factor = m + (1 - m) (1 - count / steps): from 1 straight down to ``minimum`` m, where it stays."""
+
+    def __init__(self, steps: int, minimum: float = 0.0) -> None:
+        require("Linear", "steps", steps, steps >= 1, "at least 1")
+        require("Linear", "minimum", minimum, 0.0 <= minimum <= 1.0, "0 to 1, a share of the first learning rate")
+        self.steps, self.minimum = steps, minimum
+
+    def factor(self, count: int) -> float:
+        return 1.0 - (1.0 - self.minimum) * min(count / self.steps, 1.0)
+
+
 class StepDecay(Schedule):
     """factor = γ^floor(count / every): a fall every so many steps."""
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, ValidationInfo, field_validator
 
-from tinyseq.errors import ConfigError
+from tinyseq import optim
+from tinyseq.errors import ConfigError, did_you_mean
+from tinyseq.tensors import Tensor
 from tinyseq.train import registry, yaml
-from tinyseq.train.schedules import SCHEDULES
+from tinyseq.train.schedules import SCHEDULES, make_schedule
 from tinyseq.train.sections import Section, problems_of, refuse
 from tinyseq.train.yaml import Document, Problem
 
@@ -33,7 +35,9 @@ def _cell_from_config_folder(value: str, info: ValidationInfo) -> str:
 
 def _schedule(value: str) -> str:
     if value not in SCHEDULES:
-        raise ValueError(f"unknown schedule {value!r}; one of: {', '.join(sorted(SCHEDULES))}")
+        near = did_you_mean(value, SCHEDULES)
+        known = "" if near.startswith("one of") else f" (known: {', '.join(sorted(SCHEDULES))})"
+        raise ValueError(f"unknown schedule {value!r}; {near}{known}")
     return value
 
 
@@ -76,24 +80,58 @@ class OptimizerConfig(Section):
 
     name: Annotated[str, AfterValidator(_optimizer)] = Field("adam", description="A registered optimiser.")
     lr: float = Field(0.003, gt=0, description="The learning rate, before the schedule.")
-    options: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments of the optimiser.")
+    weight_decay: float | None = Field(
+        None, ge=0, description="The optimiser's weight decay; null is its own default (0, for adamw 0.01)."
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="Further keyword arguments of the optimiser.")
 
     @field_validator("options")
     @classmethod
     def _taken_by_optimizer(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         if "name" in info.data:
             refuse(registry.optimizer_problems(info.data["name"], info.data.get("lr", 1.0), options))
+            if info.data.get("weight_decay") is not None and "weight_decay" in options:
+                raise ValueError("weight_decay is given twice: as a setting and among the options")
         return options
+
+    def make(self, parameters: Sequence[Tensor]) -> optim.Optimizer:
+        """Return the optimiser."""
+        decay = {} if self.weight_decay is None else {"weight_decay": self.weight_decay}
+        return registry.find_optimizer(self.name)(parameters, self.lr, **decay, **self.options)
 
 
 class ScheduleConfig(Section):
     """How the learning rate changes over the run."""
 
-    name: Annotated[str, AfterValidator(_schedule)] = Field("constant", description="constant, linear or cosine.")
+    name: Annotated[str, AfterValidator(_schedule)] = Field(
+        "constant", description="constant, linear, step, cosine or plateau."
+    )
     warmup: int = Field(
         0, ge=0, description="Steps over which the rate first rises to its full value; a shorter run ends on the rise."
     )
-    final: float = Field(0.0, ge=0, le=1, description="The share of the rate that is left at the end.")
+    final: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="The share of the rate that is left at the end (linear, cosine) or at least (plateau).",
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Keyword arguments of the schedule. step: every, gamma; plateau: gamma, patience, cooldown.",
+    )
+
+    @field_validator("options")
+    @classmethod
+    def _taken_by_schedule(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if "name" in info.data:
+            label = f"the schedule {info.data['name']!r}"
+            refuse(registry.option_problems(SCHEDULES[info.data["name"]], options, (1, 0.0, "min"), label=label))
+        return options
+
+    def make(self, steps: int, *, lower_is_better: bool = True) -> optim.Schedule:
+        """Return the schedule of a run of so many steps."""
+        mode = "min" if lower_is_better else "max"
+        return make_schedule(self.name, steps, warmup=self.warmup, final=self.final, mode=mode, **self.options)
 
 
 class TrainConfig(Section):
@@ -105,6 +143,12 @@ class TrainConfig(Section):
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig, description="How parameters move.")
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig, description="How the learning rate changes.")
     clip_norm: float | None = Field(1.0, gt=0, description="Upper bound of the gradients' joint norm; null for none.")
+    clip_value: float | None = Field(
+        None, gt=0, description="Upper bound of each element of a gradient; null for none."
+    )
+    patience: int | None = Field(
+        None, ge=1, description="Stop after so many looks at the validation part without a new best; null: never."
+    )
     evaluate_every: int = Field(100, ge=1, description="Steps between looks at the validation part.")
     log_every: int = Field(10, ge=1, description="Steps between rows in metrics.jsonl.")
 
@@ -121,6 +165,7 @@ class RunConfig(Section):
     seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same machine, same numbers.")
     backend: Literal["numpy", "cupy", "auto"] = Field("numpy", description="Where arrays live; auto: the best at hand.")
     dtype: Literal["float32", "float64"] = Field("float32", description="The type of the parameters.")
+    compile: bool = Field(True, description="Run the loss through the compiler; the same numbers, to rounding.")
     threads: int | None = Field(1, ge=1, description="Threads of BLAS; null leaves it to the environment.")
     train: TrainConfig = Field(default_factory=TrainConfig, description="The loop.")
     output: str = Field("runs", min_length=1, description="The folder that run directories are made in.")

@@ -23,9 +23,22 @@ from tinyseq.train.yaml import Problem
 CellFactory = Callable[..., nn.Cell]
 
 #: Name -> ``module:Class``, imported when it is first asked for.
-_tasks: dict[str, str] = {"language_model": "tinyseq.train.tasks.language_model:LanguageModel"}
+_tasks: dict[str, str] = {
+    "classification": "tinyseq.train.tasks.classification:Classification",
+    "digits": "tinyseq.train.tasks.digits:DigitsTask",
+    "language_model": "tinyseq.train.tasks.language_model:LanguageModel",
+    "regression": "tinyseq.train.tasks.regression:Regression",
+    "tagging": "tinyseq.train.tasks.tagging:Tagging",
+}
 #: Name -> (parameters, lr, **options) -> optimiser.
-_optimizers: dict[str, Callable[..., optim.Optimizer]] = {"sgd": optim.SGD, "adam": optim.Adam}
+_optimizers: dict[str, Callable[..., optim.Optimizer]] = {
+    "sgd": optim.SGD,
+    "momentum": partial(optim.SGD, momentum=0.9),
+    "nesterov": partial(optim.SGD, momentum=0.9, nesterov=True),
+    "rmsprop": optim.RMSprop,
+    "adam": optim.Adam,
+    "adamw": optim.AdamW,
+}
 
 
 def register_task(name: str, target: str) -> None:
@@ -127,9 +140,9 @@ def _brief(error: Exception) -> str:
 
 
 def option_problems(
-    factory: Callable[..., Any], options: Mapping[str, Any], args: tuple[Any, ...]
+    factory: Callable[..., Any], options: Mapping[str, Any], args: tuple[Any, ...], *, label: str | None = None
 ) -> Iterator[Problem]:
-    """Yield a problem for each keyword option that a factory does not take.
+    """Yield a problem for each keyword option that a factory does not take; ``label`` is what messages call it.
 
     Where all names are right the factory is called once, with ``args`` small, so that it judges the values itself.
     """
@@ -140,7 +153,7 @@ def option_problems(
         unknown = [name for name in options if name not in known]
         for name in unknown:
             near = did_you_mean(name, known) if known else "it takes none"
-            yield Problem((name,), f"unknown option of {_name_of(factory)}; {near}", at_key=True)
+            yield Problem((name,), f"unknown option of {label or _name_of(factory)}; {near}", at_key=True)
         if unknown:
             return
     before = generator.state()
@@ -153,6 +166,7 @@ def option_problems(
 
 
 def _name_of(factory: Callable[..., Any]) -> str:
+    factory = factory.func if isinstance(factory, partial) else factory
     return str(getattr(factory, "__name__", factory))
 
 

@@ -49,6 +49,7 @@ def run(
     steps: int | None = None,
     backend: str | None = None,
     output: str | Path | None = None,
+    eager: bool = False,
     progress: Progress | None = None,
 ) -> RunResult:
     """Train as a config says, and leave everything in a new run directory.
@@ -59,6 +60,7 @@ def run(
         steps: instead of the config's ``train.steps``.
         backend: instead of the config's.
         output: instead of the config's.
+        eager: leave the compiler out, whatever the config says.
         progress: what shows how it goes; by default a live line on a terminal, else plain lines.
 
     Raises:
@@ -68,7 +70,13 @@ def run(
         DivergedError: the loss is no longer finite; what there is has been written.
         KeyboardInterrupt: after Ctrl-C; what there is has been written.
     """
-    asked = {"seed": seed, "train.steps": steps, "backend": backend, "output": None if output is None else str(output)}
+    asked: dict[str, Any] = {
+        "seed": seed,
+        "train.steps": steps,
+        "backend": backend,
+        "output": None if output is None else str(output),
+    }
+    asked["compile"] = False if eager else None
     overrides = {key: value for key, value in asked.items() if value is not None}
     checked, written, name = _read(config, overrides)
     progress = progress or choose()
@@ -138,7 +146,7 @@ def _run(task: Task[Any], config: RunConfig, directory: RunDirectory, progress: 
             metrics_file.write(json.dumps(row) + "\n")
             metrics_file.flush()
 
-        outcome = train(task, model, config.train, progress, record)
+        outcome = train(task, model, config.train, progress, record, compiled=config.compile)
     diverged = outcome.error is not None
     if outcome.weights:
         model.load_state_dict(outcome.weights)
@@ -208,6 +216,8 @@ def _result(
         "test": test,
         "valid": outcome.best,
         "best_step": outcome.best_step,
+        "stopped_early": outcome.stopped_early,
+        "compiled": outcome.compiled,
         "baselines": baselines,
         "steps": outcome.steps,
         "parameters": model.num_parameters(),

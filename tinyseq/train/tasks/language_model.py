@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,14 +14,20 @@ from pydantic import Field, ValidationInfo, field_validator
 from tinyseq import data, nn
 from tinyseq.creation import tensor
 from tinyseq.data.batching import IGNORED
+from tinyseq.data.padding import by_length, pad
 from tinyseq.errors import DataError
+from tinyseq.ops.reduce import log_softmax
 from tinyseq.ops.shape import concat, reshape
 from tinyseq.random import Generator
 from tinyseq.tensors import Tensor, no_grad
 from tinyseq.train.config import CellName, FilePath, RunConfig
 from tinyseq.train.registry import build_recurrent, cell_problems
 from tinyseq.train.sections import Section, refuse
-from tinyseq.train.tasks.base import Measure, StepResult, Task
+from tinyseq.train.tasks.base import Feed, Measure, Task
+
+
+#: How many next characters a prediction lists.
+LIKELIEST = 5
 
 
 class TextConfig(Section):
@@ -100,10 +106,10 @@ class LanguageModelNet(nn.Module):
         )
         self.head = nn.Linear(self.recurrent.output_size, vocabulary_size)
 
-    def forward(self, ids: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def forward(self, ids: Tensor, state: Any = None, *, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
         """Return the features (batch, time, hidden) that the head reads, and the last state."""
         xs = self.dropout(self.embedding(ids))
-        ys, state = self.recurrent(xs, state)
+        ys, state = self.recurrent(xs, state, lengths=lengths)
         return self.dropout(ys), state
 
     def logits(self, ys: Tensor) -> Tensor:
@@ -121,12 +127,13 @@ class LanguageModel(Task[LanguageModelConfig]):
 
     Config = LanguageModelConfig
     measure = Measure("bpc", "bits per character")
+    compilable = True
 
     vocabulary: data.Vocabulary
 
     def prepare(self) -> None:
         self.corpus = data.load_text(self.config.data.path)
-        text = data.split(self.corpus.text, self.config.data.split)
+        text = self.text = data.split(self.corpus.text, self.config.data.split)
         known = set(text.train)
         unseen = (set(text.valid) | set(text.test)) - known
         self.vocabulary = data.Vocabulary.build(known, unknown=bool(unseen))
@@ -150,30 +157,44 @@ class LanguageModel(Task[LanguageModelConfig]):
         train = self.config.train
         return data.training_windows(self.ids.train, train.batch_size, train.bptt.every, train.bptt.depth)
 
-    def step(self, model: LanguageModelNet, batch: data.Window, state: Any) -> StepResult:
-        inputs, targets = tensor(batch.inputs), tensor(batch.targets[:, batch.counted :])
-        steps = batch.inputs.shape[1]
+    def feed(self, model: LanguageModelNet, batch: data.Window, state: Any) -> Feed:
         if state is None or batch.fresh:
             state = model.recurrent.initial_state(batch.inputs.shape[0])
+        inputs, targets = tensor(batch.inputs), tensor(batch.targets[:, batch.counted :])
+        return Feed((inputs, targets, state, batch.carry, batch.counted), batch.tokens)
+
+    def loss(self, model: LanguageModelNet, *arguments: Any) -> tuple[Tensor, Any]:
+        inputs, targets, state, carry, counted = arguments
         # The state that the next window starts from may lie within this one: then the window is run in two parts, and
         # nothing is cut between them.
-        edges = sorted({0, batch.carry, steps})
+        edges = sorted({0, carry, inputs.shape[1]})
         parts, carried = [], state
         for start, end in itertools.pairwise(edges):
             ys, state = model(inputs[:, start:end], state)
-            carried = state if end == batch.carry else carried
+            carried = state if end == carry else carried
             parts.append(ys)
         ys = concat(parts, axis=1) if len(parts) > 1 else parts[0]
-        if batch.counted:
-            ys = ys[:, batch.counted :]
-        loss = nn.cross_entropy(model.logits(ys), reshape(targets, (-1,)), reduction="mean")
-        return StepResult(loss, batch.tokens, carried)
+        if counted:
+            ys = ys[:, counted:]
+        return nn.cross_entropy(model.logits(ys), reshape(targets, (-1,)), reduction="mean"), carried
 
-    def evaluate(self, model: LanguageModelNet, split: str) -> dict[str, float]:
+    def part(self, split: str) -> list[str]:
+        text: str = getattr(self.text, split)
+        return text.splitlines(keepends=True)
+
+    def evaluate_on(
+        self, model: LanguageModelNet, records: Sequence[str], *, batch_size: int | None = None
+    ) -> dict[str, float]:
+        """Return loss, bits per character and perplexity of lines read as one text.
+
+        Many rows are read at once, each a contiguous part that starts with the initial state; so the batch size does
+        change the figures a little.
+        """
         train = self.config.train
+        ids = self.vocabulary.encode("".join(records))
         total, count, state = 0.0, 0, None
         with no_grad():
-            for window in data.held_out_windows(getattr(self.ids, split), train.batch_size, train.bptt.every):
+            for window in data.held_out_windows(ids, batch_size or train.batch_size, train.bptt.every):
                 ys, state = model(tensor(window.inputs), state)
                 losses = nn.cross_entropy(
                     model.logits(ys),
@@ -216,6 +237,48 @@ class LanguageModel(Task[LanguageModelConfig]):
     def restore(self, metadata: Mapping[str, Any]) -> None:
         self.vocabulary = data.Vocabulary.from_state(metadata.get("vocabulary"))
         self.first_line = str(metadata.get("prime", ""))
+
+    def read(self, path: Path, *, targets: bool = True) -> list[str]:
+        """Return the lines of a text file; what comes next in it is the target."""
+        return data.load_text(path).text.splitlines(keepends=True)
+
+    def records(self, inputs: Iterable[Any]) -> list[str]:
+        lines = list(inputs)
+        for number, line in enumerate(lines):
+            if not isinstance(line, str):
+                raise DataError("not a text", required="a str", got=repr(line)[:80], where=f"input {number}")
+        return lines
+
+    def predict(
+        self, model: LanguageModelNet, records: Sequence[str], *, batch_size: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield, for each line read by itself, its bits per character and the likeliest next characters."""
+        lines = [line.rstrip("\n") for line in records]
+        found: dict[int, dict[str, Any]] = {}
+        for rows in by_length([len(line) for line in lines], batch_size or self.config.train.batch_size):
+            ids, lengths = pad([self.vocabulary.encode(lines[row]) for row in rows])
+            with no_grad():
+                ys, _ = model(tensor(ids), lengths=tensor(lengths))
+                scores = log_softmax(model.logits(ys), -1).numpy().reshape(*ids.shape, -1).astype(np.float64)
+            for row, scored, known, length in zip(rows, scores, ids, lengths, strict=True):
+                found[int(row)] = self._told(lines[row], scored[:length], known[:length])
+        yield from (found[row] for row in range(len(lines)))
+
+    def _told(self, line: str, scores: np.ndarray[Any, Any], ids: np.ndarray[Any, Any]) -> dict[str, Any]:
+        """Return the prediction of a line whose step t gave the log probabilities ``scores[t]`` of what follows it."""
+        told: dict[str, Any] = {"text": line, "bpc": None, "perplexity": None, "next": []}
+        if len(ids) > 1:
+            loss = -float(scores[np.arange(len(ids) - 1), ids[1:]].mean())
+            told |= {key: value for key, value in self.metrics(loss).items() if key != "loss"}
+        if len(ids):
+            best = [int(i) for i in np.argsort(-scores[-1], kind="stable") if i != self.vocabulary.unknown][:LIKELIEST]
+            told["next"] = [[self.vocabulary.decode([i]), round(math.exp(scores[-1, i]), 6)] for i in best]
+        return told
+
+    def as_text(self, prediction: Mapping[str, Any]) -> str:
+        bits = "" if prediction["bpc"] is None else f"{prediction['bpc']:.3f} bits per character, "
+        following = " ".join(f"{token!r} {share:.2f}" for token, share in prediction["next"])
+        return f"{prediction['text']}\n  {bits}next: {following or 'nothing to go on from'}"
 
     def write(self, model: LanguageModelNet, directory: Path) -> str:
         config = self.config.sample

@@ -1,0 +1,206 @@
+"""Compiled textbook cells beside hand-tuned libraries: forward, backward, softmax head of 65 classes.
+
+    python benchmarks/compiled.py [--repeats 25] [--only lstm] [--no-jax]
+
+One process, all peers in turn, again and again; minima (and medians) of each, and the ratio time of the other / ours
+(above 1: we are ahead). PyTorch runs its hand-written `nn.LSTM`, `nn.GRU`, `nn.RNN` with two threads, and the textbook
+cell eagerly; JAX runs `jit` of a hand-written `lax.scan`. Every peer computes the same loss on the same numbers; a
+disagreement stops the run. At H=512 run it with MALLOC_MMAP_THRESHOLD_=1000000000 MALLOC_TRIM_THRESHOLD_=1000000000
+MALLOC_TOP_PAD_=500000000, or page faults are what is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+import tinyseq as ts
+from tinyseq import nn
+
+CLASSES = 65
+CASES = [
+    ("lstm", (32, 64, 64, 128)),
+    ("lstm", (64, 100, 128, 512)),
+    ("lstm", (1, 50, 16, 32)),
+    ("gru", (32, 64, 64, 128)),
+    ("gru", (1, 50, 16, 32)),
+    ("rnn", (32, 64, 64, 128)),
+    ("rnn", (1, 50, 16, 32)),
+]
+OURS: dict[str, Callable[[int, int], nn.Recurrent]] = {
+    "lstm": nn.LSTM,
+    "gru": lambda i, h: nn.GRU(i, h, update="old", reset="after"),  # PyTorch's form, so that values can be compared
+    "rnn": nn.RNN,
+}
+Step = Callable[[], float]
+
+
+def ours(kind: str, model: nn.Recurrent, head: nn.Linear, xs: np.ndarray, targets: np.ndarray) -> Step:
+    x, t = ts.tensor(xs), ts.tensor(targets)
+    parameters = model.parameters() + head.parameters()
+
+    def loss(x: ts.Tensor, t: ts.Tensor) -> ts.Tensor:
+        return nn.cross_entropy(head(model(x)[0]), t)
+
+    fast = ts.compile(loss)
+
+    def step() -> float:
+        for p in parameters:
+            p.grad = None
+        value = fast(x, t)
+        value.backward()
+        return float(value)
+
+    step.fast = fast  # type: ignore[attr-defined]
+    return step
+
+
+def torch_layer(kind: str, model: nn.Recurrent, head: nn.Linear, xs: np.ndarray, targets: np.ndarray) -> Step:
+    import torch
+
+    torch.set_num_threads(2)
+    layer = getattr(torch.nn, kind.upper())(model.input_size, model.hidden_size, batch_first=True)
+    layer.load_state_dict({k: torch.tensor(v) for k, v in nn.to_torch(model).items()})
+    linear = torch.nn.Linear(model.hidden_size, CLASSES)
+    linear.load_state_dict({"weight": torch.tensor(head.W.numpy().T), "bias": torch.tensor(head.b.numpy().copy())})
+    x, t = torch.tensor(xs), torch.tensor(targets).reshape(-1)
+
+    def step() -> float:
+        layer.zero_grad()
+        linear.zero_grad()
+        logits = linear(layer(x)[0]).reshape(-1, CLASSES)
+        value = torch.nn.functional.cross_entropy(logits, t, reduction="sum")
+        value.backward()
+        return value.item()
+
+    return step
+
+
+def torch_eager_lstm(kind: str, model: nn.Recurrent, head: nn.Linear, xs: np.ndarray, targets: np.ndarray) -> Step:
+    import torch
+
+    cell = model.layers[0][0]
+    p = {name: torch.tensor(v.numpy().copy(), requires_grad=True) for name, v in cell.named_parameters()}
+    p |= {name: torch.tensor(v.numpy().copy(), requires_grad=True) for name, v in head.named_parameters()}
+    x, t = torch.tensor(xs), torch.tensor(targets).reshape(-1)
+
+    def step() -> float:
+        for v in p.values():
+            v.grad = None
+        h = c = torch.zeros(x.shape[0], model.hidden_size)
+        ys = []
+        for i in range(x.shape[1]):
+            hx = torch.cat([h, x[:, i]], 1)
+            f, g, o = (torch.sigmoid(hx @ p[f"W_{k}"] + p[f"b_{k}"]) for k in "fio")
+            c = f * c + g * torch.tanh(hx @ p["W_c"] + p["b_c"])
+            h = o * torch.tanh(c)
+            ys.append(h)
+        logits = (torch.stack(ys, 1) @ p["W"] + p["b"]).reshape(-1, CLASSES)
+        value = torch.nn.functional.cross_entropy(logits, t, reduction="sum")
+        value.backward()
+        return value.item()
+
+    return step
+
+
+def jax_scan_lstm(kind: str, model: nn.Recurrent, head: nn.Linear, xs: np.ndarray, targets: np.ndarray) -> Step:
+    import jax
+    import jax.numpy as jnp
+
+    state = {k: jnp.asarray(v) for k, v in nn.to_torch(model).items()}
+    p = {
+        "Wx": state["weight_ih_l0"].T,
+        "Wh": state["weight_hh_l0"].T,
+        "b": state["bias_ih_l0"] + state["bias_hh_l0"],
+        "V": jnp.asarray(head.W.numpy()),
+        "d": jnp.asarray(head.b.numpy()),
+    }
+    x, t = jnp.asarray(xs.swapaxes(0, 1)), jnp.asarray(targets.swapaxes(0, 1))
+
+    def loss(p: dict[str, Any]) -> Any:
+        projected = x @ p["Wx"] + p["b"]
+
+        def step(carry: Any, a: Any) -> Any:
+            h, c = carry
+            i, f, g, o = jnp.split(a + h @ p["Wh"], 4, axis=1)
+            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            h = jax.nn.sigmoid(o) * jnp.tanh(c)
+            return (h, c), h
+
+        zero = jnp.zeros((x.shape[1], model.hidden_size), jnp.float32)
+        _, hs = jax.lax.scan(step, (zero, zero), projected)
+        logp = jax.nn.log_softmax(hs @ p["V"] + p["d"])
+        return -jnp.take_along_axis(logp, t[..., None], -1).sum()
+
+    both = jax.jit(jax.value_and_grad(loss))
+
+    def step() -> float:
+        value, grads = both(p)
+        jax.block_until_ready(grads)
+        return float(value)
+
+    return step
+
+
+PEERS: dict[str, tuple[Callable[..., Step], tuple[str, ...]]] = {
+    "tinyseq compiled": (ours, ("lstm", "gru", "rnn")),
+    "PyTorch layer": (torch_layer, ("lstm", "gru", "rnn")),
+    "PyTorch eager": (torch_eager_lstm, ("lstm",)),
+    "JAX lax.scan": (jax_scan_lstm, ("lstm",)),
+}
+
+
+def compare(kind: str, size: tuple[int, int, int, int], repeats: int, leave_out: set[str]) -> None:
+    batch, steps, inputs, hidden = size
+    ts.seed(0)
+    model, head = OURS[kind](inputs, hidden), nn.Linear(hidden, CLASSES)
+    rng = np.random.default_rng(0)
+    xs = rng.standard_normal((batch, steps, inputs)).astype(np.float32)
+    targets = rng.integers(0, CLASSES, (batch, steps))
+    peers: dict[str, Step] = {}
+    for name, (make, kinds) in PEERS.items():
+        if kind in kinds and name not in leave_out and not (name == "JAX lax.scan" and hidden > 256):
+            try:
+                peers[name] = make(kind, model, head, xs, targets)
+            except ImportError as error:
+                print(f"  {name}: left out ({error})")
+    losses = {name: step() for name, step in peers.items()}
+    for name, loss in losses.items():
+        assert abs(loss - losses["tinyseq compiled"]) < 2e-3 * abs(loss), f"{name}: {loss} is not {losses}"
+    times: dict[str, list[float]] = {name: [] for name in peers}
+    for _ in range(repeats):
+        for name, step in peers.items():
+            start = time.perf_counter()
+            step()
+            times[name].append(time.perf_counter() - start)
+    mine = times["tinyseq compiled"]
+    fast = peers["tinyseq compiled"].fast  # type: ignore[attr-defined]
+    flops = 3 * 2 * batch * steps * (inputs + hidden) * hidden * {"lstm": 4, "gru": 3, "rnn": 1}[kind]
+    flops += 3 * 2 * batch * steps * hidden * CLASSES
+    passes = sum(stage.seconds for stage in fast.passes)
+    print(f"\n{kind.upper()}  B,T,I,H = {size}  ({repeats} interleaved repeats)")
+    print(f"  passes {passes * 1e3:.0f} ms; memory {fast.plan.memory / 1e6:.1f} MB; {flops / min(mine) / 1e9:.0f} GFLOP/s")
+    print(f"  {'':<18}{'min ms':>9}{'median ms':>11}{'theirs/ours':>13}{'by median':>11}")
+    for name, t in times.items():
+        ratio = f"{min(t) / min(mine):>13.2f}{median(t) / median(mine):>11.2f}"
+        print(f"  {name:<18}{min(t) * 1e3:>9.2f}{median(t) * 1e3:>11.2f}{ratio}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=25)
+    parser.add_argument("--only", choices=sorted(OURS))
+    parser.add_argument("--no-jax", action="store_true")
+    options = parser.parse_args()
+    for kind, size in CASES:
+        if options.only in (None, kind):
+            compare(kind, size, options.repeats, {"JAX lax.scan"} if options.no_jax else set())
+
+
+if __name__ == "__main__":
+    main()
