@@ -11,7 +11,7 @@ from tinyseq import nn
 from tinyseq.errors import ConfigError
 from tinyseq.train import registry, yaml
 from tinyseq.train.config import parse_config
-from tinyseq.train.schedules import factor
+from tinyseq.train.schedules import make_schedule
 from tinyseq.train.sections import Section
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -51,10 +51,16 @@ def test_defaults_are_filled_in_and_1e_3_is_a_number(tmp_path):
         ("train: {optimizer: {lr: 0}}", "2:25: error: train.optimizer.lr: required over 0.0, got 0"),
         ("train:\n  bptt: {every: 8, back: 4}",
          "3:26: error: train.bptt.back: required at least `every` (8), got 4: each step needs its gradient"),
-        ("train: {schedule: {name: step}}",
-         "2:26: error: train.schedule.name: unknown schedule 'step'; one of: constant, cosine, linear"),
+        ("train: {schedule: {name: steps}}",
+         "2:26: error: train.schedule.name: unknown schedule 'steps'; did you mean 'step'? "
+         "(known: constant, cosine, linear, plateau, step)"),
+        ("train: {schedule: {name: step, options: {evry: 3}}}",
+         "2:42: error: train.schedule.options.evry: unknown option of the schedule 'step'; did you mean 'every'?"),
+        ("train: {optimizer: {weight_decay: 0.1, options: {weight_decay: 0.1}}}",
+         "2:49: error: train.optimizer.options: weight_decay is given twice: as a setting and among the options"),
         ("train: {optimizer: {name: adma}}",
-         "2:27: error: train.optimizer.name: unknown optimizer 'adma'; did you mean 'adam'? (known: adam, sgd)"),
+         "2:27: error: train.optimizer.name: unknown optimizer 'adma'; did you mean 'adam'? (known: adam, adamw, momentum, nesterov, "
+         "rmsprop, sgd)"),
         ("train: {optimizer: {name: adam, options: {beta: 1}}}",
          "2:43: error: train.optimizer.options.beta: unknown option of Adam; did you mean 'betas'?"),
         ("data: {lvl: char}", "2:8: error: data.lvl: unknown key; did you mean 'level'?"),
@@ -222,11 +228,25 @@ def test_every_field_has_a_description():
     check(LanguageModelConfig)
 
 
+def rates(name, steps, **settings):
+    schedule = make_schedule(name, steps, **settings)
+    return [schedule.factor(count) for count in range(steps)]
+
+
 def test_schedules():
-    assert [factor("constant", s, 10) for s in (1, 10)] == [1.0, 1.0]
-    assert factor("linear", 1, 10) == 1.0
-    assert factor("linear", 10, 10) == pytest.approx(0.1)
-    assert factor("cosine", 6, 10) == pytest.approx(0.5)
-    assert factor("cosine", 10, 10, final=0.2) > 0.2
-    assert [factor("linear", s, 2, warmup=4) for s in (1, 2)] == [0.25, 0.5], "a run that ends on the rise"
-    assert [factor("linear", s, 10, warmup=4) for s in (1, 2, 4, 5)] == [0.25, 0.5, 1.0, 1.0]
+    assert rates("constant", 3) == [1.0, 1.0, 1.0]
+    assert rates("linear", 4) == [1.0, 0.75, 0.5, 0.25]
+    assert rates("cosine", 10)[5] == pytest.approx(0.5)
+    assert min(rates("cosine", 10, final=0.2)) > 0.2
+    assert rates("step", 4, every=2, gamma=0.5) == [1.0, 1.0, 0.5, 0.5]
+    assert rates("step", 3, gamma=0.5) == [1.0, 0.5, 0.25], "by default at each third"
+    assert rates("constant", 5, warmup=3) == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
+    assert rates("linear", 2, warmup=3) == pytest.approx([0.25, 0.5]), "a run that ends on the rise"
+
+
+def test_plateau_counts_in_the_sense_of_the_measure():
+    for mode, values in (("min", [1.0, 2.0, 2.0]), ("max", [1.0, 0.5, 0.5])):
+        schedule = make_schedule("plateau", 9, mode=mode, patience=1, gamma=0.1)
+        for value in values:
+            schedule.observe(value)
+        assert schedule.factor(3) == pytest.approx(0.1)

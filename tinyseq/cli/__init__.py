@@ -16,6 +16,7 @@ COMMANDS = {
     "run": "tinyseq.cli.run",
     "sample": "tinyseq.cli.sample",
     "graph": "tinyseq.cli.graph",
+    "compile": "tinyseq.cli.compile",
 }
 
 

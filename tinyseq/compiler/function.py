@@ -77,7 +77,7 @@ class _Call:
     def differentiable_backward(self, arriving: list[Any]) -> list[Any]:
         """Return the gradients as tensors with a graph of their own, for gradients of gradients.
 
-        The function runs again, eagerly, and its own graph is differentiated: right, and as fast as without ``compile``.
+        The function runs again, eagerly, and its own graph is differentiated: as fast as without ``compile``.
         """
         outputs = [x for _, x in trees.leaves(self.again())]
         seeds = {x.node: g for x, g in zip(outputs, arriving, strict=True) if g is not None and x.requires_grad}

@@ -168,12 +168,22 @@ class Plan:
         return sum(slots.values())
 
     def __str__(self) -> str:
-        rows = []
+        return "\n".join(text for text, _ in self.rows())
+
+    def listing(self) -> str:
+        """Return the instructions a line each, with scope and source line beside those that compute."""
+        return "\n".join(
+            f"{text:<72}# {', '.join(part for part in (str(node.place), node.line) if part)}" if node else text
+            for text, node in self.rows()
+        )
+
+    def rows(self) -> Iterator[tuple[str, Node | None]]:
+        """Yield each instruction, indented in loops, and the node that it computes (None for a copy)."""
         for instruction in self.instructions:
-            rows.append(str(instruction))
+            yield str(instruction), getattr(instruction, "node", None)
             if isinstance(instruction, Loop):
-                rows += [f"    {inner}" for inner in instruction.body]
-        return "\n".join(rows)
+                for inner in instruction.body:
+                    yield f"    {inner}", getattr(inner, "node", None)
 
 
 def make_plan(graph: Graph, forward: int | None = None) -> Plan:

@@ -1,4 +1,4 @@
-"""What each pass achieved, counted on the graph: nodes, kernels, matrix products, arithmetic, memory traffic, storage."""
+"""What each pass achieved, counted on the graph: nodes, kernels, matrix products, arithmetic, traffic, storage."""
 
 from __future__ import annotations
 
@@ -102,7 +102,9 @@ def verify(fast: CompiledFunction) -> list[tuple[str, float]]:
     entry = fast.entry_of_last_call()
     values = dict(entry.last_values)
     rng = np.random.default_rng(0)
-    seeds = {seed: rng.standard_normal(seed.shape).astype(seed.dtype) for seed in entry.compiled.seeds if seed is not None}
+    seeds = {
+        seed: rng.standard_normal(seed.shape).astype(seed.dtype) for seed in entry.compiled.seeds if seed is not None
+    }
     reference: list[Any] = []
     rows = []
     for stage in fast.passes:

@@ -34,15 +34,9 @@ class Encoded(NamedTuple):
         """Return it with each row ``copies`` times, one after another."""
         if copies == 1:
             return self
-        rows = [row for row in range(batch_of(self)) for _ in range(copies)]
+        rows = [row for row in range(self.memory.shape[0]) for _ in range(copies)]
         again: Encoded = trees.map_leaves(lambda x: take(x, tensor(rows), 0), self)
         return again
-
-
-def batch_of(encoded: Encoded) -> int:
-    """Return how many rows were read."""
-    size: int = next(x for _, x in trees.leaves(encoded)).shape[0]
-    return size
 
 
 class RecurrentEncoder(Module):

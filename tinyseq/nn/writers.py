@@ -16,7 +16,7 @@ from tinyseq.creation import tensor
 from tinyseq.nn.cells import Cell
 from tinyseq.nn.decoders import AttentionDecoder, BahdanauDecoder, LuongDecoder
 from tinyseq.nn.decoding import Array, Step
-from tinyseq.nn.encoders import Encoded, PositionedEmbedding, batch_of
+from tinyseq.nn.encoders import Encoded, PositionedEmbedding
 from tinyseq.nn.layers import Dropout, Embedding, Linear
 from tinyseq.nn.module import Module
 from tinyseq.nn.recurrent import Stack
@@ -204,7 +204,7 @@ class TransformerWriter(Writer):
             logits = self(tensor(written), repeated).numpy()
             return logits.reshape(*written.shape, -1)[:, -1], written
 
-        return step, np.zeros((batch_of(repeated), 0), np.int64)
+        return step, np.zeros((repeated.memory.shape[0], 0), np.int64)
 
     def weights(self, previous: Tensor, encoded: Encoded) -> Tensor | None:
         """The last layer's, the mean over its heads."""

@@ -96,7 +96,7 @@ def _identity(node: Node) -> Node:
         if inputs[0].shape == node.shape:
             return inputs[0]
         if inputs[0].op is sh.reshape:
-            return emit(node, sh.reshape, inputs[0].inputs[0], shape=node.shape)
+            return emit(node, lambda x: sh.reshape(x, node.shape), inputs[0].inputs[0])
     if op is sh.transpose:
         axes = node.attrs["axes"]
         if axes == tuple(range(len(axes))):

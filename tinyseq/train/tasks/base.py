@@ -50,9 +50,9 @@ class Measure:
 class Task(ABC, Generic[C]):
     """Data, model, loss and judgement of one kind of problem.
 
-    Training calls ``prepare``, ``build``, then ``step`` on each of ``batches``. Using a trained model calls ``restore``,
-    ``build``, then ``read`` or ``records``, and ``evaluate_on`` or ``predict``. A record is what the task takes for one
-    input of its data, with or without its target. Nothing else about tasks is known outside of them.
+    Training calls ``prepare``, ``build``, then ``step`` on each of ``batches``. A trained model is used by ``restore``,
+    ``build``, then ``read`` or ``records``, and ``evaluate_on`` or ``predict``. A record is one input of the task's
+    data, with or without its target. Nothing else about tasks is known outside of them.
     """
 
     #: The config model; its fields are the sections that a file of this task may have.

@@ -25,7 +25,6 @@ from tinyseq.train.registry import build_recurrent, cell_problems
 from tinyseq.train.sections import Section, refuse
 from tinyseq.train.tasks.base import Feed, Measure, Task
 
-
 #: How many next characters a prediction lists.
 LIKELIEST = 5
 

@@ -1,0 +1,50 @@
+"""Teacher forcing with a schedule: how often a writer reads the true token before a position, and not its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from tinyseq.errors import did_you_mean
+from tinyseq.train.sections import Section
+
+#: Name -> (steps done, all steps, start, final, half_life) -> probability (Bengio et al. 2015, sec. 2.4).
+FORCING: dict[str, Callable[[int, int, float, float, float], float]] = {
+    "constant": lambda step, steps, start, final, k: start,
+    "linear": lambda step, steps, start, final, k: max(final, start + (final - start) * step / max(steps, 1)),
+    # k / (k + exp(i / k)) is 1/2 at i = k log k; here i counts in shares of the run, and the form is the same.
+    "inverse_sigmoid": lambda step, steps, start, final, k: (
+        final + (start - final) * k / (k + math.exp(min(step / max(steps, 1) * k * 2.0 * math.log(k), 700.0) / k))
+    ),
+}
+
+
+def _known(value: str) -> str:
+    if value not in FORCING:
+        raise ValueError(f"unknown schedule {value!r}; {did_you_mean(value, FORCING)}")
+    return value
+
+
+class ForcingConfig(Section):
+    """Scheduled sampling (Bengio et al. 2015); with the defaults, plain teacher forcing."""
+
+    schedule: Annotated[str, AfterValidator(_known)] = Field(
+        "constant", description="How the probability falls over the run: constant, linear or inverse_sigmoid."
+    )
+    start: float = Field(1.0, ge=0, le=1, description="The probability of the true token at first; 1 is always.")
+    final: float = Field(0.0, ge=0, le=1, description="The probability at the end; constant does not use it.")
+    steepness: float = Field(
+        20.0, gt=1, description="Of inverse_sigmoid, which is half way down at half of the run: larger falls later."
+    )
+
+    @property
+    def always(self) -> bool:
+        """Whether every position reads the true token all along."""
+        return self.start == 1.0 and (self.schedule == "constant" or self.final == 1.0)
+
+    def probability(self, step: int, steps: int) -> float:
+        """Return how likely a position reads the true token, after ``step`` of ``steps`` updates."""
+        return FORCING[self.schedule](step, steps, self.start, self.final, self.steepness)

@@ -1,0 +1,58 @@
+"""Config sections that several tasks share: recurrent layers, and the shares that data is split by."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+
+from tinyseq import nn
+from tinyseq.train.config import CellName
+from tinyseq.train.registry import build_recurrent, cell_problems
+from tinyseq.train.sections import Section, refuse
+
+
+def _whole(split: list[float]) -> list[float]:
+    if min(split) <= 0 or not math.isclose(sum(split), 1.0, abs_tol=1e-6):
+        raise ValueError(f"required three shares over 0 that sum to 1, got {split} (sum {sum(split):g})")
+    return split
+
+
+#: The shares of training, validation and test data.
+Shares = Annotated[list[float], Field(min_length=3, max_length=3), AfterValidator(_whole)]
+
+
+class RecurrentConfig(Section):
+    """Recurrent layers of any cell."""
+
+    cell: CellName = Field("lstm", description="A registered cell, or your own: file.py:ClassName.")
+    hidden_size: int = Field(64, ge=1, description="Features of each layer's state.")
+    num_layers: int = Field(1, ge=1, description="How many recurrent layers.")
+    bidirectional: bool = Field(False, description="A second cell a layer, which reads from the end.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Probability, on inputs, between layers and on outputs.")
+    residual: bool = Field(False, description="Add what a layer reads to its output, where the sizes agree.")
+    # Checked even where it is not given: a cell of one's own may need options.
+    options: dict[str, Any] = Field(
+        default_factory=dict, validate_default=True, description="Keyword arguments of the cell."
+    )
+
+    @field_validator("options")
+    @classmethod
+    def _taken_by_cell(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if "cell" in info.data:
+            refuse(cell_problems(info.data["cell"], options))
+        return options
+
+    def build(self, input_size: int) -> nn.Recurrent:
+        """Return the layers; their outputs have ``output_size`` features."""
+        return build_recurrent(
+            self.cell,
+            input_size,
+            self.hidden_size,
+            num_layers=self.num_layers,
+            bidirectional=self.bidirectional,
+            dropout=self.dropout,
+            residual=self.residual,
+            options=self.options,
+        )
