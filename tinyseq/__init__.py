@@ -106,6 +106,7 @@ __all__ = [
     "gradients",
     "int64",
     "isfinite",
+    "load",
     "load_config",
     "log",
     "log1p",
@@ -165,7 +166,12 @@ __version__ = "0.1.0"
 float32, float64, int64, bool_ = _np.float32, _np.float64, _np.int64, _np.bool_
 
 #: Public functions of parts that import heavy packages: found when first asked for.
-_LAZY = {"draw": "tinyseq.drawing", "run": "tinyseq.train", "load_config": "tinyseq.train"}
+_LAZY = {
+    "draw": "tinyseq.drawing",
+    "load": "tinyseq.train",
+    "load_config": "tinyseq.train",
+    "run": "tinyseq.train",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -53,6 +53,40 @@ class Pick(Op):
 pick: Final[Pick] = Pick()
 
 
+class Gradient(Op):
+    """The gradient of Σ seed · output with respect to some nodes, as one node of a traced graph.
+
+    Inputs: the outputs, their seeds, what to differentiate with respect to. The compiler works the sweep out when the
+    forward graph has its final form (``compiler.differentiate``).
+    """
+
+    name = "gradient"
+    formula = r"y_i = \sum_k s_k \, \partial f_k / \partial x_i"
+    multiple = True
+
+    def infer(self, *inputs: Any, **attrs: Any) -> Any:
+        wanted = inputs[2 * attrs["outputs"] :]
+        return tuple(x.shape for x in wanted), tuple(x.dtype for x in wanted)
+
+
+class Anchor(Op):
+    """The identity, kept apart by the compiler until gradients with respect to it are found."""
+
+    name = "anchor"
+    formula = "y = x"
+    vjps = (lambda g, y, x: g,)
+
+    def infer(self, *inputs: Any, **attrs: Any) -> Any:
+        return inputs[0].shape, inputs[0].dtype
+
+    def kernel(self, xp: Any, x: Any) -> Any:
+        return x
+
+
+gradient: Final[Gradient] = Gradient()
+anchor: Final[Anchor] = Anchor()
+
+
 def saved_operands(node: Node) -> tuple[Sequence[Value], Value]:
     """What an eager forward pass kept for a node's rule; the node itself stands for a value that was not kept."""
     return node.inputs if node.args is None else node.args, node if node.out is None else node.out

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinyseq import trees
+from tinyseq.autodiff import anchor
 from tinyseq.errors import GraphError
 from tinyseq.graph import Leaf, reach
 from tinyseq.ops.elementwise import identity
-from tinyseq.tensors import Tensor, enable_grad, is_recording, record, seed_of, sweep
+from tinyseq.tensors import Tensor, enable_grad, is_recording, is_tracing, record, seed_of, sweep
 
 
 def gradients(
@@ -59,7 +60,10 @@ def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) 
         def alias(x: Tensor) -> Tensor:
             # A tensor that an outer gradient follows stays connected, through a node of its own; others get a new leaf.
             followed = x.requires_grad and is_recording()
-            y = record(identity, (x,)) if followed else Tensor(x.value, Leaf(x.shape, x.dtype, True, x.name), True)
+            if is_tracing():
+                y = record(anchor, (x,))
+            else:
+                y = record(identity, (x,)) if followed else Tensor(x.value, Leaf(x.shape, x.dtype, True, x.name), True)
             fresh.append(y)
             return y
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from tinyseq import backends, graph
-from tinyseq.autodiff import FREED, backpropagate, pick
+from tinyseq.autodiff import FREED, backpropagate, gradient, pick
 from tinyseq.backends import Backend
 from tinyseq.errors import BackendError, DtypeError, GraphError, MutationError, ShapeError, TinyseqError
-from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Leaf, Node, Shape, caller, engine_files, here, literal
+from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Leaf, Node, Shape, caller, engine_files, here, literal, reach
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import linalg, reduce, shape
 from tinyseq.ops.base import FLOAT32, FLOAT64, Op, Recorder, module_of
@@ -28,10 +29,23 @@ engine_files.update(
 _SCALARS: Final = (bool, int, float)
 
 
+@dataclass
+class Tracing:
+    """What the tracing of a function gathers besides its graph."""
+
+    #: The concrete tensors that the function uses, and the inputs that stand for them.
+    captured: dict[Tensor, Leaf] = field(default_factory=dict)
+    #: Inputs that are read anew at each call from the Python side: a learning rate, a count of draws.
+    live: dict[Leaf, Callable[[], Any]] = field(default_factory=dict)
+    #: What to do on the Python side after each call: counting steps.
+    effects: list[Callable[[], None]] = field(default_factory=list)
+    #: Tensors that the function gives new values.
+    assigned: dict[Tensor, Tensor] = field(default_factory=dict)
+
+
 class _Mode(threading.local):
     recording = True
-    #: While a function is traced: the concrete tensors that it uses, and the inputs that stand for them.
-    captured: dict[Tensor, Leaf] | None = None
+    tracing: Tracing | None = None
 
 
 _mode: Final = _Mode()
@@ -114,11 +128,12 @@ class Tensor(Recorder):
     @property
     def grad(self) -> Tensor | None:
         """The gradient that ``backward()`` has added up here; only leaves that require one have it."""
-        return self._node.grad if isinstance(self._node, Leaf) else None
+        leaf = self._node if _mode.tracing is None else _captured_leaf(self)
+        return leaf.grad if isinstance(leaf, Leaf) else None
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
-        leaf = self.node
+        leaf = self.node if _mode.tracing is None else _captured_leaf(self)
         if not isinstance(leaf, Leaf):
             raise GraphError("only a leaf holds a gradient", where=leaf.where, fix="ts.gradients(loss, [tensor])")
         if value is not None and value.shape != self.shape:
@@ -159,7 +174,7 @@ class Tensor(Recorder):
 
     def detach(self) -> Tensor:
         """Return the same value with no history."""
-        return Tensor(self.value)
+        return Tensor(self.value) if _mode.tracing is None else record(ew.stop_gradient, (self,))
 
     def assign(self, value: Tensor) -> None:
         """Give a leaf (a parameter, a state) a new value of the same shape and dtype; recorded graphs keep the old.
@@ -176,7 +191,11 @@ class Tensor(Recorder):
                 required=f"{self.dtype}{self.shape}",
                 got=f"{value.dtype}{value.shape}",
             )
-        self.value = value.value
+        if _mode.tracing is None:
+            self.value = value.value
+        else:
+            traced_node(self)  # the value before is an input
+            _mode.tracing.assigned[self] = value
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
@@ -450,7 +469,7 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
     Every eager op passes through here, so this function is written for speed: a test a line, no helper in the common
     case, and shape rules only when the kernel has failed and the error needs words.
     """
-    if _mode.captured is not None:
+    if _mode.tracing is not None:
         return _trace(op, inputs, attrs)
     args = []
     tracked = visible = False
@@ -585,27 +604,54 @@ def _trace(op: Op, inputs: Sequence[Any], attrs: Attrs) -> Any:
 
 def _captured(x: Tensor) -> Node:
     """The node that stands for a tensor in a traced graph: a concrete one is an input, whatever computed it."""
-    if x.value is None or _mode.captured is None:
+    tracing = _mode.tracing
+    if x.value is None or tracing is None:
         return x.node
-    leaf = _mode.captured.get(x)
-    if leaf is None:
-        leaf = _mode.captured[x] = Leaf(x.shape, x.dtype, x.requires_grad, x.name)
-    return leaf
+    if x in tracing.assigned:
+        return tracing.assigned[x].node
+    return _captured_leaf(x)
+
+
+def _captured_leaf(x: Tensor) -> Node:
+    """The input that stands for a tensor's value before the traced function, where its gradient adds up."""
+    if x.value is None or _mode.tracing is None:
+        return x.node
+    captured = _mode.tracing.captured
+    if x not in captured:
+        captured[x] = Leaf(x.shape, x.dtype, x.requires_grad, x._node.name if x._node is not None else None)
+    return captured[x]
 
 
 @contextmanager
-def capturing() -> Iterator[dict[Tensor, Leaf]]:
-    """Trace inside the ``with`` block; yields the concrete tensors used there and the inputs that stand for them."""
-    outer, _mode.captured = _mode.captured, {} if _mode.captured is None else _mode.captured
+def tracing_into(tracing: Tracing) -> Iterator[Tracing]:
+    """Trace inside the ``with`` block: ops are recorded on abstract tensors, and nothing is computed."""
+    outer, _mode.tracing = _mode.tracing, tracing
     try:
-        yield _mode.captured
+        yield tracing
     finally:
-        _mode.captured = outer
+        _mode.tracing = outer
 
 
 def is_tracing() -> bool:
     """Return whether a function is being traced."""
-    return _mode.captured is not None
+    return _mode.tracing is not None
+
+
+def live(read: Callable[[], Any], dtype: Any) -> Any:
+    """Return a Python number that a traced function is to read anew at each call; elsewhere just the number."""
+    if _mode.tracing is None:
+        return read()
+    leaf = Leaf((), np.dtype(dtype), name="live")
+    _mode.tracing.live[leaf] = read
+    return AbstractTensor(leaf)
+
+
+def each_call(effect: Callable[[], None]) -> None:
+    """Do something on the Python side: now or, in a traced function, after each call of it."""
+    if _mode.tracing is None:
+        effect()
+    else:
+        _mode.tracing.effects.append(effect)
 
 
 def traced_node(x: Any) -> Node:
@@ -680,6 +726,8 @@ def seed_of(output: Tensor, gradient: Tensor | None) -> Tensor:
                 where=output.node.where,
                 fix="y.sum().backward(), or y.backward(gradient) with what arrives from above",
             )
+        if output.value is None:
+            return record(ew.add, (shape.zeros_like(output), 1.0))
         return Tensor(module_of((output.value,)).ones_like(output.value))
     if gradient.shape != output.shape:
         raise ShapeError("the gradient from above", required=f"shape {output.shape}", got=f"shape {gradient.shape}")
@@ -689,7 +737,12 @@ def seed_of(output: Tensor, gradient: Tensor | None) -> Tensor:
 def sweep(
     seeds: dict[Node, Tensor], wanted: Sequence[Node] | None, *, retain: bool = False, create_graph: bool = False
 ) -> dict[Node, Tensor]:
-    """Run ``backpropagate`` on arrays or, with ``create_graph``, on tensors, whose ops are recorded."""
+    """Run ``backpropagate`` on arrays or, with ``create_graph``, on tensors, whose ops are recorded.
+
+    While tracing, the sweep is one ``gradient`` node, which the compiler works out later.
+    """
+    if _mode.tracing is not None:
+        return _traced_sweep(seeds, wanted)
     if not create_graph:
         with np.errstate(all="ignore"):
             arrays = {node: seed.value for node, seed in seeds.items()}
@@ -704,6 +757,15 @@ def sweep(
             return backpropagate(seeds, wanted, _as_tensors, retain=True)
     finally:
         here.place, here.source = outer
+
+
+def _traced_sweep(seeds: dict[Node, Tensor], wanted: Sequence[Node] | None) -> dict[Node, Tensor]:
+    targets = [n for n in reach(seeds) if isinstance(n, Leaf) and n.requires_grad] if wanted is None else list(wanted)
+    if not targets:
+        return {}
+    outputs = [AbstractTensor(node) for node in seeds]
+    found = record(gradient, (*outputs, *seeds.values(), *map(AbstractTensor, targets)), {"outputs": len(outputs)})
+    return dict(zip(targets, found, strict=True))
 
 
 def _as_tensors(node: Node) -> tuple[Sequence[Any], Any]:

@@ -61,6 +61,8 @@ class Draw:
 Make = Callable[[Draw], tuple[Any, Any]]
 #: name -> (draw) -> (step, initial state).
 CELLS: dict[str, Make] = {}
+#: Cells whose states or outputs have no batch axis in front, which lengths need.
+BATCHLESS: set[str] = set()
 #: name -> (sizes) -> Case: what is not one cell over one sequence.
 FUNCTIONS: dict[str, Callable[[Sizes], Case]] = {}
 
@@ -68,6 +70,11 @@ FUNCTIONS: dict[str, Callable[[Sizes], Case]] = {}
 def cell(make: Make) -> Make:
     CELLS[make.__name__] = make
     return make
+
+
+def batchless(make: Make) -> Make:
+    BATCHLESS.add(make.__name__)
+    return cell(make)
 
 
 def function(make: Callable[[Sizes], Case]) -> Callable[[Sizes], Case]:
@@ -195,9 +202,9 @@ def dict_of_states(draw: Draw) -> tuple[Any, Any]:
 
     def step(x: Any, state: Any) -> Any:
         new = ts.tanh(ts.concat([state["z"], x], -1) @ w)
-        return {"out": new, "sum": state["a"]["sum"]}, {"z": new, "a": {"sum": state["a"]["sum"] * 0.9 + new}}
+        return {"out": new, "sum": state["a"]["sum"]}, {"a": {"sum": state["a"]["sum"] * 0.9 + new}, "z": new}
 
-    return step, {"z": draw.state(h), "a": {"sum": draw.state(h)}}
+    return step, {"a": {"sum": draw.state(h)}, "z": draw.state(h)}
 
 
 # -- gates -------------------------------------------------------------------------------------------------------------
@@ -347,7 +354,7 @@ def multiplicative(draw: Draw) -> tuple[Any, Any]:
 
     def step(x: Any, state: Any) -> Any:
         m = (x @ w) * (state @ v)
-        z, candidate = ts.split(ts.concat([m, x], -1) @ u, 2, axis=-1)
+        z, candidate = ts.split(ts.concat([m, x], -1) @ u, draw.sizes.hidden)
         new = ts.sigmoid(z) * state + ts.tanh(candidate)
         return new, new * 0.7
 
@@ -454,6 +461,22 @@ def fast_weights_not_read(draw: Draw) -> tuple[Any, Any]:
 
 
 @cell
+def fast_weight_programmer(draw: Draw) -> tuple[Any, Any]:
+    """The sum is read by the state that it is made of: it must stay in the loop."""
+    batch, _, i, h = draw.sizes
+    w_k, w_q, u = draw.weight(h, h), draw.weight(i, h), draw.weight(i, h)
+
+    def step(x: Any, state: Any) -> Any:
+        total, a = state
+        k = ts.expand_dims(ts.tanh(a @ w_k), 1)
+        total = total + ts.swapaxes(k, 1, 2) @ ts.expand_dims(a, 1)
+        a = ts.tanh((ts.expand_dims(x @ w_q, 1) @ total)[:, 0] + x @ u)
+        return a, (total, a)
+
+    return step, (draw(batch, h, h), draw.state(h))
+
+
+@batchless
 def gram_matrix(draw: Draw) -> tuple[Any, Any]:
     """A sum over steps and rows: the form that weight gradients have, in the forward pass."""
     _, _, i, h = draw.sizes
@@ -462,7 +485,7 @@ def gram_matrix(draw: Draw) -> tuple[Any, Any]:
     def step(x: Any, state: Any) -> Any:
         a, total, before = state
         a = ts.tanh(ts.concat([a, x], -1) @ u)
-        return total.sum() + before.sum(), (a, total + a.T @ x, total)
+        return x * (total.sum() + before.sum()), (a, total + a.T @ x, total)
 
     return step, (draw.state(h), draw(h, i), draw(h, i))
 
@@ -525,7 +548,7 @@ def unused_state(draw: Draw) -> tuple[Any, Any]:
     return step, draw.state(h, h)
 
 
-@cell
+@batchless
 def output_without_the_input(draw: Draw) -> tuple[Any, Any]:
     _, _, i, h = draw.sizes
     w, head, b = draw.weight(h + i, h), draw.weight(h, 2), draw.weight(3, 2)
@@ -554,7 +577,7 @@ def step_counter(draw: Draw) -> tuple[Any, Any]:
     return step, (draw.state(h), counts, ts.tensor(np.arange(batch).reshape(batch, 1) % 2 == 0))
 
 
-@cell
+@batchless
 def states_of_one_axis_and_none(draw: Draw) -> tuple[Any, Any]:
     w = draw.weight(draw.sizes.inputs)
 
@@ -568,7 +591,7 @@ def states_of_one_axis_and_none(draw: Draw) -> tuple[Any, Any]:
     return step, (draw(draw.sizes.batch), draw(), draw(draw.sizes.inputs))
 
 
-@cell
+@batchless
 def vectors_without_a_batch_axis(draw: Draw) -> tuple[Any, Any]:
     _, _, i, h = draw.sizes
     w, v = draw.weight(h + i, h), draw.weight(h + i, h)
@@ -627,7 +650,7 @@ def additive_attention(draw: Draw) -> tuple[Any, Any]:
     return step, draw.state(h)
 
 
-@cell
+@batchless
 def heads_read_the_input(draw: Draw) -> tuple[Any, Any]:
     """(batch, inputs) @ (heads, inputs, n): time as a leading axis would fall on the heads."""
     batch, _, i, h = draw.sizes
@@ -635,8 +658,8 @@ def heads_read_the_input(draw: Draw) -> tuple[Any, Any]:
 
     def step(x: Any, state: Any) -> Any:
         a = (x @ keys).mean(0)
-        b = (left @ x).sum(1)  # a stack of matrices times one matrix that changes from step to step
-        c = (x.mean(0) @ right).sum(0)  # a vector that changes, times a stack
+        b = left @ x  # a stack of matrices times one matrix that changes from step to step
+        c = x.mean(0) @ right  # a vector that changes, times a stack
         state = ts.tanh(state + a)
         return (state, b, c), state
 
@@ -755,7 +778,7 @@ def state_written_into_a_concat(draw: Draw) -> tuple[Any, Any]:
 
     def step(x: Any, state: Any) -> Any:
         new = ts.tanh(ts.concat([state, x], -1) @ w)
-        return (ts.concat([new, new, state], -1), ts.concat([new[:, :2], new[:, 1:]], 0 if False else -1)), new
+        return (ts.concat([new, new, state], -1), ts.concat([new[:, :2], new[:, 1:]], -1)), new
 
     return step, draw.state(h)
 
@@ -768,7 +791,7 @@ def slices_stacks_and_splits(draw: Draw) -> tuple[Any, Any]:
     def step(x: Any, state: Any) -> Any:
         wide = ts.concat([state, x], -1) @ w
         a, b, c = ts.split(wide, [h, h, h], axis=-1)
-        d, e = ts.split(ts.tanh(wide[:, ::-1][:, : 2 * h]), 2, axis=-1)
+        d, e = ts.split(ts.tanh(wide[:, ::-1][:, : 2 * h]), h)
         new = ts.stack([a, b, c, d, e], 1).tanh().mean(1)
         first, *_, last = ts.unstack(new, 1)
         return (new[:, -1], wide[..., 1::2], first - last, new[:, None]), new
@@ -836,7 +859,7 @@ def functions(draw: Draw) -> tuple[Any, Any]:
     return step, draw.state(h)
 
 
-@cell
+@batchless
 def axes_moved_about(draw: Draw) -> tuple[Any, Any]:
     batch, _, i, h = draw.sizes
     w = draw.weight(h + i, 2 * h)
@@ -890,7 +913,7 @@ def scaled_again_and_again(draw: Draw) -> tuple[Any, Any]:
     return step, draw.state(h)
 
 
-@cell
+@batchless
 def everything_depends_on_the_input_alone(draw: Draw) -> tuple[Any, Any]:
     _, _, i, h = draw.sizes
     w, v, u = draw.weight(i, h), draw.weight(h, h), draw.weight(i, h)
@@ -1022,7 +1045,7 @@ def plain_function(sizes: Sizes) -> Case:
 
     def fn(xs: Any, factor: Any) -> Any:
         a = ts.tanh(xs @ w + b) * factor
-        return {"a": a, "same": a, "in": xs, "loss": (a * a).sum() + b.sum(), "none": ts.sign(a), "weight": b}
+        return {"a": a, "b": b, "in": xs, "loss": (a * a).sum() + b.sum(), "none": ts.sign(a), "same": a}
 
     return Case(fn, (draw.xs(), draw()), draw.weights)
 

@@ -83,7 +83,7 @@ def leaf_values(entry: Entry, case: Case) -> dict[Any, Array]:
     values: dict[Any, Array] = {leaf: x.value for x, leaf in entry.traced.captured.items()}
     values |= {leaf: x.value for leaf, x in zip(entry.traced.arguments, given, strict=True)}
     ts.seed(SEED)
-    values[entry.traced.counter] = np.asarray(generator.calls)
+    values |= {leaf: np.asarray(read()) for leaf, read in entry.traced.tracing.live.items()}
     above = cotangents(entry.traced.graph.outputs)
     values |= {leaf: g for leaf, g in zip(entry.compiled.seeds, above, strict=True) if leaf is not None}
     return values

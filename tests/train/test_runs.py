@@ -76,10 +76,10 @@ def math_is_right(row):
 def test_weights_kept_are_the_best_on_validation(finished):
     valid = [row for row in rows(finished.directory) if row["split"] == "valid"]
     assert finished.result["valid"]["bpc"] == min(row["bpc"] for row in valid)
-    with running.restored(finished.directory) as (task, model):
-        task.prepare()
-        assert task.evaluate(model, "valid")["loss"] == finished.result["valid"]["loss"]
-        assert task.evaluate(model, "test") == finished.metrics
+    trained = ts.load(finished.directory)
+    trained.task.prepare()
+    assert trained.task.evaluate(trained.model, "valid")["loss"] == finished.result["valid"]["loss"]
+    assert trained.evaluate() == finished.metrics
 
 
 def test_same_config_same_numbers_and_so_does_the_resolved_one(tmp_path, finished):
@@ -168,14 +168,14 @@ def test_run_directories_are_found_or_refused(tmp_path, finished):
     copy = tmp_path / "0001"
     copy.mkdir()
     (copy / "config.resolved.yaml").write_bytes((finished.directory / "config.resolved.yaml").read_bytes())
-    with pytest.raises(DataError, match="metadata"), running.restored(copy):
-        pass
+    with pytest.raises(DataError, match="metadata"):
+        ts.load(copy)
     (copy / "metadata.json").write_bytes((finished.directory / "metadata.json").read_bytes())
-    with pytest.raises(DataError, match="no weights"), running.restored(copy):
-        pass
+    with pytest.raises(DataError, match="no weights"):
+        ts.load(copy)
     (copy / "weights.safetensors").write_bytes(b"not weights")
-    with pytest.raises(DataError, match="cannot be read"), running.restored(copy):
-        pass
+    with pytest.raises(DataError, match="cannot be read"):
+        ts.load(copy)
 
 
 def test_plain_progress_says_loss_bits_speed_and_time_left(tmp_path, capsys):

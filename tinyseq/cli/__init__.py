@@ -14,6 +14,8 @@ from tinyseq.errors import did_you_mean
 #: Command -> its module, which has the command under the name ``command``.
 COMMANDS = {
     "run": "tinyseq.cli.run",
+    "evaluate": "tinyseq.cli.evaluate",
+    "predict": "tinyseq.cli.predict",
     "sample": "tinyseq.cli.sample",
     "graph": "tinyseq.cli.graph",
     "compile": "tinyseq.cli.compile",
@@ -53,6 +55,9 @@ def main() -> None:
         tinyseq run examples/lstm.yaml
     Text from what it learned:
         tinyseq sample runs/lstm --prime "The " --length 300
+    How good it is, and what it says of a file of yours:
+        tinyseq evaluate runs/lstm
+        tinyseq predict runs/lstm FILE
     The unrolled graph:
         tinyseq graph examples/lstm.yaml --steps 3 -o lstm.svg
 

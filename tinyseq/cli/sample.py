@@ -33,13 +33,13 @@ def command(run: str, prime: str | None, length: int | None, temperature: float 
         tinyseq sample runs/lstm --prime "The " --length 300 --temperature 0.7
     """
     from tinyseq.errors import DataError
-    from tinyseq.train.running import restored
+    from tinyseq.train import load
 
-    with restored(run) as (task, model):
-        sample: Any = getattr(task, "sample", None)
-        if sample is None:
-            raise DataError(
-                f"the task {task.config.task} does not write text", required="a run of a language model", got=run
-            )
-        start, text = sample(model, prime=prime, length=length, temperature=temperature, seed=seed)
+    trained = load(run)
+    sample: Any = getattr(trained.task, "sample", None)
+    if sample is None:
+        raise DataError(
+            f"the task {trained.config.task} does not write text", required="a run of a language model", got=run
+        )
+    start, text = sample(trained.model, prime=prime, length=length, temperature=temperature, seed=seed)
     click.echo(f"{start}{text}")

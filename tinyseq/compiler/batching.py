@@ -20,7 +20,8 @@ def can_batch(node: Node, stacked: Sequence[bool]) -> bool:
     if isinstance(op, Elementwise | Reduction | AlongAxis) or op in _STRUCTURAL:
         return True
     if op is linalg.matmul:
-        return len(node.inputs[1].shape) >= 2 and (len(node.inputs[0].shape) >= 2 or not stacked[1])
+        a, b = node.inputs
+        return len(b.shape) >= 2 if len(a.shape) >= 2 else len(b.shape) == 2 and not stacked[1]
     return False
 
 
@@ -29,8 +30,8 @@ def batched(node: Node, inputs: Sequence[Node], stacked: Sequence[bool], length:
     op: Any = node.op
     with standing_at(node):
         values = [symbol(x) for x in inputs]
-        if isinstance(op, Elementwise):
-            rank = len(node.shape)
+        if isinstance(op, Elementwise) or (op is linalg.matmul and len(node.inputs[0].shape) > 1):
+            rank = len(node.shape)  # operands of fewer axes get 1s after the time, or time would fall on another axis
             aligned = [
                 sh.reshape(v, (length, *(1,) * (rank - len(x.shape)), *x.shape)) if s else v
                 for v, x, s in zip(values, node.inputs, stacked, strict=True)

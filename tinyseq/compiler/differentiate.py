@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyseq.autodiff import backpropagate, pick
+from tinyseq.autodiff import anchor, backpropagate, gradient, pick
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.rewriting import fresh_leaf, symbol
 from tinyseq.creation import tensor
@@ -32,7 +32,7 @@ class Differentiated:
 
 def differentiate(graph: Graph, wanted: Sequence[Leaf]) -> Differentiated:
     """Return a graph of the outputs and of the gradients of Σ seed · output with respect to the wanted leaves."""
-    outputs = rebuild(graph.outputs, _augment)
+    outputs = _expand_gradients(rebuild(graph.outputs, _augment))
     tied = _dependants(outputs, wanted)
     seeds = [
         Leaf(node.shape, node.dtype, name="gradient") if node in tied and node.dtype.kind == "f" else None
@@ -54,6 +54,38 @@ def differentiate(graph: Graph, wanted: Sequence[Leaf]) -> Differentiated:
     return Differentiated(map_bodies(whole, _without_cuts), tuple(seeds), reached)
 
 
+def has_gradients(graph: Graph) -> bool:
+    """Return whether the function that was traced takes gradients itself."""
+    return any(node.op is gradient or node.op is anchor for node in graph.nodes)
+
+
+def _expand_gradients(outputs: Sequence[Node]) -> list[Node]:
+    """Work out every ``gradient`` node of the graph, the innermost first."""
+    worked_out: dict[Node, list[Any]] = {}
+
+    def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        if node.op is gradient:
+            count = node.attrs["outputs"]
+            arriving: dict[Node, Any] = {}
+            for target, seed in zip(inputs[:count], inputs[count : 2 * count], strict=True):
+                known = arriving.get(target)
+                arriving[target] = AbstractTensor(seed) if known is None else known + AbstractTensor(seed)
+            wanted = inputs[2 * count :]
+            outer = here.place, here.source
+            try:
+                found = backpropagate(arriving, wanted, _symbols, retain=True, rules={scan: _scan_vjp})
+                worked_out[node] = [found[x] if x in found else zeros_like(AbstractTensor(x)) for x in wanted]
+            finally:
+                here.place, here.source = outer
+            return node
+        if node.op is pick and node.inputs[0] in worked_out:
+            part: Node = worked_out[node.inputs[0]][node.attrs["index"]].node
+            return part
+        return None
+
+    return rebuild(outputs, rule)
+
+
 def _dependants(outputs: Sequence[Node], wanted: Sequence[Leaf]) -> set[Node]:
     """Return the nodes that a gradient flows through on its way to a wanted leaf."""
     tied: set[Node] = set(wanted)
@@ -64,10 +96,10 @@ def _dependants(outputs: Sequence[Node], wanted: Sequence[Leaf]) -> set[Node]:
 
 
 def _without_cuts(graph: Graph) -> Graph:
-    """Once the gradients are found, a ``stop_gradient`` is only its input."""
+    """Once the gradients are found, a ``stop_gradient`` or an ``anchor`` is only its input."""
 
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        return inputs[0] if node.op is stop_gradient else None
+        return inputs[0] if node.op in (stop_gradient, anchor) else None
 
     return Graph(rebuild(graph.outputs, rule), graph.inputs)
 
@@ -94,6 +126,10 @@ def _augment(node: Node, inputs: tuple[Node, ...]) -> Node | None:
 
 def _scan_vjp(node: Node, gs: list[Any], needed: Sequence[bool]) -> list[Any]:
     """Return the gradient for each needed input of a scan: a scan of the body's own backward sweep, the other way."""
+    whole = _augment(node, node.inputs)  # for a second derivative the scan is one that no rule has prepared yet
+    if whole is not None and len(whole.shape) > len(node.shape):
+        gs = [*gs, *(None for _ in whole.shape[len(gs) :])]
+        node = whole
     body: Graph = node.attrs["body"]
     carries, sequences, length = node.attrs["carries"], node.attrs["sequences"], node.attrs["length"]
     args = [symbol(parent) for parent in node.inputs]

@@ -126,12 +126,11 @@ class CompiledFunction:
         tensors = [x for _, x in trees.leaves((args, dict(kwargs))) if isinstance(x, Tensor)]
         entry = self.entry(args, kwargs, tensors)
         traced = entry.traced
+        tracing = traced.tracing
         values: dict[Leaf, Any] = {leaf: x.value for x, leaf in traced.captured.items()}
         values |= {leaf: x.value for leaf, x in zip(traced.arguments, tensors, strict=True)}
-        if traced.counter in traced.graph.inputs:
-            values[traced.counter] = np.asarray(generator.calls)
+        values |= {leaf: np.asarray(read()) for leaf, read in tracing.live.items() if leaf in traced.graph.inputs}
         begun = generator.calls
-        generator.calls += traced.draws
 
         def again() -> Any:
             now, generator.calls = generator.calls, begun
@@ -140,7 +139,15 @@ class CompiledFunction:
             finally:
                 generator.calls = now
 
-        results = iter(self._results(_Call(entry, values, again), tensors))
+        outputs = self._results(_Call(entry, values, again), tensors)
+        for effect in tracing.effects:
+            effect()
+        changed = outputs[traced.returned :]
+        for x, new in zip(traced.assigned, changed, strict=False):
+            x.value = new.value
+        for x, new in zip(traced.graded, changed[len(traced.assigned) :], strict=True):
+            x.grad = new.detach()
+        results = iter(outputs)
         return trees.map_leaves(lambda _: next(results), traced.result)
 
     def _results(self, call: _Call, tensors: list[Tensor]) -> list[Tensor]:
@@ -185,7 +192,9 @@ class CompiledFunction:
             start = time.perf_counter()
             traced = trace_function(self.fn, args, kwargs)
             wanted = [leaf for leaf in (*traced.captured.values(), *traced.arguments) if leaf.requires_grad]
-            compiled = run_passes(traced.graph, wanted if recording else (), verify=self.verify)
+            # A function that moves weights or takes gradients itself is a whole step: nothing is left to differentiate.
+            whole = bool(traced.assigned or traced.graded)
+            compiled = run_passes(traced.graph, wanted if recording and not whole else (), verify=self.verify)
             plan = make_plan(compiled.graph, len(traced.graph.outputs))
             entry = self.entries[key] = Entry(traced, compiled, plan, time.perf_counter() - start)
             shapes = ", ".join(f"{x.dtype}{x.shape}" for x in tensors)

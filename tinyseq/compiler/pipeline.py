@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tinyseq.compiler.differentiate import Differentiated, differentiate
+from tinyseq.compiler.differentiate import Differentiated, differentiate, has_gradients
 from tinyseq.compiler.passes.accumulate import accumulate
 from tinyseq.compiler.passes.distribute import distribute
 from tinyseq.compiler.passes.expand import expand
@@ -19,6 +19,7 @@ from tinyseq.compiler.passes.merge import merge
 from tinyseq.compiler.passes.pack import pack
 from tinyseq.compiler.passes.prune import prune
 from tinyseq.compiler.passes.simplify import simplify
+from tinyseq.compiler.passes.unite import unite
 from tinyseq.graph import Graph, Leaf
 
 Pass = Callable[[Graph], Graph]
@@ -37,6 +38,7 @@ FORWARD: tuple[Pass, ...] = (
     prune,
 )
 BACKWARD: tuple[Pass, ...] = (
+    unite,  # loops that second derivatives ran twice
     simplify,
     prune,
     accumulate,  # weight gradients as one product over time
@@ -90,7 +92,7 @@ def run_passes(graph: Graph, wanted: Sequence[Leaf] = (), *, verify: bool = Fals
     for step in FORWARD:
         advance(step.__name__, lambda step=step: step(stages[-1].graph))  # type: ignore[misc]
     derived: list[Differentiated] = []
-    if wanted:
+    if wanted or has_gradients(stages[-1].graph):
 
         def derive() -> Graph:
             derived.append(differentiate(stages[-1].graph, wanted))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,22 +14,29 @@ from tinyseq import trees
 from tinyseq.errors import GraphError
 from tinyseq.graph import Graph, Leaf
 from tinyseq.random import generator
-from tinyseq.tensors import AbstractTensor, Tensor, capturing, traced_node
+from tinyseq.tensors import AbstractTensor, Tensor, Tracing, traced_node, tracing_into
 
 
 @dataclass(frozen=True)
 class Traced:
-    """A traced function: its graph, the inputs made from its arguments, and the tensors it closes over.
+    """A traced function: its graph, the inputs made from its arguments, and what else a call needs to know.
 
-    ``counter`` is the input that stands for the generator's count of calls, ``draws`` how far one call moves it.
+    The graph's outputs are the leaves of ``result``, then the new values of the tensors that the function assigned,
+    then the gradients that it left (``assigned`` and ``graded`` say whose).
     """
 
     graph: Graph
     arguments: tuple[Leaf, ...]
-    captured: dict[Tensor, Leaf]
-    counter: Leaf
-    draws: int
+    tracing: Tracing
     result: Any
+    returned: int
+    assigned: tuple[Tensor, ...]
+    graded: tuple[Tensor, ...]
+
+    @property
+    def captured(self) -> dict[Tensor, Leaf]:
+        """The tensors that the function closes over, and the inputs that stand for them."""
+        return self.tracing.captured
 
 
 def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
@@ -70,14 +78,27 @@ def trace_function(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[
             bound.arguments[name] = {key: convert(part, key) for key, part in value.items()}
         else:
             bound.arguments[name] = convert(value, name)
+    tracing = Tracing()
     counter = Leaf((), np.dtype(np.int64), name="calls")
-    with capturing() as captured, generator.counting(AbstractTensor(counter)) as draws:
+    with tracing_into(tracing), generator.counting(AbstractTensor(counter)) as draws:
         result = fn(*bound.args, **bound.kwargs)
         outputs = [x for _, x in trees.leaves(result)]
-        if not outputs or not all(isinstance(x, Tensor) for x in outputs):
+        if not all(isinstance(x, Tensor) for x in outputs):
             raise GraphError("trace: the function returns something else than tensors", got=repr(result)[:80])
+        graded = [x for x, leaf in tracing.captured.items() if leaf.grad is not None]
         nodes = [traced_node(x) for x in outputs]
+        nodes += [value.node for value in tracing.assigned.values()]
+        nodes += [x.grad.node for x in graded if x.grad is not None]
+        if not nodes:
+            raise GraphError("trace: the function returns nothing and changes nothing", got=repr(result)[:80])
+    if draws():
+        tracing.live[counter] = lambda: generator.calls
+        tracing.effects.append(partial(_advance, draws()))
     graph = Graph(nodes)
-    drawing = [counter] if counter in graph.nodes else []
-    graph = Graph(nodes, [*inputs, *captured.values(), *drawing])
-    return Traced(graph, tuple(inputs), captured, counter, draws(), result)
+    read = [leaf for leaf in tracing.live if leaf in graph.nodes]
+    graph = Graph(nodes, [*inputs, *tracing.captured.values(), *read])
+    return Traced(graph, tuple(inputs), tracing, result, len(outputs), tuple(tracing.assigned), tuple(graded))
+
+
+def _advance(draws: int) -> None:
+    generator.calls += draws

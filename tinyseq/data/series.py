@@ -87,9 +87,7 @@ def read_series(
     return Series(path.name, names, np.array(rows), tuple(times), hashlib.sha256(raw).hexdigest())
 
 
-def _columns(
-    path: Path, header: list[str], columns: Sequence[str] | None, time: str | None
-) -> list[tuple[int, str]]:
+def _columns(path: Path, header: list[str], columns: Sequence[str] | None, time: str | None) -> list[tuple[int, str]]:
     where = f"{path}, line 1"
     if not any(header):
         raise DataError("a CSV file without a header", required="a first line with the names of the columns", got=where)
@@ -125,7 +123,9 @@ def _number(field: str, column: str, where: str, missing: str, last: list[float]
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise DataError("not a number", required="a finite number", got=repr(field), where=f"{where}, column {column!r}")
+        raise DataError(
+            "not a number", required="a finite number", got=repr(field), where=f"{where}, column {column!r}"
+        )
     return value
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tinyseq import trees
@@ -46,28 +45,17 @@ class RecurrentEncoder(Module):
     (Bahdanau, Cho and Bengio 2015, A.2.2, take the backward one alone).
 
     Args:
-        make_cell: (input_size, hidden_size) -> cell.
+        recurrent: the layers, which read embeddings.
         vocabulary: how many entries the embedding has.
+        dropout: probability, on embeddings and on the memory, in training.
     """
 
-    def __init__(
-        self,
-        make_cell: Callable[..., Cell],
-        vocabulary: int,
-        embedding_size: int,
-        hidden_size: int,
-        *,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        dropout: float = 0.0,
-    ) -> None:
-        self.embedding = Embedding(vocabulary, embedding_size)
+    def __init__(self, recurrent: Recurrent, vocabulary: int, *, dropout: float = 0.0) -> None:
+        self.embedding = Embedding(vocabulary, recurrent.input_size)
         self.dropout = Dropout(dropout)
-        self.recurrent = Recurrent(
-            make_cell, embedding_size, hidden_size, num_layers=num_layers, bidirectional=bidirectional, dropout=dropout
-        )
-        self.output_size = self.recurrent.output_size
-        self.bridges = [] if not bidirectional else [StateBridge(cells) for cells in self.recurrent.layers]
+        self.recurrent = recurrent
+        self.output_size = recurrent.output_size
+        self.bridges = [StateBridge(cells) for cells in recurrent.layers] if recurrent.bidirectional else []
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
         ys, last = self.recurrent(self.dropout(self.embedding(ids)), lengths=lengths)

@@ -114,6 +114,7 @@ class RecurrentWriter(Writer):
         attention: str = "none",
         num_layers: int = 1,
         dropout: float = 0.0,
+        residual: bool = False,
     ) -> None:
         self.embedding = Embedding(vocabulary, embedding_size)
         self.dropout = Dropout(dropout)
@@ -122,7 +123,7 @@ class RecurrentWriter(Writer):
             cells = [make_cell(input_size, hidden_size)]
             while len(cells) < num_layers:
                 cells.append(make_cell(cells[-1].output_size, hidden_size))
-            return Stack(cells, dropout=dropout)
+            return Stack(cells, dropout=dropout, residual=residual)
 
         self.decoder = ATTENTIONS[attention](make_stack, embedding_size, hidden_size, memory_size)
         self.head = Linear(self.decoder.output_size, vocabulary)

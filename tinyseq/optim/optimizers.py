@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from tinyseq.errors import DataError, ShapeError
 from tinyseq.ops.elementwise import sqrt
 from tinyseq.ops.shape import zeros_like
-from tinyseq.tensors import Tensor, no_grad
+from tinyseq.tensors import Tensor, each_call, live, no_grad
 
 State = dict[str, Tensor]
+#: Python floats or, in a compiled step, inputs that stand for them.
+Numbers = Mapping[str, Any]
 
 
 class Optimizer:
     """The base: holds the parameters, and for each of them a state of named tensors.
 
-    A subclass gives ``start(p)``, the state before the first step, and ``update(p, g, state, t)``, which returns the
-    new value and the new state; t counts steps from 1. Both are written in ops, so a step can be compiled.
+    A subclass gives ``start(p)``, the state before the first step, ``numbers(t)``, what a step depends on besides (t
+    counts steps from 1), and ``update(p, g, state, n)``, which returns the new value and the new state from those
+    numbers. ``update`` is written in ops, so a step can be compiled; the numbers are inputs of a compiled step.
 
     Raises:
         DataError: no parameters, one of them twice, or an option out of range.
@@ -42,18 +46,35 @@ class Optimizer:
         """Return the state of a parameter before the first step."""
         return {}
 
-    def update(self, p: Tensor, g: Tensor, state: State, t: int) -> tuple[Tensor, State]:
-        """Return a parameter's new value and state after step t."""
+    def numbers(self, t: int) -> Numbers:
+        """Return the numbers that step t depends on, by name."""
+        return {"lr": self.lr}
+
+    def update(self, p: Tensor, g: Tensor, state: State, n: Numbers) -> tuple[Tensor, State]:
+        """Return a parameter's new value and state, with a step's numbers."""
         raise NotImplementedError(f"{type(self).__name__} has no update")
 
     def step(self) -> None:
         """Move every parameter that has a gradient."""
-        self.steps += 1
+        now = self.numbers(self.steps + 1)
+        for_dtype: dict[Any, Numbers] = {}
         with no_grad():
-            for i, p in enumerate(self.parameters):
-                if p.grad is not None:
-                    value, self.state[i] = self.update(p.detach(), p.grad, self.state[i], self.steps)
-                    p.assign(value)
+            for p, state in zip(self.parameters, self.state, strict=True):
+                if p.grad is None:
+                    continue
+                if p.dtype not in for_dtype:
+                    for_dtype[p.dtype] = {name: live(partial(self._number, name), p.dtype) for name in now}
+                value, new = self.update(p.detach(), p.grad, state, for_dtype[p.dtype])
+                p.assign(value)
+                for name, part in new.items():
+                    state[name].assign(part)
+        each_call(self._count)
+
+    def _number(self, name: str) -> float:
+        return float(self.numbers(self.steps + 1)[name])
+
+    def _count(self) -> None:
+        self.steps += 1
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -124,14 +145,14 @@ class SGD(Optimizer):
     def start(self, p: Tensor) -> State:
         return {"velocity": zeros_like(p)} if self.momentum else {}
 
-    def update(self, p: Tensor, g: Tensor, state: State, t: int) -> tuple[Tensor, State]:
+    def update(self, p: Tensor, g: Tensor, state: State, n: Numbers) -> tuple[Tensor, State]:
         if self.weight_decay:
             g = g + self.weight_decay * p
         if self.momentum:
             velocity = self.momentum * state["velocity"] + g
             state = {"velocity": velocity}
             g = g + self.momentum * velocity if self.nesterov else velocity
-        return p - self.lr * g, state
+        return p - n["lr"] * g, state
 
 
 class RMSprop(Optimizer):
@@ -164,7 +185,7 @@ class RMSprop(Optimizer):
         names = ["v", *(["mean"] if self.centered else []), *(["m"] if self.momentum else [])]
         return {name: zeros_like(p) for name in names}
 
-    def update(self, p: Tensor, g: Tensor, state: State, t: int) -> tuple[Tensor, State]:
+    def update(self, p: Tensor, g: Tensor, state: State, n: Numbers) -> tuple[Tensor, State]:
         if self.weight_decay:
             g = g + self.weight_decay * p
         v = self.alpha * state["v"] + (1.0 - self.alpha) * (g * g)
@@ -175,7 +196,7 @@ class RMSprop(Optimizer):
         step = g / (sqrt(v) + self.eps)
         if self.momentum:
             step = new["m"] = self.momentum * state["m"] + step
-        return p - self.lr * step, new
+        return p - n["lr"] * step, new
 
 
 class Adam(Optimizer):
@@ -203,18 +224,21 @@ class Adam(Optimizer):
     def start(self, p: Tensor) -> State:
         return {"m": zeros_like(p), "v": zeros_like(p)}
 
-    def update(self, p: Tensor, g: Tensor, state: State, t: int) -> tuple[Tensor, State]:
+    def numbers(self, t: int) -> Numbers:
+        beta1, beta2 = self.betas
+        return {"lr": self.lr, "scale": self.lr / (1.0 - beta1**t), "correction": 1.0 - beta2**t}
+
+    def update(self, p: Tensor, g: Tensor, state: State, n: Numbers) -> tuple[Tensor, State]:
         if self.weight_decay:
             g = g + self.weight_decay * p
-        return self.move(p, g, state, t)
+        return self.move(p, g, state, n)
 
-    def move(self, p: Tensor, g: Tensor, state: State, t: int) -> tuple[Tensor, State]:
+    def move(self, p: Tensor, g: Tensor, state: State, n: Numbers) -> tuple[Tensor, State]:
         """Return Adam's step, without weight decay."""
         beta1, beta2 = self.betas
         m = beta1 * state["m"] + (1.0 - beta1) * g
         v = beta2 * state["v"] + (1.0 - beta2) * (g * g)
-        scale = self.lr / (1.0 - beta1**t)
-        p = p - scale * m / (sqrt(v / (1.0 - beta2**t)) + self.eps)
+        p = p - n["scale"] * m / (sqrt(v / n["correction"]) + self.eps)
         return p, {"m": m, "v": v}
 
 
@@ -235,5 +259,5 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
-    def update(self, p: Tensor, g: Tensor, state: State, t: int) -> tuple[Tensor, State]:
-        return self.move(p - self.lr * self.weight_decay * p, g, state, t)
+    def update(self, p: Tensor, g: Tensor, state: State, n: Numbers) -> tuple[Tensor, State]:
+        return self.move(p - n["lr"] * self.weight_decay * p, g, state, n)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Annotated
 
@@ -11,14 +10,12 @@ from pydantic import AfterValidator, Field
 from tinyseq.errors import did_you_mean
 from tinyseq.train.sections import Section
 
-#: Name -> (steps done, all steps, start, final, half_life) -> probability (Bengio et al. 2015, sec. 2.4).
-FORCING: dict[str, Callable[[int, int, float, float, float], float]] = {
-    "constant": lambda step, steps, start, final, k: start,
-    "linear": lambda step, steps, start, final, k: max(final, start + (final - start) * step / max(steps, 1)),
-    # k / (k + exp(i / k)) is 1/2 at i = k log k; here i counts in shares of the run, and the form is the same.
-    "inverse_sigmoid": lambda step, steps, start, final, k: (
-        final + (start - final) * k / (k + math.exp(min(step / max(steps, 1) * k * 2.0 * math.log(k), 700.0) / k))
-    ),
+#: Name -> (progress 0 to 1, steepness k) -> how much of the way from ``final`` to ``start`` is left.
+FORCING: dict[str, Callable[[float, float], float]] = {
+    "constant": lambda progress, k: 1.0,
+    "linear": lambda progress, k: 1.0 - progress,
+    # k / (k + exp(i / k)) of Bengio et al. 2015, sec. 2.4, with i = 2 k log(k) progress: 1/2 at half of the run.
+    "inverse_sigmoid": lambda progress, k: k / (k + k ** (2.0 * progress)),
 }
 
 
@@ -47,4 +44,5 @@ class ForcingConfig(Section):
 
     def probability(self, step: int, steps: int) -> float:
         """Return how likely a position reads the true token, after ``step`` of ``steps`` updates."""
-        return FORCING[self.schedule](step, steps, self.start, self.final, self.steepness)
+        left = FORCING[self.schedule](min(step / max(steps, 1), 1.0), self.steepness)
+        return self.final + (self.start - self.final) * left

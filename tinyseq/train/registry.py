@@ -24,10 +24,14 @@ CellFactory = Callable[..., nn.Cell]
 
 #: Name -> ``module:Class``, imported when it is first asked for.
 _tasks: dict[str, str] = {
+    "captioning": "tinyseq.train.tasks.captioning:Captioning",
     "classification": "tinyseq.train.tasks.classification:Classification",
     "digits": "tinyseq.train.tasks.digits:DigitsTask",
+    "forecasting": "tinyseq.train.tasks.forecasting:Forecasting",
     "language_model": "tinyseq.train.tasks.language_model:LanguageModel",
     "regression": "tinyseq.train.tasks.regression:Regression",
+    "reservoir": "tinyseq.train.tasks.reservoir:Reservoir",
+    "seq2seq": "tinyseq.train.tasks.seq2seq:Seq2Seq",
     "tagging": "tinyseq.train.tasks.tagging:Tagging",
 }
 #: Name -> (parameters, lr, **options) -> optimiser.

@@ -100,23 +100,6 @@ def prepared(config: RunConfig) -> Iterator[tuple[Task[Any], nn.Module]]:
         yield task, task.build().cast(config.dtype)
 
 
-@contextmanager
-def restored(path: str | Path) -> Iterator[tuple[Task[Any], nn.Module]]:
-    """Give the task and the trained model of a run directory; a run on another backend is read on numpy.
-
-    Raises:
-        DataError: it is no run directory, or it is damaged.
-    """
-    directory = RunDirectory.find(path)
-    config = directory.config()
-    with use("numpy"), blas_threads(config.threads):
-        task = find_task(config.task)(config)
-        task.restore(directory.metadata())
-        model = task.build().cast(config.dtype)
-        model.load_state_dict(directory.weights())
-        yield task, model.eval()
-
-
 def _read(
     config: str | Path | Mapping[str, Any] | RunConfig, overrides: dict[str, Any]
 ) -> tuple[RunConfig, str | None, str]:

@@ -21,8 +21,8 @@ _UFUNCS: dict[str, Callable[..., Any]] = {
     "mul": np.multiply,
     "div": np.true_divide,
     "neg": np.negative,
-    "maximum": np.maximum,
-    "minimum": np.minimum,
+    "maximum": lambda a, b, out: np.maximum(a, b, out=out),  # by position it is deprecated for these two
+    "minimum": lambda a, b, out: np.minimum(a, b, out=out),
     "exp": np.exp,
     "expm1": np.expm1,
     "log": np.log,
@@ -92,7 +92,7 @@ class Executable:
             self.calls.append((np.copyto, (out, args[2])))
             self.calls.append((_copy_where, (out, args[1], args[0])))
         elif name == "relu":
-            self.calls.append((np.maximum, (args[0], 0, out)))
+            self.calls.append((_UFUNCS["maximum"], (args[0], 0, out)))
         elif name == "zeros_like":
             self.calls.append((out.fill, (0,)))
         elif name == "sum":

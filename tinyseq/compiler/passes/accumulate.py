@@ -6,6 +6,8 @@ sum as one large product, after the loop.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from tinyseq.compiler.loops import Loop, map_loops
@@ -26,15 +28,16 @@ def accumulate(graph: Graph) -> Graph:
 def _accumulate(loop: Loop, used: set[int]) -> list[Node | None]:
     carries, length = len(loop.states), loop.length
     nodes = loop.nodes()
-    uses = {leaf: sum(n.inputs.count(leaf) for n in nodes) + loop.ys.count(leaf) for leaf in loop.states}
+    outputs = [*loop.nexts, *loop.ys]
+    uses = Counter([*outputs, *(parent for node in nodes for parent in node.inputs)])
     varying = loop.depends([*loop.states, *loop.xs])
     sums: dict[
         int, list[tuple[Node, tuple[int, ...]]]
     ] = {}  # state -> (contribution, places among ys of what it needs)
     old_ys = len(loop.ys)
     for k, (leaf, after) in enumerate(zip(loop.states, loop.nexts, strict=True)):
-        terms = _terms(leaf, after)
-        if terms is None or uses[leaf] != 1 or not all(_is_sum(term, varying) for term in terms):
+        terms = _terms(leaf, after, uses)
+        if terms is None or not all(_is_sum(term, varying) for term in terms):
             continue
         sums[k] = [(term, tuple(loop.stack(x) for x in _ingredients(term))) for term in terms]
     if not sums:
@@ -58,14 +61,16 @@ def _accumulate(loop: Loop, used: set[int]) -> list[Node | None]:
     return results
 
 
-def _terms(leaf: Leaf, after: Node) -> list[Node] | None:
-    """Return what is added to a state in each step, or None where the state is not a mere sum."""
+def _terms(leaf: Leaf, after: Node, uses: Mapping[Node, int]) -> list[Node] | None:
+    """Return what is added to a state in each step, or None where it is not a mere sum, or read before the end."""
     terms, stack, found = [], [after], False
     while stack:
         node = stack.pop()
         if node is leaf:
-            found = True
+            found = uses[leaf] == 1
         elif node.op is ew.add and node.shape == leaf.shape and _mentions(node, leaf):
+            if uses[node] > 1:
+                return None
             stack.extend(node.inputs)
         else:
             terms.append(node)

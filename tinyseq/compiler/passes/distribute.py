@@ -11,6 +11,7 @@ The rounding contract: sums are put in order, so that what can leave the loop is
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from tinyseq.compiler.batching import batched, can_batch
@@ -114,15 +115,14 @@ def _fission(loop: Loop, used: set[int]) -> list[Node | None]:
     results: list[Node | None] = [None] * (carries + len(loop.ys))
     done: dict[Node, tuple[Leaf, Node]] = {}  # body node of an earlier loop -> its leaf in later ones, its sequence
     ys, nexts = list(loop.ys), list(loop.nexts)
-    homes = [set(reach([nexts[k] for k in group])) | {loop.states[k] for k in group} for group in groups]
     tied = loop.depends(list(loop.states))
     for index, group in enumerate(groups):
         last = index == len(groups) - 1
         roots = [nexts[k] for k in group]
         later = [nexts[k] for g in groups[index + 1 :] for k in g]
-        mine = {n for n in homes[index] if n in tied and n not in done}
-        rest = set(reach([*later, *ys]))
-        exposed = [] if last else [n for n in mine if n in rest and _feeds_elsewhere(n, mine, [*later, *ys])]
+        own = reach([*roots, *(loop.states[k] for k in group)], stop=done.__contains__)
+        mine = [n for n in own if n in tied and n not in done]
+        exposed = [] if last else _read_elsewhere(mine, [*later, *ys], done)
         wanted = [y for y in ys if last or y in mine]
         part = Loop(
             loop.like,
@@ -154,9 +154,14 @@ def _fission(loop: Loop, used: set[int]) -> list[Node | None]:
     return results
 
 
-def _feeds_elsewhere(node: Node, mine: set[Node], roots: list[Node]) -> bool:
-    """Whether something outside of a loop's own nodes reads this one."""
-    return node in roots or any(node in user.inputs for user in reach(roots) if user not in mine)
+def _read_elsewhere(mine: list[Node], roots: list[Node], done: Mapping[Node, Any]) -> list[Node]:
+    """Return those of a loop's own nodes that something outside of it reads; what is done reads nothing any more."""
+    inside = set(mine)
+    read = set(roots)
+    for user in reach(roots, stop=done.__contains__):
+        if user not in inside and user not in done:
+            read.update(user.inputs)
+    return [node for node in mine if node in read]
 
 
 def _before(loop: Loop, used: set[int]) -> list[Node | None]:

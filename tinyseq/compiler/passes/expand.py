@@ -54,7 +54,7 @@ def _move_factors(graph: Graph) -> Graph:
 
     def scaled(node: Node, factor: float) -> Node | None:
         """Return factor * node with the factor moved to where it costs nothing, or None."""
-        if len(users.get(node, ())) > 1 or node in outputs:
+        if len(users.get(node, ())) > 1 or node in outputs or node.dtype.kind != "f":
             return None
         if node.op is ew.add and not any(isinstance(x, Literal) for x in node.inputs):
             sides = [scaled(x, factor) or emit(x, ew.mul, x, literal(factor)) for x in node.inputs]
@@ -65,7 +65,7 @@ def _move_factors(graph: Graph) -> Graph:
         return None
 
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        if node.op is ew.mul:
+        if node.op is ew.mul and node.dtype.kind == "f":
             for x, old, other in ((inputs[0], node.inputs[0], inputs[1]), (inputs[1], node.inputs[1], inputs[0])):
                 if isinstance(other, Literal) and x is old:
                     return scaled(x, other.attrs["value"])

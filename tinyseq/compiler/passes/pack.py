@@ -52,7 +52,7 @@ def _find(graph: Graph) -> tuple[list[Node], list[list[Node]]] | None:
                     if following is None:
                         break
                     trial = [*columns, _operands(following)]
-                    if not _joinable(trial):
+                    if not _joinable(trial, [n.shape[-1] for n in (*run, following)]):
                         break
                     run, columns, position = [*run, following], trial, end
                 if len(run) > 1:
@@ -74,14 +74,16 @@ def _operands(node: Node) -> tuple[Node, ...]:
     return node.inputs
 
 
-def _joinable(columns: list[tuple[Node, ...]]) -> bool:
-    return all(_joins(column) for column in zip(*columns, strict=True))
+def _joinable(columns: list[tuple[Node, ...]], widths: list[int]) -> bool:
+    return all(_joins(column, widths) for column in zip(*columns, strict=True))
 
 
-def _joins(parts: tuple[Node, ...]) -> bool:
+def _joins(parts: tuple[Node, ...], widths: list[int]) -> bool:
     """Whether operands stand side by side already, are one scalar, or can be joined outside of the loop."""
     if all(isinstance(x, Literal) for x in parts):
         return len({(type(x.attrs["value"]), x.attrs["value"]) for x in parts}) == 1
+    if [x.shape[-1:] for x in parts] != [(width,) for width in widths]:
+        return False  # one number that is broadcast over a lane cannot stand beside another
     if all(isinstance(x, Leaf) and len(x.shape) == 1 for x in parts):
         return True
     if not all(x.op is sh.slice_ for x in parts) or len({x.inputs[0] for x in parts}) > 1:

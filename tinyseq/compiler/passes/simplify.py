@@ -43,9 +43,8 @@ def _key(node: Node) -> Any:
     """What makes two nodes compute the same; None where that cannot be told."""
     if isinstance(node, Leaf | Literal) or node.op is scan:
         return None
-    inputs = tuple(
-        (type(n.attrs["value"]), n.attrs["value"]) if isinstance(n, Literal) else n.serial for n in node.inputs
-    )
+    # By its text: 0.0 and -0.0 are equal, and yet not the same; NaN is not even equal to itself.
+    inputs = tuple(repr(n.attrs["value"]) if isinstance(n, Literal) else n.serial for n in node.inputs)
     return node.op.name, inputs, tuple((k, _frozen(v)) for k, v in sorted(node.attrs.items()))
 
 
@@ -124,9 +123,11 @@ def _transposed(like: Node, x: Node, axes: tuple[int, ...]) -> Node:
 
 def _scaled_twice(node: Node) -> Node | None:
     """(x * a) * b = x * (a b): powers of two are exact, and others differ by one rounding."""
+    if node.dtype.kind != "f":
+        return None
     for x, other in (node.inputs, node.inputs[::-1]):
         b = _value(other)
-        if b is None or x.op is not ew.mul:
+        if b is None or x.op is not ew.mul or x.dtype != node.dtype:
             continue
         for y, inner in (x.inputs, x.inputs[::-1]):
             a = _value(inner)
@@ -179,7 +180,7 @@ def _slice_of_concat(node: Node) -> Node:
     for part in joined.inputs:
         stop = start + part.shape[place[0]]
         if (start, stop) == place[1:]:
-            return part
+            return part if part.dtype == node.dtype else node
         start = stop
     return node
 

@@ -58,7 +58,7 @@ class Task(ABC, Generic[C]):
     #: The config model; its fields are the sections that a file of this task may have.
     Config: ClassVar[type[RunConfig]]
     #: What "better" means; also the progress display's main number.
-    measure: ClassVar[Measure]
+    measure: Measure
     #: Whether ``loss`` may be compiled: what it does depends on shapes and plain arguments, not on values of tensors.
     compilable: ClassVar[bool] = False
 

@@ -1,0 +1,160 @@
+"""Examples: an input with its target, read from tables; and their split into training, validation and test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinyseq.data.batching import Splits
+from tinyseq.data.tables import Table, read_table
+from tinyseq.data.text import load_text
+from tinyseq.errors import DataError
+
+Array = np.ndarray[Any, Any]
+
+
+class Example(NamedTuple):
+    """An input (a text; numbers (features,) or (time, features)) and its target (a label, numbers), None if unknown."""
+
+    input: Any
+    target: Any = None
+
+
+def _labels(table: Table, column: str) -> list[Any]:
+    return table.texts(column)
+
+
+def _values(table: Table, column: str) -> list[Any]:
+    return list(table.numbers([column]))
+
+
+#: How targets are read from their column: as labels, or as numbers (1,).
+READ_TARGETS: dict[str, Callable[[Table, str], list[Any]]] = {"label": _labels, "number": _values}
+
+
+def _targets(table: Table, column: str, kind: str, required: bool) -> list[Any]:
+    if not required and column not in table.columns:
+        return [None] * len(table)
+    return READ_TARGETS[kind](table, column)
+
+
+def read_texts(
+    path: str | Path, *, text: str, target: str, kind: str = "label", targets: bool = True, header: bool = True
+) -> list[Example]:
+    """Return an example for each row of a table; without targets, a ``.txt`` file has a text a line instead.
+
+    Args:
+        path: a TSV or CSV file.
+        text, target: the columns' names.
+        kind: of targets, a key of ``READ_TARGETS``.
+        targets: whether there must be targets.
+        header: see ``read_table``.
+
+    Raises:
+        DataError: see ``read_table``; or a column is not there, or a value missing.
+    """
+    if not targets and Path(path).suffix == ".txt":
+        return [Example(line.strip()) for line in load_text(path).text.split("\n") if line.strip()]
+    table = read_table(path, header=header)
+    return [*map(Example, table.texts(text), _targets(table, target, kind, targets))]
+
+
+def read_vectors(
+    path: str | Path,
+    *,
+    columns: Sequence[str] | None,
+    target: str,
+    kind: str,
+    targets: bool = True,
+    header: bool = True,
+) -> list[Example]:
+    """Return an example for each row: the numbers of ``columns`` (None: all but the target), float64 (features,)."""
+    table = read_table(path, header=header)
+    names = _features(table, columns, {target})
+    return [*map(Example, table.numbers(names), _targets(table, target, kind, targets))]
+
+
+def read_sequences(
+    path: str | Path,
+    *,
+    sequence: str,
+    columns: Sequence[str] | None,
+    target: str,
+    kind: str,
+    targets: bool = True,
+    header: bool = True,
+) -> list[Example]:
+    """Return an example for each run of rows with one value in the column ``sequence``: a row is a time step.
+
+    The target stands in each of its rows, and is the same in all of them.
+
+    Raises:
+        DataError: see ``read_table``; or the target changes within a sequence, or a sequence comes back later.
+    """
+    table = read_table(path, header=header)
+    keys = table.texts(sequence)
+    names = _features(table, columns, {target, sequence})
+    values, found = table.numbers(names), _targets(table, target, kind, targets)
+    starts = [row for row in range(len(keys)) if row == 0 or keys[row] != keys[row - 1]]
+    seen: set[str] = set()
+    examples = []
+    for start, end in zip(starts, [*starts[1:], len(keys)], strict=True):
+        if keys[start] in seen:
+            raise DataError(
+                "a sequence in two places",
+                required="the rows of a sequence one after another",
+                got=f"{keys[start]!r} again",
+                where=table.place(start, sequence),
+            )
+        seen.add(keys[start])
+        for row in range(start + 1, end):
+            if found[row] != found[start]:
+                raise DataError(
+                    "the target changes within a sequence",
+                    required=f"{table.rows[start][table.index(target)]!r}, as in line {table.lines[start]}",
+                    got=repr(table.rows[row][table.index(target)]),
+                    where=table.place(row, target),
+                )
+        examples.append(Example(values[start:end], found[start]))
+    return examples
+
+
+def _features(table: Table, columns: Sequence[str] | None, others: set[str]) -> list[str]:
+    names = [name for name in table.columns if name not in others] if columns is None else list(columns)
+    if not names:
+        raise DataError("no column of features", required="at least one", got=", ".join(table.columns))
+    return names
+
+
+def split_examples(
+    examples: Sequence[Any],
+    shares: Sequence[float],
+    rng: np.random.Generator,
+    *,
+    valid: Sequence[Any] | None = None,
+    test: Sequence[Any] | None = None,
+) -> Splits:
+    """Return three parts of shuffled examples; a part that is given is taken as it is, and its share is dropped.
+
+    Raises:
+        DataError: a part would be empty.
+    """
+    wanted = [shares[0], 0.0 if valid is not None else shares[1], 0.0 if test is not None else shares[2]]
+    total = sum(wanted)
+    order = rng.permutation(len(examples))
+    first = round(len(order) * wanted[0] / total)
+    second = round(len(order) * (wanted[0] + wanted[1]) / total)
+    pieces = [[examples[i] for i in part] for part in (order[:first], order[first:second], order[second:])]
+    parts = Splits(pieces[0], pieces[1] if valid is None else list(valid), pieces[2] if test is None else list(test))
+    for name in ("train", "valid", "test"):
+        if not getattr(parts, name):
+            raise DataError(
+                f"no examples for the {name} part",
+                required="at least 1",
+                got=f"{len(examples)} examples, split {list(shares)}",
+                fix="more data, or other shares in data.split",
+            )
+    return parts

@@ -1,0 +1,69 @@
+"""Examples at hand, by name: what a task learns from where no file is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinyseq.data.at_hand import code_or_prose, load_digits
+from tinyseq.data.batching import Splits
+from tinyseq.data.classic import ORDER_CLASSES, ORDER_SYMBOLS, adding_problem, temporal_order
+from tinyseq.data.examples import Example, split_examples
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where examples come from: ``make(seed, **options)``; ``inputs`` says what they are (text, sequence, vector)."""
+
+    inputs: str
+    make: Callable[..., Splits]
+
+
+def _code_or_prose(seed: int, *, count: int = 6000) -> Splits:
+    lines = [Example(text, label) for label, text in code_or_prose(count, seed)]
+    return split_examples(lines, (0.8, 0.1, 0.1), np.random.default_rng(seed))
+
+
+def _temporal_order(seed: int, *, count: int = 4000, shortest: int = 30, longest: int = 40) -> Splits:
+    found = temporal_order(count, seed, lengths=(shortest, longest))
+    examples = [
+        Example("".join(ORDER_SYMBOLS[symbol] for symbol in row[:length]), ORDER_CLASSES[label])
+        for row, length, label in zip(found.inputs, found.lengths, found.labels, strict=True)
+    ]
+    return split_examples(examples, (0.8, 0.1, 0.1), np.random.default_rng(seed))
+
+
+def _digits(seed: int) -> Splits:
+    """The first 1297 digits, every tenth of them for validation, and the last 500 to test."""
+    digits = load_digits()
+    known = [Example(image, str(label)) for image, label in zip(digits.train_images, digits.train_labels, strict=True)]
+    test = [Example(image, str(label)) for image, label in zip(digits.test_images, digits.test_labels, strict=True)]
+    return split_examples(known, (0.9, 0.1, 0.0), np.random.default_rng(seed), test=test)
+
+
+def _adding(seed: int, *, count: int = 10000, length: int = 50) -> Splits:
+    inputs, targets = adding_problem(count, length, seed)
+    examples = [Example(row, target) for row, target in zip(inputs, targets[:, np.newaxis], strict=True)]
+    return split_examples(examples, (0.8, 0.1, 0.1), np.random.default_rng(seed))
+
+
+#: Name -> source.
+SOURCES: dict[str, Source] = {
+    "code_or_prose": Source("text", _code_or_prose),
+    "temporal_order": Source("text", _temporal_order),
+    "digits": Source("sequence", _digits),
+    "adding": Source("sequence", _adding),
+}
+
+
+def register_source(name: str, inputs: str, make: Callable[..., Splits]) -> None:
+    """Make examples known to ``data.source:``."""
+    SOURCES[name] = Source(inputs, make)
+
+
+def options_of(name: str) -> dict[str, Any]:
+    """Return the options of a source with their defaults."""
+    return dict(SOURCES[name].make.__kwdefaults__ or {})

@@ -1,0 +1,73 @@
+"""Pooling: one vector for a whole sequence of outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from tinyseq.nn import init as initial
+from tinyseq.nn.layers import Linear
+from tinyseq.nn.masks import align, length_mask, masked_softmax
+from tinyseq.nn.module import Module, parameter
+from tinyseq.ops.elementwise import maximum, tanh, where
+from tinyseq.ops.reduce import sum_
+from tinyseq.ops.shape import concat, expand_dims, gather, reshape
+from tinyseq.tensors import Tensor
+
+
+class FinalPooling(Module):
+    """The last output of each row: step ``lengths - 1``; of a second direction, which reads from the end, step 0.
+
+    ys (batch, time, features) -> (batch, features).
+    """
+
+    def __init__(self, features: int, bidirectional: bool = False) -> None:
+        self.forwards = features // 2 if bidirectional else features
+        self.bidirectional = bidirectional
+
+    def forward(self, ys: Tensor, lengths: Tensor | None = None) -> Tensor:
+        ahead = ys[:, :, : self.forwards] if self.bidirectional else ys
+        if lengths is None:
+            last = ahead[:, -1]
+        else:
+            last = gather(ahead, reshape(maximum(lengths - 1, 0), (-1, 1, 1)), 1)[:, 0]
+        return concat([last, ys[:, 0, self.forwards :]], axis=-1) if self.bidirectional else last
+
+
+class MeanPooling(Module):
+    """The mean of a row's outputs over its real steps: (batch, time, features) -> (batch, features)."""
+
+    def __init__(self, features: int, bidirectional: bool = False) -> None:
+        self.features = features
+
+    def forward(self, ys: Tensor, lengths: Tensor | None = None) -> Tensor:
+        if lengths is None:
+            return sum_(ys, 1) / float(ys.shape[1])
+        real = where(align(length_mask(lengths, ys.shape[1]), ys), ys, 0.0)
+        mean: Tensor = sum_(real, 1) / reshape(maximum(lengths, 1), (-1, 1)).cast(ys.dtype)
+        return mean
+
+
+class AttentionPooling(Module):
+    """s = Σ a_t y_t, a = softmax(v · tanh(y_t W + b)): the model learns which steps count (Yang et al. 2016, eq. 5-7).
+
+    (batch, time, features) -> (batch, features).
+    """
+
+    def __init__(self, features: int, bidirectional: bool = False) -> None:
+        self.project = Linear(features, features)
+        self.v = parameter(initial.normal(features, std=features**-0.5))
+
+    def forward(self, ys: Tensor, lengths: Tensor | None = None) -> Tensor:
+        scores = sum_(tanh(self.project(ys)) * self.v, -1)
+        weights = masked_softmax(scores, None if lengths is None else length_mask(lengths, ys.shape[1]))
+        pooled: Tensor = sum_(expand_dims(weights, -1) * ys, 1)
+        return pooled
+
+
+#: Name -> (features, bidirectional) -> a module (ys, lengths) -> (batch, features).
+POOLINGS: Final[dict[str, Callable[[int, bool], Module]]] = {
+    "final": FinalPooling,
+    "mean": MeanPooling,
+    "attention": AttentionPooling,
+}

@@ -1,0 +1,259 @@
+"""What a many-to-one task reads, and the network that reads it: text, sequences of numbers, or a vector.
+
+Each kind is a class; ``INPUTS`` names them for ``data.inputs:``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+
+from tinyseq import data
+from tinyseq.creation import tensor
+from tinyseq.data.examples import Example, read_sequences, read_texts, read_vectors
+from tinyseq.data.padding import pad
+from tinyseq.data.series import Scaler
+from tinyseq.data.sources import SOURCES, options_of
+from tinyseq.data.tokens import LEVELS, build_vocabulary, find_level
+from tinyseq.errors import DataError, did_you_mean
+from tinyseq.nn import Module
+from tinyseq.tensors import Tensor
+from tinyseq.train.config import FilePath
+from tinyseq.train.model_sections import Shares
+from tinyseq.train.sections import Section, refuse
+from tinyseq.train.tasks.summary import MLP, SequenceNet, SummaryConfig, TextNet
+from tinyseq.train.yaml import Problem
+
+Array = np.ndarray[Any, Any]
+#: Batches of unequal length are padded to a multiple of this: few shapes are compiled.
+MULTIPLE = 8
+
+
+def _known(table: Mapping[str, Any], what: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if value not in table:
+            raise ValueError(f"unknown {what} {value!r}; {did_you_mean(value, table)}")
+        return value
+
+    return AfterValidator(check)
+
+
+class ExamplesConfig(Section):
+    """What is read: a table, or examples at hand."""
+
+    path: FilePath | None = Field(None, description="A TSV or CSV file; null takes `source`.")
+    valid: FilePath | None = Field(None, description="A file of its own for validation; null: a share of `path`.")
+    test: FilePath | None = Field(None, description="A file of its own for the test; null: a share of `path`.")
+    source: Annotated[str, _known(SOURCES, "source")] = Field("code_or_prose", description="Examples at hand.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the source, such as its count.")
+    inputs: str = Field("text", description="What the file's inputs are: text, sequence or vector.")
+    header: bool = Field(True, description='Whether line 1 names the columns; else they are "1", "2", ...')
+    target: str = Field("label", description="The column that is learned.")
+    text: str = Field("text", description="The column of the text (inputs: text).")
+    columns: list[str] | None = Field(
+        None, min_length=1, description="The columns of numbers (inputs: sequence, vector); null: all others."
+    )
+    sequence: str = Field("sequence", description="The column that tells sequences apart (inputs: sequence).")
+    level: Annotated[str, _known(LEVELS, "level")] = Field("char", description="What a token is: char or word.")
+    min_count: int = Field(1, ge=1, description="Rarer tokens of the training texts count as unknown.")
+    standardise: bool = Field(True, description="Give each column of numbers mean 0 and deviation 1.")
+    split: Shares = Field(default=[0.8, 0.1, 0.1], description="Shares of training, validation and test examples.")
+
+    @field_validator("options")
+    @classmethod
+    def _of_source(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if "source" in info.data:
+            known = options_of(info.data["source"])
+            refuse(
+                Problem(
+                    (name,), f"unknown option; {did_you_mean(name, known) if known else 'it takes none'}", at_key=True
+                )
+                for name in options
+                if name not in known
+            )
+        return options
+
+    @field_validator("inputs")
+    @classmethod
+    def _known_inputs(cls, inputs: str) -> str:
+        if inputs not in INPUTS:
+            raise ValueError(f"unknown inputs {inputs!r}; {did_you_mean(inputs, INPUTS)}")
+        return inputs
+
+    @property
+    def kind(self) -> str:
+        """What inputs are: as the file's are said to be, or the source's."""
+        return SOURCES[self.source].inputs if self.path is None else self.inputs
+
+
+class Inputs(ABC):
+    """A kind of input: how it is read, encoded and batched, and the network for it."""
+
+    #: What an input given in Python has to be.
+    form: ClassVar[str]
+
+    def __init__(self, config: ExamplesConfig, dtype: str) -> None:
+        self.config, self.dtype = config, dtype
+
+    @abstractmethod
+    def read(self, path: Path, kind: str, *, targets: bool) -> list[Example]:
+        """Return the examples of a file; ``kind`` is that of targets."""
+
+    @abstractmethod
+    def accept(self, value: Any) -> Any:
+        """Return an input given in Python as reading gives it; raises ValueError or TypeError if it is none."""
+
+    @abstractmethod
+    def fit(self, inputs: Sequence[Any]) -> None:
+        """Learn vocabulary or scale from the training inputs."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Return what was learned; plain JSON."""
+
+    @abstractmethod
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """The counterpart of ``state``."""
+
+    @abstractmethod
+    def encode(self, value: Any) -> Array:
+        """Return an input as the network reads it."""
+
+    @abstractmethod
+    def network(self, config: SummaryConfig, outputs: int) -> Module:
+        """Return a network (inputs, lengths) -> (batch, outputs)."""
+
+    @abstractmethod
+    def sample(self, steps: int) -> Array:
+        """Return some encoded input of so many steps, for a picture."""
+
+    def shown(self, value: Any) -> dict[str, Any]:
+        """Return what of an input belongs into its prediction."""
+        return {}
+
+    def batch(self, encoded: Sequence[Array]) -> tuple[Tensor, Tensor | None]:
+        """Return padded inputs, and the lengths where they differ."""
+        if len({len(one) for one in encoded}) == 1:
+            return tensor(np.stack(encoded)), None
+        padded, lengths = pad(encoded, multiple=MULTIPLE)
+        return tensor(padded), tensor(lengths)
+
+
+class TextInputs(Inputs):
+    """A text, cut into characters or words."""
+
+    form = "a str that is not blank"
+    vocabulary: data.Vocabulary
+
+    def read(self, path: Path, kind: str, *, targets: bool) -> list[Example]:
+        c = self.config
+        return read_texts(path, text=c.text, target=c.target, kind=kind, targets=targets, header=c.header)
+
+    def accept(self, value: Any) -> Any:
+        if not isinstance(value, str) or not value.strip():
+            raise TypeError
+        return value.strip()
+
+    def cut(self, text: str) -> list[str]:
+        """Return the tokens of a text."""
+        return find_level(self.config.level).cut(text)
+
+    def fit(self, inputs: Sequence[Any]) -> None:
+        self.vocabulary = build_vocabulary(map(self.cut, inputs), min_count=self.config.min_count, unknown=True)
+
+    def state(self) -> dict[str, Any]:
+        return {"vocabulary": self.vocabulary.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.vocabulary = data.Vocabulary.from_state(state.get("vocabulary"))
+
+    def encode(self, value: Any) -> Array:
+        return self.vocabulary.encode(self.cut(value))
+
+    def network(self, config: SummaryConfig, outputs: int) -> Module:
+        return TextNet(config, len(self.vocabulary), outputs)
+
+    def sample(self, steps: int) -> Array:
+        return np.arange(steps, dtype=np.int64) % len(self.vocabulary)
+
+    def shown(self, value: Any) -> dict[str, Any]:
+        return {"text": value}
+
+
+class Numbers(Inputs):
+    """What sequences and vectors share: columns of numbers, standardised on the training part."""
+
+    axes: ClassVar[int]
+    scaler: Scaler
+
+    def accept(self, value: Any) -> Any:
+        array = np.asarray(value, np.float64)
+        features = len(self.scaler.mean)
+        if array.ndim != self.axes or array.shape[-1] != features or not len(array) or not np.isfinite(array).all():
+            raise ValueError(f"shape {array.shape}, required {features} features, finite")
+        return array
+
+    def fit(self, inputs: Sequence[Any]) -> None:
+        values = np.concatenate([np.atleast_2d(value) for value in inputs])
+        self.scaler = Scaler.fit(values)
+        if not self.config.standardise:
+            self.scaler = Scaler("none", np.zeros(values.shape[1]), np.ones(values.shape[1]))
+
+    def state(self) -> dict[str, Any]:
+        return {"mean": self.scaler.mean.tolist(), "std": self.scaler.std.tolist()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.scaler = Scaler("none", np.array(state["mean"]), np.array(state["std"]))
+
+    def encode(self, value: Any) -> Array:
+        array = np.asarray(value, np.float64)
+        if array.shape[-1] != len(self.scaler.mean):
+            raise DataError(
+                "an input of another size", required=f"{len(self.scaler.mean)} features", got=f"{array.shape[-1]}"
+            )
+        return self.scaler.apply(array).astype(self.dtype)
+
+
+class SequenceInputs(Numbers):
+    """Numbers over time, (time, features)."""
+
+    form = "an array (time, features)"
+    axes = 2
+
+    def read(self, path: Path, kind: str, *, targets: bool) -> list[Example]:
+        c = self.config
+        return read_sequences(
+            path, sequence=c.sequence, columns=c.columns, target=c.target, kind=kind, targets=targets, header=c.header
+        )
+
+    def network(self, config: SummaryConfig, outputs: int) -> Module:
+        return SequenceNet(config, len(self.scaler.mean), outputs)
+
+    def sample(self, steps: int) -> Array:
+        return np.ones((steps, len(self.scaler.mean)), self.dtype)
+
+
+class VectorInputs(Numbers):
+    """One vector of numbers, (features,)."""
+
+    form = "an array (features,)"
+    axes = 1
+
+    def read(self, path: Path, kind: str, *, targets: bool) -> list[Example]:
+        c = self.config
+        return read_vectors(path, columns=c.columns, target=c.target, kind=kind, targets=targets, header=c.header)
+
+    def network(self, config: SummaryConfig, outputs: int) -> Module:
+        return MLP(config, len(self.scaler.mean), outputs)
+
+    def sample(self, steps: int) -> Array:
+        return np.ones(len(self.scaler.mean), self.dtype)
+
+
+#: Name -> kind of input; a kind of one's own joins here.
+INPUTS: dict[str, type[Inputs]] = {"text": TextInputs, "sequence": SequenceInputs, "vector": VectorInputs}

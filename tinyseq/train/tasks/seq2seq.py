@@ -1,0 +1,256 @@
+"""Sequence to sequence: read a sentence, write another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+
+from tinyseq import data, nn
+from tinyseq.creation import tensor
+from tinyseq.data import pairs
+from tinyseq.data.padding import pad
+from tinyseq.data.sentences import read_pairs
+from tinyseq.errors import DataError, did_you_mean
+from tinyseq.nn.encoders import RecurrentEncoder, TransformerTextEncoder
+from tinyseq.nn.writers import ATTENTIONS, EncoderDecoder, RecurrentWriter, TransformerWriter
+from tinyseq.tensors import Tensor
+from tinyseq.train.config import FilePath
+from tinyseq.train.model_sections import RecurrentConfig, Shares
+from tinyseq.train.registry import find_cell
+from tinyseq.train.sections import Section
+from tinyseq.train.tasks.writing import END, Example, LevelName, WritingConfig, WritingTask, vocabulary_of
+
+#: Name -> (count, seed) -> pairs, for runs without a file.
+GENERATORS: dict[str, Callable[[int, int], list[tuple[str, str]]]] = {
+    "dates": pairs.dates,
+    "reversal": pairs.reversal,
+    "sorting": pairs.sorting,
+}
+
+
+def one_of(known: Mapping[str, Any], what: str) -> AfterValidator:
+    """Return the check that a value is a name in a table."""
+
+    def check(value: str) -> str:
+        if value not in known:
+            raise ValueError(f"unknown {what} {value!r}; {did_you_mean(value, known)}")
+        return value
+
+    return AfterValidator(check)
+
+
+class PairsConfig(Section):
+    """What is read and written."""
+
+    path: FilePath | None = Field(None, description="A TSV file: source, tab, target. Null is what `generator` makes.")
+    valid: FilePath | None = Field(None, description="A TSV file for validation; null is a share of `path`.")
+    test: FilePath | None = Field(None, description="A TSV file for the test; null is a share of `path`.")
+    generator: Annotated[str, one_of(GENERATORS, "generator")] = Field(
+        "dates", description="Pairs without a file: dates, reversal or sorting."
+    )
+    count: int = Field(10_000, ge=10, description="How many pairs the generator makes.")
+    seed: int = Field(0, ge=0, description="Of the generator, and of the shuffling before the split.")
+    split: Shares = Field(default=[0.9, 0.05, 0.05], description="The shares of training, validation and test pairs.")
+    level: LevelName = Field("char", description="What a token is: char or word.")
+    min_count: int = Field(1, ge=1, description="A rarer token is read as <unk>, and never written.")
+    max_size: int | None = Field(None, ge=1, description="The most tokens of each vocabulary; null for all.")
+    max_length: int | None = Field(
+        None, ge=1, description="Training pairs with more tokens on a side are left out; null for none."
+    )
+
+
+class Seq2SeqModelConfig(RecurrentConfig):
+    """An encoder and a decoder of any cell, with attention or without; or a Transformer."""
+
+    architecture: str = Field("recurrent", validate_default=True, description="recurrent or transformer.")
+    embedding_size: int = Field(32, ge=1, description="recurrent: features of a token's learned vector.")
+    attention: Annotated[str, one_of(ATTENTIONS, "attention")] = Field(
+        "additive", description="recurrent: how the decoder looks at the encoder's states: additive, dot or none."
+    )
+    heads: int = Field(4, ge=1, description="transformer: heads of attention; they divide hidden_size.")
+    feedforward_size: int | None = Field(
+        None, ge=1, description="transformer: units of the feed-forward networks; null is 4 hidden_size."
+    )
+
+    @field_validator("architecture")
+    @classmethod
+    def _known(cls, value: str, info: ValidationInfo) -> str:
+        if value not in ARCHITECTURES:
+            raise ValueError(f"unknown architecture {value!r}; {did_you_mean(value, ARCHITECTURES)}")
+        return value
+
+
+class Seq2SeqConfig(WritingConfig):
+    """A run of the task ``seq2seq``."""
+
+    data: PairsConfig = Field(default_factory=PairsConfig, description="What is read and written.")
+    model: Seq2SeqModelConfig = Field(default_factory=Seq2SeqModelConfig, description="What learns.")
+
+
+def recurrent(config: Seq2SeqModelConfig, sources: int, targets: int) -> EncoderDecoder:
+    """Return an encoder-decoder of recurrent layers for vocabularies of these sizes."""
+    encoder = RecurrentEncoder(config.build(config.embedding_size), sources, dropout=config.dropout)
+    writer = RecurrentWriter(
+        partial(find_cell(config.cell), **config.options),
+        targets,
+        config.embedding_size,
+        config.hidden_size,
+        encoder.output_size,
+        attention=config.attention,
+        num_layers=config.num_layers,
+        dropout=config.dropout,
+        residual=config.residual,
+    )
+    return EncoderDecoder(encoder, writer)
+
+
+def transformer(config: Seq2SeqModelConfig, sources: int, targets: int) -> EncoderDecoder:
+    """Return a Transformer for vocabularies of these sizes."""
+    inner = config.feedforward_size or 4 * config.hidden_size
+    sizes = (config.hidden_size, config.heads, config.num_layers, inner)
+    return EncoderDecoder(
+        TransformerTextEncoder(sources, *sizes, dropout=config.dropout),
+        TransformerWriter(targets, *sizes, dropout=config.dropout),
+    )
+
+
+#: Name -> (config, source vocabulary, target vocabulary) -> model.
+ARCHITECTURES: dict[str, Callable[[Seq2SeqModelConfig, int, int], EncoderDecoder]] = {
+    "recurrent": recurrent,
+    "transformer": transformer,
+}
+
+
+class Seq2Seq(WritingTask[Seq2SeqConfig]):
+    """Sentence pairs; the parts are disjoint in their sources where the pairs are generated."""
+
+    Config = Seq2SeqConfig
+    #: Tokens of sources.
+    vocabulary: data.Vocabulary
+
+    @property
+    def level_name(self) -> str:
+        return self.config.data.level
+
+    def prepare(self) -> None:
+        config = self.config.data
+        if config.path is None:
+            # A source that came twice could stand in two parts, and the test would be no test.
+            found = [Example(*pair) for pair in dict(GENERATORS[config.generator](config.count, config.seed)).items()]
+        else:
+            found = self.read(Path(config.path))
+        order = np.random.default_rng(config.seed).permutation(len(found))
+        parts = split_examples([found[i] for i in order], config.split, config.valid, config.test, self.read)
+        kept = [e for e in parts.train if not self._too_long(e)]
+        self.left_out = len(parts.train) - len(kept)
+        for name, part in (("training", kept), ("validation", parts.valid), ("test", parts.test)):
+            if not part:
+                raise DataError(
+                    f"the {name} part has no pairs",
+                    required="at least 1 pair in each part",
+                    got=f"{len(found)} pairs, split {config.split}, {self.left_out} left out as too long",
+                    fix="more pairs, other shares in data.split, or a larger data.max_length",
+                )
+        cut = self.level.cut
+        self.take(data.Splits(kept, parts.valid, parts.test), min_count=config.min_count, max_size=config.max_size)
+        self.vocabulary = vocabulary_of(
+            [cut(example.source) for example in kept],
+            {token for example in (*parts.valid, *parts.test) for token in cut(example.source)},
+            specials=(END,),
+            min_count=config.min_count,
+            max_size=config.max_size,
+        )
+
+    def _too_long(self, example: Example) -> bool:
+        most = self.config.data.max_length
+        return most is not None and max(len(self.level.cut(side)) for side in example) > most
+
+    def build(self) -> nn.Module:
+        config = self.config.model
+        return ARCHITECTURES[config.architecture](config, len(self.vocabulary), len(self.targets))
+
+    def inputs(self, sources: Sequence[str], multiple: int = 1) -> tuple[Tensor, ...]:
+        rows = [self.vocabulary.encode(self.marks(source)) for source in sources]
+        ids, lengths = pad(rows, multiple=multiple)
+        return tensor(ids), tensor(lengths)
+
+    def marks(self, source: str) -> list[str]:
+        """Return the tokens of a source; its end is one, so that an empty source is something too."""
+        return [*self.level.cut(source), END]
+
+    def size(self, source: str) -> int:
+        return len(self.level.cut(source))
+
+    def show(self, source: str) -> dict[str, Any]:
+        unknown = [token for token in self.level.cut(source) if token not in self.vocabulary]
+        return {"source": source, **({"unknown": unknown} if unknown else {})}
+
+    def trivial(self) -> dict[str, Callable[[Any], str]]:
+        return {**super().trivial(), "copy of the source": lambda source: source}
+
+    def read(self, path: Path, *, targets: bool = True) -> list[Example]:
+        return [Example(*pair) for pair in read_pairs(path, targets=targets)]
+
+    def records(self, inputs: Iterable[Any]) -> list[Example]:
+        found = []
+        for number, given in enumerate(inputs):
+            if isinstance(given, (list, tuple)) and all(isinstance(token, str) for token in given):
+                given = self.level.join(given)
+            if not isinstance(given, str):
+                raise DataError(
+                    "not a sentence",
+                    required="a str, or a list of tokens",
+                    got=repr(given)[:80],
+                    where=f"input {number}",
+                )
+            found.append(Example(given))
+        return found
+
+    def describe_data(self) -> dict[str, Any]:
+        sources = {example.source for example in self.examples.train}
+        return {
+            "pairs": self.config.data.path or f"{self.config.data.generator}, made",
+            **super().describe_data(),
+            "source_vocabulary": len(self.vocabulary),
+            "left_out_too_long": self.left_out,
+            "test_sources_seen_in_training": sum(example.source in sources for example in self.examples.test),
+        }
+
+    def metadata(self) -> Mapping[str, Any]:
+        return {**super().metadata(), "sources": self.vocabulary.state()}
+
+    def restore(self, metadata: Mapping[str, Any]) -> None:
+        super().restore(metadata)
+        self.vocabulary = data.Vocabulary.from_state(metadata.get("sources"))
+
+    def example(self, model: EncoderDecoder, steps: int) -> Tensor:
+        source = np.arange(steps, dtype=np.int64)[None] % len(self.vocabulary)
+        target = np.arange(steps + 1, dtype=np.int64)[None] % len(self.targets)
+        logits = model(tensor(target[:, :-1], name="written"), tensor(source, name="read"), tensor(np.array([steps])))
+        loss: Tensor = nn.cross_entropy(logits, tensor(target[0, 1:], name="targets"), reduction="mean")
+        return loss
+
+
+def split_examples(
+    found: list[Example],
+    shares: Sequence[float],
+    valid: str | None,
+    test: str | None,
+    read: Callable[[Path], list[Example]],
+) -> data.Splits:
+    """Return the three parts; a part with a file of its own leaves its share to training."""
+    parts = data.split(found, shares)
+    train = list(parts.train)
+    held = []
+    for path, part in ((valid, parts.valid), (test, parts.test)):
+        if path is None:
+            held.append(part)
+        else:
+            train += part
+            held.append(read(Path(path)))
+    return data.Splits(train, *held)

@@ -1,0 +1,110 @@
+"""A trained model, loaded to be used: ``ts.load``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tinyseq.backends import use
+from tinyseq.errors import DataError
+from tinyseq.train.registry import find_task
+from tinyseq.train.rundir import RunDirectory
+from tinyseq.train.tasks.base import Task
+from tinyseq.train.threads import blas_threads
+
+
+class Trained:
+    """The model of a run, with the task that it was trained for.
+
+    ``model`` is the module, ``config`` the resolved config, ``task`` what reads files and judges. A run of any backend
+    is used on NumPy.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self.directory = directory
+        self.config = directory.config()
+        with self._running():
+            self.task: Task[Any] = find_task(self.config.task)(self.config)
+            self.task.restore(directory.metadata())
+            self.model: Any = self.task.build().cast(self.config.dtype)
+            self.model.load_state_dict(directory.weights())
+            self.model.eval()
+
+    def predict(self, inputs: str | Path | Iterable[Any], *, batch_size: int | None = None) -> list[dict[str, Any]]:
+        """Return a prediction for each input, in their order.
+
+        Args:
+            inputs: a path to a file in the task's format (targets may be missing), or inputs as the task takes them:
+                a list of texts, of lists of words, of arrays. A ``str`` is a path.
+            batch_size: how many are computed at once; it changes no more than the last bits.
+
+        Raises:
+            DataError: the file or an input is not of the task's form.
+        """
+        return list(self.predictions(inputs, batch_size=batch_size))
+
+    def predictions(
+        self, inputs: str | Path | Iterable[Any], *, batch_size: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield what ``predict`` returns, one by one."""
+        with self._running():
+            if isinstance(inputs, str | Path):
+                records = self.task.read(Path(inputs), targets=False)
+            else:
+                records = self.task.records(inputs)
+            yield from self.task.predict(self.model, records, batch_size=batch_size)
+
+    def evaluate(self, path: str | Path | None = None, *, batch_size: int | None = None) -> dict[str, float]:
+        """Return the task's metrics on a file with targets, or on the test part of the data of the run.
+
+        Raises:
+            DataError: the file is not of the task's form, or the run's data is not as it was.
+        """
+        with self._running():
+            return self.task.evaluate_on(self.model, self.judged(path), batch_size=batch_size)
+
+    def details(self, path: str | Path | None = None, *, batch_size: int | None = None) -> dict[str, Any]:
+        """Return what the task tells beyond the metrics, such as a confusion matrix."""
+        with self._running():
+            return self.task.details(self.model, self.judged(path), batch_size=batch_size)
+
+    def judged(self, path: str | Path | None) -> Sequence[Any]:
+        """Return the records of a file with targets, or of the test part of the run's data."""
+        if path is not None:
+            return self.task.read(Path(path))
+        fresh: Task[Any] = find_task(self.config.task)(self.config)
+        fresh.prepare()
+        if _plain(fresh.metadata()) != self.directory.metadata():
+            raise DataError(
+                "the data of the run is not as it was in training",
+                required="data that gives the same vocabularies and sizes",
+                where=str(self.directory.path),
+                fix="name a file to evaluate on",
+            )
+        return fresh.part("test")
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        with use("numpy"), blas_threads(self.config.threads):
+            yield
+
+    def __repr__(self) -> str:
+        return f"Trained({str(self.directory.path)!r}, {self.config.task}, {self.model.num_parameters():,} parameters)"
+
+
+def load(run: str | Path) -> Trained:
+    """Return the trained model of a run directory, or of the newest in a folder of them.
+
+    ``ts.load("runs/classify").predict(["some text"])``
+
+    Raises:
+        DataError: it is no run directory, or it is damaged.
+    """
+    return Trained(RunDirectory.find(run))
+
+
+def _plain(metadata: Any) -> Any:
+    return json.loads(json.dumps(metadata))
