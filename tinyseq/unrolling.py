@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,6 +20,25 @@ from tinyseq.random import generator
 from tinyseq.tensors import AbstractTensor, Tensor, is_tracing, traced_node
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
+
+
+class _Default(threading.local):
+    """What ``truncate`` is where it is not given."""
+
+    truncate: int | None = None
+
+
+_default: Final = _Default()
+
+
+@contextmanager
+def truncating(every: int | None) -> Iterator[None]:
+    """Let each ``unroll`` inside that does not say ``truncate`` itself cut the gradient every so many steps."""
+    outer, _default.truncate = _default.truncate, every
+    try:
+        yield
+    finally:
+        _default.truncate = outer
 
 
 def unroll(
@@ -58,6 +79,7 @@ def unroll(
     batch, time = parts[0].shape[:2]
     if time == 0:
         raise ShapeError("unroll: no time steps", required="time >= 1", got=str(parts[0].shape))
+    truncate = _default.truncate if truncate is None else truncate
     if truncate is not None and truncate < 1:
         raise DataError("unroll: truncate", required="at least 1 step", got=str(truncate))
     step: Step = getattr(cell, "step", cell)

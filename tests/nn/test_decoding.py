@@ -80,9 +80,7 @@ def test_a_beam_wide_enough_is_exhaustive(seed, power):
     best = max(every, key=lambda h: h.score(power))
     width = 40
     step = trellis(table)
-    (found,) = beam(
-        step, first(width), 1, width=width, start=END, end=END, limit=limit, length_power=power
-    )
+    (found,) = beam(step, first(width), 1, width=width, start=END, end=END, limit=limit, length_power=power)
     assert found[0].tokens == best.tokens
     assert found[0].log_p == pytest.approx(best.log_p)
     assert sorted(h.tokens for h in found if h.ended) == sorted(h.tokens for h in every)
@@ -92,7 +90,7 @@ def test_length_power_makes_up_for_length():
     def table(written):
         return [0.4, 0.6, 0.0] if not written else [0.9, 0.05, 0.05]
 
-    options = dict(width=3, start=END, end=END, limit=4)
+    options = {"width": 3, "start": END, "end": END, "limit": 4}
     short = beam(trellis(table), first(3), 1, length_power=0.0, **options)[0][0]
     # log p: the end at once log 0.4 = -0.92; `a` and the end log 0.54 = -0.62, over 2 tokens -0.31.
     assert short.tokens == [A]

@@ -19,6 +19,7 @@ COMMANDS = {
     "sample": "tinyseq.cli.sample",
     "graph": "tinyseq.cli.graph",
     "compile": "tinyseq.cli.compile",
+    "gradflow": "tinyseq.cli.gradflow",
 }
 
 

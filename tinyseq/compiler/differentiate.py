@@ -10,8 +10,7 @@ import numpy as np
 
 from tinyseq.autodiff import anchor, backpropagate, gradient, pick
 from tinyseq.compiler.loops import map_bodies
-from tinyseq.compiler.rewriting import fresh_leaf, symbol
-from tinyseq.creation import tensor
+from tinyseq.compiler.rewriting import fixed, fresh_leaf, symbol
 from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach, rebuild
 from tinyseq.ops.elementwise import stop_gradient, where
 from tinyseq.ops.scan import scan
@@ -187,7 +186,7 @@ def _scan_vjp(node: Node, gs: list[Any], needed: Sequence[bool]) -> list[Any]:
         entered = np.zeros(length, dtype=bool)
         entered[order[node.attrs["cut"] :: node.attrs["cut"]]] = True
         keep = Leaf((), np.dtype(np.bool_), name="keep")
-        streams.append((keep, tensor(~entered)))
+        streams.append((keep, fixed(tuple((~entered).tolist()), np.bool_)))
     inits: list[Any] = []
     carry_in: list[Leaf] = []
     carry_out: list[Node] = []

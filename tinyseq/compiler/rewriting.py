@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from tinyseq.graph import Graph, Leaf, Literal, Node, here
+from tinyseq.ops.base import Op
 from tinyseq.tensors import AbstractTensor, Tensor
 
 
@@ -42,3 +45,31 @@ def fresh_leaf(like: Node, shape: tuple[int, ...] | None = None) -> Leaf:
     leaf = Leaf(like.shape if shape is None else shape, like.dtype, True, like.name)
     leaf.place = like.place
     return leaf
+
+
+class Constant(Op):
+    """An array that a pass has worked out; the only op that makes values from nothing, so only passes use it."""
+
+    name = "constant"
+    formula = "y = c"
+
+    def __init__(self) -> None:
+        """It takes no tensors, and stays out of the table of ops."""
+
+    def infer(self, *inputs: Any, **attrs: Any) -> Any:
+        return (len(attrs["values"]),), attrs["dtype"]
+
+    def kernel(self, xp: Any, *, values: tuple[Any, ...], dtype: Any) -> Any:
+        return xp.asarray(values, dtype=dtype)
+
+    def flops(self, shape: Any, /, *inputs: Any, **attrs: Any) -> int:
+        return 0
+
+
+_constant = Constant()
+
+
+def fixed(values: tuple[Any, ...], dtype: Any) -> AbstractTensor:
+    """Return a vector of known values as part of a graph."""
+    attrs = {"values": values, "dtype": np.dtype(dtype)}
+    return AbstractTensor(Node(_constant, (), attrs, *_constant.infer(**attrs)))

@@ -26,7 +26,7 @@ class Hypothesis(NamedTuple):
     ended: bool
 
     def score(self, length_power: float) -> float:
-        """Return log p / length ** power, the end counted in the length (Wu et al. 2016, sec. 7, in its simple form)."""
+        """Return log p / length ** power, the end counted in the length (after Wu et al. 2016, sec. 7)."""
         return self.log_p / max(len(self.tokens) + self.ended, 1) ** length_power
 
 

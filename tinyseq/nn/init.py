@@ -87,18 +87,34 @@ INITIALIZERS: dict[str, Initializer] = {
 def draw(how: str | Initializer, rows: int, columns: int) -> Array:
     """Return a (rows, columns) matrix, initialised by a name in ``INITIALIZERS`` or by a function.
 
+    A name may have a gain: ``"orthogonal * 1.5"`` draws as ``orthogonal`` does, 1.5 times as large.
+
     Raises:
-        DataError: no such name.
+        DataError: no such name, or a gain that is no number.
         ShapeError: the function returns another shape.
     """
+    gain = 1.0
     if isinstance(how, str):
-        if how not in INITIALIZERS:
-            raise DataError(f"no initialisation is named {how!r}", fix=did_you_mean(how, INITIALIZERS))
-        how = INITIALIZERS[how]
-    array = np.asarray(how(rows, columns))
+        name, star, factor = (part.strip() for part in how.partition("*"))
+        if name not in INITIALIZERS:
+            raise DataError(f"no initialisation is named {name!r}", fix=did_you_mean(name, INITIALIZERS))
+        if star:
+            gain = _gain(factor, how)
+        how = INITIALIZERS[name]
+    array = gain * np.asarray(how(rows, columns))
     if array.shape != (rows, columns):
         raise ShapeError("an initialisation returns another shape", required=f"{rows, columns}", got=str(array.shape))
     return array
+
+
+def _gain(factor: str, how: str) -> float:
+    try:
+        gain = float(factor)
+    except ValueError:
+        gain = math.nan
+    if not math.isfinite(gain):
+        raise DataError("the gain of an initialisation", required="a number, as in 'orthogonal * 1.5'", got=repr(how))
+    return gain
 
 
 def recurrent(

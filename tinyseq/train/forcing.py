@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from tinyseq.errors import did_you_mean
-from tinyseq.train.sections import Section
+from tinyseq.train.sections import Section, one_of
 
 #: Name -> (progress 0 to 1, steepness k) -> how much of the way from ``final`` to ``start`` is left.
 FORCING: dict[str, Callable[[float, float], float]] = {
@@ -19,16 +18,10 @@ FORCING: dict[str, Callable[[float, float], float]] = {
 }
 
 
-def _known(value: str) -> str:
-    if value not in FORCING:
-        raise ValueError(f"unknown schedule {value!r}; {did_you_mean(value, FORCING)}")
-    return value
-
-
 class ForcingConfig(Section):
     """Scheduled sampling (Bengio et al. 2015); with the defaults, plain teacher forcing."""
 
-    schedule: Annotated[str, AfterValidator(_known)] = Field(
+    schedule: Annotated[str, one_of(FORCING, "schedule")] = Field(
         "constant", description="How the probability falls over the run: constant, linear or inverse_sigmoid."
     )
     start: float = Field(1.0, ge=0, le=1, description="The probability of the true token at first; 1 is always.")

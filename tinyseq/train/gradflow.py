@@ -12,11 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from tinyseq import nn, optim
 from tinyseq.creation import tensor
 from tinyseq.errors import DataError
-from tinyseq.functional import gradients
+from tinyseq.functional import detach, gradients
 from tinyseq.graph import Leaf, Node, reach
 from tinyseq.tensors import Tensor, sweep
+from tinyseq.train.config import TrainConfig
+from tinyseq.train.tasks.base import Task
+from tinyseq.unrolling import truncating
 
 Series = dict[str, np.ndarray[Any, Any]]
 
@@ -28,6 +32,27 @@ class TruncationBias:
     steps: int
     cosine: float
     norm_ratio: float
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What is measured of one model: see ``gradient_norms``, ``jacobian_norms`` and ``truncation_bias``."""
+
+    label: str
+    gradients: Series
+    jacobians: Series
+    bias: list[TruncationBias]
+    #: The norm of the gradient of all parameters.
+    total: float
+
+
+@dataclass(frozen=True)
+class Updates:
+    """Loss and gradient norm (before clipping) at each update; shorter where a number was no longer finite."""
+
+    losses: np.ndarray[Any, Any]
+    norms: np.ndarray[Any, Any]
+    diverged: bool
 
 
 def carried_states(output: Tensor) -> dict[str, list[Node]]:
@@ -56,32 +81,56 @@ def gradient_norms(loss: Tensor) -> Series:
 def jacobian_norms(output: Tensor) -> Series:
     """Return ||ds_T/ds_t||, the spectral norm of the Jacobian, for every step t; the last entry (lag 0) is 1.
 
-    All rows of the batch must be the same sequence, and there must be as many as the state has units: row k then
-    carries unit k's own derivative, so that one sweep a state gives whole Jacobians. (Pascanu, Mikolov and Bengio 2013,
-    eq. 5.)
+    The batch is one sequence, and each unit of a state takes a sweep. Or it is the same sequence in as many rows as the
+    state has units: row k then carries unit k's own derivative, so that one sweep gives whole Jacobians. (Pascanu,
+    Mikolov and Bengio 2013, eq. 5.) A state is differentiated by itself: of an LSTM, dc_T/dc_t holds what reaches c_T
+    through h as well, and dh_T/dh_t what reaches h_T while c_t stays as it is. Steps are in the order in which they
+    were computed, also where a layer reads from the end.
 
     Raises:
-        DataError: the batch has not as many rows as a state has units.
+        DataError: the batch is neither.
     """
     series: Series = {}
-    for label, nodes in carried_states(output).items():
+    for label, states in carried_states(output).items():
+        nodes = sorted(states, key=lambda node: node.serial)
         last = nodes[-1]
-        if len(last.shape) != 2 or last.shape[0] != last.shape[1]:
+        if len(last.shape) != 2 or last.shape[0] not in (1, last.shape[1]):
             raise DataError(
                 f"jacobian norms of {label}",
-                required=f"the same sequence in {last.shape[-1]} rows, one for each unit",
+                required=f"one sequence, or the same sequence in {last.shape[-1]} rows, one for each unit",
                 got=f"a state of shape {last.shape}",
             )
-        seed = tensor(np.eye(last.shape[0]), dtype=last.dtype)
-        found = sweep({last: seed}, nodes, retain=True)
-        series[label] = np.array([_norm(found.get(node), spectral=True) for node in nodes])
+        units = last.shape[1]
+        if last.shape[0] == units:
+            found = sweep({last: tensor(np.eye(units), dtype=last.dtype)}, nodes, retain=True)
+            series[label] = np.array([_norm(found.get(node), spectral=True) for node in nodes])
+            continue
+        jacobians = np.full((len(nodes), units, units), np.nan)
+        for unit in range(units):
+            found = sweep({last: tensor(np.eye(units)[None, unit], dtype=last.dtype)}, nodes, retain=True)
+            for step, node in enumerate(nodes):
+                if node in found:
+                    jacobians[step, unit] = found[node].numpy()[0]
+        series[label] = np.array([_spectral(jacobian) for jacobian in jacobians])
     return series
 
 
 def _norm(gradient: Tensor | None, spectral: bool = False) -> float:
     if gradient is None:
         return float("nan")
-    return float(np.linalg.norm(gradient.numpy(), 2 if spectral else None))
+    return _spectral(gradient.numpy()) if spectral else float(np.linalg.norm(gradient.numpy()))
+
+
+def _joint(found: Sequence[Tensor | None]) -> float:
+    """Return the norm of gradients joined into one vector."""
+    return float(np.sqrt(sum(float(np.sum(np.square(g.numpy(), dtype=np.float64))) for g in found if g is not None)))
+
+
+def _spectral(jacobian: np.ndarray[Any, Any]) -> float:
+    """Return the largest singular value; NaN where an entry is NaN, infinity where one is infinite."""
+    if not np.isfinite(jacobian).all():
+        return float("nan") if np.isnan(jacobian).any() else float("inf")
+    return float(np.linalg.norm(jacobian, 2))
 
 
 def truncation_bias(
@@ -95,8 +144,8 @@ def truncation_bias(
         steps: the values of k.
 
     Returns:
-        cosine and norm ratio (truncated / full) for each k; both tend to 1 as k reaches the length (Tallec and
-        Ollivier 2017 discuss the bias).
+        cosine and norm ratio (truncated / full) for each k; both are 1 once k reaches the length (Tallec and Ollivier
+        2017 discuss the bias).
     """
 
     def vector(k: int | None) -> np.ndarray[Any, Any]:
@@ -109,7 +158,60 @@ def truncation_bias(
     rows = []
     for k in steps:
         cut = vector(k)
+        if np.array_equal(cut, full):  # nothing was cut: 1, and not 1 to rounding
+            rows.append(TruncationBias(k, 1.0, 1.0) if size else TruncationBias(k, float("nan"), float("nan")))
+            continue
         length = float(np.linalg.norm(cut))
         cosine = float(cut @ full / (length * size)) if length and size else float("nan")
         rows.append(TruncationBias(k, cosine, length / size if size else float("nan")))
     return rows
+
+
+def measure(task: Task[Any], model: nn.Module, steps: int, label: str = "model") -> Flow:
+    """Measure the flow of gradients over the task's example of so many steps, without dropout.
+
+    The bias of truncation is taken at k = 1, 2, 4, ... below ``steps``, and at ``steps``.
+    """
+    model.eval()
+    parameters = model.parameters()
+
+    def loss_at(k: int | None) -> Tensor:
+        with truncating(k):
+            return task.example(model, steps)
+
+    loss = task.example(model, steps)
+    norms, jacobians = gradient_norms(loss), jacobian_norms(loss)
+    total = _joint(gradients(loss, parameters))
+    lengths = [*(2**i for i in range((steps - 1).bit_length())), steps]
+    return Flow(label, norms, jacobians, truncation_bias(loss_at, parameters, lengths), total)
+
+
+def updates(task: Task[Any], model: nn.Module, config: TrainConfig, count: int, clip_norm: float | None) -> Updates:
+    """Train for some updates, at a constant rate, and note loss and gradient norm; with or without clipping.
+
+    Raises:
+        DataError: the task is trained in one pass.
+    """
+    if task.one_pass:
+        raise DataError("there are no updates to watch", required="a model that is trained along gradients")
+    optimizer = config.optimizer.make(model.parameters())
+    batches, state = task.batches(), None
+    losses: list[float] = []
+    norms: list[float] = []
+    model.train()
+    for _ in range(count):
+        result = task.step(model, next(batches), state)
+        result.loss.backward()
+        norm = _joint([p.grad for p in optimizer.parameters])
+        loss = float(result.loss.item())
+        if not (np.isfinite(loss) and np.isfinite(norm)):
+            return Updates(np.array(losses), np.array(norms), True)
+        losses.append(loss)
+        norms.append(norm)
+        if clip_norm is not None:
+            optim.clip_grad_norm(optimizer.parameters, clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        model.constrain()
+        state = detach(result.state)
+    return Updates(np.array(losses), np.array(norms), False)

@@ -26,7 +26,6 @@ CellFactory = Callable[..., nn.Cell]
 _tasks: dict[str, str] = {
     "captioning": "tinyseq.train.tasks.captioning:Captioning",
     "classification": "tinyseq.train.tasks.classification:Classification",
-    "digits": "tinyseq.train.tasks.digits:DigitsTask",
     "forecasting": "tinyseq.train.tasks.forecasting:Forecasting",
     "language_model": "tinyseq.train.tasks.language_model:LanguageModel",
     "regression": "tinyseq.train.tasks.regression:Regression",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from tinyseq.errors import did_you_mean
@@ -19,6 +19,17 @@ class Section(BaseModel):
     """A part of a config: unknown keys are refused, and text is no number."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def one_of(known: Mapping[str, Any], what: str) -> AfterValidator:
+    """Return the check that a value is a name in a table."""
+
+    def check(value: str) -> str:
+        if value not in known:
+            raise ValueError(f"unknown {what} {value!r}; {did_you_mean(value, known)}")
+        return value
+
+    return AfterValidator(check)
 
 
 def refuse(found: Iterable[Problem]) -> None:

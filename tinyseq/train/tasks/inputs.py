@@ -34,7 +34,9 @@ Array = np.ndarray[Any, Any]
 MULTIPLE = 8
 
 
-def _known(table: Mapping[str, Any], what: str) -> AfterValidator:
+def known(table: Mapping[str, Any], what: str) -> AfterValidator:
+    """Return a check that a value is one of the names in a table; ``what`` they name is for the message."""
+
     def check(value: str) -> str:
         if value not in table:
             raise ValueError(f"unknown {what} {value!r}; {did_you_mean(value, table)}")
@@ -49,7 +51,7 @@ class ExamplesConfig(Section):
     path: FilePath | None = Field(None, description="A TSV or CSV file; null takes `source`.")
     valid: FilePath | None = Field(None, description="A file of its own for validation; null: a share of `path`.")
     test: FilePath | None = Field(None, description="A file of its own for the test; null: a share of `path`.")
-    source: Annotated[str, _known(SOURCES, "source")] = Field("code_or_prose", description="Examples at hand.")
+    source: Annotated[str, known(SOURCES, "source")] = Field("code_or_prose", description="Examples at hand.")
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the source, such as its count.")
     inputs: str = Field("text", description="What the file's inputs are: text, sequence or vector.")
     header: bool = Field(True, description='Whether line 1 names the columns; else they are "1", "2", ...')
@@ -59,7 +61,7 @@ class ExamplesConfig(Section):
         None, min_length=1, description="The columns of numbers (inputs: sequence, vector); null: all others."
     )
     sequence: str = Field("sequence", description="The column that tells sequences apart (inputs: sequence).")
-    level: Annotated[str, _known(LEVELS, "level")] = Field("char", description="What a token is: char or word.")
+    level: Annotated[str, known(LEVELS, "level")] = Field("char", description="What a token is: char or word.")
     min_count: int = Field(1, ge=1, description="Rarer tokens of the training texts count as unknown.")
     standardise: bool = Field(True, description="Give each column of numbers mean 0 and deviation 1.")
     split: Shares = Field(default=[0.8, 0.1, 0.1], description="Shares of training, validation and test examples.")

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from tinyseq import data, nn
 from tinyseq.creation import tensor
 from tinyseq.data import pairs
+from tinyseq.data.batching import Ids
+from tinyseq.data.examples import Example, split_examples
 from tinyseq.data.padding import pad
 from tinyseq.data.sentences import read_pairs
 from tinyseq.errors import DataError, did_you_mean
@@ -22,8 +24,8 @@ from tinyseq.tensors import Tensor
 from tinyseq.train.config import FilePath
 from tinyseq.train.model_sections import RecurrentConfig, Shares
 from tinyseq.train.registry import find_cell
-from tinyseq.train.sections import Section
-from tinyseq.train.tasks.writing import END, Example, LevelName, WritingConfig, WritingTask, vocabulary_of
+from tinyseq.train.sections import Section, one_of
+from tinyseq.train.tasks.writing import END, LevelName, WritingConfig, WritingTask, vocabulary_of
 
 #: Name -> (count, seed) -> pairs, for runs without a file.
 GENERATORS: dict[str, Callable[[int, int], list[tuple[str, str]]]] = {
@@ -31,17 +33,6 @@ GENERATORS: dict[str, Callable[[int, int], list[tuple[str, str]]]] = {
     "reversal": pairs.reversal,
     "sorting": pairs.sorting,
 }
-
-
-def one_of(known: Mapping[str, Any], what: str) -> AfterValidator:
-    """Return the check that a value is a name in a table."""
-
-    def check(value: str) -> str:
-        if value not in known:
-            raise ValueError(f"unknown {what} {value!r}; {did_you_mean(value, known)}")
-        return value
-
-    return AfterValidator(check)
 
 
 class PairsConfig(Section):
@@ -144,23 +135,22 @@ class Seq2Seq(WritingTask[Seq2SeqConfig]):
             found = [Example(*pair) for pair in dict(GENERATORS[config.generator](config.count, config.seed)).items()]
         else:
             found = self.read(Path(config.path))
-        order = np.random.default_rng(config.seed).permutation(len(found))
-        parts = split_examples([found[i] for i in order], config.split, config.valid, config.test, self.read)
-        kept = [e for e in parts.train if not self._too_long(e)]
+        valid, test = (None if path is None else self.read(Path(path)) for path in (config.valid, config.test))
+        parts = split_examples(found, config.split, np.random.default_rng(config.seed), valid=valid, test=test)
+        kept = [example for example in parts.train if not self._too_long(example)]
         self.left_out = len(parts.train) - len(kept)
-        for name, part in (("training", kept), ("validation", parts.valid), ("test", parts.test)):
-            if not part:
-                raise DataError(
-                    f"the {name} part has no pairs",
-                    required="at least 1 pair in each part",
-                    got=f"{len(found)} pairs, split {config.split}, {self.left_out} left out as too long",
-                    fix="more pairs, other shares in data.split, or a larger data.max_length",
-                )
+        if not kept:
+            raise DataError(
+                "all training pairs are too long",
+                required=f"at least one with at most {config.max_length} tokens on each side",
+                got=f"{len(parts.train)} longer ones",
+                fix="a larger data.max_length",
+            )
         cut = self.level.cut
         self.take(data.Splits(kept, parts.valid, parts.test), min_count=config.min_count, max_size=config.max_size)
         self.vocabulary = vocabulary_of(
-            [cut(example.source) for example in kept],
-            {token for example in (*parts.valid, *parts.test) for token in cut(example.source)},
+            [cut(example.input) for example in kept],
+            {token for example in (*parts.valid, *parts.test) for token in cut(example.input)},
             specials=(END,),
             min_count=config.min_count,
             max_size=config.max_size,
@@ -175,9 +165,17 @@ class Seq2Seq(WritingTask[Seq2SeqConfig]):
         return ARCHITECTURES[config.architecture](config, len(self.vocabulary), len(self.targets))
 
     def inputs(self, sources: Sequence[str], multiple: int = 1) -> tuple[Tensor, ...]:
-        rows = [self.vocabulary.encode(self.marks(source)) for source in sources]
+        rows = [self._encode(source) for source in sources]
         ids, lengths = pad(rows, multiple=multiple)
         return tensor(ids), tensor(lengths)
+
+    def _encode(self, source: str) -> Ids:
+        try:
+            return self.vocabulary.encode(self.marks(source))
+        except DataError as error:
+            raise DataError(
+                error.what, required=error.required, got=error.got, where=f"the sentence {source!r}", fix=error.fix
+            ) from None
 
     def marks(self, source: str) -> list[str]:
         """Return the tokens of a source; its end is one, so that an empty source is something too."""
@@ -212,13 +210,13 @@ class Seq2Seq(WritingTask[Seq2SeqConfig]):
         return found
 
     def describe_data(self) -> dict[str, Any]:
-        sources = {example.source for example in self.examples.train}
+        sources = {example.input for example in self.examples.train}
         return {
             "pairs": self.config.data.path or f"{self.config.data.generator}, made",
             **super().describe_data(),
             "source_vocabulary": len(self.vocabulary),
             "left_out_too_long": self.left_out,
-            "test_sources_seen_in_training": sum(example.source in sources for example in self.examples.test),
+            "test_sources_seen_in_training": sum(example.input in sources for example in self.examples.test),
         }
 
     def metadata(self) -> Mapping[str, Any]:
@@ -234,23 +232,3 @@ class Seq2Seq(WritingTask[Seq2SeqConfig]):
         logits = model(tensor(target[:, :-1], name="written"), tensor(source, name="read"), tensor(np.array([steps])))
         loss: Tensor = nn.cross_entropy(logits, tensor(target[0, 1:], name="targets"), reduction="mean")
         return loss
-
-
-def split_examples(
-    found: list[Example],
-    shares: Sequence[float],
-    valid: str | None,
-    test: str | None,
-    read: Callable[[Path], list[Example]],
-) -> data.Splits:
-    """Return the three parts; a part with a file of its own leaves its share to training."""
-    parts = data.split(found, shares)
-    train = list(parts.train)
-    held = []
-    for path, part in ((valid, parts.valid), (test, parts.test)):
-        if path is None:
-            held.append(part)
-        else:
-            train += part
-            held.append(read(Path(path)))
-    return data.Splits(train, *held)

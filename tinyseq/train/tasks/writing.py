@@ -6,17 +6,18 @@ import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from tinyseq import data, nn
 from tinyseq.creation import tensor
-from tinyseq.data.batching import IGNORED
+from tinyseq.data.batching import IGNORED, Ids
+from tinyseq.data.examples import Example
 from tinyseq.data.padding import by_length, pad, shuffled
 from tinyseq.data.tokens import LEVELS, build_vocabulary, find_level
-from tinyseq.errors import DataError, did_you_mean
+from tinyseq.errors import DataError
 from tinyseq.nn.decoding import Hypothesis, Step, beam, greedy, log_softmax
 from tinyseq.nn.writers import EncoderDecoder
 from tinyseq.tensors import Tensor, no_grad
@@ -24,7 +25,7 @@ from tinyseq.train.attention_map import AttentionMap, draw_attention
 from tinyseq.train.config import RunConfig
 from tinyseq.train.forcing import ForcingConfig
 from tinyseq.train.scoring import bleu, exact_match, require_sacrebleu
-from tinyseq.train.sections import Section
+from tinyseq.train.sections import Section, one_of
 from tinyseq.train.tasks.base import Feed, Measure, Task
 
 #: The entry of a target vocabulary that stands before the first token and after the last.
@@ -43,14 +44,8 @@ MEASURES = {
 }
 
 
-def _level(value: str) -> str:
-    if value not in LEVELS:
-        raise ValueError(f"unknown level {value!r}; {did_you_mean(value, LEVELS)}")
-    return value
-
-
 #: What a token is.
-LevelName = Annotated[str, AfterValidator(_level)]
+LevelName = Annotated[str, one_of(LEVELS, "level")]
 
 
 class DecodeConfig(Section):
@@ -72,13 +67,6 @@ class WritingConfig(RunConfig):
 
     teacher_forcing: ForcingConfig = Field(default_factory=ForcingConfig, description="Scheduled sampling.")
     decode: DecodeConfig = Field(default_factory=DecodeConfig, description="How sentences are written, and judged.")
-
-
-class Example(NamedTuple):
-    """An input, and the sentence that belongs to it, if known."""
-
-    source: Any
-    target: str | None = None
 
 
 W = TypeVar("W", bound=WritingConfig)
@@ -151,7 +139,7 @@ class WritingTask(Task[W]):
     def batches(self) -> Iterator[tuple[int, list[Example]]]:
         """Yield the number of updates before it, and the examples, of each batch."""
         train = self.examples.train
-        sizes = [self.size(example.source) + len(example.target) for example in train]
+        sizes = [self.size(example.input) + len(example.target) for example in train]
         order = shuffled(sizes, self.config.train.batch_size, np.random.default_rng([self.config.seed, 1]))
         for number, rows in enumerate(order):
             yield number, [train[row] for row in rows]
@@ -165,11 +153,11 @@ class WritingTask(Task[W]):
             # Drawn from the batch's number, so that they do not depend on what was drawn before.
             rng = np.random.default_rng([self.config.seed, 2, number])
             likely = forcing.probability(number, self.config.train.steps)
-            mask = rng.random(previous.shape) < likely
+            mask = np.asarray(rng.random(previous.shape) < likely)
             mask[:, 0] = True  # nothing was written yet
             keep = tensor(mask)
             draws = tensor(rng.random(previous.shape), dtype=self.config.dtype)
-        sources = self.inputs([example.source for example in examples], MULTIPLE)
+        sources = self.inputs([example.input for example in examples], MULTIPLE)
         return Feed((tensor(previous), tensor(following), keep, draws, *sources), tokens)
 
     def loss(self, model: EncoderDecoder, *arguments: Any) -> tuple[Tensor, Any]:
@@ -182,7 +170,7 @@ class WritingTask(Task[W]):
         flat = following.reshape((-1,))
         return nn.cross_entropy(logits, flat, ignore_index=IGNORED, reduction="mean"), None
 
-    def teach(self, examples: Sequence[Example], multiple: int = 1) -> tuple[data.batching.Ids, data.batching.Ids, int]:
+    def teach(self, examples: Sequence[Example], multiple: int = 1) -> tuple[Ids, Ids, int]:
         """Return the tokens before each position and those at it, (batch, time), and how many count."""
         rows = [self.targets.encode([*self.level.cut(e.target or ""), END]) for e in examples]
         following, _ = pad(rows, fill=IGNORED, multiple=multiple)
@@ -210,7 +198,7 @@ class WritingTask(Task[W]):
             chosen = [records[row] for row in rows]
             previous, following, tokens = self.teach(chosen)
             with no_grad():
-                logits = model(tensor(previous), *self.inputs([e.source for e in chosen])).numpy()
+                logits = model(tensor(previous), *self.inputs([e.input for e in chosen])).numpy()
             log_p, flat = log_softmax(logits), following.reshape(-1)
             counted = flat != IGNORED
             loss -= log_p[counted, flat[counted]].sum()
@@ -236,7 +224,7 @@ class WritingTask(Task[W]):
         test = self.examples.test
         true, found = _targets(test), {}
         for name, write in self.trivial().items():
-            written = [write(example.source) for example in test]
+            written = [write(example.input) for example in test]
             found[name] = {"exact_match": exact_match(written, true)}
             if self.config.decode.bleu:
                 found[name]["bleu"] = bleu(written, true)[0]
@@ -253,7 +241,7 @@ class WritingTask(Task[W]):
         found: dict[int, list[Hypothesis]] = {}
         for rows in self._by_length(records, batch_size):
             with no_grad():
-                encoded = model.encoder(*self.inputs([records[row].source for row in rows]))
+                encoded = model.encoder(*self.inputs([records[row].input for row in rows]))
                 step, state = model.writer.stepper(encoded, decode.beam)
                 scored = _judged(step, self.targets.unknown)
                 if decode.beam == 1:
@@ -281,7 +269,7 @@ class WritingTask(Task[W]):
     ) -> Iterator[dict[str, Any]]:
         """Yield, for each input, what the model writes, its log p, and with a beam the other hypotheses."""
         for record, found in zip(records, self.write_for(model, records, batch_size), strict=True):
-            told = {**self.show(record.source), "prediction": self.text(found[0]), "log_p": round(found[0].log_p, 6)}
+            told = {**self.show(record.input), "prediction": self.text(found[0]), "log_p": round(found[0].log_p, 6)}
             if record.target is not None:
                 told["target"] = record.target
             if not found[0].ended:
@@ -311,12 +299,12 @@ class WritingTask(Task[W]):
 
     def attention(self, model: EncoderDecoder, record: Example) -> AttentionMap | None:
         """Return what the model looks at while it writes; None where it looks at nothing, or at one thing."""
-        marks = self.marks(record.source)
+        marks = self.marks(record.input)
         (found,) = self.write_for(model, [record])
         tokens = found[0].tokens
         previous = np.array([[self.end, *tokens]], np.int64)
         with no_grad():
-            weights = model.writer.weights(tensor(previous), model.encoder(*self.inputs([record.source])))
+            weights = model.writer.weights(tensor(previous), model.encoder(*self.inputs([record.input])))
         if weights is None or len(marks) < 2:
             return None
         return AttentionMap(marks, [*self.targets.lookup(tokens), END], weights.numpy()[0])
@@ -333,7 +321,7 @@ class WritingTask(Task[W]):
         return {**{name: len(self.part(name)) for name in parts}, "target_vocabulary": len(self.targets)}
 
     def _by_length(self, records: Sequence[Example], batch_size: int | None) -> list[Any]:
-        return by_length([self.size(record.source) for record in records], batch_size or self.config.train.batch_size)
+        return by_length([self.size(record.input) for record in records], batch_size or self.config.train.batch_size)
 
 
 def vocabulary_of(
@@ -344,7 +332,7 @@ def vocabulary_of(
     min_count: int = 1,
     max_size: int | None = None,
 ) -> data.Vocabulary:
-    """Return the training part's vocabulary; with an entry for unknown tokens where training or held-out text has any."""
+    """Return the training part's vocabulary; with an entry for unknown tokens where there are any."""
     found = build_vocabulary(train, specials=specials, min_count=min_count, max_size=max_size)
     if found.unknown is None and any(token not in found for token in held_out):
         return data.Vocabulary(found.tokens, unknown=True)

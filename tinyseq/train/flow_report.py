@@ -1,0 +1,137 @@
+"""The flow of gradients in words and as a figure, for several models side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyseq.errors import DataError
+from tinyseq.train.gradflow import Flow, Updates
+
+Array = np.ndarray[Any, Any]
+#: Okabe and Ito's palette, one colour a model; dashes tell its states apart, also on grey paper.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1, 1.5)))
+_MARKERS = "osD^vPX"
+#: A norm of the Jacobian over all steps beyond this, or below its inverse, explodes or vanishes.
+_FAR = 1e3
+
+
+def short(label: str) -> str:
+    """``recurrent/lstm0.c`` -> ``lstm0.c``."""
+    return label.rpartition("/")[2]
+
+
+def factor_per_step(jacobians: Array) -> float:
+    """Return what a gradient is multiplied by at each step back, on average, from the largest finite lag."""
+    norms = jacobians[::-1]
+    lags = np.flatnonzero(np.isfinite(norms) & (norms > 0.0))
+    if not len(lags) or lags[-1] == 0:
+        return math.nan
+    return math.exp(math.log(norms[lags[-1]]) / lags[-1])
+
+
+def verdict(jacobians: Array) -> str:
+    """Return what becomes of a gradient from the last step to the first, in a word or two."""
+    far = jacobians[0]
+    if math.isnan(far):
+        return "does not depend"
+    return "explodes" if far > _FAR else "vanishes" if far < 1.0 / _FAR else "kept"
+
+
+def rows(flow: Flow) -> list[list[str]]:
+    """Return a table: a row a state, with norms at some steps and lags, and what they amount to."""
+    found = []
+    for label, norms in flow.gradients.items():
+        steps, jacobians = len(norms), flow.jacobians[label]
+        picked = [norms[i] for i in (0, steps // 2, steps - 1)]
+        lags = [jacobians[::-1][i] for i in (1, steps // 2, steps - 1) if i < steps]
+        lags += [math.nan] * (3 - len(lags))
+        words = [f"{value:.2e}" if math.isfinite(value) else str(value) for value in [*picked, *lags]]
+        found.append([flow.label, short(label), *words, f"{factor_per_step(jacobians):.3f}", verdict(jacobians)])
+    return found
+
+
+def headings(steps: int) -> list[str]:
+    """Return what the columns of ``rows`` are."""
+    places = [f"|dL/ds| t={t}" for t in (0, steps // 2, steps - 1)]
+    return ["model", "state", *places, *(f"|ds_T/ds_t| lag {k}" for k in (1, steps // 2, steps - 1)), "per step", ""]
+
+
+def draw_flow(flows: Sequence[Flow], watched: Mapping[str, Mapping[str, Updates]], path: Path) -> None:
+    """Write a figure: gradient norms by step, Jacobian norms by lag, the bias of truncation, and updates if watched.
+
+    Args:
+        flows: one a model.
+        watched: for each model's label the updates without and with clipping, by what they are called; or nothing.
+        path: where to, .png, .svg or .pdf.
+
+    Raises:
+        DataError: another ending.
+    """
+    # No pyplot: it would keep global state, and look for a display.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise DataError("the figure's format", required=".png, .svg or .pdf", got=str(path))
+    panels = 4 if watched else 3
+    figure = Figure(figsize=(10, 7.6) if watched else (13, 4.2), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    plots = figure.subplots(2, 2).ravel() if watched else figure.subplots(1, panels)
+    for number, flow in enumerate(flows):
+        colour = _COLOURS[number % len(_COLOURS)]
+        for index, (label, norms) in enumerate(flow.gradients.items()):
+            style: dict[str, Any] = {"color": colour, "linestyle": _DASHES[index % len(_DASHES)], "linewidth": 1.6}
+            name = f"{flow.label}: {short(label)}"
+            plots[0].plot(_positive(norms), label=name, **style)
+            plots[1].plot(_positive(flow.jacobians[label][::-1]), label=name, **style)
+        ks = [row.steps for row in flow.bias]
+        marker = {"color": colour, "marker": _MARKERS[number % len(_MARKERS)], "markersize": 4, "linewidth": 1.6}
+        plots[2].plot(ks, [row.cosine for row in flow.bias], label=f"{flow.label}: cosine", **marker)
+        plots[2].plot(
+            ks, [row.norm_ratio for row in flow.bias], label=f"{flow.label}: norm ratio", linestyle=(0, (5, 1.5)), **marker
+        )
+    for plot in plots[:2]:
+        plot.set_yscale("log")
+    plots[1].axhline(1.0, color="#666666", linewidth=0.8, linestyle=":")
+    plots[2].axhline(1.0, color="#666666", linewidth=0.8, linestyle=":")
+    plots[2].set_xscale("log", base=2)
+    ratios = [row.norm_ratio for flow in flows for row in flow.bias if math.isfinite(row.norm_ratio)]
+    if ratios and max(ratios) > 4.0:
+        plots[2].set_yscale("symlog", linthresh=1.0)
+    _name(plots[0], "Gradient of the loss by each state", "time step t", "||dL/ds_t||")
+    _name(plots[1], "How far a gradient reaches", "lag T - t", "||ds_T/ds_t||, spectral")
+    _name(plots[2], "Bias of truncation", "gradients cut every k steps", "truncated against full")
+    if watched:
+        _draw_updates(plots[3], [flow.label for flow in flows], watched)
+    figure.savefig(path)
+
+
+def _draw_updates(plot: Any, labels: Sequence[str], watched: Mapping[str, Mapping[str, Updates]]) -> None:
+    for label, runs in watched.items():
+        colour = _COLOURS[labels.index(label) % len(_COLOURS)]
+        for index, (how, run) in enumerate(runs.items()):
+            style: dict[str, Any] = {"color": colour, "linestyle": _DASHES[index % len(_DASHES)], "linewidth": 1.6}
+            plot.plot(np.arange(1, len(run.losses) + 1), run.losses, label=f"{label}: {how}", **style)
+            if run.diverged and len(run.losses):
+                plot.plot(len(run.losses), run.losses[-1], color=colour, marker="x", markersize=9, linestyle="none")
+    plot.set_yscale("log")
+    _name(plot, "Training, with and without clipping (x: no longer finite)", "update", "loss")
+
+
+def _name(plot: Any, title: str, x: str, y: str) -> None:
+    plot.set_title(title, fontsize=10)
+    plot.set_xlabel(x)
+    plot.set_ylabel(y)
+    plot.grid(alpha=0.3)
+    plot.legend(frameon=False, fontsize=8)
+
+
+def _positive(values: Array) -> Array:
+    """A logarithm has no place for 0: such points are left out, as those that are not numbers are."""
+    return np.where(np.isfinite(values) & (values > 0.0), values, np.nan)

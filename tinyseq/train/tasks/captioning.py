@@ -1,0 +1,159 @@
+"""Captioning: one vector in, such as a picture; a sentence out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from tinyseq import nn
+from tinyseq.creation import tensor
+from tinyseq.data.examples import Example, split_examples
+from tinyseq.data.features import Features, read_features, vector
+from tinyseq.data.shapes import coloured_shapes
+from tinyseq.errors import DataError, ShapeError
+from tinyseq.nn.encoders import FeatureEncoder, patches_of
+from tinyseq.nn.writers import ATTENTIONS, EncoderDecoder, RecurrentWriter
+from tinyseq.tensors import Tensor
+from tinyseq.train.config import FilePath
+from tinyseq.train.model_sections import RecurrentConfig, Shares
+from tinyseq.train.registry import find_cell
+from tinyseq.train.sections import Section, one_of
+from tinyseq.train.tasks.writing import LevelName, WritingConfig, WritingTask
+
+
+class CaptionsConfig(Section):
+    """What is read and written."""
+
+    path: FilePath | None = Field(
+        None,
+        description="A .jsonl file (features, caption), or a CSV of numbers with a caption; null: coloured shapes.",
+    )
+    caption: str = Field("caption", min_length=1, description="The key or the column of the caption.")
+    count: int = Field(10_000, ge=10, description="How many pictures are made, where there is no file.")
+    size: int = Field(16, ge=8, description="Width and height of these pictures.")
+    seed: int = Field(0, ge=0, description="Of these pictures, and of the shuffling before the split.")
+    split: Shares = Field(default=[0.9, 0.05, 0.05], description="The shares of training, validation and test.")
+    level: LevelName = Field("word", description="What a token of a caption is: char or word.")
+    min_count: int = Field(1, ge=1, description="A rarer token is never written.")
+    max_size: int | None = Field(None, ge=1, description="The most tokens of the vocabulary; null for all.")
+
+
+class CaptionModelConfig(RecurrentConfig):
+    """A layer over the features, whose values are the first state of recurrent layers that write."""
+
+    embedding_size: int = Field(32, ge=1, description="Features of a token's learned vector.")
+    encoder_size: int = Field(256, ge=1, description="Units of the layer over the features, or over each patch.")
+    patch: int | None = Field(
+        None, ge=1, description="Cut pictures (rows, columns, colours) into squares so wide; null reads one vector."
+    )
+    attention: Annotated[str, one_of(ATTENTIONS, "attention")] = Field(
+        "none", description="How each word looks at the patches: additive, dot or none."
+    )
+
+
+class CaptioningConfig(WritingConfig):
+    """A run of the task ``captioning``."""
+
+    data: CaptionsConfig = Field(default_factory=CaptionsConfig, description="What is read and written.")
+    model: CaptionModelConfig = Field(default_factory=CaptionModelConfig, description="What learns.")
+
+
+class Captioning(WritingTask[CaptioningConfig]):
+    """One to many (Vinyals et al. 2015): the features set the first state of a recurrent network that writes."""
+
+    Config = CaptioningConfig
+    #: Of an input: (features,), or for a picture (rows, columns, colours).
+    shape: tuple[int, ...]
+
+    @property
+    def level_name(self) -> str:
+        return self.config.data.level
+
+    def prepare(self) -> None:
+        config = self.config.data
+        if config.path is None:
+            made = coloured_shapes(config.count, config.seed, size=config.size)
+            found = [
+                Example(Features(f"picture {number}", values), caption)
+                for number, (values, caption) in enumerate(zip(made.pictures, made.captions, strict=True))
+            ]
+        else:
+            found = self.read(Path(config.path))
+        self.shape = found[0].input.values.shape
+        parts = split_examples(found, config.split, np.random.default_rng(config.seed))
+        self.take(parts, min_count=config.min_count, max_size=config.max_size)
+
+    def build(self) -> nn.Module:
+        config = self.config.model
+        writer = RecurrentWriter(
+            partial(find_cell(config.cell), **config.options),
+            len(self.targets),
+            config.embedding_size,
+            config.hidden_size,
+            config.encoder_size,
+            attention=config.attention,
+            num_layers=config.num_layers,
+            dropout=config.dropout,
+            residual=config.residual,
+        )
+        encoder = FeatureEncoder(
+            math.prod(self.shape),
+            config.encoder_size,
+            writer.cells,
+            dropout=config.dropout,
+            patches=None if config.patch is None else patches_of(self.shape, config.patch),
+        )
+        if hasattr(self, "examples"):  # a restored model brings its own
+            encoder.fit(np.stack([example.input.values.reshape(-1) for example in self.examples.train]))
+        return EncoderDecoder(encoder, writer)
+
+    def inputs(self, sources: Sequence[Features], multiple: int = 1) -> tuple[Tensor, ...]:
+        for source in sources:
+            if source.values.shape != self.shape:
+                raise ShapeError(
+                    "an input of another size",
+                    required=f"{self.shape}, as in training",
+                    got=str(source.values.shape),
+                    where=source.name,
+                )
+        return (tensor(np.stack([source.values.reshape(-1) for source in sources]), dtype=self.config.dtype),)
+
+    def size(self, source: Features) -> int:
+        return 0
+
+    def show(self, source: Features) -> dict[str, Any]:
+        return {"input": source.name}
+
+    def read(self, path: Path, *, targets: bool = True) -> list[Example]:
+        return read_features(path, caption=self.config.data.caption, targets=targets)
+
+    def records(self, inputs: Iterable[Any]) -> list[Example]:
+        named = enumerate(inputs)
+        return [Example(Features(f"input {number}", vector(given, f"input {number}"))) for number, given in named]
+
+    def describe_data(self) -> dict[str, Any]:
+        source = self.config.data.path or "coloured shapes, made"
+        return {"features_of": source, "shape": list(self.shape), **super().describe_data()}
+
+    def metadata(self) -> Mapping[str, Any]:
+        return {**super().metadata(), "shape": list(self.shape)}
+
+    def restore(self, metadata: Mapping[str, Any]) -> None:
+        super().restore(metadata)
+        try:
+            self.shape = tuple(map(int, metadata["shape"]))
+        except (KeyError, TypeError, ValueError):
+            raise DataError("the run's metadata does not tell the features' shape", required='"shape"') from None
+
+    def example(self, model: EncoderDecoder, steps: int) -> Tensor:
+        target = np.arange(steps + 1, dtype=np.int64)[None] % len(self.targets)
+        features = tensor(np.zeros((1, math.prod(self.shape))), dtype=self.config.dtype, name="features")
+        logits = model(tensor(target[:, :-1], name="written"), features)
+        loss: Tensor = nn.cross_entropy(logits, tensor(target[0, 1:], name="targets"), reduction="mean")
+        return loss

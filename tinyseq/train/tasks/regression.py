@@ -1,0 +1,97 @@
+"""Regression: a sequence of numbers, a vector or a text, and the number that belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from tinyseq import nn
+from tinyseq.data.examples import Example
+from tinyseq.data.measures import errors
+from tinyseq.data.series import Scaler
+from tinyseq.data.sources import SOURCES
+from tinyseq.errors import DataError
+from tinyseq.tensors import Tensor
+from tinyseq.train.tasks.base import Measure
+from tinyseq.train.tasks.inputs import ExamplesConfig, known
+from tinyseq.train.tasks.many_to_one import Array, ManyToOne, ManyToOneConfig
+
+
+class RegressionData(ExamplesConfig):
+    """What is read: a table, or examples at hand."""
+
+    source: Annotated[str, known(SOURCES, "source")] = Field("adding", description="Examples at hand.")
+    inputs: str = Field("sequence", description="What the file's inputs are: text, sequence or vector.")
+    target: str = Field("target", description="The column that is learned.")
+
+
+class RegressionConfig(ManyToOneConfig):
+    """A run of the task ``regression``."""
+
+    data: RegressionData = Field(default_factory=RegressionData, description="What is read.")
+
+
+class Regression(ManyToOne[RegressionConfig]):
+    """Half the squared error of the standardised target; judged by the root mean squared error in its own unit."""
+
+    Config = RegressionConfig
+    measure = Measure("rmse", "root mean squared error")
+    targets = "number"
+
+    scaler: Scaler
+
+    def fit_targets(self, examples: Sequence[Example]) -> None:
+        self.scaler = Scaler.fit(np.stack([example.target for example in examples]).astype(np.float64))
+
+    def numbers(self, examples: Sequence[Example]) -> Array:
+        """Return the targets, float64 (examples, 1)."""
+        for row, example in enumerate(examples):
+            if example.target is None:
+                raise DataError("an example without its number", required="a target", where=f"example {row}")
+        return np.stack([example.target for example in examples]).astype(np.float64)
+
+    def encode_targets(self, examples: Sequence[Example]) -> Array:
+        return self.scaler.apply(self.numbers(examples)).astype(self.config.dtype)
+
+    @property
+    def outputs(self) -> int:
+        return 1
+
+    def losses(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
+        return nn.squared_error(outputs, targets, reduction=reduction)
+
+    def told(self, outputs: Array) -> dict[str, Any]:
+        return {"value": float(self.scaler.invert(outputs)[0])}
+
+    def target_state(self) -> dict[str, Any]:
+        return {"mean": self.scaler.mean.tolist(), "std": self.scaler.std.tolist()}
+
+    def restore_targets(self, state: Mapping[str, Any]) -> None:
+        self.scaler = Scaler("none", np.array(state["mean"]), np.array(state["std"]))
+
+    def metrics(self, loss: float) -> dict[str, float]:
+        return {"loss": loss, "rmse": float((2.0 * loss) ** 0.5 * self.scaler.std[0])}
+
+    def evaluate_on(
+        self, model: nn.Module, records: Sequence[Example], *, batch_size: int | None = None
+    ) -> dict[str, float]:
+        outputs = self.compute(model, records, batch_size)
+        loss = self.mean_loss(outputs, self.scaler.apply(self.numbers(records)))
+        return {"loss": loss, **errors(self.numbers(records), self.scaler.invert(outputs)), "examples": len(records)}
+
+    def baselines(self) -> dict[str, dict[str, float]]:
+        test = self.numbers(self.part("test"))
+        return {"mean": errors(test, np.broadcast_to(self.scaler.mean, test.shape))}
+
+    def plain(self, target: Any) -> Any:
+        return float(target[0])
+
+    def as_text(self, prediction: Mapping[str, Any]) -> str:
+        expected = f" (is {prediction['expected']:.4g})" if "expected" in prediction else ""
+        return f"{prediction['value']:.4g}{expected}  {prediction.get('text', 'input %d' % prediction['number'])}"
+
+    def some_example(self) -> Example:
+        return Example(None, self.scaler.mean)
