@@ -38,8 +38,9 @@ def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
             if len(other) != len(tree) or (isinstance(tree, dict) and set(tree) != set(other)):
                 raise _mismatch(tree, other)
         if isinstance(tree, dict):
-            parts_by_key = {key: map_leaves(function, tree[key], *(other[key] for other in others)) for key in sorted(tree)}
-        return {key: parts_by_key[key] for key in tree}  # leaves are met in the order of ``leaves``, keys stay as given
+            # Leaves are met in the order of ``leaves``; the keys keep the order they were given in.
+            mapped = {key: map_leaves(function, tree[key], *(other[key] for other in others)) for key in sorted(tree)}
+            return {key: mapped[key] for key in tree}
         parts = [map_leaves(function, *group) for group in zip(tree, *others, strict=True)]
         if isinstance(tree, list):
             return parts

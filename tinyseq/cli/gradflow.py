@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 @click.option("--clip", type=click.FloatRange(min=0.0, min_open=True), help="Train with and without this clip_norm.")
 @click.option("--updates", type=click.IntRange(min=1), default=60, show_default=True, help="How many, with --clip.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the configs'.")
-@click.option(
-    "--out", "-o", type=click.Path(dir_okay=False), metavar="FIGURE", help="Draw it: .png, .svg or .pdf."
-)
+@click.option("--out", "-o", type=click.Path(dir_okay=False), metavar="FIGURE", help="Draw it: .png, .svg or .pdf.")
 @debug_option
 def command(
     configs: tuple[str, ...], steps: int, clip: float | None, updates: int, seed: int | None, out: str | None

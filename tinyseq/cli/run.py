@@ -67,7 +67,7 @@ def _show_result(result: Any) -> None:
     from rich.table import Table
 
     found = result.result
-    keys = [key for key in result.metrics if key not in ("loss", "tokens")]
+    keys = [key for key, value in result.metrics.items() if key != "loss" and not isinstance(value, int)]  # no counts
     table = Table()
     table.add_column("test, unseen in training")
     for key in keys:

@@ -52,7 +52,8 @@ class _Call:
         entry.last_values = values
         self.count = len(entry.traced.graph.outputs)
         self.executable: Executable | None = entry.take()
-        self.gradients: list[Any] | None = None
+        self.gradients: list[Any] = []
+        self.arriving: Any = None
         self.sources: list[Tensor] = []
         self.outputs = self.executable.forward(values, self.count)
         self.release = weakref.finalize(self, entry.idle.append, self.executable)
@@ -101,7 +102,8 @@ class _CompiledOp(Op):
 
     def vjp(self, index: int, g: Any, y: Any, *inputs: Any, **attrs: Any) -> Any:
         call: _Call = attrs["call"]
-        if call.gradients is None or index == 0:
+        if call.arriving is not g:  # the first input of a sweep; a sweep may skip any input
+            call.arriving = g
             traced = any(isinstance(part, Tensor) for part in g)
             call.gradients = call.differentiable_backward(g) if traced else call.backward(g)
         return call.gradients[index]

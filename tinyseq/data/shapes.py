@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -30,13 +31,25 @@ class Captioned(NamedTuple):
     captions: list[str]
 
 
-def coloured_shapes(count: int, seed: int | np.random.Generator, *, size: int = 16, noise: float = 0.03) -> Captioned:
+#: Where the first shape of two stands, seen from the second.
+RELATIONS: Final = ("above", "below", "left of", "right of")
+
+
+def coloured_shapes(
+    count: int,
+    seed: int | np.random.Generator,
+    *,
+    size: int = 16,
+    noise: float = 0.03,
+    relations: Sequence[str] = RELATIONS,
+) -> Captioned:
     """Return pictures of one or two shapes on black, and what they show.
 
     "a large red circle", or "a small blue square above a large green cross" ("above", "below", "left of", "right of"):
     the second shape stands in the opposite half of the picture. Size, colour, shape and place within the half are drawn
     uniformly, normal ``noise`` is added to every value, and the result is kept within [0, 1]. Half of the pictures have
-    two shapes, and these never have both colour and shape in common.
+    two shapes, and these never have both colour and shape in common. With all ``relations`` a picture of two has two
+    true captions, of which it gets one; with ("above", "left of") it has one.
 
     Shapes: pictures float32 (count, size, size, 3); one caption a picture, lower-case words with a space between.
 
@@ -44,6 +57,8 @@ def coloured_shapes(count: int, seed: int | np.random.Generator, *, size: int = 
     """
     if size < 8:
         raise DataError("coloured_shapes: size", required="at least 8", got=str(size))
+    if not relations or set(relations) - set(RELATIONS):
+        raise DataError("coloured_shapes: relations", required=f"some of {RELATIONS}", got=str(tuple(relations)))
     rng = np.random.default_rng(seed)
     pictures = np.zeros((count, size, size, 3))
     captions = []
@@ -57,7 +72,7 @@ def coloured_shapes(count: int, seed: int | np.random.Generator, *, size: int = 
         while second[1:] == first[1:]:
             second = _draw_words(rng)
         across, along = 0.5 + rng.uniform(-0.06, 0.06), rng.uniform(-0.45, 0.45, 2)
-        relation = ("above", "below", "left of", "right of")[rng.integers(4)]
+        relation = relations[rng.integers(len(relations))]
         sign = -1.0 if relation in ("above", "left of") else 1.0
         vertical = relation in ("above", "below")
         for words, side, shift in ((first, sign, along[0]), (second, -sign, along[1])):

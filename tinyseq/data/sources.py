@@ -22,7 +22,7 @@ class Source:
     make: Callable[..., Splits]
 
 
-def _code_or_prose(seed: int, *, count: int = 6000) -> Splits:
+def _code_or_prose(seed: int, *, count: int = 5000) -> Splits:
     lines = [Example(text, label) for label, text in code_or_prose(count, seed)]
     return split_examples(lines, (0.8, 0.1, 0.1), np.random.default_rng(seed))
 

@@ -31,6 +31,7 @@ from tinyseq.nn.layers import Dropout, Embedding, LayerNorm, Linear
 from tinyseq.nn.losses import binary_cross_entropy, cross_entropy, squared_error
 from tinyseq.nn.masks import causal_mask, length_mask
 from tinyseq.nn.module import Module, buffer, parameter
+from tinyseq.nn.pooling import POOLINGS, AttentionPooling, FinalPooling, MeanPooling
 from tinyseq.nn.positions import LearnedPositions, SinusoidalPositions
 from tinyseq.nn.recurrent import GRU, LSTM, RNN, Recurrent, Stack
 from tinyseq.nn.reservoir import EchoStateNetwork, RidgeRegression
@@ -45,10 +46,12 @@ __all__ = [
     "CELLS",
     "GRU",
     "LSTM",
+    "POOLINGS",
     "RNN",
     "AdditiveAttention",
     "Attended",
     "AttentionDecoder",
+    "AttentionPooling",
     "BahdanauDecoder",
     "Cell",
     "DotAttention",
@@ -56,6 +59,7 @@ __all__ = [
     "ESNCell",
     "EchoStateNetwork",
     "Embedding",
+    "FinalPooling",
     "GRUCell",
     "IndRNNCell",
     "LSTMCell",
@@ -68,6 +72,7 @@ __all__ = [
     "Linear",
     "LuongDecoder",
     "LuongState",
+    "MeanPooling",
     "Module",
     "MultiheadAttention",
     "PeepholeLSTMCell",

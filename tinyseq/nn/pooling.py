@@ -27,10 +27,7 @@ class FinalPooling(Module):
 
     def forward(self, ys: Tensor, lengths: Tensor | None = None) -> Tensor:
         ahead = ys[:, :, : self.forwards] if self.bidirectional else ys
-        if lengths is None:
-            last = ahead[:, -1]
-        else:
-            last = gather(ahead, reshape(maximum(lengths - 1, 0), (-1, 1, 1)), 1)[:, 0]
+        last = ahead[:, -1] if lengths is None else _at(ahead, maximum(lengths - 1, 0))
         return concat([last, ys[:, 0, self.forwards :]], axis=-1) if self.bidirectional else last
 
 
@@ -63,6 +60,12 @@ class AttentionPooling(Module):
         weights = masked_softmax(scores, None if lengths is None else length_mask(lengths, ys.shape[1]))
         pooled: Tensor = sum_(expand_dims(weights, -1) * ys, 1)
         return pooled
+
+
+def _at(ys: Tensor, steps: Tensor) -> Tensor:
+    """Return ys[b, steps[b]] for each row b."""
+    picked: Tensor = gather(ys, reshape(steps, (-1, 1, 1)), 1)[:, 0]
+    return picked
 
 
 #: Name -> (features, bidirectional) -> a module (ys, lengths) -> (batch, features).

@@ -94,7 +94,11 @@ def draw_flow(flows: Sequence[Flow], watched: Mapping[str, Mapping[str, Updates]
         marker = {"color": colour, "marker": _MARKERS[number % len(_MARKERS)], "markersize": 4, "linewidth": 1.6}
         plots[2].plot(ks, [row.cosine for row in flow.bias], label=f"{flow.label}: cosine", **marker)
         plots[2].plot(
-            ks, [row.norm_ratio for row in flow.bias], label=f"{flow.label}: norm ratio", linestyle=(0, (5, 1.5)), **marker
+            ks,
+            [row.norm_ratio for row in flow.bias],
+            label=f"{flow.label}: norm ratio",
+            linestyle=(0, (5, 1.5)),
+            **marker,
         )
     for plot in plots[:2]:
         plot.set_yscale("log")

@@ -36,8 +36,10 @@ def choose(*, quiet: bool = False, stream: TextIO | None = None) -> Progress:
 
 
 def figures(metrics: Mapping[str, float]) -> str:
-    """Return ``loss 1.234  bpc 1.780`` for the metrics that are worth a place on a line."""
-    shown = (f"{key} {value:.3f}" for key, value in metrics.items() if key not in ("perplexity", "tokens"))
+    """Return ``loss 1.234  bpc 1.780`` for the metrics that are worth a place on a line; counts are not."""
+    shown = (
+        f"{key} {value:.3f}" for key, value in metrics.items() if key != "perplexity" and not isinstance(value, int)
+    )
     return "  ".join(shown)
 
 

@@ -78,7 +78,8 @@ class Captioning(WritingTask[CaptioningConfig]):
     def prepare(self) -> None:
         config = self.config.data
         if config.path is None:
-            made = coloured_shapes(config.count, config.seed, size=config.size)
+            # Only these two: "left of" and "right of" would give a picture two true captions, and a match by chance.
+            made = coloured_shapes(config.count, config.seed, size=config.size, relations=("above", "left of"))
             found = [
                 Example(Features(f"picture {number}", values), caption)
                 for number, (values, caption) in enumerate(zip(made.pictures, made.captions, strict=True))

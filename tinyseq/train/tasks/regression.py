@@ -91,7 +91,8 @@ class Regression(ManyToOne[RegressionConfig]):
 
     def as_text(self, prediction: Mapping[str, Any]) -> str:
         expected = f" (is {prediction['expected']:.4g})" if "expected" in prediction else ""
-        return f"{prediction['value']:.4g}{expected}  {prediction.get('text', 'input %d' % prediction['number'])}"
+        what = prediction.get("text", f"input {prediction['number']}")
+        return f"{prediction['value']:.4g}{expected}  {what}"
 
     def some_example(self) -> Example:
         return Example(None, self.scaler.mean)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -65,7 +66,7 @@ class MLP(nn.Module):
 
     def __init__(self, config: SummaryConfig, features: int, outputs: int) -> None:
         sizes = [features, *config.layers]
-        self.hidden = [nn.Linear(a, b, init="he") for a, b in zip(sizes, sizes[1:], strict=False)]
+        self.hidden = [nn.Linear(a, b, init="he") for a, b in itertools.pairwise(sizes)]
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(sizes[-1], outputs)
 
