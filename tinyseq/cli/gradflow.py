@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command("gradflow", short_help="Measure how gradients flow through time.")
 @click.argument("configs", nargs=-1, required=True, type=click.Path(), metavar="CONFIG [CONFIG ...]")
-@click.option("--steps", type=click.IntRange(min=2), default=50, show_default=True, help="Time steps, T.")
+@click.option("--steps", type=click.IntRange(min=2), default=64, show_default=True, help="Time steps, T.")
 @click.option("--clip", type=click.FloatRange(min=0.0, min_open=True), help="Train with and without this clip_norm.")
 @click.option("--updates", type=click.IntRange(min=1), default=60, show_default=True, help="How many, with --clip.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the configs'.")
@@ -28,8 +28,8 @@ def command(
 
     \b
     Examples:
-        tinyseq gradflow examples/gradflow/rnn.yaml examples/gradflow/lstm.yaml --steps 100 -o flow.png
-        tinyseq gradflow examples/gradflow/explode.yaml --steps 60 --clip 1 -o clip.png
+        tinyseq gradflow examples/gradflow/rnn.yaml examples/gradflow/lstm.yaml --steps 128 -o flow.png
+        tinyseq gradflow examples/gradflow/explode.yaml --clip 1 -o clip.png
     For each state of each layer: the norm of the loss's gradient by it at each step, and the norm of the Jacobian of the
     last state by it (vanishing: towards 0 with the lag; exploding: away). Then the bias of truncation: the angle
     (cosine) and the length (ratio) of the gradient truncated every k steps, against the full one. With --clip, a few
@@ -72,29 +72,15 @@ def _labels(configs: tuple[str, ...]) -> list[str]:
 
 
 def _show(flows: list[gradflow.Flow], watched: dict[str, dict[str, gradflow.Updates]], steps: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from tinyseq.train.flow_report import bias_table, flow_table
 
-    from tinyseq.train.flow_report import headings, rows
-
-    console = Console(highlight=False)
-    table = Table(title=f"the flow of gradients over {steps} steps")
-    for index, heading in enumerate(headings(steps)):
-        table.add_column(heading, justify="left" if index < 2 else "right")
-    for flow in flows:
-        for row in rows(flow):
-            table.add_row(*row)
-    console.print(table)
-    table = Table(title="the bias of truncation: cosine and norm ratio, truncated every k steps against full")
-    table.add_column("model")
-    for row in flows[0].bias:
-        table.add_column(f"k={row.steps}", justify="right")
-    for flow in flows:
-        table.add_row(f"{flow.label}, cosine", *(f"{row.cosine:.3f}" for row in flow.bias))
-        table.add_row(f"{flow.label}, ratio", *(f"{row.norm_ratio:.3g}" for row in flow.bias))
-    console.print(table)
+    click.echo(f"Norms over {steps} steps: of the loss's gradient by a state s_t, and of ds_T/ds_t by the lag T - t")
+    click.echo(flow_table(flows, steps))
+    click.echo("\nThe bias of truncation: the gradient cut every k steps against the full one")
+    click.echo(bias_table(flows))
     for label, runs in watched.items():
+        click.echo(f"\nTraining of {label}: the same weights, the same batches")
         for how, run in runs.items():
             end = "is no longer finite" if run.diverged else f"ends at {run.losses[-1]:.4g}"
             norms = f"; gradient norms {run.norms.min():.2g} to {run.norms.max():.2g}" if len(run.norms) else ""
-            click.echo(f"{label}, {how}: the loss {end} after {len(run.losses)} updates{norms}")
+            click.echo(f"  {how}: the loss {end} after {len(run.losses)} updates{norms}")

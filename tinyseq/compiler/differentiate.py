@@ -11,6 +11,7 @@ import numpy as np
 from tinyseq.autodiff import anchor, backpropagate, gradient, pick
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.rewriting import fixed, fresh_leaf, symbol
+from tinyseq.errors import GraphError
 from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach, rebuild
 from tinyseq.ops.elementwise import stop_gradient, where
 from tinyseq.ops.scan import scan
@@ -133,6 +134,12 @@ def _scan_vjp(node: Node, gs: list[Any], needed: Sequence[bool]) -> list[Any]:
     carries, sequences, length = node.attrs["carries"], node.attrs["sequences"], node.attrs["length"]
     args = [symbol(parent) for parent in node.inputs]
     leaves = body.inputs
+    if any(inner.op is scan for inner in body.nodes):
+        raise GraphError(
+            "a scan within a scan cannot be differentiated yet",
+            where=node.where,
+            fix="the inner loop written out in Python, or both as one scan with the inner state carried along",
+        )
     states, xs, constants = leaves[:carries], leaves[carries : carries + sequences], leaves[carries + sequences :]
 
     def output(index: int) -> AbstractTensor:

@@ -29,17 +29,22 @@ def ngram_bits(
         vocabulary_size: V.
         alphas: the candidates.
     """
-    counts = np.zeros((vocabulary_size,) * order)
-    np.add.at(counts, _grams(train, order), 1.0)
+    # Only n-grams that occur are kept: a table of all of them would not fit for words.
+    contexts, grams = _grams(train, order, vocabulary_size)
+    known, counts = np.unique(grams, return_counts=True)
+    totals = np.bincount(contexts, minlength=vocabulary_size)
 
     def bits(alpha: float, stream: Ids) -> float:
-        totals = counts.sum(-1, keepdims=True) + alpha * vocabulary_size
-        return float(-np.log2((counts + alpha) / totals)[_grams(stream, order)].mean())
+        contexts, grams = _grams(stream, order, vocabulary_size)
+        place = np.minimum(np.searchsorted(known, grams), len(known) - 1)
+        count = np.where(known[place] == grams, counts[place], 0)
+        return float(-np.log2((count + alpha) / (totals[contexts] + alpha * vocabulary_size)).mean())
 
     alpha = min(alphas, key=lambda candidate: bits(candidate, valid))
     return alpha, [bits(alpha, stream) for stream in tests]
 
 
-def _grams(stream: Ids, order: int) -> tuple[Ids, ...]:
-    """Return the index of (context, token) for every token but the first."""
-    return (stream[1:],) if order == 1 else (stream[:-1], stream[1:])
+def _grams(stream: Ids, order: int, vocabulary_size: int) -> tuple[Ids, Ids]:
+    """Return the context, and context and token as one number, for every token but the first."""
+    contexts = stream[:-1] if order > 1 else np.zeros(len(stream) - 1, np.int64)
+    return contexts, contexts * vocabulary_size + stream[1:]

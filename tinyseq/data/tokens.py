@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from tinyseq.data.vocabulary import UNKNOWN, Vocabulary
 from tinyseq.errors import DataError, did_you_mean
@@ -20,10 +20,14 @@ _OPENING: Final = frozenset("([{“‘$#\n")
 
 @dataclass(frozen=True)
 class Level:
-    """How a text becomes tokens and tokens become a text; ``unit`` is the word for one token."""
+    """How a text becomes tokens and tokens become a text.
+
+    ``unit`` is the word for one token, ``bits`` what metrics call bits a token.
+    """
 
     name: str
     unit: str
+    bits: str
     cut: Callable[[str], list[str]]
     join: Callable[[Iterable[str]], str]
 
@@ -39,9 +43,9 @@ def _join_words(words: Iterable[str]) -> str:
 #: Level -> cutting and joining; a level of one's own joins with ``LEVELS["mine"] = Level(...)``.
 LEVELS: dict[str, Level] = {
     # Every character, spaces included: nothing is lost.
-    "char": Level("char", "character", list, "".join),
+    "char": Level("char", "character", "bpc", list, "".join),
     # Words, numbers, signs and line ends; how many spaces stood between them is not kept.
-    "word": Level("word", "word", _WORD.findall, _join_words),
+    "word": Level("word", "word", "bpw", _WORD.findall, _join_words),
 }
 
 
@@ -76,9 +80,23 @@ def build_vocabulary(
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(text)
-    had_unknown = counts.pop(UNKNOWN, 0) > 0  # a text may come with its rare words already replaced
+    given = counts.pop(UNKNOWN, 0) > 0  # a text may come with its rare words already replaced
     frequent = sorted((token for token, n in counts.items() if n >= min_count), key=lambda t: (-counts[t], t))
     kept = frequent[:max_size]
     if unknown is None:
-        unknown = had_unknown or len(kept) < len(counts)
+        unknown = given or len(kept) < len(counts)
     return Vocabulary((*specials, *sorted(kept)), unknown=unknown)
+
+
+def vocabulary_of(train: Iterable[Sequence[str]], held_out: Iterable[str], **options: Any) -> Vocabulary:
+    """Return ``build_vocabulary`` of the training texts; with an entry for unknown tokens also where held-out ones are.
+
+    Args:
+        train: lists of tokens.
+        held_out: the tokens of validation and test texts.
+        options: as in ``build_vocabulary``, ``unknown`` excepted.
+    """
+    found = build_vocabulary(train, **options)
+    if found.unknown is None and any(token not in found for token in held_out):
+        return Vocabulary(found.tokens, unknown=True)
+    return found

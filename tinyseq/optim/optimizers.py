@@ -83,7 +83,7 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next step depends on, parameters apart."""
-        return {"lr": self.lr, "steps": self.steps, "state": [dict(state) for state in self.state]}
+        return {"lr": self.lr, "steps": self.steps, "state": [_copied(part) for part in self.state]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state; all or nothing.
@@ -112,7 +112,12 @@ class Optimizer:
                         got=str(value.shape),
                     )
         self.lr, self.steps = float(state["lr"]), int(state["steps"])
-        self.state = [dict(part) for part in parts]
+        self.state = [_copied(part) for part in parts]
+
+
+def _copied(state: Mapping[str, Tensor]) -> State:
+    """The same values in tensors of their own: a step gives the old ones new values."""
+    return {name: part.detach() for name, part in state.items()}
 
 
 def require(name: str, option: str, value: object, fits: bool, required: str) -> None:

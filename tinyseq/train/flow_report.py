@@ -17,8 +17,6 @@ Array = np.ndarray[Any, Any]
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1, 1.5)))
 _MARKERS = "osD^vPX"
-#: A norm of the Jacobian over all steps beyond this, or below its inverse, explodes or vanishes.
-_FAR = 1e3
 
 
 def short(label: str) -> str:
@@ -36,30 +34,46 @@ def factor_per_step(jacobians: Array) -> float:
 
 
 def verdict(jacobians: Array) -> str:
-    """Return what becomes of a gradient from the last step to the first, in a word or two."""
-    far = jacobians[0]
-    if math.isnan(far):
+    """Return in words what becomes of a gradient: after how many steps back it has halved, or doubled."""
+    rate = factor_per_step(jacobians)
+    if math.isnan(rate):
         return "does not depend"
-    return "explodes" if far > _FAR else "vanishes" if far < 1.0 / _FAR else "kept"
+    steps = math.inf if rate == 1.0 else abs(math.log(2.0) / math.log(rate))
+    return "is kept" if steps > 10 * len(jacobians) else f"{'halves' if rate < 1.0 else 'doubles'} in {steps:.1f} steps"
 
 
-def rows(flow: Flow) -> list[list[str]]:
+def flow_table(flows: Sequence[Flow], steps: int) -> str:
     """Return a table: a row a state, with norms at some steps and lags, and what they amount to."""
-    found = []
-    for label, norms in flow.gradients.items():
-        steps, jacobians = len(norms), flow.jacobians[label]
-        picked = [norms[i] for i in (0, steps // 2, steps - 1)]
-        lags = [jacobians[::-1][i] for i in (1, steps // 2, steps - 1) if i < steps]
-        lags += [math.nan] * (3 - len(lags))
-        words = [f"{value:.2e}" if math.isfinite(value) else str(value) for value in [*picked, *lags]]
-        found.append([flow.label, short(label), *words, f"{factor_per_step(jacobians):.3f}", verdict(jacobians)])
-    return found
+    middle = steps // 2
+    head = ["state", *(f"dL/ds_{t}" for t in (0, middle, steps - 1)), *(f"lag {k}" for k in (1, middle, steps - 1))]
+    rows = [[*head, "a step", "a gradient"]]
+    for flow in flows:
+        for label, norms in flow.gradients.items():
+            jacobians = flow.jacobians[label]
+            lags = jacobians[::-1]
+            values = [*(norms[i] for i in (0, len(norms) // 2, -1)), lags[1], lags[len(lags) // 2], lags[-1]]
+            words = [f"{value:.1e}" for value in values]
+            rate = f"{factor_per_step(jacobians):.3f}"
+            rows.append([f"{flow.label}: {short(label)}", *words, rate, verdict(jacobians)])
+    return aligned(rows)
 
 
-def headings(steps: int) -> list[str]:
-    """Return what the columns of ``rows`` are."""
-    places = [f"|dL/ds| t={t}" for t in (0, steps // 2, steps - 1)]
-    return ["model", "state", *places, *(f"|ds_T/ds_t| lag {k}" for k in (1, steps // 2, steps - 1)), "per step", ""]
+def bias_table(flows: Sequence[Flow]) -> str:
+    """Return a table: two rows a model, cosine and norm ratio of the truncated gradient, a column a k."""
+    rows = [["", *(f"k={row.steps}" for row in flows[0].bias)]]
+    for flow in flows:
+        rows.append([f"{flow.label}: cosine", *(f"{row.cosine:.3f}" for row in flow.bias)])
+        rows.append([f"{flow.label}: norm ratio", *(f"{row.norm_ratio:.3g}" for row in flow.bias)])
+    return aligned(rows)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as lines, the first column flush left, the others flush right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        for row in rows
+    )
 
 
 def draw_flow(flows: Sequence[Flow], watched: Mapping[str, Mapping[str, Updates]], path: Path) -> None:

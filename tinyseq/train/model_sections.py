@@ -8,9 +8,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from tinyseq import nn
+from tinyseq.data.tokens import LEVELS
 from tinyseq.train.config import CellName
 from tinyseq.train.registry import build_recurrent, cell_problems
-from tinyseq.train.sections import Section, refuse
+from tinyseq.train.sections import Section, one_of, refuse
 
 
 def _whole(split: list[float]) -> list[float]:
@@ -21,6 +22,10 @@ def _whole(split: list[float]) -> list[float]:
 
 #: The shares of training, validation and test data.
 Shares = Annotated[list[float], Field(min_length=3, max_length=3), AfterValidator(_whole)]
+
+
+#: What a token is.
+LevelName = Annotated[str, one_of(LEVELS, "level")]
 
 
 class RecurrentConfig(Section):

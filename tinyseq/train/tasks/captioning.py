@@ -21,10 +21,10 @@ from tinyseq.nn.encoders import FeatureEncoder, patches_of
 from tinyseq.nn.writers import ATTENTIONS, EncoderDecoder, RecurrentWriter
 from tinyseq.tensors import Tensor
 from tinyseq.train.config import FilePath
-from tinyseq.train.model_sections import RecurrentConfig, Shares
+from tinyseq.train.model_sections import LevelName, RecurrentConfig, Shares
 from tinyseq.train.registry import find_cell
 from tinyseq.train.sections import Section, one_of
-from tinyseq.train.tasks.writing import LevelName, WritingConfig, WritingTask
+from tinyseq.train.tasks.writing import WritingConfig, WritingTask
 
 
 class CaptionsConfig(Section):

@@ -6,26 +6,28 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
 from tinyseq import data, nn
 from tinyseq.creation import tensor
-from tinyseq.data.batching import IGNORED
+from tinyseq.data.batching import IGNORED, Ids
 from tinyseq.data.padding import by_length, pad
+from tinyseq.data.tokens import find_level, vocabulary_of
 from tinyseq.errors import DataError
 from tinyseq.ops.reduce import log_softmax
 from tinyseq.ops.shape import concat, reshape
 from tinyseq.random import Generator
 from tinyseq.tensors import Tensor, no_grad
 from tinyseq.train.config import CellName, FilePath, RunConfig
+from tinyseq.train.model_sections import LevelName, Shares
 from tinyseq.train.registry import build_recurrent, cell_problems
 from tinyseq.train.sections import Section, refuse
 from tinyseq.train.tasks.base import Feed, Measure, Task
 
-#: How many next characters a prediction lists.
+#: How many next tokens a prediction lists.
 LIKELIEST = 5
 
 
@@ -33,20 +35,13 @@ class TextConfig(Section):
     """What is read."""
 
     path: FilePath | None = Field(None, description="A UTF-8 text file; null is Python's own documentation.")
-    level: Literal["char"] = Field("char", description="What a token is.")
-    split: list[float] = Field(
+    level: LevelName = Field("char", description="What a token is: char or word.")
+    min_count: int = Field(1, ge=1, description="A token that is rarer in the training text becomes <unk>.")
+    max_size: int | None = Field(None, ge=1, description="The most tokens of the vocabulary; null for all.")
+    split: Shares = Field(
         default=[0.9, 0.05, 0.05],
-        min_length=3,
-        max_length=3,
         description="The shares of training, validation and test text, in this order of the text.",
     )
-
-    @field_validator("split")
-    @classmethod
-    def _whole(cls, split: list[float]) -> list[float]:
-        if min(split) <= 0 or not math.isclose(sum(split), 1.0, abs_tol=1e-6):
-            raise ValueError(f"required three shares over 0 that sum to 1, got {split} (sum {sum(split):g})")
-        return split
 
 
 class ModelConfig(Section):
@@ -118,33 +113,39 @@ class LanguageModelNet(nn.Module):
 
 
 class LanguageModel(Task[LanguageModelConfig]):
-    """Stateful truncated backpropagation over contiguous text; judged in bits a character on held-out text.
+    """Stateful truncated backpropagation over contiguous text; judged in bits a token on held-out text.
 
-    The vocabulary is that of the training text. Where the held-out text has characters that training lacks, they share
-    one entry, ``<unk>``, in the model and in the baselines alike; else there is none.
+    The vocabulary is that of the training text. Where tokens are left out of it, or the held-out text has others, they
+    share one entry, ``<unk>``, in the model and in the baselines alike; else there is none.
     """
 
     Config = LanguageModelConfig
-    measure = Measure("bpc", "bits per character")
     compilable = True
 
     vocabulary: data.Vocabulary
 
+    def __init__(self, config: LanguageModelConfig) -> None:
+        super().__init__(config)
+        self.level = find_level(config.data.level)
+        self.measure = Measure(self.level.bits, f"bits per {self.level.unit}")
+
     def prepare(self) -> None:
-        self.corpus = data.load_text(self.config.data.path)
-        text = self.text = data.split(self.corpus.text, self.config.data.split)
-        known = set(text.train)
-        unseen = (set(text.valid) | set(text.test)) - known
-        self.vocabulary = data.Vocabulary.build(known, unknown=bool(unseen))
-        self.unseen = sum(letter in unseen for letter in text.valid + text.test)
-        self.ids = data.Splits(*(self.vocabulary.encode(part) for part in (text.train, text.valid, text.test)))
-        self.first_line = text.test.lstrip().split("\n", 1)[0][:80]
+        config = self.config.data
+        self.corpus = data.load_text(config.path)
+        tokens = data.split(self.level.cut(self.corpus.text), config.split)
+        parts = (tokens.train, tokens.valid, tokens.test)
+        self.text = data.Splits(*map(self.level.join, parts))
+        self.vocabulary = vocabulary_of(
+            [tokens.train], {*tokens.valid, *tokens.test}, min_count=config.min_count, max_size=config.max_size
+        )
+        self.ids = data.Splits(*map(self.vocabulary.encode, parts))
+        self.first_line = self.text.test.lstrip().split("\n", 1)[0][:80]
         for name in ("valid", "test"):
             if len(getattr(self.ids, name)) < 2:
                 raise DataError(
                     f"the text is too short: its {name} part has nothing to predict",
-                    required="at least 2 characters in each part",
-                    got=f"{len(self.corpus)} characters, split {self.config.data.split}",
+                    required=f"at least 2 {self.level.unit}s in each part",
+                    got=f"{sum(map(len, parts))} {self.level.unit}s, split {config.split}",
                     fix="a longer text, or a larger share in data.split",
                 )
         self.batches()  # refuses a text that is too short for the batches before anything is computed
@@ -184,13 +185,13 @@ class LanguageModel(Task[LanguageModelConfig]):
     def evaluate_on(
         self, model: LanguageModelNet, records: Sequence[str], *, batch_size: int | None = None
     ) -> dict[str, float]:
-        """Return loss, bits per character and perplexity of lines read as one text.
+        """Return loss, bits a token and perplexity of lines read as one text.
 
         Many rows are read at once, each a contiguous part that starts with the initial state; so the batch size does
         change the figures a little.
         """
         train = self.config.train
-        ids = self.vocabulary.encode("".join(records))
+        ids = self.vocabulary.encode(self.level.cut("".join(records)))
         total, count, state = 0.0, 0, None
         with no_grad():
             for window in data.held_out_windows(ids, batch_size or train.batch_size, train.bptt.every):
@@ -207,7 +208,7 @@ class LanguageModel(Task[LanguageModelConfig]):
 
     def metrics(self, loss: float) -> dict[str, float]:
         # exp overflows only where a model is worse than anything one would report.
-        return {"loss": loss, "bpc": loss / math.log(2.0), "perplexity": math.exp(min(loss, 700.0))}
+        return {"loss": loss, self.level.bits: loss / math.log(2.0), "perplexity": math.exp(min(loss, 700.0))}
 
     def baselines(self) -> dict[str, dict[str, float]]:
         found = {}
@@ -215,7 +216,7 @@ class LanguageModel(Task[LanguageModelConfig]):
             alpha, (bits,) = data.ngram_bits(
                 order, self.ids.train, self.ids.valid, [self.ids.test], len(self.vocabulary)
             )
-            found[name] = {"bpc": bits, "perplexity": 2.0**bits, "alpha": alpha}
+            found[name] = {self.level.bits: bits, "perplexity": 2.0**bits, "alpha": alpha}
         return found
 
     def describe_data(self) -> dict[str, Any]:
@@ -227,8 +228,12 @@ class LanguageModel(Task[LanguageModelConfig]):
             "valid": len(self.ids.valid),
             "test": len(self.ids.test),
             "vocabulary": len(self.vocabulary),
-            "held_out_unknown": self.unseen,
+            "train_unknown": self._unknown(self.ids.train),
+            "held_out_unknown": self._unknown(self.ids.valid) + self._unknown(self.ids.test),
         }
+
+    def _unknown(self, ids: Ids) -> int:
+        return 0 if self.vocabulary.unknown is None else int((ids == self.vocabulary.unknown).sum())
 
     def metadata(self) -> Mapping[str, Any]:
         return {"vocabulary": self.vocabulary.state(), "prime": self.first_line}
@@ -251,11 +256,12 @@ class LanguageModel(Task[LanguageModelConfig]):
     def predict(
         self, model: LanguageModelNet, records: Sequence[str], *, batch_size: int | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Yield, for each line read by itself, its bits per character and the likeliest next characters."""
+        """Yield, for each line read by itself, its bits a token and the likeliest next tokens."""
         lines = [line.rstrip("\n") for line in records]
+        read = [self.vocabulary.encode(self.level.cut(line)) for line in lines]
         found: dict[int, dict[str, Any]] = {}
-        for rows in by_length([len(line) for line in lines], batch_size or self.config.train.batch_size):
-            ids, lengths = pad([self.vocabulary.encode(lines[row]) for row in rows])
+        for rows in by_length([len(ids) for ids in read], batch_size or self.config.train.batch_size):
+            ids, lengths = pad([read[row] for row in rows])
             with no_grad():
                 ys, _ = model(tensor(ids), lengths=tensor(lengths))
                 scores = log_softmax(model.logits(ys), -1).numpy().reshape(*ids.shape, -1).astype(np.float64)
@@ -265,17 +271,18 @@ class LanguageModel(Task[LanguageModelConfig]):
 
     def _told(self, line: str, scores: np.ndarray[Any, Any], ids: np.ndarray[Any, Any]) -> dict[str, Any]:
         """Return the prediction of a line whose step t gave the log probabilities ``scores[t]`` of what follows it."""
-        told: dict[str, Any] = {"text": line, "bpc": None, "perplexity": None, "next": []}
+        told: dict[str, Any] = {"text": line, self.level.bits: None, "perplexity": None, "next": []}
         if len(ids) > 1:
             loss = -float(scores[np.arange(len(ids) - 1), ids[1:]].mean())
             told |= {key: value for key, value in self.metrics(loss).items() if key != "loss"}
         if len(ids):
             best = [int(i) for i in np.argsort(-scores[-1], kind="stable") if i != self.vocabulary.unknown][:LIKELIEST]
-            told["next"] = [[self.vocabulary.decode([i]), round(math.exp(scores[-1, i]), 6)] for i in best]
+            told["next"] = [[self.vocabulary.lookup([i])[0], round(math.exp(scores[-1, i]), 6)] for i in best]
         return told
 
     def as_text(self, prediction: Mapping[str, Any]) -> str:
-        bits = "" if prediction["bpc"] is None else f"{prediction['bpc']:.3f} bits per character, "
+        value = prediction[self.level.bits]
+        bits = "" if value is None else f"{value:.3f} bits per {self.level.unit}, "
         following = " ".join(f"{token!r} {share:.2f}" for token, share in prediction["next"])
         return f"{prediction['text']}\n  {bits}next: {following or 'nothing to go on from'}"
 
@@ -311,17 +318,18 @@ class LanguageModel(Task[LanguageModelConfig]):
             seed: same seed, same text.
 
         Raises:
-            DataError: the prime is empty or has characters that the model does not know.
+            DataError: the prime is empty or has tokens that the model does not know.
         """
         config = self.config.sample
         prime = prime if prime is not None else config.prime if config.prime is not None else self.first_line
         length = config.length if length is None else length
         temperature = config.temperature if temperature is None else temperature
-        if not prime:
-            raise DataError("an empty prime", required="at least one character to go on from", got=repr(prime))
+        begun = self.level.cut(prime)
+        if not begun:
+            raise DataError("an empty prime", required=f"at least one {self.level.unit} to go on from", got=repr(prime))
         if not temperature >= 0.0:
             raise DataError("the temperature", required="0 or more", got=str(temperature))
-        ids = self.vocabulary.encode(prime)
+        ids = self.vocabulary.encode(begun)
         draws = Generator(seed).uniform((length,))
         written: list[int] = []
         model.eval()
@@ -330,14 +338,15 @@ class LanguageModel(Task[LanguageModelConfig]):
             for draw in draws:
                 logits = model.logits(ys[:, -1:]).numpy()[0].astype(np.float64)
                 if self.vocabulary.unknown is not None:
-                    logits[self.vocabulary.unknown] = -np.inf  # it stands for no character that could be written
+                    logits[self.vocabulary.unknown] = -np.inf  # it stands for no token that could be written
                 written.append(_choose(logits, temperature, float(draw)))
                 ys, state = model(tensor([[written[-1]]]), state)
-        return prime, self.vocabulary.decode(written)
+        prime = self.level.join(begun)
+        return prime, self.level.join([*begun, *self.vocabulary.lookup(written)])[len(prime) :]
 
     def example(self, model: LanguageModelNet, steps: int) -> Tensor:
         ids = np.arange(steps + 1, dtype=np.int64) % len(self.vocabulary)
-        inputs = tensor(ids[None, :-1], name="characters")
+        inputs = tensor(ids[None, :-1], name="tokens")
         ys, _ = model(inputs)
         loss: Tensor = nn.cross_entropy(model.logits(ys), tensor(ids[1:], name="targets"), reduction="mean")
         return loss

@@ -17,15 +17,16 @@ from tinyseq.data.batching import Ids
 from tinyseq.data.examples import Example, split_examples
 from tinyseq.data.padding import pad
 from tinyseq.data.sentences import read_pairs
+from tinyseq.data.tokens import vocabulary_of
 from tinyseq.errors import DataError, did_you_mean
 from tinyseq.nn.encoders import RecurrentEncoder, TransformerTextEncoder
 from tinyseq.nn.writers import ATTENTIONS, EncoderDecoder, RecurrentWriter, TransformerWriter
 from tinyseq.tensors import Tensor
 from tinyseq.train.config import FilePath
-from tinyseq.train.model_sections import RecurrentConfig, Shares
+from tinyseq.train.model_sections import LevelName, RecurrentConfig, Shares
 from tinyseq.train.registry import find_cell
 from tinyseq.train.sections import Section, one_of
-from tinyseq.train.tasks.writing import END, LevelName, WritingConfig, WritingTask, vocabulary_of
+from tinyseq.train.tasks.writing import END, WritingConfig, WritingTask
 
 #: Name -> (count, seed) -> pairs, for runs without a file.
 GENERATORS: dict[str, Callable[[int, int], list[tuple[str, str]]]] = {

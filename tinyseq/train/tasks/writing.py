@@ -6,7 +6,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -16,7 +16,7 @@ from tinyseq.creation import tensor
 from tinyseq.data.batching import IGNORED, Ids
 from tinyseq.data.examples import Example
 from tinyseq.data.padding import by_length, pad, shuffled
-from tinyseq.data.tokens import LEVELS, build_vocabulary, find_level
+from tinyseq.data.tokens import find_level, vocabulary_of
 from tinyseq.errors import DataError
 from tinyseq.nn.decoding import Hypothesis, Step, beam, greedy, log_softmax
 from tinyseq.nn.writers import EncoderDecoder
@@ -25,7 +25,7 @@ from tinyseq.train.attention_map import AttentionMap, draw_attention
 from tinyseq.train.config import RunConfig
 from tinyseq.train.forcing import ForcingConfig
 from tinyseq.train.scoring import bleu, exact_match, require_sacrebleu
-from tinyseq.train.sections import Section, one_of
+from tinyseq.train.sections import Section
 from tinyseq.train.tasks.base import Feed, Measure, Task
 
 #: The entry of a target vocabulary that stands before the first token and after the last.
@@ -42,10 +42,6 @@ MEASURES = {
     "bleu": Measure("bleu", "BLEU", lower_is_better=False),
     "loss": Measure("loss", "loss in nats a token"),
 }
-
-
-#: What a token is.
-LevelName = Annotated[str, one_of(LEVELS, "level")]
 
 
 class DecodeConfig(Section):
@@ -322,21 +318,6 @@ class WritingTask(Task[W]):
 
     def _by_length(self, records: Sequence[Example], batch_size: int | None) -> list[Any]:
         return by_length([self.size(record.input) for record in records], batch_size or self.config.train.batch_size)
-
-
-def vocabulary_of(
-    train: Sequence[Sequence[str]],
-    held_out: set[str],
-    *,
-    specials: Sequence[str] = (),
-    min_count: int = 1,
-    max_size: int | None = None,
-) -> data.Vocabulary:
-    """Return the training part's vocabulary; with an entry for unknown tokens where there are any."""
-    found = build_vocabulary(train, specials=specials, min_count=min_count, max_size=max_size)
-    if found.unknown is None and any(token not in found for token in held_out):
-        return data.Vocabulary(found.tokens, unknown=True)
-    return found
 
 
 def _targets(records: Sequence[Example]) -> list[str]:

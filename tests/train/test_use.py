@@ -1,0 +1,298 @@
+"""A trained model in use: end to end on tiny runs, for every kind of input; the same from Python, compiled or eager."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import tinyseq as ts
+from smallruns import CONFIG, write_config
+from tinyseq.data.classic import adding_problem
+from tinyseq.data.tagging import entity_sentences, to_conll
+from tinyseq.errors import DataError
+from tinyseq.train.progress import SilentProgress
+
+TRAIN = {"steps": 6, "batch_size": 8, "evaluate_every": 3, "log_every": 2}
+SMALL = {"hidden_size": 6, "embedding_size": 5}
+
+
+def _texts(folder):
+    words = ["sun", "moon", "star", "sky", "sea", "river", "stone"]
+    rng = np.random.default_rng(0)
+    rows = ["label\ttext"]
+    for n in range(60):
+        rows.append(f"{'ab'[n % 2]}\t" + " ".join(rng.choice(words, rng.integers(1, 9))))
+    return "\n".join(rows)
+
+
+def _sequences(folder):
+    rng = np.random.default_rng(0)
+    rows = ["sequence,u,v,target"]
+    for n in range(40):
+        y = rng.normal()
+        rows += [f"s{n},{rng.normal()},{rng.normal()},{y}" for _ in range(rng.integers(1, 12))]
+    return "\n".join(rows)
+
+
+def _vectors(folder):
+    rng = np.random.default_rng(0)
+    return "\n".join(["u,v,label", *(f"{a},{b},{'pq'[int(a > b)]}" for a, b in rng.normal(size=(60, 2)))])
+
+
+#: Name -> (the file's name, its text, the config's own sections).
+CASES = {
+    "char": ("t.tsv", _texts, {"task": "classification", "model": {**SMALL, "dropout": 0.2}}),
+    "word": (
+        "t.tsv",
+        _texts,
+        {
+            "task": "classification",
+            "data": {"level": "word", "min_count": 2},
+            "model": {**SMALL, "bidirectional": True, "num_layers": 2, "pooling": "attention", "cell": "gru"},
+        },
+    ),
+    "sequence": (
+        "t.csv",
+        _sequences,
+        {"task": "regression", "model": {"hidden_size": 6, "bidirectional": True, "pooling": "mean", "cell": "indrnn"}},
+    ),
+    "vector": (
+        "t.csv",
+        _vectors,
+        {"task": "classification", "data": {"inputs": "vector"}, "model": {"layers": [8, 8]}},
+    ),
+    "tagging": (
+        "t.conll",
+        lambda folder: to_conll(entity_sentences(60, 1)),
+        {"task": "tagging", "model": {**SMALL, "characters": 4, "dropout": 0.1}},
+    ),
+}
+
+
+def make_config(case: str, folder, **settings):
+    name, text, config = CASES[case]
+    (folder / name).write_text(text(folder), encoding="utf-8")
+    data = {**config.get("data", {}), "path": str(folder / name)}
+    return {**config, "data": data, "train": TRAIN, "output": str(folder / "runs"), **settings}
+
+
+def run(config, **options):
+    return ts.run(config, progress=SilentProgress(), **options)
+
+
+@pytest.fixture(scope="module", params=CASES)
+def trained(request, tmp_path_factory):
+    """A finished tiny run, its file, and the loaded model."""
+    folder = tmp_path_factory.mktemp(request.param)
+    config = make_config(request.param, folder)
+    result = run(config)
+    return result, config["data"]["path"], ts.load(result.directory)
+
+
+def test_loaded_model_judges_as_the_run_did(trained):
+    result, _, model = trained
+    assert model.evaluate() == pytest.approx(result.metrics, rel=1e-5)
+    assert result.status == "done"
+    assert result.result["compiled"]
+
+
+def test_evaluation_of_a_file_is_the_same_at_any_batch_size(trained):
+    _, path, model = trained
+    whole = model.evaluate(path)
+    assert set(model.config.model_dump()) >= {"task", "train"}
+    for batch_size in (1, 7, 500):
+        assert model.evaluate(path, batch_size=batch_size) == pytest.approx(whole, rel=1e-4, abs=1e-6)
+
+
+def plain(found):
+    """Return a prediction's numbers and the rest of it apart."""
+    flat = json.loads(json.dumps(found))
+    numbers = [value for one in flat for value in one.values() if isinstance(value, float)]
+    return [{k: v for k, v in one.items() if not isinstance(v, float | dict)} for one in flat], numbers
+
+
+def test_predictions_do_not_depend_on_what_stands_beside_them(trained):
+    _, path, model = trained
+    whole, numbers = plain(model.predict(path))
+    for batch_size in (1, 5):
+        again, others = plain(model.predict(path, batch_size=batch_size))
+        assert again == whole
+        assert others == pytest.approx(numbers, rel=1e-4, abs=1e-5)
+
+
+def test_predictions_from_python_are_those_of_the_file(trained):
+    _, path, model = trained
+    records = model.task.read(path)
+    inputs = [record[0] for record in records]
+    whole = model.predict(path)
+    assert all("expected" in one for one in whole)
+    for one in whole:
+        del one["expected"]
+    assert whole == model.predict(inputs)
+
+
+def test_files_that_a_run_leaves(trained):
+    result, _, model = trained
+    lines = (result.directory / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == len(model.judged(None))
+    assert (result.directory / "graph.svg").exists()
+    assert result.baselines
+    assert model.task.as_text(json.loads(lines[0]))
+
+
+@pytest.mark.parametrize("case", [*CASES])
+def test_compiled_and_eager_give_the_same_numbers(case, tmp_path):
+    config = make_config(case, tmp_path, dtype="float64")
+    fast, slow = run(config), run(config, eager=True)
+    assert fast.result["compiled"]
+    assert not slow.result["compiled"]
+    assert fast.metrics == pytest.approx(slow.metrics, rel=1e-6)
+    off = run({**config, "compile": False})
+    assert not off.result["compiled"]
+    assert off.metrics == slow.metrics
+
+
+def test_language_model_compiled_and_eager(tmp_path):
+    path = write_config(tmp_path, CONFIG + "dtype: float64\n")
+    fast, slow = (run(path, output=tmp_path / "runs", eager=eager) for eager in (False, True))
+    assert (fast.result["compiled"], slow.result["compiled"]) == (True, False)
+    assert fast.metrics == pytest.approx(slow.metrics, rel=1e-9)
+
+
+def test_a_cell_that_looks_at_values_runs_eagerly(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(
+        "from tinyseq import nn\n"
+        "class Looks(nn.RNNCell):\n"
+        "    def step(self, x, h):\n"
+        "        y, h = super().step(x, h)\n"
+        "        return (y if y.sum().item() > -1e9 else y), h\n"
+    )
+    config = make_config("char", tmp_path, model={**SMALL, "cell": f"{tmp_path}/mine.py:Looks"})
+    result = run(config)
+    assert result.status == "done"
+    assert not result.result["compiled"]
+    assert "not compiled" in capsys.readouterr().err
+
+
+def test_language_model_in_use(tmp_path):
+    model = ts.load(run(write_config(tmp_path), output=tmp_path / "runs").directory)
+    lines = ["the fox", "t", "the lazy dog sleeps"]
+    (tmp_path / "lines.txt").write_text("\n".join(lines))
+    together = model.predict(tmp_path / "lines.txt")
+    for line, found in zip(lines, together, strict=True):
+        (alone,) = model.predict([line])
+        assert alone["text"] == found["text"] == line
+        assert (alone["bpc"] is None) == (len(line) == 1)
+        assert [token for token, _ in alone["next"]] == [token for token, _ in found["next"]]
+        assert alone["bpc"] == pytest.approx(found["bpc"], rel=1e-4) if alone["bpc"] else True
+        assert model.task.as_text(found).startswith(line)
+    assert model.predict([""])[0]["next"] == []
+    assert model.evaluate(tmp_path / "lines.txt")["tokens"] == len("\n".join(lines)) - 1
+    with pytest.raises(DataError, match="not in the vocabulary"):
+        model.predict(["ΩΩ"])
+    with pytest.raises(DataError, match=r"not a text[\s\S]*input 1"):
+        model.predict(["a", 3])
+
+
+def test_unseen_tokens_are_taken(trained):
+    _, _, model = trained
+    if model.config.task == "tagging":
+        (found,) = model.predict([["Ωμέγα", "left", "supercalifragilisticexpialidocious"]])
+        assert len(found["tags"]) == 3
+    elif model.config.data.kind == "text":
+        assert model.predict(["ΩΩΩ qqq"])[0]["label"] in model.task.classes
+
+
+def test_wrong_inputs_are_refused_by_number(trained):
+    _, _, model = trained
+    bad = {"tagging": [["a"], []], "regression": [[[1.0, 2.0]], [[1.0]]], "classification": [None, ""]}[model.config.task]
+    with pytest.raises(DataError, match="input [01] "):
+        model.predict(bad)
+
+
+def test_unknown_classes_tags_and_missing_targets_are_refused(tmp_path):
+    model = ts.load(run(make_config("char", tmp_path)).directory)
+    file = tmp_path / "x.tsv"
+    file.write_text("label\ttext\naa\thello\n")
+    with pytest.raises(DataError, match=r"class that training did not know[\s\S]*one of: a, b[\s\S]*'aa'"):
+        model.evaluate(file)
+    file.write_text("text\nhello\n")
+    assert "expected" not in model.predict(file)[0]
+    with pytest.raises(DataError, match="no column 'label'"):
+        model.evaluate(file)
+    tagger = ts.load(run(make_config("tagging", tmp_path)).directory)
+    file.write_text("Ada B-CAT\n")
+    with pytest.raises(DataError, match=r"tag that training did not know[\s\S]*B-CAT of 'Ada'"):
+        tagger.evaluate(file)
+    file.write_text("Ada\nleft\n")
+    assert len(tagger.predict(file)) == 1
+    with pytest.raises(DataError, match="without its tag"):
+        tagger.evaluate(file)
+
+
+def test_data_that_changed_since_training_is_told(tmp_path):
+    config = make_config("char", tmp_path)
+    model = ts.load(run(config).directory)
+    (tmp_path / "t.tsv").write_text((tmp_path / "t.tsv").read_text() + "\nc\tzebra\n" * 30)
+    with pytest.raises(DataError, match=r"not as it was in training[\s\S]*name a file"):
+        model.evaluate()
+
+
+def test_details(tmp_path):
+    model = ts.load(run(make_config("char", tmp_path)).directory)
+    details = model.details(tmp_path / "t.tsv")
+    assert sum(sum(row.values()) for row in details["confusion"].values()) == 60
+    assert set(details["classes"]) == {"a", "b"}
+    tagger = ts.load(run(make_config("tagging", tmp_path)).directory)
+    assert tagger.details(tmp_path / "t.conll")["entities"]["all"]["support"] > 50
+
+
+def test_tags_that_are_no_entities_are_judged_by_accuracy(tmp_path):
+    (tmp_path / "t.conll").write_text("a DET\nb NOUN\n\na DET\nc VERB\n\n" * 20)
+    result = run({
+        "task": "tagging", "data": {"path": str(tmp_path / "t.conll"), "scheme": "none"},
+        "model": {**SMALL, "characters": 0}, "train": {**TRAIN, "steps": 60}, "output": str(tmp_path),
+    })  # fmt: skip
+    assert result.metrics["accuracy"] == 1.0
+    assert "f1" not in result.metrics
+    assert ts.load(result.directory).task.as_text({"words": ["a"], "tags": ["DET"]}) == "a/DET"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"source": "diggits"}, r"unknown source 'diggits'; did you mean 'digits'\?"),
+        ({"options": {"cuont": 3}}, r"data\.options\.cuont: unknown option; did you mean 'count'\?"),
+        ({"inputs": "txt"}, "unknown inputs 'txt'; did you mean 'text'"),
+        ({"level": "chr"}, "unknown level"),
+        ({"split": [0.5, 0.1, 0.1]}, "sum to 1"),
+    ],
+)
+def test_wrong_settings_of_data(data, words):
+    with pytest.raises(ts.TinyseqError, match=words):
+        run({"task": "classification", "data": data})
+    with pytest.raises(ts.TinyseqError, match="unknown pooling 'last'"):
+        run({"task": "classification", "model": {"pooling": "last"}})
+
+
+def test_digits_without_scikit_learn(monkeypatch, tmp_path):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(DataError, match=r'pip install "tinyseq\[digits\]"'):
+        run({"task": "classification", "data": {"source": "digits"}, "output": str(tmp_path)})
+
+
+def test_sources_at_hand(tmp_path):
+    settings = {"output": str(tmp_path), "train": {**TRAIN, "steps": 2}, "model": SMALL}
+    order = {"source": "temporal_order", "options": {"count": 60}}
+    assert run({**settings, "task": "classification", "data": order}).result["parameters"]
+    adding = {"source": "adding", "options": {"count": 60, "length": 9}}
+    result = run({**settings, "task": "regression", "data": adding, "model": {"hidden_size": 4}})
+    assert result.baselines["mean"]["rmse"] == pytest.approx(1 / 6**0.5, rel=0.5)
+    xs, ys = adding_problem(3, 12, 5)
+    (first, *_) = ts.load(result.directory).predict(list(xs))
+    assert np.isfinite(first["value"])
+    assert ys.shape == (3,)
