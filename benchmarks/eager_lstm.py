@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import argparse
 import cProfile
-import gc
 import pstats
 import sys
-import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import numpy as np
+from side_by_side import interleaved, print_table, require_same
 
 SIZES = {"B=32 T=64 I=64 H=128": (32, 64, 64, 128), "B=1 T=50 I=16 H=32": (1, 50, 16, 32)}
 CLASSES = 65
@@ -234,23 +232,9 @@ def compare(label: str, size: tuple[int, int, int, int], repeats: int) -> None:
         except ImportError as error:
             print(f"  {name}: left out ({error})")
     losses = {name: step() for name, step in steps.items()}
-    for name, loss in losses.items():
-        assert abs(loss - losses["tinyseq"]) < 1e-3 * abs(loss), f"{name} computes {loss}, tinyseq {losses['tinyseq']}"
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(repeats):
-        for name, step in steps.items():
-            gc.collect()
-            start = time.perf_counter()
-            step()
-            times[name].append(time.perf_counter() - start)
-    ours = times["tinyseq"]
-    print(f"\n{label}  (loss {losses['tinyseq']:.4f}, {repeats} interleaved repeats)")
-    print(f"  {'':<16}{'min ms':>9}{'median ms':>11}{'ours/min':>10}{'ours/median':>13}")
-    for name, t in times.items():
-        print(
-            f"  {name:<16}{min(t) * 1e3:>9.2f}{median(t) * 1e3:>11.2f}{min(ours) / min(t):>10.2f}"
-            f"{median(ours) / median(t):>13.2f}"
-        )
+    require_same(losses)
+    title = f"{label}  (loss {losses['tinyseq']:.4f}, {repeats} interleaved repeats)"
+    print_table(title, interleaved(steps, repeats))
 
 
 def profile(size: tuple[int, int, int, int]) -> None:

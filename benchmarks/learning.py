@@ -57,16 +57,15 @@ def train(
     clip: float = 1.0,
     done: Callable[[], bool] | None = None,
     check: int = 100,
-    compiled: bool = True,
 ) -> int:
     """Adam with a cosine schedule and clipping, until ``done`` (asked every ``check`` steps); return the steps made."""
     optimizer = optim.Adam(model.parameters(), lr=lr)
     schedule = optim.Cosine(steps, minimum=0.02)
-    run_loss = ts.compile(loss) if compiled else loss
+    fast = ts.compile(loss)
     for step in range(1, steps + 1):
         optimizer.lr = lr * schedule.factor(step - 1)
         optimizer.zero_grad()
-        run_loss(*map(ts.tensor, batch())).backward()
+        fast(*map(ts.tensor, batch())).backward()
         optim.clip_grad_norm(optimizer.parameters, clip)
         optimizer.step()
         for cell in cells(model):
@@ -106,7 +105,7 @@ class Reader(nn.Module):
 
 
 def patient(recurrent: nn.Recurrent, steps: int) -> nn.Recurrent:
-    """Let units remember 1 to ``steps`` steps at first: b_f = ln U(1, steps), b_i = -b_f; in a GRU b_z = -ln U(1, steps).
+    """Let units remember 1 to ``steps`` steps at first: b_f = ln U(1, steps), b_i = -b_f; in a GRU b_z is minus that.
 
     The chrono initialisation of Tallec and Ollivier 2018.
     """
@@ -323,7 +322,7 @@ def narma(seed: int) -> Iterator[Result]:
     with ts.no_grad():
         predicted, _ = model(us[:, 4200:], state)
     value = nrmse(predicted.numpy(), targets[:, 4200:].numpy())
-    literature = "Rodan & Tino 2011, table I: ESN, 200 units, NMSE about 0.04, NRMSE about 0.2"
+    literature = "Rodan & Tino 2011: ESN of 200 units, NMSE about 0.04, that is NRMSE about 0.2"
     yield Result("narma", "ESN, 200 units, one pass", "test NRMSE", value, "<= 0.24", literature, value <= 0.24)
 
 
@@ -443,7 +442,7 @@ def translate(model: Any, make: Callable[..., list[pairs.Pair]], seed: int, *, s
         counted = np.arange(ys.shape[1]) < lengths[:, None]
         return float(((said == ys) | ~counted).all(1).mean())
 
-    train(model, loss, batch, steps=steps, lr=lr, done=lambda: exact(VALIDATION, 300) > 0.998, compiled=False)
+    train(model, loss, batch, steps=steps, lr=lr, done=lambda: exact(VALIDATION, 300) > 0.998)
     return exact(TEST, 2000)
 
 
@@ -535,8 +534,8 @@ def run(name: str, seed: int = 1) -> list[Result]:
 HEAD = """# What the cells learn
 
 Made by `python benchmarks/learning.py --markdown docs/learning.md`; some rows alone with `--only NAME`, the rows of
-`adding_long` too with `--long`. Seed {seed}; one thread of a machine of two cores that had other work to do; training is
-compiled (`ts.compile`). Every number is of test data that training and early stopping have not seen. The slow-marked
+`adding_long` too with `--long`. Seed {seed}; one thread of a machine of two cores that had other work to do; training
+is compiled (`ts.compile`). Every number is of test data that training and early stopping have not seen. The slow-marked
 tests in `tests/learning` run the same functions and assert the required values.
 
 | name | model | measure | tinyseq | required | literature | seconds |

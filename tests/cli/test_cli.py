@@ -44,7 +44,7 @@ def test_help_teaches_and_version_is_told():
     result = invoke("--help")
     assert result.exit_code == 0
     assert "tinyseq run examples/lstm.yaml" in result.stdout
-    for command in ("run", "sample", "graph"):
+    for command in ("run", "evaluate", "predict", "sample", "graph"):
         shown = invoke(command, "--help")
         assert shown.exit_code == 0
         assert f"tinyseq {command} " in shown.stdout, "an example"
@@ -187,3 +187,57 @@ def test_cli_is_light():
     code = f"{load}; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+TABLE = "label\ttext\n" + "a\tsun moon star\nb\triver sea stone\n" * 20
+CLASSES = """task: classification
+data: {path: t.tsv}
+model: {hidden_size: 4, embedding_size: 4}
+train: {steps: 3, batch_size: 8, evaluate_every: 3}
+"""
+
+
+@pytest.fixture
+def classified(folder):
+    (folder / "t.tsv").write_text(TABLE)
+    (folder / "c.yaml").write_text(CLASSES)
+    assert invoke("run", "c.yaml", "-q").exit_code == 0
+    return folder
+
+
+def test_evaluate_prints_the_metrics_of_the_test_part_or_a_file(classified):
+    run = classified / "runs" / "c" / "0001"
+    found = json.loads(invoke("evaluate", "runs/c").stdout)
+    assert found == pytest.approx(json.loads((run / "result.json").read_text())["test"])
+    of_file = json.loads(invoke("evaluate", "runs/c/0001", "t.tsv", "--batch-size", "3", "--details").stdout)
+    assert of_file["examples"] == 40
+    assert set(of_file["confusion"]) == {"a", "b"}
+
+
+def test_predict_prints_a_json_line_an_input_or_text(classified):
+    (classified / "new.txt").write_text("sun\n\nthe deep sea\n")
+    lines = invoke("predict", "runs/c", "new.txt").stdout.splitlines()
+    assert [json.loads(line)["text"] for line in lines] == ["sun", "the deep sea"]
+    assert lines == [json.dumps(one) for one in tinyseq.load("runs/c").predict("new.txt")]
+    assert invoke("predict", "runs/c", "new.txt", "--text").stdout.splitlines()[1].endswith("the deep sea")
+
+
+def test_evaluate_and_predict_refuse_in_words(classified):
+    (classified / "bad.tsv").write_text("label\ttext\na\n")
+    for words, code, message in (
+        (("evaluate", "nowhere"), 1, "not a run directory"),
+        (("evaluate", "runs/c", "bad.tsv"), 1, "line 2"),
+        (("predict", "runs/c", "nothere.tsv"), 1, "does not exist"),
+        (("predict", "runs/c"), 2, "Missing argument"),
+        (("predict", "runs/c", "t.tsv", "--picture", "p.png"), 1, "draws no picture"),
+        (("sample", "runs/c"), 1, "does not write text"),
+    ):
+        result = invoke(*words)
+        assert (result.exit_code, message in result.stderr) == (code, True), result.stderr
+
+
+def test_eager_leaves_the_compiler_out(folder):
+    for words, compiled in ((("--eager",), False), ((), True)):
+        result = invoke("run", "tiny.yaml", "-q", *words)
+        found = json.loads((folder / result.stdout.strip() / "result.json").read_text())
+        assert found["compiled"] is compiled

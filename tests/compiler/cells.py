@@ -452,7 +452,7 @@ def fast_weights_not_read(draw: Draw) -> tuple[Any, Any]:
     w_k, w_v, u = draw.weight(h, h), draw.weight(h, 3), draw.weight(h + i, h)
 
     def step(x: Any, state: Any) -> Any:
-        total, before, a = state
+        total, _, a = state
         a = ts.tanh(ts.concat([a, x], -1) @ u)
         k, v = ts.expand_dims(a @ w_k, 1), ts.expand_dims(a @ w_v, 1)
         return a, (total + ts.swapaxes(k, 1, 2) @ v, total, a)
@@ -801,7 +801,7 @@ def slices_stacks_and_splits(draw: Draw) -> tuple[Any, Any]:
 
 @cell
 def indices(draw: Draw) -> tuple[Any, Any]:
-    batch, _, i, h = draw.sizes
+    _, _, i, h = draw.sizes
     w, table = draw.weight(h + i, h), draw.weight(5, h)
     order = [h - 1, 0, 1]
 
@@ -907,7 +907,7 @@ def scaled_again_and_again(draw: Draw) -> tuple[Any, Any]:
 
     def step(x: Any, state: Any) -> Any:
         a = ((state @ w + x @ v + b) * 0.5 * 3.0 + 0.0) * 1.0
-        new = ts.tanh(((a + a) * 0.25 - 0.0) * 2) + (-(-a)) * 0.1
+        new = ts.tanh(((a + a) * 0.25 - 0.0) * 2) + (0.1 * -a) * -1.0
         return new * 0.0 + 2 * new, ts.tanh(new)
 
     return step, draw.state(h)

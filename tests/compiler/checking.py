@@ -1,4 +1,4 @@
-"""What the tests of the compiler share: the eager values and gradients of a case, and every way to compute them again."""
+"""What the tests of the compiler share: a case's eager values and gradients, and every way to compute them again."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def assert_equal(got: Sequence[Array], expected: Sequence[Array], what: str) -> 
 
 
 def check_stages(case: Case) -> None:
-    """Every stage, run by the plain interpreter, gives the eager values and gradients; unrolled too where that is new."""
+    """Every stage, by the plain interpreter, gives the eager values and gradients; some are unrolled as well."""
     values, gradients = run(case.fn, case)
     fast = compiled(case)
     entry = entry_of(fast)

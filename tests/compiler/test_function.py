@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from cells import FUNCTIONS, Case, Draw, Sizes, cell_case, recurrent, registered
+from cells import FUNCTIONS, Case, Sizes, cell_case, recurrent, registered
 from checking import TOLERANCE, arrays, assert_close, assert_equal, run, total
 
 import tinyseq as ts
@@ -162,7 +162,10 @@ _HIDDEN = known_bug("only modules in closures and globals are found")
     [
         "module",
         "closure",
-        *(pytest.param(way, marks=_HIDDEN) for way in ("method", "attribute", "callable", "partial", "nested", "argument")),
+        *(
+            pytest.param(way, marks=_HIDDEN)
+            for way in ("method", "attribute", "callable", "partial", "nested", "argument")
+        ),
     ],
 )
 def test_training_and_evaluation_are_told_apart_however_the_module_is_reached(way: str) -> None:
@@ -199,7 +202,17 @@ def test_a_module_as_an_argument_is_not_taken_for_another() -> None:
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [(2.0, 3.0), (True, False), ("sum", "mean"), (None, 1), (1, 1.0), (1, True), ([1, 2], [2, 1]), ((), (1,)), (0.0, -0.0)],
+    [
+        (2.0, 3.0),
+        (True, False),
+        ("sum", "mean"),
+        (None, 1),
+        (1, 1.0),
+        (1, True),
+        ([1, 2], [2, 1]),
+        ((), (1,)),
+        (0.0, -0.0),
+    ],
     ids=repr,
 )
 def test_arguments_that_are_no_tensors_are_part_of_the_key(first: Any, second: Any) -> None:
@@ -310,7 +323,7 @@ def test_a_compiled_function_within_another() -> None:
 @pytest.mark.parametrize("name", ["two_layers_in_one_step", "dropout_in_the_step"])
 def test_backward_twice_over_a_retained_graph(name: str) -> None:
     case = cell_case(name)
-    values, gradients = run(case.fn, case)
+    _, gradients = run(case.fn, case)
     fast = ts.compile(case.fn)
     ts.seed(11)
     loss = total(fast(*case.args))
@@ -504,7 +517,14 @@ def test_single_precision(kind: str) -> None:
 def test_nan_and_infinity_pass_as_in_eager() -> None:
     x = ts.tensor(np.array([np.nan, np.inf, -np.inf, -0.0, 1e308]), requires_grad=True)
     case = Case(
-        lambda x: (ts.relu(x), ts.where(x > 0, 0.0, -0.0) + x, x * 0.0 + 1.0, ts.maximum(x, 0.0), ts.log(x), x * 10.0 * 0.1),
+        lambda x: (
+            ts.relu(x),
+            ts.where(x > 0, 0.0, -0.0) + x,
+            x * 0.0 + 1.0,
+            ts.maximum(x, 0.0),
+            ts.log(x),
+            x * 10.0 * 0.1,
+        ),
         (x,),
     )
     values, _ = run(case.fn, case)
@@ -541,7 +561,3 @@ def test_many_threads_share_no_buffers() -> None:
     with ThreadPoolExecutor(4) as pool:
         for got, right in zip(pool.map(lambda x: arrays(fast(x, state)), inputs * 5), expected * 5, strict=True):
             assert_close(got, right, "in a thread")
-
-
-def test_draws_helper_is_float64() -> None:
-    assert Draw(Sizes())(2, 2).dtype == F64

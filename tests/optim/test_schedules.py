@@ -28,6 +28,7 @@ def test_by_hand() -> None:
     assert rates(optim.Constant(), 3) == [1.0, 1.0, 1.0]
     assert rates(optim.StepDecay(2, 0.5), 5) == [1.0, 1.0, 0.5, 0.5, 0.25]
     np.testing.assert_allclose(rates(optim.Cosine(4, 0.2), 6), [1.0, 0.8828427, 0.6, 0.3171573, 0.2, 0.2])
+    np.testing.assert_allclose(rates(optim.Linear(4, 0.2), 6), [1.0, 0.8, 0.6, 0.4, 0.2, 0.2])
     np.testing.assert_allclose(rates(optim.WarmUp(4, start=0.2), 6), [0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
     np.testing.assert_allclose(
         rates(optim.WarmUp(2, optim.StepDecay(2, 0.5), start=0.5), 6), [0.5, 0.75, 1, 1, 0.5, 0.5]

@@ -109,6 +109,10 @@ def test_clipping(limit: float) -> None:
 SCHEDULES: dict[str, tuple[Callable[[], optim.Schedule], Callable[[Any], Any]]] = {
     "constant": (optim.Constant, lambda o: TO.lr_scheduler.ConstantLR(o, factor=1.0)),
     "step": (lambda: optim.StepDecay(4, 0.3), lambda o: TO.lr_scheduler.StepLR(o, 4, 0.3)),
+    "linear": (
+        lambda: optim.Linear(12, 0.1),
+        lambda o: TO.lr_scheduler.LinearLR(o, start_factor=1.0, end_factor=0.1, total_iters=12),
+    ),
     "cosine": (lambda: optim.Cosine(25, 0.1), lambda o: TO.lr_scheduler.CosineAnnealingLR(o, 25, eta_min=0.02)),
     "warm-up": (
         lambda: optim.WarmUp(7, start=0.25),

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
+from smallruns import CONFIG, write_config
 
 import tinyseq as ts
-from smallruns import CONFIG, write_config
 from tinyseq.data.classic import adding_problem
 from tinyseq.data.tagging import entity_sentences, to_conll
 from tinyseq.errors import DataError
@@ -21,10 +21,8 @@ SMALL = {"hidden_size": 6, "embedding_size": 5}
 def _texts(folder):
     words = ["sun", "moon", "star", "sky", "sea", "river", "stone"]
     rng = np.random.default_rng(0)
-    rows = ["label\ttext"]
-    for n in range(60):
-        rows.append(f"{'ab'[n % 2]}\t" + " ".join(rng.choice(words, rng.integers(1, 9))))
-    return "\n".join(rows)
+    lines = (f"{'ab'[n % 2]}\t" + " ".join(rng.choice(words, rng.integers(1, 9))) for n in range(60))
+    return "\n".join(["label\ttext", *lines])
 
 
 def _sequences(folder):
@@ -207,9 +205,9 @@ def test_unseen_tokens_are_taken(trained):
 
 def test_wrong_inputs_are_refused_by_number(trained):
     _, _, model = trained
-    bad = {"tagging": [["a"], []], "regression": [[[1.0, 2.0]], [[1.0]]], "classification": [None, ""]}[model.config.task]
-    with pytest.raises(DataError, match="input [01] "):
-        model.predict(bad)
+    bad = {"tagging": [["a"], []], "regression": [[[1.0, 2.0]], [[1.0]]], "classification": [None, ""]}
+    with pytest.raises(DataError, match=r"input [01] "):
+        model.predict(bad[model.config.task])
 
 
 def test_unknown_classes_tags_and_missing_targets_are_refused(tmp_path):

@@ -72,7 +72,7 @@ def coloured_shapes(
         while second[1:] == first[1:]:
             second = _draw_words(rng)
         across, along = 0.5 + rng.uniform(-0.06, 0.06), rng.uniform(-0.45, 0.45, 2)
-        relation = relations[rng.integers(len(relations))]
+        relation = relations[int(rng.integers(len(relations)))]
         sign = -1.0 if relation in ("above", "left of") else 1.0
         vertical = relation in ("above", "below")
         for words, side, shift in ((first, sign, along[0]), (second, -sign, along[1])):

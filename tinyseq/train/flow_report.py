@@ -71,7 +71,10 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Return rows as lines, the first column flush left, the others flush right."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return "\n".join(
-        "  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
         for row in rows
     )
 
@@ -94,7 +97,7 @@ def draw_flow(flows: Sequence[Flow], watched: Mapping[str, Mapping[str, Updates]
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise DataError("the figure's format", required=".png, .svg or .pdf", got=str(path))
     panels = 4 if watched else 3
-    figure = Figure(figsize=(10, 7.6) if watched else (13, 4.2), dpi=100, layout="constrained")
+    figure = Figure(figsize=(10, 8) if watched else (13, 4.8), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     plots = figure.subplots(2, 2).ravel() if watched else figure.subplots(1, panels)
     for number, flow in enumerate(flows):
@@ -147,7 +150,8 @@ def _name(plot: Any, title: str, x: str, y: str) -> None:
     plot.set_xlabel(x)
     plot.set_ylabel(y)
     plot.grid(alpha=0.3)
-    plot.legend(frameon=False, fontsize=8)
+    # Below the plot: in it there is always a line in the way.
+    plot.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
 
 
 def _positive(values: Array) -> Array:

@@ -73,9 +73,16 @@ def gradient_norms(loss: Tensor) -> Series:
     """
     states = carried_states(loss)
     nodes = [node for series in states.values() for node in series]
-    seed = Tensor(loss.backend.xp.ones_like(loss.value))
-    found = sweep({loss.node: seed}, nodes, retain=True)
-    return {label: np.array([_norm(found.get(node)) for node in series]) for label, series in states.items()}
+    xp = loss.backend.xp
+    found = sweep({loss.node: Tensor(xp.ones_like(loss.value))}, nodes, retain=True)
+    # A slice passes zeros on for what it left out. To tell them from gradients that are 0, a NaN is sent the same way:
+    # no product swallows it, so what stays free of it was not reached.
+    marked = sweep({loss.node: Tensor(xp.full_like(loss.value, xp.nan))}, nodes, retain=True)
+    reached = {node for node, mark in marked.items() if np.isnan(mark.numpy()).any()}
+    return {
+        label: np.array([_norm(found.get(node) if node in reached else None) for node in series])
+        for label, series in states.items()
+    }
 
 
 def jacobian_norms(output: Tensor) -> Series:

@@ -114,7 +114,7 @@ class _Loop:
         task, config, outcome = self.task, self.config, self.outcome
         optimizer = config.optimizer.make(self.model.parameters())
         schedule = config.schedule.make(config.steps, lower_is_better=task.measure.lower_is_better)
-        scheduler = optim.Scheduler(optimizer, schedule)
+        scheduler = optim.Scheduler(optimizer, schedule)  # counts updates; hears of each look at the validation part
         batches = task.batches()
         state: Any = None
         total, count = 0.0, 0  # of the losses since the last row
@@ -129,7 +129,6 @@ class _Loop:
             optimizer.step()
             optimizer.zero_grad()
             self.model.constrain()
-            scheduler.step()
             state = detach(result.state)
             outcome.steps, outcome.tokens = step, outcome.tokens + result.tokens
             outcome.seconds += time.perf_counter() - began
@@ -139,11 +138,13 @@ class _Loop:
                 self.row(step, total / count, row)
                 total, count = 0.0, 0
             if step % config.evaluate_every == 0 or step == config.steps:
-                schedule.observe(self.evaluate())
+                scheduler.step(self.evaluate())
                 if config.patience is not None and self.without_best >= config.patience and step < config.steps:
                     outcome.stopped_early = True
                     self.progress.note(f"stopped early: nothing better since step {outcome.best_step}")
                     return
+            else:
+                scheduler.step()
 
     def fit(self) -> None:
         """Train in one pass."""

@@ -1,0 +1,151 @@
+"""Plans: no live value is overwritten, and the storage is what the design promises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from cells import CELLS, FUNCTIONS, Case, Sizes, cell_case, recurrent, registered
+from checking import compiled, entry_of, leaf_values, run
+
+import tinyseq as ts
+from tinyseq import nn
+from tinyseq.compiler.checking import verify_plan
+from tinyseq.compiler.function import Entry
+from tinyseq.compiler.lower.numpy import Executable
+from tinyseq.compiler.plan import Copy, Loop, Plan
+from tinyseq.errors import GraphError
+
+
+def plan_of(case: Any) -> Plan:
+    return compiled(case).plan
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_plans_of_odd_cells_overwrite_nothing_live(name: str) -> None:
+    verify_plan(plan_of(cell_case(name)))
+    verify_plan(plan_of(cell_case(name, reverse=True, truncate=2)))
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, *nn.CELLS])
+def test_plans_overwrite_nothing_live(name: str) -> None:
+    verify_plan(plan_of(FUNCTIONS[name](Sizes()) if name in FUNCTIONS else registered(name)))
+
+
+def test_plans_of_stacks_overwrite_nothing_live() -> None:
+    verify_plan(plan_of(recurrent(num_layers=2, bidirectional=True, dropout=0.3, call={"lengths": [5, 2, 0]})))
+
+
+# -- the verifier is put to the test: planted mistakes must be found ----------------------------------------------------
+
+
+def outcome(plan: Plan, entry: Entry, case: Case) -> list[Any]:
+    """What a plan computes for the arguments of the last call."""
+    executable, values = Executable(plan), leaf_values(entry, case)
+    count = len(entry.traced.graph.outputs)
+    seeds = {leaf: values.pop(leaf) for leaf in entry.compiled.seeds if leaf is not None}
+    first = executable.forward({leaf: values[leaf] for leaf in plan.inputs if leaf in values}, count)
+    return [*first, *executable.backward(seeds, count)]
+
+
+def test_two_live_buffers_in_one_slot_are_found() -> None:
+    """Put any two buffers of one size in one slot: whenever that changes a result, the verifier must have seen it."""
+    case = registered("lstm")
+    fast = compiled(case)
+    plan, entry = fast.plan, entry_of(fast)
+    right = outcome(plan, entry, case)
+    harmful = 0
+    for a in plan.buffers:
+        for b in plan.buffers:
+            if a is b or a.nbytes != b.nbytes or a.slot == b.slot or a.first > b.first:
+                continue
+            old, b.slot = b.slot, a.slot
+            if not all(np.array_equal(x, y) for x, y in zip(outcome(plan, entry, case), right, strict=True)):
+                harmful += 1
+                with pytest.raises(GraphError):
+                    verify_plan(plan)
+            b.slot = old
+    assert harmful > 20
+    verify_plan(plan)
+
+
+def loops(plan: Plan) -> list[Loop]:
+    return [instruction for instruction in plan.instructions if isinstance(instruction, Loop)]
+
+
+def test_a_missing_instruction_is_found() -> None:
+    plan = plan_of(registered("gru"))
+    for loop in loops(plan):
+        for index in range(len(loop.body)):
+            removed = loop.body.pop(index)
+            with pytest.raises(GraphError, match="reads"):
+                verify_plan(plan)
+            loop.body.insert(index, removed)
+    verify_plan(plan)
+
+
+def test_instructions_in_another_order_are_found() -> None:
+    plan = plan_of(registered("gru"))
+    loop = loops(plan)[0]
+    loop.body.reverse()
+    with pytest.raises(GraphError, match="reads"):
+        verify_plan(plan)
+
+
+def test_an_initial_state_that_is_not_copied_is_found() -> None:
+    plan = plan_of(registered("rnn"))
+    first = next(i for i, instruction in enumerate(plan.instructions) if isinstance(instruction, Copy))
+    del plan.instructions[first]
+    with pytest.raises(GraphError, match="reads"):
+        verify_plan(plan)
+
+
+# -- storage -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_state_that_is_the_output_is_stored_once() -> None:
+    """s_{t-1} and s_t are shifted views of one buffer of T + 1 steps; nothing is copied in the loop."""
+    case = registered("rnn", Sizes(3, 7, 2, 4))
+    plan = plan_of(case)
+    forward = loops(plan)[0]
+    assert not any(isinstance(inner, Copy) for inner in forward.body)
+    assert any(buffer.shape == (8, 3, 4) for buffer in plan.buffers)
+
+
+def test_memory_without_gradients_grows_with_the_sequences_only() -> None:
+    def memory(time: int) -> int:
+        case = registered("lstm", Sizes(2, time, 3, 64))
+        fast = ts.compile(case.fn)
+        with ts.no_grad():
+            fast(*case.args)
+        return fast.plan.memory
+
+    per_step = (memory(40) - memory(20)) / 20
+    row = 2 * 8  # two rows of float64
+    assert per_step <= row * (3 + 64 * (4 + 1 + 1 + 4) + 8), "input, its projection, h, c and lanes of one step"
+
+
+def test_loops_stay_loops() -> None:
+    sizes = [len(plan_of(registered("lstm", Sizes(2, time, 3, 4))).instructions) for time in (3, 30)]
+    assert sizes[0] == sizes[1]
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_nothing_is_allocated_in_a_run(name: str) -> None:
+    """A run takes no memory beyond what NumPy's own loops buffer: no temporary array of a sequence's size."""
+    import tracemalloc
+
+    case = registered(name, Sizes(16, 100, 16, 32))
+    fast = ts.compile(case.fn)
+    run(fast, case)
+    assert fast.last is not None
+    executable = fast.last.idle[-1]
+    calls = executable.calls
+    with np.errstate(all="ignore"):
+        tracemalloc.start()
+        for function, args in calls:
+            function(*args)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 200 * 1024 < 100 * 16 * 32 * 8, f"{peak} bytes"

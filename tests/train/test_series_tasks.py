@@ -1,0 +1,266 @@
+"""Forecasting and reservoirs: what they learn from, what they foretell, and what a run leaves."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import tinyseq as ts
+from tinyseq.data import forecasts
+from tinyseq.errors import ConfigError, DataError
+from tinyseq.train.config import parse_config
+from tinyseq.train.progress import SilentProgress
+from tinyseq.train.running import prepared
+
+WAVES = "hour,a,b\n" + "\n".join(f"{t},{np.sin(t / 3):.6f},{5 + np.cos(t / 4):.6f}" for t in range(200)) + "\n"
+
+
+def forecasting(**sections):
+    base = {
+        "task": "forecasting",
+        "model": {"cell": "gru", "hidden_size": 6},
+        "train": {"steps": 20, "batch_size": 8, "evaluate_every": 10},
+    }
+    return {**base, **sections}
+
+
+def reservoir(system, *, readout=None, **sections):
+    sizes = {"narma10": (900, 300, 400), "mackey_glass": (900, 300, 400), "lorenz": (900, 300, 400)}[system]
+    return {
+        "task": "reservoir",
+        "seed": 1,
+        "data": {"system": system, **dict(zip(("train", "valid", "test"), sizes, strict=True))},
+        "model": {"hidden_size": 80, "spectral_radius": 0.9, "input_scaling": 0.3, "bias_scaling": 0.2},
+        "readout": {"washout": 100, "ridge": 1e-8, **(readout or {})},
+        "evaluate": {"ahead": 20, "show": 60},
+        **sections,
+    }
+
+
+@pytest.fixture
+def waves(tmp_path):
+    path = tmp_path / "waves.csv"
+    path.write_text(WAVES)
+    return path
+
+
+def run(data, folder):
+    return ts.run(data, output=folder, progress=SilentProgress())
+
+
+def test_a_run_leaves_a_picture_a_table_and_beats_the_mean(tmp_path):
+    result = run(forecasting(data={"transform": "sqrt"}, forecast={"season": 11}), tmp_path)
+    found = {path.name for path in result.directory.iterdir()}
+    assert {"forecast.png", "forecast.csv", "curve.png", "graph.svg", "weights.safetensors"} <= found
+    assert set(result.metrics) == {"rmse", "mae", "mase"}
+    assert set(result.baselines) == {"persistence", "seasonal (11 ago)", "training mean"}
+    assert result.metrics["rmse"] < result.baselines["training mean"]["rmse"]
+    lines = (result.directory / "forecast.csv").read_text().splitlines()
+    assert lines[0] == "time,target,ahead,truth,forecast"
+    assert lines[-1].startswith("2008,sunspots,1,2.9,")
+    assert "2008" in result.preview
+
+
+@pytest.mark.parametrize("window", [12, None])
+def test_many_columns_steps_and_targets(tmp_path, waves, window):
+    data = {"path": str(waves), "time": "hour", "columns": ["a", "b"], "targets": ["b"], "window": window}
+    config = forecasting(data=data, forecast={"horizon": 3, "steps": 5})
+    config["train"] |= {"bptt": {"every": 8}}
+    result = run(config, tmp_path)
+    assert np.isfinite(list(result.metrics.values())).all()
+    with prepared(parse_config(config)) as (task, model):
+        (record,) = task.part("test")
+        assert (record.start, len(record.series)) == (170, 200)
+        origins = np.arange(169, 197)
+        assert task.foretell(model.eval(), record, origins).shape == (28, 3, 1)
+        one, many = (task.evaluate_on(model, [record], batch_size=size) for size in (1, 64))
+        assert one == pytest.approx(many, rel=1e-5)
+        details = task.details(model, [record])["rmse_by_step"]["b"]
+        assert np.sqrt(np.mean(np.square(details))) == pytest.approx(many["rmse"])
+        (prediction,) = task.predict(model, [record])
+        assert len(prediction["forecast"]["b"]) == 3, "it reads a, which it does not foretell, and so cannot go on"
+
+
+def test_scaling_knows_nothing_of_what_is_held_out(tmp_path, waves):
+    config = parse_config(forecasting(data={"path": str(waves), "time": "hour"}))
+    with prepared(config) as (task, _):
+        first = task.scaler
+    lines = WAVES.splitlines()
+    waves.write_text("\n".join(lines[:150] + [f"{t},1000,1000" for t in range(149, 200)]) + "\n")
+    with prepared(config) as (task, _):
+        np.testing.assert_array_equal(task.scaler.mean, first.mean)
+        np.testing.assert_array_equal(task.scaler.std, first.std)
+
+
+def test_a_forecast_sees_its_window_and_nothing_later(waves):
+    with prepared(parse_config(forecasting(data={"path": str(waves), "time": "hour", "window": 10}))) as (task, model):
+        model.eval()
+        (record,) = task.part("test")
+        origins = np.array([180])
+        before = task.foretell(model, record, origins)
+        for changed, same in ((slice(181, None), True), (slice(0, 171), True), (slice(171, 172), False)):
+            values = record.series.values.copy()
+            values[changed] += 1.0
+            other = record._replace(series=type(record.series)("x", record.series.columns, values, record.series.times))
+            assert np.array_equal(task.foretell(model, other, origins), before) is same
+
+
+def test_running_on_feeds_forecasts_back(waves):
+    config = parse_config(
+        forecasting(
+            dtype="float64",
+            data={"path": str(waves), "time": "hour", "window": None, "columns": ["b", "a"], "targets": ["a", "b"]},
+            train={"batch_size": 2, "bptt": {"every": 8}},
+        )
+    )
+    with prepared(config) as (task, model):
+        model.eval()
+        (record,) = task.part("test")
+        series = record.series
+        free = task.run_on(model, series, 4)
+        for ahead in range(4):
+            foretold = task.foretell(model, record._replace(series=series), np.array([len(series) - 1]))[0, 0]
+            np.testing.assert_allclose(free[ahead], foretold)
+            values = np.concatenate([series.values, foretold[None, [1, 0]]])
+            series = type(series)("x", series.columns, values, (*series.times, "next"))
+
+
+def test_the_warmup_of_a_window_does_not_count(waves):
+    with prepared(parse_config(forecasting(data={"path": str(waves), "time": "hour", "window": 10, "warmup": 9}))) as (
+        task,
+        model,
+    ):
+        feed = task.feed(model, next(task.batches()), None)
+        assert feed.arguments[1].shape == (8, 1, 1, 2)
+        assert feed.tokens == 8
+
+
+def test_stateful_rows_are_read_on_and_begun_anew(waves):
+    config = forecasting(data={"path": str(waves), "time": "hour", "columns": ["a"], "window": None})
+    config["train"] |= {"batch_size": 2, "bptt": {"every": 20}}
+    with prepared(parse_config(config)) as (task, _):
+        batches = task.batches()
+        found = [next(batches) for _ in range(4)]
+    assert [strip.fresh for strip in found] == [True, False, False, True]
+    np.testing.assert_array_equal(found[0].targets[:, :-1, 0], found[0].inputs[:, 1:])
+    np.testing.assert_array_equal(found[1].inputs[:, 0], found[0].targets[:, -1, 0])
+    np.testing.assert_array_equal(found[3].inputs, found[0].inputs)
+
+
+def test_a_trained_forecaster_is_used(tmp_path, waves):
+    result = run(forecasting(data={"path": str(waves), "time": "hour"}, forecast={"steps": 7}), tmp_path)
+    model = ts.load(result.directory)
+    (prediction,) = model.predict(waves)
+    assert prediction["after"] == "199"
+    assert {name: len(values) for name, values in prediction["forecast"].items()} == {"a": 7, "b": 7}
+    json.dumps(prediction)
+    values = np.array([[float(x) for x in line.split(",")[1:]] for line in WAVES.splitlines()[1:]])
+    (again,) = model.predict([values])
+    assert again["forecast"] == prediction["forecast"]
+    model.task.picture([prediction, again], tmp_path / "two.svg")
+    assert "<svg" in (tmp_path / "two.svg").read_text()
+    assert model.evaluate()["rmse"] == pytest.approx(result.metrics["rmse"])
+    with pytest.raises(DataError, match=r"input 0[\s\S]*\(time, 2\): a, b"):
+        model.predict([values[:, :1]])
+    waves.write_text("hour,a\n1,2\n2,3\n")
+    with pytest.raises(DataError, match="no column 'b'"):
+        model.predict(waves)
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"data": {"transform": "squrt"}}, "did you mean 'sqrt'"),
+        ({"data": {"window": 10, "warmup": 10}}, "less than the window"),
+        ({"data": {"columns": ["a"], "targets": ["c"]}}, "'c' is not among the columns"),
+        ({"model": {"cell": "gru", "bidirectional": True}}, "must not read from the end"),
+        ({"data": {"split": [0.9, 0.2, 0.1]}}, "sum to 1"),
+    ],
+)
+def test_wrong_configs_are_refused(sections, words):
+    with pytest.raises(ConfigError, match=words):
+        parse_config(forecasting(**sections))
+
+
+def test_series_too_short_for_the_config(waves):
+    for sections, words in (
+        ({"window": 150}, "a smaller data.window"),
+        ({"split": [0.99, 0.005, 0.005]}, "valid part has nothing to foretell"),
+        ({"targets": ["c"]}, "'c' is not among the columns"),
+    ):
+        config = parse_config(
+            forecasting(data={"path": str(waves), "time": "hour", **sections}, forecast={"horizon": 2})
+        )
+        with pytest.raises(DataError, match=words), prepared(config):
+            pass
+
+
+# -- reservoirs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("system", ["narma10", "mackey_glass", "lorenz"])
+def test_a_reservoir_learns_in_one_pass(tmp_path, system):
+    result = run(reservoir(system), tmp_path)
+    assert result.metrics["nrmse"] < 0.95 * min(b["nrmse"] for b in result.baselines.values())
+    assert (result.directory / "forecast.png").read_bytes().startswith(b"\x89PNG")
+    model = ts.load(result.directory)
+    assert model.evaluate()["nrmse"] == pytest.approx(result.metrics["nrmse"], rel=1e-6)
+    series = model.task
+    width = len(series.inputs)
+    (prediction,) = model.predict([np.random.default_rng(0).uniform(0.0, 0.5, (30, width))])
+    assert {len(values) for values in prediction["outputs"].values()} == {60 if system != "narma10" else 30}
+    json.dumps(prediction)
+
+
+def test_the_free_run_is_the_forecast_from_its_place():
+    with prepared(parse_config(reservoir("mackey_glass"))) as (task, model):
+        task.fit(model)
+        (record,) = task.part("test")
+        states = model.features(task._tensor(record.inputs))[0][:, :, 1:]
+        found, truth = task._free_runs(model, record, states)
+        place = task._places(record)[2]
+        known = record._replace(inputs=record.inputs[: place + 1], start=place + 1)
+        np.testing.assert_allclose(task._outputs(model, known, 20)[-1], found[2], rtol=1e-5)
+        np.testing.assert_array_equal(truth[2], record.inputs[place + 20])
+
+
+def test_outputs_come_online_a_step_at_a_time():
+    with prepared(parse_config(reservoir("narma10"))) as (task, model):
+        task.fit(model)
+        us = task._tensor(task.system.inputs[:20])
+        whole, _ = model(us)
+        state, steps = None, []
+        for t in range(20):
+            y, state = model(us[:, t : t + 1], state)
+            steps.append(y.numpy()[:, 0])
+        np.testing.assert_allclose(np.stack(steps, 1), whole.numpy(), rtol=1e-9)
+
+
+def test_the_readout_learns_along_gradients_too(tmp_path):
+    config = reservoir("narma10", readout={"method": "gradient"})
+    config["train"] = {"steps": 300, "optimizer": {"name": "adam", "lr": 0.02}, "evaluate_every": 100}
+    result = run(config, tmp_path)
+    assert result.result["steps"] == 300
+    assert result.metrics["nrmse"] < 0.95 * result.baselines["training mean"]["nrmse"]
+
+
+def test_nrmse_of_the_mean_is_one():
+    truth = np.random.default_rng(0).standard_normal((500, 1))
+    assert forecasts.nrmse(np.full_like(truth, truth.mean()), truth) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"data": {"system": "mackey_grass"}}, "did you mean 'mackey_glass'"),
+        ({"data": {"system": "lorenz", "options": {"tau": 3}}}, "unknown option"),
+        ({"data": {"train": 50}}, "less than data.train"),
+        ({"data": {"valid": 20}}, "more than evaluate.ahead"),
+        ({"model": {"density": 0.0}}, "over 0"),
+    ],
+)
+def test_wrong_reservoirs_are_refused(change, words):
+    with pytest.raises(ConfigError, match=words):
+        parse_config(reservoir("mackey_glass", **change))
