@@ -154,7 +154,7 @@ def adding(seed: int) -> Iterator[Result]:
     """The adding problem, T = 100."""
     settings: dict[str, tuple[Callable[[], nn.Recurrent], dict[str, Any]]] = {
         "LSTM": (lambda: patient(nn.LSTM(2, 32), 100), {"steps": 3000, "lr": 2e-2}),
-        "GRU": (lambda: patient(nn.GRU(2, 32), 100), {"steps": 2000, "lr": 1e-2}),
+        "GRU": (lambda: patient(nn.GRU(2, 32), 30), {"steps": 2000, "lr": 1e-2}),
         "IndRNN": (
             lambda: nn.Recurrent(nn.IndRNNCell, 2, 128, num_layers=2, steps=100, remember=0.99),
             {"steps": 1500, "lr": 5e-3},

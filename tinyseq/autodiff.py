@@ -63,6 +63,7 @@ class Gradient(Op):
     name = "gradient"
     formula = r"y_i = \sum_k s_k \, \partial f_k / \partial x_i"
     multiple = True
+    primitive = False
 
     def infer(self, *inputs: Any, **attrs: Any) -> Any:
         wanted = inputs[2 * attrs["outputs"] :]
@@ -74,6 +75,7 @@ class Anchor(Op):
 
     name = "anchor"
     formula = "y = x"
+    primitive = False
     vjps = (lambda g, y, x: g,)
 
     def infer(self, *inputs: Any, **attrs: Any) -> Any:

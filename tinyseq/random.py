@@ -11,6 +11,7 @@ import numpy as np
 
 from tinyseq.backends.philox import random_bits, random_uniform
 from tinyseq.graph import here
+from tinyseq.tensors import looked_at
 
 
 class Generator:
@@ -38,12 +39,12 @@ class Generator:
 
     def key(self, site: int) -> dict[str, Any]:
         """Return seed, site, call and step for a draw made here and now."""
-        place = here.place
+        place, seed = here.place, looked_at(lambda: self.seed)
         if place.clock is None:
-            return {"seed": self.seed, "site": site, "call": self._number(self.advance()), "step": 0}
+            return {"seed": seed, "site": site, "call": self._number(self.advance()), "step": 0}
         place.draws[0] += 1
         site += place.draws[0] << 16
-        return {"seed": self.seed, "site": site, "call": self._number(self.calls), "step": place.clock}
+        return {"seed": seed, "site": site, "call": self._number(self.calls), "step": place.clock}
 
     def _number(self, call: int) -> Any:
         return call if self.counter is None else self.counter + (call - self.begun)

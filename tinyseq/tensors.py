@@ -39,6 +39,8 @@ class Tracing:
     live: dict[Leaf, Callable[[], Any]] = field(default_factory=dict)
     #: What to do on the Python side after each call: counting steps.
     effects: list[Callable[[], None]] = field(default_factory=list)
+    #: What Python-side values the trace depends on: how to read each, and what it was.
+    guards: list[tuple[Callable[[], Any], Any]] = field(default_factory=list)
     #: Tensors that the function gives new values.
     assigned: dict[Tensor, Tensor] = field(default_factory=dict)
 
@@ -644,6 +646,14 @@ def live(read: Callable[[], Any], dtype: Any) -> Any:
     leaf = Leaf((), np.dtype(dtype), name="live")
     _mode.tracing.live[leaf] = read
     return AbstractTensor(leaf)
+
+
+def looked_at(read: Callable[[], Any]) -> Any:
+    """Return a Python value that the graph depends on (a mode, a seed); a trace made with another is not used again."""
+    value = read()
+    if _mode.tracing is not None:
+        _mode.tracing.guards.append((read, value))
+    return value
 
 
 def each_call(effect: Callable[[], None]) -> None:

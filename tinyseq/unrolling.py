@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyseq import trees
 from tinyseq.creation import tensor
-from tinyseq.errors import DataError, ShapeError
+from tinyseq.errors import DataError, DtypeError, ShapeError
 from tinyseq.graph import Graph, Leaf, Literal, Node, at_step, reach, scope, substitute
 from tinyseq.ops.elementwise import maximum, stop_gradient, where
 from tinyseq.ops.scan import scan
@@ -143,6 +143,14 @@ def _rolled(
     reverse: bool,
 ) -> tuple[Any, Any]:
     """Record one scan, its body traced once, instead of a copy of the cell for each time step."""
+    for path, part in trees.leaves(state):
+        if not isinstance(part, Tensor):
+            raise DtypeError(
+                f"unroll, compiled: the state {path or 'h'} is no tensor",
+                required="a tensor, whose shape and dtype stay the same from step to step",
+                got=repr(part),
+                fix="ts.zeros(batch, ...) in the initial state",
+            )
     time = parts[0].shape[1]
     sequences = [swapaxes(x, 0, 1) for x in parts]
     if real is not None:

@@ -19,11 +19,6 @@ from tinyseq.errors import DataError, GraphError, TinyseqError
 F64 = np.float64
 
 
-def known_bug(reason: str) -> pytest.MarkDecorator:
-    """A known bug: the mark goes, and must go, when it is fixed."""
-    return pytest.mark.xfail(strict=True, reason=reason)
-
-
 def model_and_loss(dropout: float = 0.0, layers: int = 1) -> tuple[nn.Module, nn.Module, Any]:
     ts.seed(3)
     model = nn.LSTM(2, 4, num_layers=layers, dropout=dropout).cast(F64)
@@ -88,7 +83,6 @@ def test_weights_loaded_from_a_state_dict_are_seen() -> None:
     assert_close(arrays(fast(*data)), arrays(loss(*data)), "after loading")
 
 
-@known_bug("the key does not hold the dtypes of captured tensors")
 def test_weights_cast_after_compiling_are_not_cut_back() -> None:
     layer = nn.Linear(2, 3)
     fast = ts.compile(lambda x: layer(x))
@@ -98,7 +92,6 @@ def test_weights_cast_after_compiling_are_not_cut_back() -> None:
     assert_close(arrays(fast(x)), arrays(layer(x)), "after a cast")
 
 
-@known_bug("the key does not hold which captured tensors require a gradient")
 def test_weights_frozen_and_thawed_after_compiling() -> None:
     w, v = (ts.tensor(np.array(3.0), requires_grad=grad) for grad in (True, False))
     fast = ts.compile(lambda x: w * v * x)
@@ -154,18 +147,12 @@ class Holder:
         return self.model(x)
 
 
-_HIDDEN = known_bug("only modules in closures and globals are found")
-
-
 @pytest.mark.parametrize(
     "way",
     [
         "module",
         "closure",
-        *(
-            pytest.param(way, marks=_HIDDEN)
-            for way in ("method", "attribute", "callable", "partial", "nested", "argument")
-        ),
+        *(way for way in ("method", "attribute", "callable", "partial", "nested", "argument")),
     ],
 )
 def test_training_and_evaluation_are_told_apart_however_the_module_is_reached(way: str) -> None:
@@ -191,7 +178,6 @@ def test_training_and_evaluation_are_told_apart_however_the_module_is_reached(wa
     assert drops(fast(*given, x))
 
 
-@known_bug("arguments that are no tensors are told apart by their text, and modules of one form have one text")
 def test_a_module_as_an_argument_is_not_taken_for_another() -> None:
     one, two = nn.Linear(2, 2), nn.Linear(2, 2)
     fast = ts.compile(lambda module, x: module(x))
@@ -234,7 +220,6 @@ def test_arguments_that_are_no_tensors_are_part_of_the_key(first: Any, second: A
     fast(x, word=second)
 
 
-@known_bug("arguments that are no tensors are told apart by their text")
 def test_long_arrays_that_are_no_tensors_are_told_apart() -> None:
     """The text of a long array leaves out its middle."""
     fast = ts.compile(lambda x, weights: (x * weights).sum())
@@ -458,7 +443,6 @@ def test_a_state_that_changes_its_form_is_refused() -> None:
             ts.compile(lambda xs, step=step: ts.unroll(step, xs, ts.tensor(np.zeros((2, 3)))))(ts.ones(2, 4, 3))
 
 
-@known_bug("unrolling._rolled: AttributeError")
 def test_python_numbers_in_a_state_are_refused_in_words() -> None:
     with pytest.raises(TinyseqError):
         ts.compile(lambda xs: ts.unroll(lambda x, s: (x, (s[0] + x, s[1] + 1)), xs, (ts.zeros(2, 3), 0)))(

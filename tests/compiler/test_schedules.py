@@ -127,9 +127,7 @@ def test_no_pass_knows_a_cell() -> None:
     "direction",
     [
         0,
-        pytest.param(
-            1, marks=pytest.mark.xfail(strict=True, reason="a scan's own source is unrolling.py, not the user's")
-        ),
+        1,
     ],
     ids=["forward", "backward"],
 )

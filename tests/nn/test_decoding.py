@@ -83,7 +83,8 @@ def test_a_beam_wide_enough_is_exhaustive(seed, power):
     (found,) = beam(step, first(width), 1, width=width, start=END, end=END, limit=limit, length_power=power)
     assert found[0].tokens == best.tokens
     assert found[0].log_p == pytest.approx(best.log_p)
-    assert sorted(h.tokens for h in found if h.ended) == sorted(h.tokens for h in every)
+    scores = {tuple(h.tokens): h.log_p for h in found if h.ended}
+    assert scores == pytest.approx({tuple(h.tokens): h.log_p for h in every})
 
 
 def test_length_power_makes_up_for_length():

@@ -59,8 +59,8 @@ def test_defaults_are_filled_in_and_1e_3_is_a_number(tmp_path):
         ("train: {optimizer: {weight_decay: 0.1, options: {weight_decay: 0.1}}}",
          "2:49: error: train.optimizer.options: weight_decay is given twice: as a setting and among the options"),
         ("train: {optimizer: {name: adma}}",
-         "2:27: error: train.optimizer.name: unknown optimizer 'adma'; did you mean 'adam'? (known: adam, adamw, momentum, nesterov, "
-         "rmsprop, sgd)"),
+         "2:27: error: train.optimizer.name: unknown optimizer 'adma'; did you mean 'adam'? "
+         "(known: adam, adamw, momentum, nesterov, rmsprop, sgd)"),
         ("train: {optimizer: {name: adam, options: {beta: 1}}}",
          "2:43: error: train.optimizer.options.beta: unknown option of Adam; did you mean 'betas'?"),
         ("data: {lvl: char}", "2:8: error: data.lvl: unknown key; did you mean 'level'?"),

@@ -147,9 +147,11 @@ def test_compiled_and_eager_give_the_same_numbers(case, tmp_path):
     assert fast.result["compiled"]
     assert not slow.result["compiled"]
     assert fast.metrics == pytest.approx(slow.metrics, rel=1e-6)
-    off = run({**config, "compile": False})
-    assert not off.result["compiled"]
-    assert off.metrics == slow.metrics
+
+
+def test_the_compiler_is_turned_off_in_the_config(tmp_path):
+    config = make_config("vector", tmp_path, compile=False)
+    assert not run(config).result["compiled"]
 
 
 def test_language_model_compiled_and_eager(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyseq.autodiff import anchor, backpropagate, gradient, pick
 from tinyseq.compiler.loops import map_bodies
-from tinyseq.compiler.rewriting import fixed, fresh_leaf, symbol
+from tinyseq.compiler.rewriting import fixed, fresh_leaf, standing_at, symbol
 from tinyseq.errors import GraphError
 from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach, rebuild
 from tinyseq.ops.elementwise import stop_gradient, where
@@ -150,7 +150,8 @@ def _scan_vjp(node: Node, gs: list[Any], needed: Sequence[bool]) -> list[Any]:
     seeds: dict[Node, Any] = {}
 
     def seed(target: Node, value: AbstractTensor) -> None:
-        seeds[target] = seeds[target] + value if target in seeds else value
+        with standing_at(target):
+            seeds[target] = seeds[target] + value if target in seeds else value
 
     for k in active:
         seed(body.outputs[k], AbstractTensor(above[k]))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +34,8 @@ class Entry:
     compiled: Compiled
     plan: Plan
     seconds: float
+    #: Arguments that the key knows by identity.
+    held: list[Any]
     idle: list[Executable] = field(default_factory=list)
     #: What the last call was given: references, not copies.
     last_values: Mapping[Leaf, Any] = field(default_factory=dict)
@@ -92,9 +93,7 @@ class _CompiledOp(Op):
     name = "compiled"
     formula = r"y = f(x)"
     multiple = True
-
-    def __init__(self) -> None:
-        """One for each compiled function; it is no primitive, and stays out of the table of ops."""
+    primitive = False
 
     def infer(self, *inputs: Any, **attrs: Any) -> Any:
         outputs = attrs["call"].outputs
@@ -114,10 +113,9 @@ class CompiledFunction:
 
     def __init__(self, fn: Callable[..., Any], *, verify: bool = False) -> None:
         self.fn, self.verify = fn, verify
-        self.entries: dict[Any, Entry] = {}
+        self.entries: dict[Any, list[Entry]] = {}
         self.last: Entry | None = None
         self._op = _CompiledOp()
-        self._modules = list(_modules_of(fn))
         self.__name__ = getattr(fn, "__name__", type(fn).__name__)
         self.__doc__ = fn.__doc__
         self.__wrapped__ = fn
@@ -179,17 +177,17 @@ class CompiledFunction:
                 "compiled functions run on NumPy so far", required="numpy", got=", ".join(sorted(foreign))
             )
         recording = is_recording()
-        static = trees.map_leaves(lambda x: None if isinstance(x, Tensor) else _hashable(x), (args, dict(kwargs)))
+        held: list[Any] = []
+        static = trees.map_leaves(lambda x: None if isinstance(x, Tensor) else _identity(x, held), (args, dict(kwargs)))
         key = (
             repr(trees.structure((args, dict(kwargs)))),
             tuple((x.shape, x.dtype, x.requires_grad and recording) for x in tensors),
-            repr(static),
-            tuple(module.training for module in self._modules),
+            tuple(value for _, value in trees.leaves(static)),
             recording,
             backends.current().name,
-            generator.seed,
         )
-        entry = self.entries.get(key)
+        known = self.entries.setdefault(key, [])
+        entry = next((candidate for candidate in known if candidate.traced.still_holds()), None)
         if entry is None:
             start = time.perf_counter()
             traced = trace_function(self.fn, args, kwargs)
@@ -198,7 +196,8 @@ class CompiledFunction:
             whole = bool(traced.assigned or traced.graded)
             compiled = run_passes(traced.graph, wanted if recording and not whole else (), verify=self.verify)
             plan = make_plan(compiled.graph, len(traced.graph.outputs))
-            entry = self.entries[key] = Entry(traced, compiled, plan, time.perf_counter() - start)
+            entry = Entry(traced, compiled, plan, time.perf_counter() - start, held)
+            known.append(entry)
             shapes = ", ".join(f"{x.dtype}{x.shape}" for x in tensors)
             log.info("compiled %s for %s in %.0f ms", self.__name__, shapes, entry.seconds * 1e3)
         self.last = entry
@@ -226,35 +225,14 @@ class CompiledFunction:
         return self.entry_of_last_call().plan
 
 
-def _hashable(x: Any) -> Any:
-    return f"{type(x).__qualname__}:{x!r}"
-
-
-def _modules_of(fn: Any) -> Iterator[Any]:
-    """Yield the modules that a function reaches by its closure, its globals or its object: their mode is in the key."""
-    seen: set[int] = set()
-    stack: list[Any] = [fn, getattr(fn, "__self__", None)]
-    while stack:
-        x = stack.pop()
-        if id(x) in seen:
-            continue
-        seen.add(id(x))
-        if isinstance(getattr(x, "training", None), bool) and hasattr(x, "children"):  # a module, which lives higher up
-            yield x
-            stack += [child for _, child in x.children()]
-        elif inspect.isfunction(x):
-            stack += [cell.cell_contents for cell in x.__closure__ or () if _filled(cell)]
-            stack += [x.__globals__[name] for name in x.__code__.co_names if name in x.__globals__]
-        elif isinstance(x, list | tuple):
-            stack += x
-
-
-def _filled(cell: Any) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018
-    except ValueError:
-        return False
-    return True
+def _identity(x: Any, held: list[Any]) -> Any:
+    """What tells an argument that is no tensor from another: its value, or for larger things which one it is."""
+    if isinstance(x, bool | int | float | complex | str | bytes | type(None)):
+        return type(x).__name__, repr(x)
+    if isinstance(x, np.ndarray):
+        return "array", x.shape, str(x.dtype), x.tobytes()
+    held.append(x)  # as long as it is held, no other thing has its id
+    return type(x).__qualname__, id(x)
 
 
 def compile(fn: Callable[..., Any], *, verify: bool = False) -> CompiledFunction:
@@ -262,8 +240,9 @@ def compile(fn: Callable[..., Any], *, verify: bool = False) -> CompiledFunction
 
     The first call with new shapes traces ``fn`` on abstract tensors, runs the passes and plans; later calls execute the
     plan. Tensors that ``fn`` closes over (weights) are inputs, read anew at each call. ``loss.backward()`` on a result
-    runs the compiled backward pass. Python control flow on values is refused; the key is shapes, dtypes, other
-    arguments, training mode of the modules it uses, gradient mode, backend and seed.
+    runs the compiled backward pass. Python control flow on values is refused. It compiles anew for other shapes,
+    dtypes or arguments, another gradient mode or backend, and where something that was looked at while tracing has
+    changed since: a module's training mode, the seed, whether a weight requires a gradient.
 
     Args:
         fn: a function or module, from tensors (or nested tuples and dicts of them) to tensors.

@@ -33,6 +33,14 @@ class Traced:
     assigned: tuple[Tensor, ...]
     graded: tuple[Tensor, ...]
 
+    def still_holds(self) -> bool:
+        """Return whether all that was looked at while tracing is as it was: modes, the seed, the weights' dtypes."""
+        return all(read() == value for read, value in self.tracing.guards) and all(
+            x.dtype == leaf.dtype and x.requires_grad == leaf.requires_grad and x.shape == leaf.shape
+            for x, leaf in self.tracing.captured.items()
+            if isinstance(leaf, Leaf)
+        )
+
     @property
     def captured(self) -> dict[Tensor, Leaf]:
         """The tensors that the function closes over, and the inputs that stand for them."""

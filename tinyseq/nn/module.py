@@ -11,7 +11,7 @@ from tinyseq import backends
 from tinyseq.creation import tensor
 from tinyseq.errors import DataError, DtypeError, ShapeError, did_you_mean
 from tinyseq.graph import Dtype, Leaf, scope
-from tinyseq.tensors import Tensor
+from tinyseq.tensors import Tensor, looked_at
 
 
 class Module:
@@ -22,9 +22,15 @@ class Module:
     ``encoder.layers.0.W_f``.
     """
 
-    training = True
+    _training = True
     #: What a parent calls it; the last part of its scope.
     name = ""
+
+    @property
+    def training(self) -> bool:
+        """Whether the module is being trained (dropout draws) or used."""
+        mode: bool = looked_at(lambda: self._training)
+        return mode
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the module's output; subclasses define it."""
@@ -150,7 +156,7 @@ class Module:
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training (dropout draws), here and in every sub-module; return the module."""
-        self.training = mode
+        self._training = mode
         for _, child in self.children():
             child.train(mode)
         return self

@@ -77,6 +77,8 @@ class Op:
     differentiable: ClassVar[bool] = True
     #: False where an eager pass need not remember the op: no gradient flows through it, and it marks nothing.
     recorded: ClassVar[bool] = True
+    #: False for nodes that only the engine and the compiler make; the others are in the table ``OPS``.
+    primitive: ClassVar[bool] = True
     #: True where the kernel returns a tuple.
     multiple: ClassVar[bool] = False
 
@@ -90,6 +92,8 @@ class Op:
     reads_output: ClassVar[bool] = False
 
     def __init__(self) -> None:
+        if not self.primitive:
+            return
         if self.name in OPS:
             raise GraphError(f"an op named {self.name!r} is defined already", fix="choose another name")
         OPS[self.name] = self

@@ -57,11 +57,11 @@ def _move_factors(graph: Graph) -> Graph:
         if len(users.get(node, ())) > 1 or node in outputs or node.dtype.kind != "f":
             return None
         if node.op is ew.add and not any(isinstance(x, Literal) for x in node.inputs):
-            sides = [scaled(x, factor) or emit(x, ew.mul, x, literal(factor)) for x in node.inputs]
+            sides = [scaled(x, factor) or emit(node, ew.mul, x, literal(factor)) for x in node.inputs]
             return emit(node, ew.add, *sides)
         if node.op is linalg.matmul and len(node.inputs[1].shape) == 2:
             left, right = node.inputs
-            return emit(node, linalg.matmul, left, emit(right, ew.mul, right, literal(factor)))
+            return emit(node, linalg.matmul, left, emit(node, ew.mul, right, literal(factor)))
         return None
 
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
