@@ -37,7 +37,7 @@ def test_plans_of_stacks_overwrite_nothing_live() -> None:
     verify_plan(plan_of(recurrent(num_layers=2, bidirectional=True, dropout=0.3, call={"lengths": [5, 2, 0]})))
 
 
-# -- the verifier is put to the test: planted mistakes must be found ----------------------------------------------------
+# -- the verifier is put to the test: planted mistakes must be found --------------------------------------------------
 
 
 def outcome(plan: Plan, entry: Entry, case: Case) -> list[Any]:

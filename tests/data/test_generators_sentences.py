@@ -167,3 +167,11 @@ def test_the_seed_decides(make):
     rng = np.random.default_rng(1)
     assert make(20, rng) == make(20, 1)
     assert make(20, rng) != make(20, 1)
+
+
+def test_shapes_with_two_relations_have_one_true_caption():
+    captions = coloured_shapes(200, 1, relations=("above", "left of")).captions
+    assert not any("below" in caption or "right of" in caption for caption in captions)
+    assert any("above" in caption for caption in captions)
+    with pytest.raises(DataError, match="relations"):
+        coloured_shapes(1, 0, relations=("over",))
