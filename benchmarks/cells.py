@@ -2,9 +2,9 @@
 
     python benchmarks/cells.py [--repeats 15] [--only lstm gru ...] [--threads 2]
 
-A cell is unrolled in Python over the same inputs from the same weights, on both sides by the same lines of its equations;
-the loss is half the sum of the squared outputs. Loss and gradients are compared first. Then all run in one process, in
-turn. The ratio is ours / PyTorch's: below 1 we are ahead; none should be over 1.5.
+A cell is unrolled in Python over the same inputs from the same weights, on both sides by the same lines of its
+equations; the loss is half the sum of the squared outputs. Loss and gradients are compared first. Then all run in one
+process, in turn. The ratio is ours / PyTorch's: below 1 we are ahead; none should be over 1.5.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from side_by_side import interleaved, print_table, ratios, require_same
 
 import tinyseq as ts
 from tinyseq import nn
+from tinyseq.train.threads import blas_threads
 
 BATCH, STEPS, INPUTS, HIDDEN = 32, 64, 64, 128
 LIMIT = 1.5
@@ -142,9 +143,7 @@ def torch_step(
 
     torch.set_num_threads(threads)
     learned = dict(cell.named_parameters())
-    p = {
-        name: torch.tensor(value.numpy(), requires_grad=name in learned) for name, value in cell.state_dict().items()
-    }
+    p = {name: torch.tensor(value.numpy(), requires_grad=name in learned) for name, value in cell.state_dict().items()}
     inputs = torch.tensor(xs, requires_grad=not learned)
     wanted = {name: p[name] for name in learned} or {"xs": inputs}
     start = cell.initial_state(len(xs))
@@ -188,11 +187,12 @@ def compare(title: str, repeats: int, threads: int) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=2, help="of PyTorch; ours are those of OMP_NUM_THREADS")
+    parser.add_argument("--threads", type=int, default=2, help="of the BLAS on both sides")
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), metavar="CELL")
     options = parser.parse_args()
-    print(f"B={BATCH} T={STEPS} I={INPUTS} H={HIDDEN}, float32, forward and backward")
-    found = {title: compare(title, options.repeats, options.threads) for title in options.only}
+    print(f"{options.threads} threads, B={BATCH} T={STEPS} I={INPUTS} H={HIDDEN}, float32, forward and backward")
+    with blas_threads(options.threads):
+        found = {title: compare(title, options.repeats, options.threads) for title in options.only}
     print(f"\nours / PyTorch eager, minimum and median; over {LIMIT} is marked")
     for title, (low, middle) in found.items():
         print(f"  {title:<20}{low:>6.2f}{middle:>8.2f}{'  <' if low > LIMIT else ''}")

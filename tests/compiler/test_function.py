@@ -515,6 +515,12 @@ def test_nan_and_infinity_pass_as_in_eager() -> None:
     assert_equal(run(ts.compile(case.fn), case)[0][:5], values[:5], "values")
 
 
+def test_zeros_keep_their_signs() -> None:
+    """0.0 and -0.0 are equal, and yet two values: two ops that differ in nothing else are not one."""
+    fast = ts.compile(lambda x: (ts.where(x > 0, 0.0, x), ts.where(x > 0, -0.0, x)))
+    assert [np.signbit(y).tolist() for y in arrays(fast(ts.ones(1)))] == [[False], [True]]
+
+
 def test_random_numbers_are_drawn_anew_at_each_call() -> None:
     case = FUNCTIONS["loss_of_a_model"](Sizes())
     fast = ts.compile(case.fn)

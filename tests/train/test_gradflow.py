@@ -157,8 +157,14 @@ def test_any_cell_is_measured(cell):
 
 
 def test_a_reservoir_is_measured_though_it_does_not_learn():
-    found = parse_config({"task": "reservoir", "data": {"system": "narma10", "train": 300, "valid": 100, "test": 100},
-                          "model": {"hidden_size": 10, "leak": 1.0, "density": 1.0}, "readout": {"washout": 10}})  # fmt: skip
+    found = parse_config(
+        {
+            "task": "reservoir",
+            "data": {"system": "narma10", "train": 300, "valid": 100, "test": 100},
+            "model": {"hidden_size": 10, "leak": 1.0, "density": 1.0},
+            "readout": {"washout": 10},
+        }
+    )
     with prepared(found) as (task, model):
         flow = gradflow.measure(task, model, 5)
         with pytest.raises(DataError, match="no updates to watch"):

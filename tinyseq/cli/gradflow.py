@@ -30,8 +30,8 @@ def command(
     Examples:
         tinyseq gradflow examples/gradflow/rnn.yaml examples/gradflow/lstm.yaml --steps 128 -o flow.png
         tinyseq gradflow examples/gradflow/explode.yaml --clip 1 -o clip.png
-    For each state of each layer: the norm of the loss's gradient by it at each step, and the norm of the Jacobian of the
-    last state by it (vanishing: towards 0 with the lag; exploding: away). Then the bias of truncation: the angle
+    For each state of each layer: the norm of the loss's gradient by it at each step, and the norm of the Jacobian of
+    the last state by it (vanishing: towards 0 with the lag; exploding: away). Then the bias of truncation: the angle
     (cosine) and the length (ratio) of the gradient truncated every k steps, against the full one. With --clip, a few
     updates are made with and without clipping. All of it in float64.
     """

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyseq.autodiff import anchor, backpropagate, gradient, pick
 from tinyseq.compiler.loops import map_bodies
-from tinyseq.compiler.rewriting import fixed, fresh_leaf, standing_at, symbol
+from tinyseq.compiler.rewriting import again, fixed, fresh_leaf, standing_at, symbol
 from tinyseq.errors import GraphError
 from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach, rebuild
 from tinyseq.ops.elementwise import stop_gradient, where
@@ -95,10 +95,23 @@ def _dependants(outputs: Sequence[Node], wanted: Sequence[Leaf]) -> set[Node]:
     return tied
 
 
+def _read_again(node: Node) -> tuple[Node, ...]:
+    """A scan's inputs, its sequences marked so that what is computed from them again is not the first result kept."""
+    carries, sequences = node.attrs["carries"], node.attrs["sequences"]
+    return tuple(
+        record(again, (symbol(x),)).node if carries <= i < carries + sequences else x for i, x in enumerate(node.inputs)
+    )
+
+
 def _without_cuts(graph: Graph) -> Graph:
     """Once the gradients are found, a ``stop_gradient`` or an ``anchor`` is only its input."""
 
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        if node.op is scan and node.attrs.get("recompute"):
+            attrs = {key: value for key, value in node.attrs.items() if key != "recompute"}
+            fresh = Node(scan, inputs, attrs, node.shape, node.dtype, node.source)
+            fresh.place = node.place
+            return fresh
         return inputs[0] if node.op in (stop_gradient, anchor) else None
 
     return Graph(rebuild(graph.outputs, rule), graph.inputs)
@@ -111,8 +124,12 @@ def _symbols(node: Node) -> tuple[Sequence[Any], Any]:
 
 def _augment(node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """Make every value of a scan's body an output, for the backward body to read; those unread are pruned later."""
-    if node.op is not scan:
+    if node.op is not scan or node.attrs.get("recompute"):
         return None
+    return _augmented(node, inputs)
+
+
+def _augmented(node: Node, inputs: tuple[Node, ...]) -> Node:
     body: Graph = node.attrs["body"]
     carries, sequences = node.attrs["carries"], node.attrs["sequences"]
     given = {*body.inputs[carries:], *body.outputs[carries:]}
@@ -126,8 +143,9 @@ def _augment(node: Node, inputs: tuple[Node, ...]) -> Node | None:
 
 def _scan_vjp(node: Node, gs: list[Any], needed: Sequence[bool]) -> list[Any]:
     """Return the gradient for each needed input of a scan: a scan of the body's own backward sweep, the other way."""
-    whole = _augment(node, node.inputs)  # for a second derivative the scan is one that no rule has prepared yet
-    if whole is not None and len(whole.shape) > len(node.shape):
+    # A scan to be computed again, or one that a first derivative has made, has not been prepared yet.
+    whole = _augmented(node, _read_again(node) if node.attrs.get("recompute") else node.inputs)
+    if len(whole.shape) > len(node.shape):
         gs = [*gs, *(None for _ in whole.shape[len(gs) :])]
         node = whole
     body: Graph = node.attrs["body"]

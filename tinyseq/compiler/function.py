@@ -111,8 +111,8 @@ class _CompiledOp(Op):
 class CompiledFunction:
     """A function that runs from a plan; see ``compile``."""
 
-    def __init__(self, fn: Callable[..., Any], *, verify: bool = False) -> None:
-        self.fn, self.verify = fn, verify
+    def __init__(self, fn: Callable[..., Any], *, verify: bool = False, recompute: bool | int = False) -> None:
+        self.fn, self.verify, self.recompute = fn, verify, recompute
         self.entries: dict[Any, list[Entry]] = {}
         self.last: Entry | None = None
         self._op = _CompiledOp()
@@ -194,7 +194,8 @@ class CompiledFunction:
             wanted = [leaf for leaf in (*traced.captured.values(), *traced.arguments) if leaf.requires_grad]
             # A function that moves weights or takes gradients itself is a whole step: nothing is left to differentiate.
             whole = bool(traced.assigned or traced.graded)
-            compiled = run_passes(traced.graph, wanted if recording and not whole else (), verify=self.verify)
+            wanted = wanted if recording and not whole else []
+            compiled = run_passes(traced.graph, wanted, verify=self.verify, recompute=self.recompute)
             plan = make_plan(compiled.graph, len(traced.graph.outputs))
             entry = Entry(traced, compiled, plan, time.perf_counter() - start, held)
             known.append(entry)
@@ -235,7 +236,7 @@ def _identity(x: Any, held: list[Any]) -> Any:
     return type(x).__qualname__, id(x)
 
 
-def compile(fn: Callable[..., Any], *, verify: bool = False) -> CompiledFunction:
+def compile(fn: Callable[..., Any], *, verify: bool = False, recompute: bool | int = False) -> CompiledFunction:
     """Return a function of the same values that runs from a plan.
 
     The first call with new shapes traces ``fn`` on abstract tensors, runs the passes and plans; later calls execute the
@@ -247,5 +248,7 @@ def compile(fn: Callable[..., Any], *, verify: bool = False) -> CompiledFunction
     Args:
         fn: a function or module, from tensors (or nested tuples and dicts of them) to tensors.
         verify: check the graph after each pass (slower to compile).
+        recompute: keep only the states between tiles of so many time steps (True: about √T) for the backward pass, and
+            compute the rest again: memory grows as √T instead of T, for one more forward pass.
     """
-    return CompiledFunction(fn, verify=verify)
+    return CompiledFunction(fn, verify=verify, recompute=recompute)

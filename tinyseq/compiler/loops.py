@@ -29,6 +29,8 @@ class Loop:
     length: int
     reverse: bool
     cut: int | None
+    #: Whether its values are computed again for the backward pass, instead of being kept (see passes/tile.py).
+    recompute: bool = False
 
     @staticmethod
     def open(node: Node, inputs: tuple[Node, ...]) -> Loop:
@@ -49,6 +51,7 @@ class Loop:
             node.attrs["length"],
             node.attrs["reverse"],
             node.attrs["cut"],
+            node.attrs.get("recompute", False),
         )
 
     def close(self) -> list[Node]:
@@ -63,6 +66,7 @@ class Loop:
                 length=self.length,
                 reverse=self.reverse,
                 cut=self.cut,
+                **({"recompute": True} if self.recompute else {}),
             )
         return [out.node for out in outs]
 

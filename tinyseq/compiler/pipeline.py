@@ -19,6 +19,7 @@ from tinyseq.compiler.passes.merge import merge
 from tinyseq.compiler.passes.pack import pack
 from tinyseq.compiler.passes.prune import prune
 from tinyseq.compiler.passes.simplify import simplify
+from tinyseq.compiler.passes.tile import tile
 from tinyseq.compiler.passes.unite import unite
 from tinyseq.graph import Graph, Leaf
 
@@ -74,13 +75,17 @@ class Compiled:
         return self.stages[-1].graph
 
 
-def run_passes(graph: Graph, wanted: Sequence[Leaf] = (), *, verify: bool = False) -> Compiled:
+def run_passes(
+    graph: Graph, wanted: Sequence[Leaf] = (), *, verify: bool = False, recompute: bool | int = False
+) -> Compiled:
     """Run the forward passes, differentiate with respect to ``wanted``, and run the backward passes.
 
     Args:
         graph: a traced function.
         wanted: the inputs that need a gradient; none means that only the outputs are computed.
         verify: check every shape and dtype by the ops' own rules after each pass.
+        recompute: cut loops into tiles of so many steps (True: about √T) and compute their values again when the
+            gradient needs them, instead of keeping them.
     """
     stages = [Stage("trace", graph, 0.0)]
 
@@ -89,6 +94,8 @@ def run_passes(graph: Graph, wanted: Sequence[Leaf] = (), *, verify: bool = Fals
         after = change()
         stages.append(Stage(name, after.verify() if verify else after, time.perf_counter() - start))
 
+    if recompute:
+        advance("tile", lambda: tile(stages[-1].graph, None if recompute is True else int(recompute)))
     for step in FORWARD:
         advance(step.__name__, lambda step=step: step(stages[-1].graph))  # type: ignore[misc]
     derived: list[Differentiated] = []

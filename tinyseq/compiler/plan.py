@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from tinyseq.autodiff import pick
+from tinyseq.compiler.rewriting import again
 from tinyseq.errors import GraphError
 from tinyseq.graph import Dtype, Graph, Leaf, Literal, Node, Shape, reach
 from tinyseq.ops import linalg
 from tinyseq.ops import shape as sh
 from tinyseq.ops.scan import scan
 
-_VIEWS: set[Any] = {sh.reshape, sh.transpose, sh.slice_, sh.broadcast_to}
+_VIEWS: set[Any] = {sh.reshape, sh.transpose, sh.slice_, sh.broadcast_to, again}
 
 
 @dataclass(eq=False)
@@ -195,6 +196,57 @@ def make_plan(graph: Graph, forward: int | None = None) -> Plan:
     return _Planner().plan(graph, len(graph.outputs) if forward is None else forward)
 
 
+def schedule(graph: Graph) -> list[Node]:
+    """Return the nodes in an order that keeps few large values alive at a time.
+
+    Each node comes just before the first that needs it, but one that makes less than it reads (a weight gradient from
+    the values of all steps) comes as soon as it can, so that what it reads may go.
+    """
+    users = graph.consumers()
+    waiting = {node: len(set(node.inputs)) for node in graph.nodes}
+    order: list[Node] = []
+    done: set[Node] = set()
+
+    def emit(node: Node) -> None:
+        ready = [node]
+        while ready:
+            node = ready.pop()
+            if node in done:
+                continue
+            done.add(node)
+            order.append(node)
+            for user in dict.fromkeys(users[node]):
+                waiting[user] -= 1
+                if not waiting[user] and _shrinks(user):
+                    ready.append(user)
+
+    for output in graph.outputs:
+        stack = [output]
+        while stack:
+            node = stack[-1]
+            missing = [parent for parent in node.inputs if parent not in done]
+            if missing:
+                stack.extend(reversed(missing))
+            else:
+                stack.pop()
+                if node not in done:
+                    emit(node)
+    return order
+
+
+def _shrinks(node: Node) -> bool:
+    if node.op is pick:
+        return True
+    if isinstance(node.dtype, tuple):
+        return False
+    made = [x for x in node.inputs if x.inputs and not isinstance(x.dtype, tuple)]
+    return bool(made) and _bytes(node) < sum(map(_bytes, made))
+
+
+def _bytes(node: Node) -> int:
+    return int(math.prod(node.shape) * node.dtype.itemsize)
+
+
 class _Planner:
     def __init__(self) -> None:
         self.buffers: list[Buffer] = []
@@ -211,10 +263,11 @@ class _Planner:
             assert isinstance(leaf, Leaf)
             inputs[leaf] = values[leaf] = self.whole(leaf.shape, leaf.dtype, "input")
         instructions: list[Any] = []
+        order = schedule(graph)
         first = set(reach(graph.outputs[:forward]))
-        self.block([node for node in graph.nodes if node in first], values, {}, instructions)
+        self.block([node for node in order if node in first], values, {}, instructions)
         boundary = len(instructions)
-        self.block([node for node in graph.nodes if node not in first], values, {}, instructions)
+        self.block([node for node in order if node not in first], values, {}, instructions)
         outputs = [values[node] for node in graph.outputs]
         kept = [x.buffer for x in outputs if isinstance(x, Ref)]
         _lifetimes(instructions, kept, [ref.buffer for ref in inputs.values()])
@@ -372,7 +425,9 @@ class _Planner:
             buffer = carried[k]
             stepped = buffer.shape[0] != 2 or leaves[k] in ys or nexts[k] in ys
             last = (0 if reverse else length) if stepped else length % 2
-            finals.append(_sliced(Ref(buffer, buffer.shape, buffer.dtype), (last,), leaves[k].shape))
+            final = _sliced(Ref(buffer, buffer.shape, buffer.dtype), (last,), leaves[k].shape)
+            # A copy, for a view would keep the states of all steps alive as long as the last one is needed.
+            finals.append(self.contiguous(final, out) if stepped else final)
         return [*finals, *stacks]
 
     def stepped(self, source: Any, leaf: Node, outer: Node, out: list[Any]) -> Ref:

@@ -71,3 +71,26 @@ def fixed(values: tuple[Any, ...], dtype: Any) -> AbstractTensor:
     """Return a vector of known values as part of a graph."""
     attrs = {"values": values, "dtype": np.dtype(dtype)}
     return AbstractTensor(Node(_constant, (), attrs, *_constant.infer(**attrs)))
+
+
+class Again(Op):
+    """The identity, marking a value that is read once more to compute something again: what follows is not merged with
+    what was computed from it before.
+    """
+
+    name = "again"
+    formula = "y = x"
+    primitive = False
+    vjps = (lambda g, y, x: g,)
+
+    def infer(self, *inputs: Any, **attrs: Any) -> Any:
+        return inputs[0].shape, inputs[0].dtype
+
+    def kernel(self, xp: Any, x: Any) -> Any:
+        return x
+
+    def flops(self, shape: Any, /, *inputs: Any, **attrs: Any) -> int:
+        return 0
+
+
+again = Again()

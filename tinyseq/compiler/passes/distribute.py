@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tinyseq.compiler.batching import batched, can_batch
-from tinyseq.compiler.loops import Loop, map_loops
+from tinyseq.compiler.loops import Loop, LoopPass, map_loops
 from tinyseq.compiler.rewriting import emit
 from tinyseq.graph import Graph, Leaf, Literal, Node, reach, rebuild
 from tinyseq.ops import elementwise as ew
@@ -30,8 +30,13 @@ FEW_ELEMENTS = 2048
 def distribute(graph: Graph) -> Graph:
     """Split the scans of a graph, and move what needs no state out of them."""
     for move in (_order_sums, _fission, _before, _after):
-        graph = map_loops(graph, move)
+        graph = map_loops(graph, _unless_recomputed(move))
     return graph
+
+
+def _unless_recomputed(move: LoopPass) -> LoopPass:
+    """Leave a loop whole while it is still to be computed twice: what it reads from outside would have to be kept."""
+    return lambda loop, used: list(loop.close()) if loop.recompute else move(loop, used)
 
 
 def _worth(node: Node) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinyseq.autodiff import pick
 from tinyseq.compiler.loops import map_bodies
-from tinyseq.compiler.rewriting import emit, standing_at, symbol
+from tinyseq.compiler.rewriting import again, emit, standing_at, symbol
 from tinyseq.graph import Graph, Leaf, Literal, Node, clone, literal, rebuild
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import shape as sh
@@ -41,7 +41,7 @@ def _simplify(graph: Graph) -> Graph:
 
 def _key(node: Node) -> Any:
     """What makes two nodes compute the same; None where that cannot be told."""
-    if isinstance(node, Leaf | Literal) or node.op is scan:
+    if isinstance(node, Leaf | Literal) or node.op in (scan, again):
         return None
     # By its text: 0.0 and -0.0 are equal, and yet not the same; NaN is not even equal to itself.
     inputs = tuple(repr(n.attrs["value"]) if isinstance(n, Literal) else n.serial for n in node.inputs)

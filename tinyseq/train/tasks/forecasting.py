@@ -6,10 +6,10 @@ import csv
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from tinyseq import nn
 from tinyseq.creation import tensor
@@ -17,62 +17,18 @@ from tinyseq.data import forecasts
 from tinyseq.data.at_hand import sunspots_path
 from tinyseq.data.batching import split
 from tinyseq.data.padding import pad
-from tinyseq.data.series import TRANSFORMS, Scaler, Series, read_series
+from tinyseq.data.series import Scaler, Series, read_series
 from tinyseq.errors import DataError, did_you_mean
-from tinyseq.ops.shape import concat, expand_dims, reshape
 from tinyseq.tensors import Tensor, no_grad
-from tinyseq.train.config import FilePath, RunConfig
-from tinyseq.train.model_sections import RecurrentConfig, Shares
-from tinyseq.train.sections import Section
+from tinyseq.train.config import RunConfig
+from tinyseq.train.forecaster import ForecastConfig, ForecastNet, SeriesConfig
+from tinyseq.train.model_sections import RecurrentConfig
 from tinyseq.train.series_picture import Line, Panel, draw_series
 from tinyseq.train.tasks.base import Feed, Measure, Task
 
 Array = np.ndarray[Any, Any]
 #: How much of the past a picture of a forecast shows, in horizons, and at least so many steps.
 _PAST, _LEAST_PAST = 4, 40
-
-
-class SeriesConfig(Section):
-    """What is read."""
-
-    path: FilePath | None = Field(None, description="A CSV file; null is the yearly sunspot numbers, 1700 to 2008.")
-    columns: list[str] | None = Field(None, min_length=1, description="What the model reads; null: all but `time`.")
-    targets: list[str] | None = Field(None, min_length=1, description="What is foretold; null: all of `columns`.")
-    time: str | None = Field(None, description="The column that says when; it is only shown.")
-    missing: Literal["refuse", "carry"] = Field("refuse", description="A missing value: refuse it, or carry the last.")
-    transform: str = Field("none", description="What is done to values before they are standardised.")
-    split: Shares = Field(default=[0.7, 0.15, 0.15], description="Shares of training, validation and test, in time.")
-    window: int | None = Field(
-        48, ge=1, description="Steps that the model sees; null: it reads on, and keeps its state (train.bptt)."
-    )
-    warmup: int = Field(0, ge=0, description="First steps of a window whose forecasts do not count in training.")
-
-    @field_validator("transform")
-    @classmethod
-    def _known(cls, transform: str) -> str:
-        if transform not in TRANSFORMS:
-            raise ValueError(f"unknown transform {transform!r}; {did_you_mean(transform, TRANSFORMS)}")
-        return transform
-
-    @model_validator(mode="after")
-    def _agree(self) -> SeriesConfig:
-        if self.window is not None and self.warmup >= self.window:
-            raise ValueError(f"warmup: required less than the window ({self.window}), got {self.warmup}")
-        strange = [name for name in self.targets or () if self.columns is not None and name not in self.columns]
-        if strange:
-            raise ValueError(
-                f"targets: {strange[0]!r} is not among the columns; {did_you_mean(strange[0], self.columns or ())}"
-            )
-        return self
-
-
-class ForecastConfig(Section):
-    """What is foretold."""
-
-    horizon: int = Field(1, ge=1, description="How many next steps the model foretells at once.")
-    from_last: bool = Field(True, description="The model adds to the last value, so it need only learn the change.")
-    season: int | None = Field(None, ge=1, description="Steps in a season, for the seasonal naive forecast.")
-    steps: int = Field(20, ge=1, description="How far it runs on by its own forecasts, in the picture and in predict.")
 
 
 class ForecastingConfig(RunConfig):
@@ -104,25 +60,6 @@ class Strip(NamedTuple):
     targets: Array
     skip: int
     fresh: bool
-
-
-class ForecastNet(nn.Module):
-    """Recurrent layers over the columns, and at each step a linear readout of the next ``horizon`` values."""
-
-    def __init__(self, config: RecurrentConfig, columns: int, targets: Sequence[int], horizon: int, last: bool) -> None:
-        self.targets, self.horizon, self.last = tuple(targets), horizon, last
-        self.recurrent = config.build(columns)
-        self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(self.recurrent.output_size, horizon * len(self.targets))
-
-    def forward(self, xs: Tensor, state: Any = None, *, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
-        """Return forecasts (batch, time, horizon, targets) and the last state."""
-        ys, state = self.recurrent(xs, state, lengths=lengths)
-        found: Tensor = self.head(self.dropout(ys))
-        found = reshape(found, (*xs.shape[:2], self.horizon, len(self.targets)))
-        if self.last:
-            found = found + expand_dims(concat([xs[:, :, i : i + 1] for i in self.targets], -1), 2)
-        return found, state
 
 
 class Forecasting(Task[ForecastingConfig]):
@@ -271,7 +208,8 @@ class Forecasting(Task[ForecastingConfig]):
         its horizon.
         """
         if set(self.targets) != set(self.columns):
-            return self.foretell(model, Stretch(series, 1), np.array([len(series) - 1]))[0][:steps]
+            (only,) = self.foretell(model, Stretch(series, 1), np.array([len(series) - 1]))
+            return np.asarray(only[:steps])
         z = self.scaler.apply(series.values[-(self.config.data.window or 0) :]).astype(self.config.dtype)
         order = [self.targets.index(name) for name in self.columns]
         found = []

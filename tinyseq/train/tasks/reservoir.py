@@ -203,11 +203,15 @@ class Reservoir(Task[ReservoirTaskConfig]):
             steps.append((found[record.start :], truth))
             if self.free:
                 runs.append(self._free_runs(model, record, states))
-        one = nrmse(*(np.concatenate(side) for side in zip(*steps, strict=True)), variance=self.variance)
+        one = self._nrmse(steps)
         if not self.free:
             return {"nrmse": one}
-        free = nrmse(*(np.concatenate(side) for side in zip(*runs, strict=True)), variance=self.variance)
-        return {"nrmse": free, "nrmse_1": one}
+        return {"nrmse": self._nrmse(runs), "nrmse_1": one}
+
+    def _nrmse(self, pairs: Sequence[tuple[Array, Array]]) -> float:
+        """Return the error over pairs of outputs and truths, all together."""
+        predicted, true = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
+        return nrmse(predicted, true, self.variance)
 
     def _places(self, record: Drive) -> Array:
         """Return the last steps that are known before each free run."""
@@ -289,7 +293,7 @@ class Reservoir(Task[ReservoirTaskConfig]):
         since = max(record.start, 1) if self.free else record.start
         count = min(self.config.evaluate.show if self.free else _SHOWN, len(record.inputs) - since)
         found = self._outputs(model, record, count)
-        # A system that drives itself is known up to its input ``since - 1``; what comes out are the inputs from there on.
+        # A system that drives itself is known up to its input ``since - 1``; what comes out are the inputs after it.
         truth = (record.inputs if self.free else record.targets)[since : since + count]
         errors = np.sqrt(np.mean((found - truth) ** 2 / self.variance, axis=1))
         kind, label = ("free", "by its own outputs") if self.free else ("forecast", "network")
@@ -305,7 +309,7 @@ class Reservoir(Task[ReservoirTaskConfig]):
         return f"the free run stays within 0.4 standard deviations for {lost} of {count} steps"
 
     def _outputs(self, model: nn.EchoStateNetwork, record: Drive, count: int) -> Array:
-        """Return outputs (count, outputs) from the record's start: driven by its inputs, or free, all before it known."""
+        """Return outputs (count, outputs) from the record's start: driven by its inputs, or free after them."""
         with no_grad():
             if self.free:
                 known = self._tensor(record.inputs[: max(record.start, 1)])
@@ -321,7 +325,7 @@ class Reservoir(Task[ReservoirTaskConfig]):
         drive = rng.uniform(0.0, 0.5, (steps, len(self.inputs)))
         if getattr(self, "system", None) is not None:
             drive = self.system.inputs[:steps]
-        # Nothing in a reservoir learns; so that its states are followed all the same, the first one asks for a gradient.
+        # Nothing in a reservoir learns; so that its states are followed all the same, the first asks for a gradient.
         state = tensor(np.zeros((1, model.hidden_size), self.config.dtype), requires_grad=True, name="h0")
         ys, _ = model(self._tensor(drive), state)
         return nn.squared_error(ys[:, -1], tensor(np.zeros((1, len(self.targets)), self.config.dtype)))
