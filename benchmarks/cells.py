@@ -22,6 +22,8 @@ from tinyseq.train.threads import blas_threads
 
 BATCH, STEPS, INPUTS, HIDDEN = 32, 64, 64, 128
 LIMIT = 1.5
+#: The cells with a part that PyTorch has as one kernel: they are compared with it spelled out, and with it fused.
+FUSED = ("layernorm_lstm", "layernorm_gru")
 #: What is measured: a title, the cell's name and its options.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "rnn": ("rnn", {}),
@@ -85,7 +87,12 @@ def indrnn(t: Any, p: Any, x: Any, h: Any) -> Any:
 
 
 def norm(t: Any, p: Any, name: str, x: Any) -> Any:
-    return t.nn.functional.layer_norm(x, x.shape[-1:], p[f"{name}.gain"], p.get(f"{name}.bias"), 1e-5)
+    gain, bias = p[f"{name}.gain"], p.get(f"{name}.bias")
+    if p["fused"]:
+        return t.nn.functional.layer_norm(x, x.shape[-1:], gain, bias, 1e-5)
+    deviation = x - x.mean(-1, keepdim=True)
+    y = deviation / t.sqrt((deviation * deviation).mean(-1, keepdim=True) + 1e-5) * gain
+    return y if bias is None else y + bias
 
 
 def layernorm_lstm(t: Any, p: Any, x: Any, state: Any) -> Any:
@@ -136,14 +143,17 @@ def our_step(cell: nn.Cell, xs: np.ndarray) -> tuple[Callable[[], float], Callab
 
 
 def torch_step(
-    cell: nn.Cell, equations: Callable[..., Any], xs: np.ndarray, threads: int
+    cell: nn.Cell, equations: Callable[..., Any], xs: np.ndarray, threads: int, fused: bool = False
 ) -> tuple[Callable[[], float], Callable[[], dict[str, np.ndarray]]]:
     """Return the same of PyTorch, with the same weights."""
     import torch
 
     torch.set_num_threads(threads)
     learned = dict(cell.named_parameters())
-    p = {name: torch.tensor(value.numpy(), requires_grad=name in learned) for name, value in cell.state_dict().items()}
+    p: dict[str, Any] = {
+        name: torch.tensor(value.numpy(), requires_grad=name in learned) for name, value in cell.state_dict().items()
+    }
+    p["fused"] = fused
     inputs = torch.tensor(xs, requires_grad=not learned)
     wanted = {name: p[name] for name in learned} or {"xs": inputs}
     start = cell.initial_state(len(xs))
@@ -165,23 +175,25 @@ def torch_step(
     return step, lambda: {name: value.grad.numpy() for name, value in wanted.items()}
 
 
-def compare(title: str, repeats: int, threads: int) -> tuple[float, float]:
-    """Check one cell's numbers, time it, print the table and return the ratios of minima and medians."""
+def compare(title: str, repeats: int, threads: int) -> dict[str, tuple[float, float]]:
+    """Check one cell's numbers, time it, print the table and return each peer's ratios of minima and medians."""
     name, options = CASES[title]
     ts.seed(0)
     cell = nn.CELLS[name](INPUTS, HIDDEN, **options)
     xs = np.random.default_rng(0).standard_normal((BATCH, STEPS, INPUTS)).astype(np.float32)
     ours, our_gradients = our_step(cell, xs)
-    theirs, their_gradients = torch_step(cell, EQUATIONS[name], xs, threads)
-    steps = {"tinyseq": ours, "PyTorch eager": theirs}
+    steps, peers = {"tinyseq": ours}, {}
+    for peer, fused in {"PyTorch eager": False, **({"PyTorch, fused norm": True} if name in FUSED else {})}.items():
+        steps[peer], peers[peer] = torch_step(cell, EQUATIONS[name], xs, threads, fused)
     require_same({peer: step() for peer, step in steps.items()}, tolerance=1e-4)
-    expected = their_gradients()
-    for path, gradient in our_gradients().items():
-        error = np.abs(gradient - expected[path]).max() / np.abs(expected[path]).max()
-        assert error < 1e-3, f"{title}: the gradient of {path} differs by {error:.1e}"
+    for peer, their_gradients in peers.items():
+        expected = their_gradients()
+        for path, gradient in our_gradients().items():
+            error = np.abs(gradient - expected[path]).max() / np.abs(expected[path]).max()
+            assert error < 1e-3, f"{title}, {peer}: the gradient of {path} differs by {error:.1e}"
     times = interleaved(steps, repeats)
     print_table(f"{title}  ({repeats} interleaved repeats)", times)
-    return ratios(times, "PyTorch eager")
+    return {peer: ratios(times, peer) for peer in peers}
 
 
 def main() -> None:
@@ -193,9 +205,10 @@ def main() -> None:
     print(f"{options.threads} threads, B={BATCH} T={STEPS} I={INPUTS} H={HIDDEN}, float32, forward and backward")
     with blas_threads(options.threads):
         found = {title: compare(title, options.repeats, options.threads) for title in options.only}
-    print(f"\nours / PyTorch eager, minimum and median; over {LIMIT} is marked")
-    for title, (low, middle) in found.items():
-        print(f"  {title:<20}{low:>6.2f}{middle:>8.2f}{'  <' if low > LIMIT else ''}")
+    print(f"\nours / the peer's, minimum and median; over {LIMIT} is marked")
+    for title, peers in found.items():
+        for peer, (low, middle) in peers.items():
+            print(f"  {title:<20}{peer:<22}{low:>6.2f}{middle:>8.2f}{'  <' if low > LIMIT else ''}")
 
 
 if __name__ == "__main__":

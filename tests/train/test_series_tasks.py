@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -264,3 +265,10 @@ def test_nrmse_of_the_mean_is_one():
 def test_wrong_reservoirs_are_refused(change, words):
     with pytest.raises(ConfigError, match=words):
         parse_config(reservoir("mackey_glass", **change))
+
+
+@pytest.mark.parametrize(
+    "name", ["sunspots", "mackey_glass", "narma", "gradflow/rnn", "gradflow/lstm", "gradflow/explode"]
+)
+def test_the_examples_are_valid(name):
+    ts.load_config(Path(__file__).parents[2] / "examples" / f"{name}.yaml")

@@ -203,7 +203,10 @@ def schedule(graph: Graph) -> list[Node]:
     the values of all steps) comes as soon as it can, so that what it reads may go.
     """
     users = graph.consumers()
-    waiting = {node: len(set(node.inputs)) for node in graph.nodes}
+    given = {node for node in graph.nodes if not node.inputs}
+    for node in graph.nodes:  # a view of an input is at hand at any time, and made when it is needed
+        if node.op in _VIEWS and node.inputs[0] in given:
+            given.add(node)
     order: list[Node] = []
     done: set[Node] = set()
 
@@ -213,12 +216,17 @@ def schedule(graph: Graph) -> list[Node]:
             node = ready.pop()
             if node in done:
                 continue
+            late = [parent for parent in node.inputs if parent not in done]
+            if late:  # views of inputs
+                ready += [node, *late]
+                continue
             done.add(node)
             order.append(node)
-            for user in dict.fromkeys(users[node]):
-                waiting[user] -= 1
-                if not waiting[user] and _shrinks(user):
-                    ready.append(user)
+            if node not in given:
+                for user in dict.fromkeys(users[node]):
+                    at_hand = all(parent in done or parent in given for parent in user.inputs)
+                    if at_hand and (user.op in _VIEWS or _shrinks(user)):
+                        ready.append(user)
 
     for output in graph.outputs:
         stack = [output]
