@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import click
@@ -17,7 +18,7 @@ from tinyseq.cli.boundary import debug_option
 @click.option("--eager", is_flag=True, help="Leave the compiler out; the same numbers, to rounding, and slower.")
 @click.option("--output", type=click.Path(), metavar="FOLDER", help="Where run directories are made; by default runs.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress, and of the result only the run directory.")
-@click.option("--verbose", "-v", is_flag=True, help="Show the resolved config and the model first.")
+@click.option("--verbose", "-v", is_flag=True, help="Show the resolved config and the model first, and say what is compiled.")
 @debug_option
 def command(
     config: str,
@@ -43,12 +44,20 @@ def command(
 
     overrides: dict[str, Any] = {"seed": seed, "steps": steps, "backend": backend, "output": output}
     if verbose:
+        _say_what_compiles()
         _show_plan(config, {**overrides, "compile": False if eager else None})
     result = train.run(config, **overrides, eager=eager, progress=choose(quiet=quiet))
     if quiet:
         click.echo(result.directory)
     else:
         _show_result(result)
+
+
+def _say_what_compiles() -> None:
+    """Print the compiler's notes, such as a compilation for new shapes, as lines on stderr."""
+    log = logging.getLogger("tinyseq.compiler")
+    log.setLevel(logging.INFO)
+    log.addHandler(logging.StreamHandler())
 
 
 def _show_plan(path: str, overrides: dict[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 Kept for the gradient are only the states between tiles, and the values of the one tile that is being differentiated:
 with tiles of √T steps, memory for intermediate values grows as √T, for one more forward pass (Chen et al. 2016,
-"Training deep nets with sublinear memory cost"). Tiles are cut before anything is hoisted, so that hoisted buffers are a
-tile's.
+"Training deep nets with sublinear memory cost"). Tiles are cut before anything is hoisted, so that hoisted buffers are
+a tile's.
 """
 
 from __future__ import annotations
