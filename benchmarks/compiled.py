@@ -5,9 +5,9 @@
 One process, all peers in turn, again and again, five calls a turn (the first calls of a turn find the caches full of
 another's data and another's threads still spinning); minima (and medians) of each, and the ratio time of the other /
 ours (above 1: we are ahead). PyTorch runs its hand-written `nn.LSTM`, `nn.GRU`, `nn.RNN` with two threads, and the
-textbook cell eagerly; JAX runs `jit` of a hand-written `lax.scan`. Every peer computes the same loss on the same numbers; a
-disagreement stops the run. At H=512 run it with MALLOC_MMAP_THRESHOLD_=1000000000 MALLOC_TRIM_THRESHOLD_=1000000000
-MALLOC_TOP_PAD_=500000000, or page faults are what is measured.
+textbook cell eagerly; JAX runs `jit` of a hand-written `lax.scan`. Every peer computes the same loss on the same
+numbers; a disagreement stops the run. At H=512 run it with MALLOC_MMAP_THRESHOLD_=1000000000
+MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_TOP_PAD_=500000000, or page faults are what is measured.
 """
 
 from __future__ import annotations

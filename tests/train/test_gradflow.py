@@ -77,12 +77,24 @@ def test_jacobian_norms_of_a_linear_rnn_are_those_of_matrix_powers(batch):
     np.testing.assert_allclose(norms, expected, rtol=1e-10)
 
 
-def test_jacobians_need_one_sequence_or_a_row_a_unit():
-    ys, _ = linear(np.eye(4), batch=3)
-    with pytest.raises(DataError, match=r"4 rows, one for each unit[\s\S]*\(3, 4\)"):
-        gradflow.jacobian_norms(ys.sum())
+def test_rows_of_a_batch_are_told_by_the_largest():
+    cell = nn.RNNCell(2, 3).cast(np.float64)
+    xs = np.random.default_rng(3).standard_normal((3, 5, 2))
+
+    def norms(rows):
+        (found,) = gradflow.jacobian_norms(ts.unroll(cell, ts.tensor(rows))[0].sum()).values()
+        return found
+
+    np.testing.assert_allclose(norms(xs), np.max([norms(xs[i : i + 1]) for i in range(3)], axis=0))
+
+
+def test_what_cannot_be_followed_is_refused():
     with pytest.raises(DataError, match="no carried states"):
         gradflow.gradient_norms((ts.ones(2, requires_grad=True) * 2.0).sum())
+    w = ts.tensor(0.5, requires_grad=True)
+    ys, _ = ts.unroll(lambda x, h: (x + w * h,) * 2, ts.ones(2, 3), ts.zeros(2))
+    with pytest.raises(DataError, match=r"\(batch, units\)[\s\S]*\(2,\)"):
+        gradflow.jacobian_norms(ys.sum())
 
 
 def test_a_layer_that_reads_from_the_end_is_followed_in_the_order_of_its_steps():
@@ -194,6 +206,7 @@ def test_words_for_what_becomes_of_a_gradient(tmp_path):
     assert verdict(halves) == "halves in 1.0 steps"
     assert verdict(1.0 / halves) == "doubles in 1.0 steps"
     assert verdict(np.ones(9)) == "is kept"
+    assert verdict(np.ones(1)) == "has one step only"
     assert math.isnan(factor_per_step(np.array([np.nan, np.nan, 1.0])))
     with pytest.raises(DataError, match=r"\.png, \.svg or \.pdf"):
         draw_flow([], {}, tmp_path / "figure.gif")

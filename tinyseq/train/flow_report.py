@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ _DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5
 _MARKERS = "osD^vPX"
 
 
-def short(label: str) -> str:
-    """``recurrent/lstm0.c`` -> ``lstm0.c``."""
-    return label.rpartition("/")[2]
+def short(label: str, labels: Iterable[str]) -> str:
+    """``recurrent/lstm0.c`` -> ``lstm0.c``, where no other label ends so."""
+    last = label.rpartition("/")[2]
+    return last if sum(other.rpartition("/")[2] == last for other in labels) == 1 else label
 
 
 def factor_per_step(jacobians: Array) -> float:
@@ -36,6 +37,8 @@ def factor_per_step(jacobians: Array) -> float:
 def verdict(jacobians: Array) -> str:
     """Return in words what becomes of a gradient: after how many steps back it has halved, or doubled."""
     rate = factor_per_step(jacobians)
+    if len(jacobians) == 1:
+        return "has one step only"
     if math.isnan(rate):
         return "does not depend"
     steps = math.inf if rate == 1.0 else abs(math.log(2.0) / math.log(rate))
@@ -43,7 +46,10 @@ def verdict(jacobians: Array) -> str:
 
 
 def flow_table(flows: Sequence[Flow], steps: int) -> str:
-    """Return a table: a row a state, with norms at some steps and lags, and what they amount to."""
+    """Return a table: a row a state, with norms at some steps and lags, and what they amount to.
+
+    A state with other steps than ``steps`` (of a decoder, of words' letters) is told at its own first, middle and last.
+    """
     middle = steps // 2
     head = ["state", *(f"dL/ds_{t}" for t in (0, middle, steps - 1)), *(f"lag {k}" for k in (1, middle, steps - 1))]
     rows = [[*head, "a step", "a gradient"]]
@@ -51,10 +57,15 @@ def flow_table(flows: Sequence[Flow], steps: int) -> str:
         for label, norms in flow.gradients.items():
             jacobians = flow.jacobians[label]
             lags = jacobians[::-1]
-            values = [*(norms[i] for i in (0, len(norms) // 2, -1)), lags[1], lags[len(lags) // 2], lags[-1]]
+            values = [
+                *(norms[i] for i in (0, len(norms) // 2, -1)),
+                lags[min(1, len(lags) - 1)],
+                lags[len(lags) // 2],
+                lags[-1],
+            ]
             words = [f"{value:.1e}" for value in values]
             rate = f"{factor_per_step(jacobians):.3f}"
-            rows.append([f"{flow.label}: {short(label)}", *words, rate, verdict(jacobians)])
+            rows.append([f"{flow.label}: {short(label, flow.gradients)}", *words, rate, verdict(jacobians)])
     return aligned(rows)
 
 
@@ -104,7 +115,7 @@ def draw_flow(flows: Sequence[Flow], watched: Mapping[str, Mapping[str, Updates]
         colour = _COLOURS[number % len(_COLOURS)]
         for index, (label, norms) in enumerate(flow.gradients.items()):
             style: dict[str, Any] = {"color": colour, "linestyle": _DASHES[index % len(_DASHES)], "linewidth": 1.6}
-            name = f"{flow.label}: {short(label)}"
+            name = f"{flow.label}: {short(label, flow.gradients)}"
             plots[0].plot(_positive(norms), label=name, **style)
             plots[1].plot(_positive(flow.jacobians[label][::-1]), label=name, **style)
         ks = [row.steps for row in flow.bias]

@@ -88,44 +88,35 @@ def gradient_norms(loss: Tensor) -> Series:
 def jacobian_norms(output: Tensor) -> Series:
     """Return ||ds_T/ds_t||, the spectral norm of the Jacobian, for every step t; the last entry (lag 0) is 1.
 
-    The batch is one sequence, and each unit of a state takes a sweep. Or it is the same sequence in as many rows as the
-    state has units: row k then carries unit k's own derivative, so that one sweep gives whole Jacobians. (Pascanu,
-    Mikolov and Bengio 2013, eq. 5.) A state is differentiated by itself: of an LSTM, dc_T/dc_t holds what reaches c_T
-    through h as well, and dh_T/dh_t what reaches h_T while c_t stays as it is. Steps are in the order in which they
-    were computed, also where a layer reads from the end.
+    Each unit of a state takes a sweep, whatever the cell (Pascanu, Mikolov and Bengio 2013, eq. 5). Where the batch has
+    several rows, which must not look at each other, the largest of their norms is told. A state is differentiated by
+    itself: of an LSTM, dc_T/dc_t holds what reaches c_T through h as well, and dh_T/dh_t what reaches h_T while c_t
+    stays as it is. Steps are in the order in which they were computed, also where a layer reads from the end.
 
     Raises:
-        DataError: the batch is neither.
+        DataError: a state that is not (batch, units).
     """
     series: Series = {}
     for label, states in carried_states(output).items():
         nodes = sorted(states, key=lambda node: node.serial)
         last = nodes[-1]
-        if len(last.shape) != 2 or last.shape[0] not in (1, last.shape[1]):
-            raise DataError(
-                f"jacobian norms of {label}",
-                required=f"one sequence, or the same sequence in {last.shape[-1]} rows, one for each unit",
-                got=f"a state of shape {last.shape}",
-            )
-        units = last.shape[1]
-        if last.shape[0] == units:
-            found = sweep({last: tensor(np.eye(units), dtype=last.dtype)}, nodes, retain=True)
-            series[label] = np.array([_norm(found.get(node), spectral=True) for node in nodes])
-            continue
-        jacobians = np.full((len(nodes), units, units), np.nan)
+        if len(last.shape) != 2:
+            raise DataError(f"jacobian norms of {label}", required="a state (batch, units)", got=str(last.shape))
+        rows, units = last.shape
+        jacobians = np.full((len(nodes), rows, units, units), np.nan)
         for unit in range(units):
-            found = sweep({last: tensor(np.eye(units)[None, unit], dtype=last.dtype)}, nodes, retain=True)
+            seed = np.zeros(last.shape)
+            seed[:, unit] = 1.0
+            found = sweep({last: tensor(seed, dtype=last.dtype)}, nodes, retain=True)
             for step, node in enumerate(nodes):
                 if node in found:
-                    jacobians[step, unit] = found[node].numpy()[0]
-        series[label] = np.array([_spectral(jacobian) for jacobian in jacobians])
+                    jacobians[step, :, unit] = found[node].numpy()
+        series[label] = np.array([max(map(_spectral, of_rows)) for of_rows in jacobians])
     return series
 
 
-def _norm(gradient: Tensor | None, spectral: bool = False) -> float:
-    if gradient is None:
-        return float("nan")
-    return _spectral(gradient.numpy()) if spectral else float(np.linalg.norm(gradient.numpy()))
+def _norm(gradient: Tensor | None) -> float:
+    return float("nan") if gradient is None else float(np.linalg.norm(gradient.numpy()))
 
 
 def _joint(found: Sequence[Tensor | None]) -> float:

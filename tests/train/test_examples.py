@@ -1,0 +1,63 @@
+"""Every example config trains to the same numbers compiled and eager, in float64."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinyseq as ts
+from tinyseq import optim
+from tinyseq.train import load_config
+from tinyseq.train.progress import SilentProgress
+from tinyseq.train.running import prepared
+from tinyseq.train.stepping import Stepper
+
+FOLDER = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = sorted(FOLDER.glob("*.yaml"))
+
+
+def trained(path: Path, steps: int, compiled: bool) -> tuple[list[float], list[np.ndarray], bool]:
+    """The loss at each step and the weights after them, by the training loop's own parts."""
+    config: Any = load_config(path, {"dtype": "float64"})
+    with prepared(config) as (task, model):
+        if task.one_pass:
+            task.fit(model)
+            return [], [p.numpy() for p in model.parameters()], False
+        stepper = Stepper(task, model, SilentProgress(), compiled=compiled)
+        optimizer = config.train.optimizer.make(model.parameters())
+        batches, state, losses = task.batches(), None, []
+        model.train()
+        with np.errstate(all="ignore"):
+            for _ in range(steps):
+                result = stepper(next(batches), state)
+                losses.append(result.loss.item())
+                result.loss.backward()
+                optim.clip_grad_norm(optimizer.parameters, 1.0)
+                optimizer.step()
+                optimizer.zero_grad()
+                model.constrain()
+                state = ts.detach(result.state)
+        return losses, [p.numpy() for p in model.parameters()], stepper.compiled
+
+
+def compare(path: Path, steps: int) -> None:
+    losses, weights, compiled = trained(path, steps, compiled=True)
+    eager_losses, eager_weights, _ = trained(path, steps, compiled=False)
+    assert compiled == bool(losses), "an example that trains by steps is compiled"
+    np.testing.assert_allclose(losses, eager_losses, rtol=1e-9)
+    for got, expected in zip(weights, eager_weights, strict=True):
+        assert np.linalg.norm(got - expected) <= 1e-9 * max(float(np.linalg.norm(expected)), 1e-3)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_compiles_to_the_same_numbers(path: Path) -> None:
+    compare(path, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_fifty_steps_of_an_example(path: Path) -> None:
+    compare(path, 50)
