@@ -16,14 +16,12 @@ from typing import Any
 import numpy as np
 
 from tinyseq.autodiff import pick
-from tinyseq.compiler.rewriting import again
+from tinyseq.compiler.scheduling import VIEWS, schedule
 from tinyseq.errors import GraphError
 from tinyseq.graph import Dtype, Graph, Leaf, Literal, Node, Shape, reach
 from tinyseq.ops import linalg
 from tinyseq.ops import shape as sh
 from tinyseq.ops.scan import scan
-
-_VIEWS: set[Any] = {sh.reshape, sh.transpose, sh.slice_, sh.broadcast_to, again}
 
 
 @dataclass(eq=False)
@@ -196,65 +194,6 @@ def make_plan(graph: Graph, forward: int | None = None) -> Plan:
     return _Planner().plan(graph, len(graph.outputs) if forward is None else forward)
 
 
-def schedule(graph: Graph) -> list[Node]:
-    """Return the nodes in an order that keeps few large values alive at a time.
-
-    Each node comes just before the first that needs it, but one that makes less than it reads (a weight gradient from
-    the values of all steps) comes as soon as it can, so that what it reads may go.
-    """
-    users = graph.consumers()
-    given = {node for node in graph.nodes if not node.inputs}
-    for node in graph.nodes:  # a view of an input is at hand at any time, and made when it is needed
-        if node.op in _VIEWS and node.inputs[0] in given:
-            given.add(node)
-    order: list[Node] = []
-    done: set[Node] = set()
-
-    def emit(node: Node) -> None:
-        ready = [node]
-        while ready:
-            node = ready.pop()
-            if node in done:
-                continue
-            late = [parent for parent in node.inputs if parent not in done]
-            if late:  # views of inputs
-                ready += [node, *late]
-                continue
-            done.add(node)
-            order.append(node)
-            if node not in given:
-                for user in dict.fromkeys(users[node]):
-                    at_hand = all(parent in done or parent in given for parent in user.inputs)
-                    if at_hand and (user.op in _VIEWS or _shrinks(user)):
-                        ready.append(user)
-
-    for output in graph.outputs:
-        stack = [output]
-        while stack:
-            node = stack[-1]
-            missing = [parent for parent in node.inputs if parent not in done]
-            if missing:
-                stack.extend(reversed(missing))
-            else:
-                stack.pop()
-                if node not in done:
-                    emit(node)
-    return order
-
-
-def _shrinks(node: Node) -> bool:
-    if node.op is pick:
-        return True
-    if isinstance(node.dtype, tuple):
-        return False
-    made = [x for x in node.inputs if x.inputs and not isinstance(x.dtype, tuple)]
-    return bool(made) and _bytes(node) < sum(map(_bytes, made))
-
-
-def _bytes(node: Node) -> int:
-    return int(math.prod(node.shape) * node.dtype.itemsize)
-
-
 class _Planner:
     def __init__(self) -> None:
         self.buffers: list[Buffer] = []
@@ -309,14 +248,14 @@ class _Planner:
             if node not in homes:
                 homes[node] = self.whole(node.shape, node.dtype, "temp")
             for part, key in zip(node.inputs, _keys(node), strict=True):
-                computed = part.inputs and part.op not in _VIEWS and part.op not in (scan, pick)
+                computed = part.inputs and part.op not in VIEWS and part.op not in (scan, pick)
                 if computed and part not in homes and part not in values and part.dtype == node.dtype:
                     homes[part] = _sliced(homes[node], key, part.shape)
         return homes
 
     def node(self, node: Node, values: dict[Node, Any], home: Ref | None, out: list[Any]) -> Ref:
         inputs = [values[parent] for parent in node.inputs]
-        if node.op in _VIEWS and home is None and isinstance(inputs[0], Ref):
+        if node.op in VIEWS and home is None and isinstance(inputs[0], Ref):
             view = inputs[0].viewed(node)
             if view is not None:
                 return view
@@ -330,7 +269,7 @@ class _Planner:
                 if not isinstance(source, Ref) or _place(source) != _place(target):
                     out.append(Copy(source, target))
             return output
-        if node.op in _VIEWS:
+        if node.op in VIEWS:
             view = inputs[0].viewed(node) if isinstance(inputs[0], Ref) else inputs[0]
             if view is None:
                 view = self.contiguous(inputs[0], out).viewed(node)
@@ -385,7 +324,7 @@ class _Planner:
             now = Ref(buffer, leaf.shape, leaf.dtype, step, before if stepped else 0)
             then = Ref(buffer, leaf.shape, leaf.dtype, step, after if stepped else 1)
             local[leaf] = now
-            computed = value.inputs and value.op not in _VIEWS and value.op not in (scan, pick)
+            computed = value.inputs and value.op not in VIEWS and value.op not in (scan, pick)
             if computed and value not in homes:
                 homes[value] = then
             else:
@@ -420,7 +359,7 @@ class _Planner:
                 buffer = self.buffer(shape, y.dtype, "stack")
                 here = Ref(buffer, y.shape, y.dtype, "t")
                 stacks.append(Ref(buffer, shape, y.dtype))
-                if y.inputs and y.op not in _VIEWS and y.op not in (scan, pick) and y not in homes:
+                if y.inputs and y.op not in VIEWS and y.op not in (scan, pick) and y not in homes:
                     homes[y] = here
                 else:
                     tails.append((y, here))

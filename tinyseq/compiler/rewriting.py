@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyseq.autodiff import Anchor
 from tinyseq.graph import Graph, Leaf, Literal, Node, here
 from tinyseq.ops.base import Op
 from tinyseq.tensors import AbstractTensor, Tensor
@@ -73,24 +74,12 @@ def fixed(values: tuple[Any, ...], dtype: Any) -> AbstractTensor:
     return AbstractTensor(Node(_constant, (), attrs, *_constant.infer(**attrs)))
 
 
-class Again(Op):
+class Again(Anchor):
     """The identity, marking a value that is read once more to compute something again: what follows is not merged with
     what was computed from it before.
     """
 
     name = "again"
-    formula = "y = x"
-    primitive = False
-    vjps = (lambda g, y, x: g,)
-
-    def infer(self, *inputs: Any, **attrs: Any) -> Any:
-        return inputs[0].shape, inputs[0].dtype
-
-    def kernel(self, xp: Any, x: Any) -> Any:
-        return x
-
-    def flops(self, shape: Any, /, *inputs: Any, **attrs: Any) -> int:
-        return 0
 
 
 again = Again()
