@@ -25,6 +25,7 @@ ORDER: list[set[str]] = [
     {"errors"},
     {"trees"},
     {"graph", "backends"},
+    {"modes"},
     {"ops"},
     {"autodiff"},
     {"tensors"},

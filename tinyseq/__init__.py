@@ -14,6 +14,7 @@ from tinyseq.creation import arange, eye, full, ones, rand, randn, tensor, zeros
 from tinyseq.errors import TinyseqError
 from tinyseq.functional import detach, grad, gradients, value_and_grad
 from tinyseq.graph import Graph, scope
+from tinyseq.modes import enable_grad, no_grad
 from tinyseq.ops.elementwise import absolute as abs
 from tinyseq.ops.elementwise import (
     cast,
@@ -65,7 +66,7 @@ from tinyseq.ops.shape import (
     zeros_like,
 )
 from tinyseq.random import seed
-from tinyseq.tensors import Tensor, enable_grad, no_grad
+from tinyseq.tensors import Tensor
 from tinyseq.unrolling import unroll
 
 __all__ = [

@@ -9,8 +9,9 @@ from tinyseq import trees
 from tinyseq.autodiff import anchor
 from tinyseq.errors import GraphError
 from tinyseq.graph import Leaf, reach
+from tinyseq.modes import enable_grad, is_recording, is_tracing
 from tinyseq.ops.elementwise import identity
-from tinyseq.tensors import Tensor, enable_grad, is_recording, is_tracing, record, seed_of, sweep
+from tinyseq.tensors import Tensor, record, seed_of, sweep
 
 
 def gradients(

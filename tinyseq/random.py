@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyseq.backends.philox import random_bits, random_uniform
 from tinyseq.graph import here
-from tinyseq.tensors import looked_at
+from tinyseq.modes import looked_at
 
 
 class Generator:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from tinyseq import backends, graph
-from tinyseq.autodiff import FREED, backpropagate, gradient, pick
+from tinyseq.autodiff import backpropagate, gradient, pick
 from tinyseq.backends import Backend
 from tinyseq.errors import BackendError, DtypeError, GraphError, MutationError, ShapeError, TinyseqError
 from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Leaf, Node, Shape, caller, engine_files, here, literal, reach
+from tinyseq.modes import enable_grad, mode
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import linalg, reduce, shape
 from tinyseq.ops.base import FLOAT32, FLOAT64, Op, Recorder, module_of
@@ -27,54 +25,6 @@ engine_files.update(
 )
 
 _SCALARS: Final = (bool, int, float)
-
-
-@dataclass
-class Tracing:
-    """What the tracing of a function gathers besides its graph."""
-
-    #: The concrete tensors that the function uses, and the inputs that stand for them.
-    captured: dict[Tensor, Leaf] = field(default_factory=dict)
-    #: Inputs that are read anew at each call from the Python side: a learning rate, a count of draws.
-    live: dict[Leaf, Callable[[], Any]] = field(default_factory=dict)
-    #: What to do on the Python side after each call: counting steps.
-    effects: list[Callable[[], None]] = field(default_factory=list)
-    #: What Python-side values the trace depends on: how to read each, and what it was.
-    guards: list[tuple[Callable[[], Any], Any]] = field(default_factory=list)
-    #: Tensors that the function gives new values.
-    assigned: dict[Tensor, Tensor] = field(default_factory=dict)
-
-
-class _Mode(threading.local):
-    recording = True
-    tracing: Tracing | None = None
-
-
-_mode: Final = _Mode()
-
-
-@contextmanager
-def _recording(on: bool) -> Iterator[None]:
-    outer, _mode.recording = _mode.recording, on
-    try:
-        yield
-    finally:
-        _mode.recording = outer
-
-
-def no_grad() -> Any:
-    """Record nothing inside the ``with`` block: results need no gradient, and no graph is kept."""
-    return _recording(False)
-
-
-def enable_grad() -> Any:
-    """Record again, inside a ``no_grad`` block."""
-    return _recording(True)
-
-
-def is_recording() -> bool:
-    """Return whether ops on tensors that require a gradient are being recorded."""
-    return _mode.recording
 
 
 class Tensor(Recorder):
@@ -130,12 +80,12 @@ class Tensor(Recorder):
     @property
     def grad(self) -> Tensor | None:
         """The gradient that ``backward()`` has added up here; only leaves that require one have it."""
-        leaf = self._node if _mode.tracing is None else _captured_leaf(self)
+        leaf = self._node if mode.tracing is None else _captured_leaf(self)
         return leaf.grad if isinstance(leaf, Leaf) else None
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
-        leaf = self.node if _mode.tracing is None else _captured_leaf(self)
+        leaf = self.node if mode.tracing is None else _captured_leaf(self)
         if not isinstance(leaf, Leaf):
             raise GraphError("only a leaf holds a gradient", where=leaf.where, fix="ts.gradients(loss, [tensor])")
         if value is not None and value.shape != self.shape:
@@ -176,7 +126,7 @@ class Tensor(Recorder):
 
     def detach(self) -> Tensor:
         """Return the same value with no history."""
-        return Tensor(self.value) if _mode.tracing is None else record(ew.stop_gradient, (self,))
+        return Tensor(self.value) if mode.tracing is None else record(ew.stop_gradient, (self,))
 
     def assign(self, value: Tensor) -> None:
         """Give a leaf (a parameter, a state) a new value of the same shape and dtype; recorded graphs keep the old.
@@ -193,11 +143,11 @@ class Tensor(Recorder):
                 required=f"{self.dtype}{self.shape}",
                 got=f"{value.dtype}{value.shape}",
             )
-        if _mode.tracing is None:
+        if mode.tracing is None:
             self.value = value.value
         else:
             traced_node(self)  # the value before is an input
-            _mode.tracing.assigned[self] = value
+            mode.tracing.assigned[self] = value
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
@@ -471,7 +421,7 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
     Every eager op passes through here, so this function is written for speed: a test a line, no helper in the common
     case, and shape rules only when the kernel has failed and the error needs words.
     """
-    if _mode.tracing is not None:
+    if mode.tracing is not None:
         return _trace(op, inputs, attrs)
     args = []
     tracked = visible = False
@@ -494,14 +444,14 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
         raise _explain(op, inputs, attrs, error) from error
     if value.__class__ is not np.ndarray:
         if op.multiple:
-            return _record_parts(op, inputs, attrs, args, value, tracked, visible and _mode.recording)
+            return _record_parts(op, inputs, attrs, args, value, tracked, visible and mode.recording)
         if isinstance(value, np.generic):
             value = np.asarray(value)
     dtype = value.dtype
     if dtype.char == "d" and not any(a.dtype == FLOAT64 for a in args if hasattr(a, "dtype")) and "dtype" not in attrs:
         value = value.astype(FLOAT32)  # NumPy widens integers to float64; here float64 comes only from float64
         dtype = FLOAT32
-    if not visible or not _mode.recording or not op.recorded:
+    if not visible or not mode.recording or not op.recorded:
         return Tensor(value)
     node = Node(
         op,
@@ -606,7 +556,7 @@ def _trace(op: Op, inputs: Sequence[Any], attrs: Attrs) -> Any:
 
 def _captured(x: Tensor) -> Node:
     """The node that stands for a tensor in a traced graph: a concrete one is an input, whatever computed it."""
-    tracing = _mode.tracing
+    tracing = mode.tracing
     if x.value is None or tracing is None:
         return x.node
     if x in tracing.assigned:
@@ -616,52 +566,21 @@ def _captured(x: Tensor) -> Node:
 
 def _captured_leaf(x: Tensor) -> Node:
     """The input that stands for a tensor's value before the traced function, where its gradient adds up."""
-    if x.value is None or _mode.tracing is None:
+    if x.value is None or mode.tracing is None:
         return x.node
-    captured = _mode.tracing.captured
+    captured = mode.tracing.captured
     if x not in captured:
         captured[x] = Leaf(x.shape, x.dtype, x.requires_grad, x._node.name if x._node is not None else None)
     return captured[x]
 
 
-@contextmanager
-def tracing_into(tracing: Tracing) -> Iterator[Tracing]:
-    """Trace inside the ``with`` block: ops are recorded on abstract tensors, and nothing is computed."""
-    outer, _mode.tracing = _mode.tracing, tracing
-    try:
-        yield tracing
-    finally:
-        _mode.tracing = outer
-
-
-def is_tracing() -> bool:
-    """Return whether a function is being traced."""
-    return _mode.tracing is not None
-
-
 def live(read: Callable[[], Any], dtype: Any) -> Any:
     """Return a Python number that a traced function is to read anew at each call; elsewhere just the number."""
-    if _mode.tracing is None:
+    if mode.tracing is None:
         return read()
     leaf = Leaf((), np.dtype(dtype), name="live")
-    _mode.tracing.live[leaf] = read
+    mode.tracing.live[leaf] = read
     return AbstractTensor(leaf)
-
-
-def looked_at(read: Callable[[], Any]) -> Any:
-    """Return a Python value that the graph depends on (a mode, a seed); a trace made with another is not used again."""
-    value = read()
-    if _mode.tracing is not None:
-        _mode.tracing.guards.append((read, value))
-    return value
-
-
-def each_call(effect: Callable[[], None]) -> None:
-    """Do something on the Python side: now or, in a traced function, after each call of it."""
-    if _mode.tracing is None:
-        effect()
-    else:
-        _mode.tracing.effects.append(effect)
 
 
 def traced_node(x: Any) -> Node:
@@ -751,7 +670,7 @@ def sweep(
 
     While tracing, the sweep is one ``gradient`` node, which the compiler works out later.
     """
-    if _mode.tracing is not None:
+    if mode.tracing is not None:
         return _traced_sweep(seeds, wanted)
     if not create_graph:
         with np.errstate(all="ignore"):
@@ -793,6 +712,3 @@ def _as_tensors(node: Node) -> tuple[Sequence[Any], Any]:
 def is_tracked(node: Node) -> bool:
     """Return whether a gradient may flow to this node."""
     return node.requires_grad if isinstance(node, Leaf) else node.op.differentiable
-
-
-__all__ = ["FREED", "Tensor", "enable_grad", "is_recording", "no_grad", "record"]

@@ -11,7 +11,8 @@ from tinyseq import backends
 from tinyseq.errors import DtypeError, GraphError
 from tinyseq.functional import gradients
 from tinyseq.graph import Leaf
-from tinyseq.tensors import Tensor, no_grad
+from tinyseq.modes import no_grad
+from tinyseq.tensors import Tensor
 
 
 class GradientError(AssertionError):

@@ -13,11 +13,12 @@ from tinyseq import trees
 from tinyseq.creation import tensor
 from tinyseq.errors import DataError, DtypeError, ShapeError
 from tinyseq.graph import Graph, Leaf, Literal, Node, at_step, reach, scope, substitute
+from tinyseq.modes import is_tracing
 from tinyseq.ops.elementwise import maximum, stop_gradient, where
 from tinyseq.ops.scan import scan
 from tinyseq.ops.shape import reshape, stack, swapaxes, take, unstack
 from tinyseq.random import generator
-from tinyseq.tensors import AbstractTensor, Tensor, is_tracing, traced_node
+from tinyseq.tensors import AbstractTensor, Tensor, traced_node
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 

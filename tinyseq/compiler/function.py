@@ -19,9 +19,10 @@ from tinyseq.compiler.plan import Plan, make_plan
 from tinyseq.compiler.trace import Traced, trace_function
 from tinyseq.errors import BackendError, GraphError
 from tinyseq.graph import Graph, Leaf, Node, caller
+from tinyseq.modes import is_recording, is_tracing
 from tinyseq.ops.base import Op
 from tinyseq.random import generator
-from tinyseq.tensors import Tensor, is_recording, is_tracing, sweep
+from tinyseq.tensors import Tensor, sweep
 
 log = logging.getLogger("tinyseq.compiler")
 

@@ -13,8 +13,9 @@ import numpy as np
 from tinyseq import trees
 from tinyseq.errors import GraphError
 from tinyseq.graph import Graph, Leaf
+from tinyseq.modes import Tracing, tracing_into
 from tinyseq.random import generator
-from tinyseq.tensors import AbstractTensor, Tensor, Tracing, traced_node, tracing_into
+from tinyseq.tensors import AbstractTensor, Tensor, traced_node
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from tinyseq import backends
 from tinyseq.creation import tensor
 from tinyseq.errors import DataError, DtypeError, ShapeError, did_you_mean
 from tinyseq.graph import Dtype, Leaf, scope
-from tinyseq.tensors import Tensor, looked_at
+from tinyseq.modes import looked_at
+from tinyseq.tensors import Tensor
 
 
 class Module:

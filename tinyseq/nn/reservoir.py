@@ -10,6 +10,7 @@ import numpy as np
 from tinyseq import backends
 from tinyseq.creation import tensor
 from tinyseq.errors import DataError, ShapeError
+from tinyseq.modes import no_grad
 from tinyseq.nn.cells import ESNCell
 from tinyseq.nn.init import Array
 from tinyseq.nn.layers import Linear
@@ -17,7 +18,7 @@ from tinyseq.nn.masks import length_mask
 from tinyseq.nn.module import Module
 from tinyseq.ops.elementwise import clip
 from tinyseq.ops.shape import concat, expand_dims, squeeze, stack
-from tinyseq.tensors import Tensor, no_grad
+from tinyseq.tensors import Tensor
 from tinyseq.unrolling import unroll
 
 

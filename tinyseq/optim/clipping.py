@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tinyseq.errors import DataError
+from tinyseq.modes import no_grad
 from tinyseq.ops.elementwise import clip, maximum, sqrt
-from tinyseq.tensors import Tensor, no_grad
+from tinyseq.tensors import Tensor
 
 
 def clip_grad_norm(parameters: Sequence[Tensor], max_norm: float) -> Tensor:

@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any
 
 from tinyseq.errors import DataError, ShapeError
+from tinyseq.modes import each_call, no_grad
 from tinyseq.ops.elementwise import sqrt
 from tinyseq.ops.shape import zeros_like
-from tinyseq.tensors import Tensor, each_call, live, no_grad
+from tinyseq.tensors import Tensor, live
 
 State = dict[str, Tensor]
 #: Python floats or, in a compiled step, inputs that stand for them.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from tinyseq.errors import DataError
+from tinyseq.modes import no_grad
 from tinyseq.nn import init
 from tinyseq.nn.cells.base import Cell
 from tinyseq.nn.cells.rnn import NONLINEARITIES, check_nonlinearity
 from tinyseq.nn.init import Initializer
 from tinyseq.nn.module import parameter
 from tinyseq.ops.elementwise import clip
-from tinyseq.tensors import Tensor, no_grad
+from tinyseq.tensors import Tensor
 
 
 class IndRNNCell(Cell):

@@ -19,7 +19,8 @@ from tinyseq.data.batching import split
 from tinyseq.data.padding import pad
 from tinyseq.data.series import Scaler, Series, read_series
 from tinyseq.errors import DataError, did_you_mean
-from tinyseq.tensors import Tensor, no_grad
+from tinyseq.modes import no_grad
+from tinyseq.tensors import Tensor
 from tinyseq.train.config import RunConfig
 from tinyseq.train.forecaster import ForecastConfig, ForecastNet, SeriesConfig
 from tinyseq.train.model_sections import RecurrentConfig

@@ -17,10 +17,11 @@ from tinyseq.data.batching import IGNORED, Ids
 from tinyseq.data.padding import by_length, pad
 from tinyseq.data.tokens import find_level, vocabulary_of
 from tinyseq.errors import DataError
+from tinyseq.modes import no_grad
 from tinyseq.ops.reduce import log_softmax
 from tinyseq.ops.shape import concat, reshape
 from tinyseq.random import Generator
-from tinyseq.tensors import Tensor, no_grad
+from tinyseq.tensors import Tensor
 from tinyseq.train.config import CellName, FilePath, RunConfig
 from tinyseq.train.model_sections import LevelName, Shares
 from tinyseq.train.registry import build_recurrent, cell_problems

@@ -17,8 +17,9 @@ from tinyseq.data.examples import Example, split_examples
 from tinyseq.data.padding import by_length, shuffled
 from tinyseq.data.sources import SOURCES
 from tinyseq.errors import DataError
+from tinyseq.modes import no_grad
 from tinyseq.nn import Module
-from tinyseq.tensors import Tensor, no_grad
+from tinyseq.tensors import Tensor
 from tinyseq.train.config import RunConfig
 from tinyseq.train.tasks.base import C, Feed, Task
 from tinyseq.train.tasks.inputs import INPUTS, ExamplesConfig, Inputs

@@ -15,8 +15,9 @@ from tinyseq.data.forecasts import nrmse
 from tinyseq.data.series import read_series
 from tinyseq.data.systems import SYSTEMS, System
 from tinyseq.errors import DataError, did_you_mean
+from tinyseq.modes import no_grad
 from tinyseq.ops.shape import concat
-from tinyseq.tensors import Tensor, no_grad
+from tinyseq.tensors import Tensor
 from tinyseq.train.config import RunConfig
 from tinyseq.train.registry import option_problems
 from tinyseq.train.sections import Section, refuse

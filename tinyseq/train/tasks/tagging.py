@@ -21,9 +21,10 @@ from tinyseq.data.tagging import entity_sentences
 from tinyseq.data.text import load_text
 from tinyseq.data.tokens import build_vocabulary
 from tinyseq.errors import DataError, did_you_mean
+from tinyseq.modes import no_grad
 from tinyseq.ops.reduce import log_softmax
 from tinyseq.ops.shape import concat, reshape
-from tinyseq.tensors import Tensor, no_grad
+from tinyseq.tensors import Tensor
 from tinyseq.train.config import FilePath, RunConfig
 from tinyseq.train.model_sections import RecurrentConfig, Shares
 from tinyseq.train.sections import Section

@@ -18,9 +18,10 @@ from tinyseq.data.examples import Example
 from tinyseq.data.padding import by_length, pad, shuffled
 from tinyseq.data.tokens import find_level, vocabulary_of
 from tinyseq.errors import DataError
+from tinyseq.modes import no_grad
 from tinyseq.nn.decoding import Hypothesis, Step, beam, greedy, log_softmax
 from tinyseq.nn.writers import EncoderDecoder
-from tinyseq.tensors import Tensor, no_grad
+from tinyseq.tensors import Tensor
 from tinyseq.train.attention_map import AttentionMap, draw_attention
 from tinyseq.train.config import RunConfig
 from tinyseq.train.forcing import ForcingConfig
