@@ -303,7 +303,7 @@ def digits(seed: int) -> Iterator[Result]:
         with ts.no_grad():
             guesses = model.last(ts.tensor(data.test_images)).numpy().argmax(1)
         value = float((guesses == data.test_labels).mean())
-        literature = f"PyTorch, same model and split: {torch:.3f} (issue 3)"
+        literature = f"PyTorch, same model and split: {torch:.3f}"
         name = f"{kind}, 128 units, a row per step"
         yield Result("digits", name, "test accuracy", value, f">= {required}", literature, value >= required)
 

@@ -44,7 +44,7 @@ def trained(path: Path, steps: int, compiled: bool) -> tuple[list[float], list[n
 
 
 def compare(path: Path, steps: int) -> None:
-    if "digits" in path.read_text(encoding="utf-8"):
+    if "source: digits" in path.read_text(encoding="utf-8"):
         pytest.importorskip("sklearn", reason='the digits come with scikit-learn: pip install "tinyseq[digits]"')
     losses, weights, compiled = trained(path, steps, compiled=True)
     eager_losses, eager_weights, _ = trained(path, steps, compiled=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import functools
 import importlib
 import importlib.util
 from importlib import resources
@@ -105,6 +106,7 @@ def code_or_prose(count: int, seed: int | np.random.Generator) -> list[tuple[str
     return [records[i] for i in rng.permutation(len(records))]
 
 
+@functools.cache
 def _code_lines() -> list[str]:
     kept: dict[str, None] = {}
     for name in CODE_MODULES:
