@@ -173,7 +173,7 @@ def adding_long(seed: int) -> Iterator[Result]:
     """The adding problem at T = 500, by IndRNN: a longer run."""
     ts.seed(seed)
     model = Reader(nn.Recurrent(nn.IndRNNCell, 2, 64, num_layers=2, steps=500, remember=0.998), 1)
-    rmse = adding_run(model, seed, 500, steps=2000, lr=5e-3)
+    rmse = adding_run(model, seed, 500, steps=5000, lr=5e-3)
     literature = ADDING_LITERATURE["IndRNN"]
     yield Result("adding_long", "IndRNN, T=500", "test RMSE", rmse, "<= 0.02", literature, rmse <= 0.02)
 
