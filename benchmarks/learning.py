@@ -536,7 +536,8 @@ HEAD = """# What the cells learn
 Made by `python benchmarks/learning.py --markdown docs/learning.md`; some rows alone with `--only NAME`, the rows of
 `adding_long` too with `--long`. Seed {seed}; one thread of a machine of two cores that had other work to do; training
 is compiled (`ts.compile`). Every number is of test data that training and early stopping have not seen. The slow-marked
-tests in `tests/learning` run the same functions and assert the required values.
+tests in `tests/learning` run the same functions and assert the required values. The literature column names the nearest
+published result, often of another size or length, for orientation: look it up before you quote it.
 
 | name | model | measure | tinyseq | required | literature | seconds |
 |---|---|---|---|---|---|---|

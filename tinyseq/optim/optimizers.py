@@ -49,7 +49,7 @@ class Optimizer:
 
     def numbers(self, t: int) -> Numbers:
         """Return the numbers that step t depends on, by name."""
-        return {"lr": self.lr}
+        return {"lr": float(self.lr)}
 
     def update(self, p: Tensor, g: Tensor, state: State, n: Numbers) -> tuple[Tensor, State]:
         """Return a parameter's new value and state, with a step's numbers."""
@@ -232,7 +232,7 @@ class Adam(Optimizer):
 
     def numbers(self, t: int) -> Numbers:
         beta1, beta2 = self.betas
-        return {"lr": self.lr, "scale": self.lr / (1.0 - beta1**t), "correction": 1.0 - beta2**t}
+        return {"lr": float(self.lr), "scale": float(self.lr) / (1.0 - beta1**t), "correction": 1.0 - beta2**t}
 
     def update(self, p: Tensor, g: Tensor, state: State, n: Numbers) -> tuple[Tensor, State]:
         if self.weight_decay:
