@@ -51,7 +51,9 @@ def compare(path: Path, steps: int) -> None:
     assert compiled == bool(losses), "an example that trains by steps is compiled"
     np.testing.assert_allclose(losses, eager_losses, rtol=1e-9)
     for got, expected in zip(weights, eager_weights, strict=True):
-        assert np.linalg.norm(got - expected) <= 1e-9 * max(float(np.linalg.norm(expected)), 1e-3)
+        # Attention does not depend on the bias of its keys: that gradient is 0 but for rounding, and so is the bias.
+        noise = np.linalg.norm(expected) < 1e-10
+        assert np.linalg.norm(got - expected) <= (1e-10 if noise else 1e-9 * np.linalg.norm(expected))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
