@@ -301,9 +301,16 @@ Rule = Callable[[Node, tuple[Node, ...]], Node | None]
 
 def clone(node: Node, inputs: tuple[Node, ...]) -> Node:
     """Return the same application of the same op on other inputs."""
-    if inputs == node.inputs:
-        return node
-    fresh = Node(node.op, inputs, node.attrs, node.shape, node.dtype, node.source)
+    return node if inputs == node.inputs else remake(node, inputs, node.attrs)
+
+
+def remake(node: Node, inputs: tuple[Node, ...], attrs: Attrs, signature: tuple[Any, Any] | None = None) -> Node:
+    """Return a new node of the same op, in the same place, with other inputs and attributes.
+
+    ``signature`` is its shape and dtype, where these change.
+    """
+    shape, dtype = (node.shape, node.dtype) if signature is None else signature
+    fresh = Node(node.op, inputs, attrs, shape, dtype, node.source)
     fresh.place, fresh.name = node.place, node.name
     return fresh
 

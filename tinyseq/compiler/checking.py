@@ -32,11 +32,8 @@ def verify_plan(plan: Plan) -> Plan:
 class _Memory:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        ends: dict[int, int] = {}
-        for buffer in plan.buffers:
-            ends[buffer.slot] = max(ends.get(buffer.slot, 0), buffer.nbytes)
         starts, size = {}, 0
-        for slot, extent in ends.items():
+        for slot, extent in plan.slots().items():
             starts[slot], size = size, size + extent
         self.addresses = {id(b): _elements(b, starts[b.slot]) for b in plan.buffers}
         self.numbers = {id(b): number for number, b in enumerate(plan.buffers)}
@@ -58,7 +55,7 @@ class _Memory:
     def loop(self, loop: Loop) -> None:
         self.turn[:] = _BEFORE
         made = {id(inner.output.buffer) for inner in loop.body}
-        for count, t in enumerate(range(loop.length - 1, -1, -1) if loop.reverse else range(loop.length)):
+        for count, t in enumerate(loop.steps()):
             for inner in loop.body:
                 self.step(inner, made, count, t)
         self.turn[:] = _BEFORE

@@ -12,7 +12,7 @@ from tinyseq.autodiff import anchor, backpropagate, gradient, pick
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.rewriting import again, fixed, fresh_leaf, standing_at, symbol
 from tinyseq.errors import GraphError
-from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach, rebuild
+from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach, rebuild, remake
 from tinyseq.ops.elementwise import stop_gradient, where
 from tinyseq.ops.scan import scan
 from tinyseq.ops.shape import Structural, zeros_like
@@ -38,20 +38,25 @@ def differentiate(graph: Graph, wanted: Sequence[Leaf]) -> Differentiated:
         Leaf(node.shape, node.dtype, name="gradient") if node in tied and node.dtype.kind == "f" else None
         for node in outputs
     ]
-    arriving: dict[Node, Any] = {}
-    for node, seed in zip(outputs, seeds, strict=True):
-        if seed is not None:
-            known = arriving.get(node)
-            arriving[node] = AbstractTensor(seed) if known is None else known + AbstractTensor(seed)
-    outer = here.place, here.source
-    try:
-        found = backpropagate(arriving, wanted, _symbols, retain=True, rules={scan: _scan_vjp}) if arriving else {}
-    finally:
-        here.place, here.source = outer
+    given = [(node, seed) for node, seed in zip(outputs, seeds, strict=True) if seed is not None]
+    found = _sweep(given, wanted) if given else {}
     reached = tuple(leaf for leaf in wanted if leaf in found)
     gradients = [found[leaf].node for leaf in reached]
     whole = Graph([*outputs, *gradients], [*graph.inputs, *(seed for seed in seeds if seed is not None)])
     return Differentiated(map_bodies(whole, _without_cuts), tuple(seeds), reached)
+
+
+def _sweep(seeds: Sequence[tuple[Node, Node]], wanted: Sequence[Node]) -> dict[Node, Any]:
+    """Run the engine's sweep on symbols, from pairs of an output and what arrives at it; an output may come twice."""
+    arriving: dict[Node, Any] = {}
+    for target, seed in seeds:
+        known = arriving.get(target)
+        arriving[target] = AbstractTensor(seed) if known is None else known + AbstractTensor(seed)
+    outer = here.place, here.source
+    try:
+        return backpropagate(arriving, wanted, _symbols, retain=True, rules={scan: _scan_vjp})
+    finally:
+        here.place, here.source = outer
 
 
 def has_gradients(graph: Graph) -> bool:
@@ -66,17 +71,9 @@ def _expand_gradients(outputs: Sequence[Node]) -> list[Node]:
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
         if node.op is gradient:
             count = node.attrs["outputs"]
-            arriving: dict[Node, Any] = {}
-            for target, seed in zip(inputs[:count], inputs[count : 2 * count], strict=True):
-                known = arriving.get(target)
-                arriving[target] = AbstractTensor(seed) if known is None else known + AbstractTensor(seed)
             wanted = inputs[2 * count :]
-            outer = here.place, here.source
-            try:
-                found = backpropagate(arriving, wanted, _symbols, retain=True, rules={scan: _scan_vjp})
-                worked_out[node] = [found[x] if x in found else zeros_like(AbstractTensor(x)) for x in wanted]
-            finally:
-                here.place, here.source = outer
+            found = _sweep(list(zip(inputs[:count], inputs[count : 2 * count], strict=True)), wanted)
+            worked_out[node] = [found[x] if x in found else zeros_like(AbstractTensor(x)) for x in wanted]
             return node
         if node.op is pick and node.inputs[0] in worked_out:
             part: Node = worked_out[node.inputs[0]][node.attrs["index"]].node
@@ -108,10 +105,7 @@ def _without_cuts(graph: Graph) -> Graph:
 
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
         if node.op is scan and node.attrs.get("recompute"):
-            attrs = {key: value for key, value in node.attrs.items() if key != "recompute"}
-            fresh = Node(scan, inputs, attrs, node.shape, node.dtype, node.source)
-            fresh.place = node.place
-            return fresh
+            return remake(node, inputs, {key: value for key, value in node.attrs.items() if key != "recompute"})
         return inputs[0] if node.op in (stop_gradient, anchor) else None
 
     return Graph(rebuild(graph.outputs, rule), graph.inputs)
@@ -131,14 +125,12 @@ def _augment(node: Node, inputs: tuple[Node, ...]) -> Node | None:
 
 def _augmented(node: Node, inputs: tuple[Node, ...]) -> Node:
     body: Graph = node.attrs["body"]
-    carries, sequences = node.attrs["carries"], node.attrs["sequences"]
+    carries = node.attrs["carries"]
     given = {*body.inputs[carries:], *body.outputs[carries:]}
     extra = [n for n in body.nodes if n not in given and not isinstance(n, Literal) and not isinstance(n.dtype, tuple)]
     whole = Graph([*body.outputs, *extra], body.inputs)
-    shape, dtype = scan.infer(*inputs, body=whole, carries=carries, sequences=sequences, length=node.attrs["length"])
-    fresh = Node(scan, inputs, {**node.attrs, "body": whole}, shape, dtype, node.source)
-    fresh.place = node.place
-    return fresh
+    attrs = {**node.attrs, "body": whole}
+    return remake(node, inputs, attrs, scan.infer(*inputs, **attrs))
 
 
 def _scan_vjp(node: Node, gs: list[Any], needed: Sequence[bool]) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tinyseq.autodiff import pick
 from tinyseq.compiler.rewriting import standing_at, symbol
-from tinyseq.graph import Graph, Leaf, Literal, Node, reach, rebuild
+from tinyseq.graph import Graph, Leaf, Literal, Node, reach, rebuild, remake
 from tinyseq.ops.scan import scan
 from tinyseq.tensors import AbstractTensor
 
@@ -116,9 +116,7 @@ def map_loops(graph: Graph, change: LoopPass) -> Graph:
             body: Graph = node.attrs["body"]
             if any(inner.op is scan for inner in body.nodes):
                 body = map_loops(body, change)
-            attrs = {**node.attrs, "body": body}
-            fresh = Node(scan, inputs, attrs, node.shape, node.dtype, node.source)
-            fresh.place = node.place
+            fresh = remake(node, inputs, {**node.attrs, "body": body})
             outputs_of[node] = change(Loop.open(fresh, inputs), used.get(node, set()))
             return fresh
         if node.op is pick and node.inputs[0] in outputs_of:
@@ -134,9 +132,6 @@ def map_bodies(graph: Graph, change: Callable[[Graph], Graph]) -> Graph:
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
         if node.op is not scan:
             return None
-        body = map_bodies(node.attrs["body"], change)
-        fresh = Node(scan, inputs, {**node.attrs, "body": body}, node.shape, node.dtype, node.source)
-        fresh.place = node.place
-        return fresh
+        return remake(node, inputs, {**node.attrs, "body": map_bodies(node.attrs["body"], change)})
 
     return change(Graph(rebuild(graph.outputs, rule), graph.inputs))

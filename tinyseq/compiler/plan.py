@@ -138,6 +138,10 @@ class Loop:
     reverse: bool
     body: list[Any] = field(default_factory=list)
 
+    def steps(self) -> range:
+        """Return the time steps in the order they are done."""
+        return range(self.length)[::-1] if self.reverse else range(self.length)
+
     def refs(self) -> Iterator[Ref]:
         for instruction in self.body:
             yield from instruction.refs()
@@ -161,10 +165,14 @@ class Plan:
     @property
     def memory(self) -> int:
         """Bytes of all buffers, those that share a slot counted once."""
-        slots: dict[int, int] = {}
+        return sum(self.slots().values())
+
+    def slots(self) -> dict[int, int]:
+        """Return the bytes of each slot: those of the largest buffer that lies there."""
+        sizes: dict[int, int] = {}
         for buffer in self.buffers:
-            slots[buffer.slot] = max(slots.get(buffer.slot, 0), buffer.nbytes)
-        return sum(slots.values())
+            sizes[buffer.slot] = max(sizes.get(buffer.slot, 0), buffer.nbytes)
+        return sizes
 
     def __str__(self) -> str:
         return "\n".join(text for text, _ in self.rows())

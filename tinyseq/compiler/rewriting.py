@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from tinyseq.autodiff import Anchor
-from tinyseq.graph import Graph, Leaf, Literal, Node, here
+from tinyseq.graph import Leaf, Literal, Node, here
 from tinyseq.ops.base import Op
 from tinyseq.tensors import AbstractTensor, Tensor
 
@@ -36,14 +36,9 @@ def emit(like: Node, function: Callable[..., Tensor], *inputs: Node, **attrs: An
         return function(*(symbol(node) for node in inputs), **attrs).node
 
 
-def with_outputs(graph: Graph, outputs: Sequence[Node]) -> Graph:
-    """Return a graph of the same inputs, in the same order, and other outputs."""
-    return Graph(outputs, graph.inputs)
-
-
-def fresh_leaf(like: Node, shape: tuple[int, ...] | None = None) -> Leaf:
-    """Return a leaf of a node's dtype, name and shape (or another shape), to stand for it in a body."""
-    leaf = Leaf(like.shape if shape is None else shape, like.dtype, True, like.name)
+def fresh_leaf(like: Node) -> Leaf:
+    """Return a leaf of a node's shape, dtype, name and place, to stand for it in a body."""
+    leaf = Leaf(like.shape, like.dtype, True, like.name)
     leaf.place = like.place
     return leaf
 

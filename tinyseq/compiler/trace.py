@@ -12,7 +12,7 @@ import numpy as np
 
 from tinyseq import trees
 from tinyseq.errors import GraphError
-from tinyseq.graph import Graph, Leaf
+from tinyseq.graph import Graph, Leaf, reach
 from tinyseq.modes import Tracing, tracing_into
 from tinyseq.random import generator
 from tinyseq.tensors import AbstractTensor, Tensor, traced_node
@@ -103,8 +103,8 @@ def trace_function(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[
     if draws():
         tracing.live[counter] = lambda: generator.calls
         tracing.effects.append(partial(_advance, draws()))
-    graph = Graph(nodes)
-    read = [leaf for leaf in tracing.live if leaf in graph.nodes]
+    reached = set(reach(nodes))
+    read = [leaf for leaf in tracing.live if leaf in reached]
     graph = Graph(nodes, [*inputs, *tracing.captured.values(), *read])
     return Traced(graph, tuple(inputs), tracing, result, len(outputs), tuple(tracing.assigned), tuple(graded))
 

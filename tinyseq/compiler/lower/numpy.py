@@ -48,15 +48,12 @@ _UFUNCS: dict[str, Callable[..., Any]] = {
 
 
 class Executable:
-    """A plan bound to NumPy arrays. Call it with the inputs' arrays; it returns fresh arrays of the outputs."""
+    """A plan bound to NumPy arrays: ``forward`` takes the inputs' arrays, ``backward`` the gradients from above."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        slots: dict[int, int] = {}
-        for buffer in plan.buffers:
-            slots[buffer.slot] = max(slots.get(buffer.slot, 0), buffer.nbytes)
         # Zeros, not empty: the first run then already finds its pages mapped.
-        memory = {slot: np.zeros(max(size, 1), np.uint8) for slot, size in slots.items()}
+        memory = {slot: np.zeros(max(size, 1), np.uint8) for slot, size in plan.slots().items()}
         self.arrays = {id(b): memory[b.slot][: b.nbytes].view(b.dtype).reshape(b.shape) for b in plan.buffers}
         self.calls: list[Prepared] = []
         self.boundary = 0
@@ -64,8 +61,7 @@ class Executable:
             if position == plan.forward:
                 self.boundary = len(self.calls)
             if isinstance(instruction, Loop):
-                steps = range(instruction.length - 1, -1, -1) if instruction.reverse else range(instruction.length)
-                for count, t in enumerate(steps):
+                for count, t in enumerate(instruction.steps()):
                     for inner in instruction.body:
                         self.prepare(inner, count, t)
             else:

@@ -16,7 +16,7 @@ from typing import Any
 
 from tinyseq.compiler.batching import batched, can_batch
 from tinyseq.compiler.loops import Loop, LoopPass, map_loops
-from tinyseq.compiler.rewriting import emit
+from tinyseq.compiler.rewriting import emit, fresh_leaf
 from tinyseq.graph import Graph, Leaf, Literal, Node, reach, rebuild
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import linalg
@@ -153,8 +153,7 @@ def _fission(loop: Loop, used: set[int]) -> list[Node | None]:
             if results[carries + j] is None and y in stacked:
                 results[carries + j] = stacked[y]
         for node in exposed:
-            leaf = Leaf(node.shape, node.dtype, True, node.name)
-            leaf.place = node.place
+            leaf = fresh_leaf(node)
             done[node] = (leaf, stacked[node])
     return results
 
@@ -207,8 +206,7 @@ def _before(loop: Loop, used: set[int]) -> list[Node | None]:
     moved = rebuild(crossing, rule, outside)
     inner: dict[Node, Node] = {}
     for node, sequence in zip(crossing, moved, strict=True):
-        leaf = Leaf(node.shape, node.dtype, True, node.name)
-        leaf.place = node.place
+        leaf = fresh_leaf(node)
         loop.xs.append(leaf)
         loop.sequences.append(sequence)
         inner[node] = leaf

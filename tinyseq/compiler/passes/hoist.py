@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tinyseq.compiler.loops import Loop, map_loops
-from tinyseq.graph import Graph, Leaf, Literal, Node, rebuild
+from tinyseq.compiler.rewriting import fresh_leaf
+from tinyseq.graph import Graph, Literal, Node, rebuild
 
 
 def hoist(graph: Graph) -> Graph:
@@ -27,8 +28,7 @@ def _hoist(loop: Loop, used: set[int]) -> list[Node | None]:
         moved = rebuild(crossing, lambda node, inputs: node if isinstance(node, Literal) else None, outside)
         inner: dict[Node, Node] = {}
         for node, value in zip(crossing, moved, strict=True):
-            leaf = Leaf(node.shape, node.dtype, True, node.name)
-            leaf.place = node.place
+            leaf = fresh_leaf(node)
             loop.constants.append(leaf)
             loop.values.append(value)
             inner[node] = leaf

@@ -10,7 +10,7 @@ from typing import Any
 from tinyseq.autodiff import pick
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.rewriting import emit
-from tinyseq.graph import Graph, Node, rebuild
+from tinyseq.graph import Graph, Node, rebuild, remake
 from tinyseq.ops.scan import scan
 
 
@@ -37,9 +37,7 @@ def _unite(graph: Graph) -> Graph:
                 ys = list(dict.fromkeys(y for b in shared for y in b.outputs[carries:]))
                 united = Graph([*body.outputs[:carries], *ys], body.inputs)
                 attrs = {**node.attrs, "body": united}
-                shape, dtype = scan.infer(*inputs, **attrs)
-                made[key] = Node(scan, inputs, attrs, shape, dtype, node.source)
-                made[key].place = node.place
+                made[key] = remake(node, inputs, attrs, scan.infer(*inputs, **attrs))
             outputs = made[key].attrs["body"].outputs
             places[node] = (
                 made[key],
