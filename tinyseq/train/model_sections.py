@@ -28,13 +28,12 @@ Shares = Annotated[list[float], Field(min_length=3, max_length=3), AfterValidato
 LevelName = Annotated[str, one_of(LEVELS, "level")]
 
 
-class RecurrentConfig(Section):
-    """Recurrent layers of any cell."""
+class CellConfig(Section):
+    """What all recurrent models have in common: a cell and its options, and how many layers of it."""
 
     cell: CellName = Field("lstm", description="A registered cell, or your own: file.py:ClassName.")
     hidden_size: int = Field(64, ge=1, description="Features of each layer's state.")
     num_layers: int = Field(1, ge=1, description="How many recurrent layers.")
-    bidirectional: bool = Field(False, description="A second cell a layer, which reads from the end.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Probability, on inputs, between layers and on outputs.")
     residual: bool = Field(False, description="Add what a layer reads to its output, where the sizes agree.")
     # Checked even where it is not given: a cell of one's own may need options.
@@ -48,6 +47,12 @@ class RecurrentConfig(Section):
         if "cell" in info.data:
             refuse(cell_problems(info.data["cell"], options))
         return options
+
+
+class RecurrentConfig(CellConfig):
+    """Recurrent layers of any cell."""
+
+    bidirectional: bool = Field(False, description="A second cell a layer, which reads from the end.")
 
     def build(self, input_size: int) -> nn.Recurrent:
         """Return the layers; their outputs have ``output_size`` features."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
 from tinyseq import data, nn
 from tinyseq.creation import tensor
@@ -22,10 +22,10 @@ from tinyseq.ops.reduce import log_softmax
 from tinyseq.ops.shape import concat, reshape
 from tinyseq.random import Generator
 from tinyseq.tensors import Tensor
-from tinyseq.train.config import CellName, FilePath, RunConfig
-from tinyseq.train.model_sections import LevelName, Shares
-from tinyseq.train.registry import build_recurrent, cell_problems
-from tinyseq.train.sections import Section, refuse
+from tinyseq.train.config import FilePath, RunConfig
+from tinyseq.train.model_sections import CellConfig, LevelName, Shares
+from tinyseq.train.registry import build_recurrent
+from tinyseq.train.sections import Section
 from tinyseq.train.tasks.base import Feed, Measure, Task
 
 #: How many next tokens a prediction lists.
@@ -45,26 +45,12 @@ class TextConfig(Section):
     )
 
 
-class ModelConfig(Section):
+class ModelConfig(CellConfig):
     """Embedding, recurrent layers, output layer."""
 
-    cell: CellName = Field("lstm", description="A registered cell, or your own: file.py:ClassName.")
     hidden_size: int = Field(128, ge=1, description="Features of each layer's state.")
-    num_layers: int = Field(1, ge=1, description="How many recurrent layers.")
     embedding_size: int = Field(64, ge=1, description="Features of a token's learned vector.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Probability, on embeddings, between layers and on outputs.")
-    residual: bool = Field(False, description="Add what a layer reads to its output, where the sizes agree.")
-    # Checked even where it is not given: a cell of one's own may need options.
-    options: dict[str, Any] = Field(
-        default_factory=dict, validate_default=True, description="Keyword arguments of the cell."
-    )
-
-    @field_validator("options")
-    @classmethod
-    def _taken_by_cell(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if "cell" in info.data:
-            refuse(cell_problems(info.data["cell"], options))
-        return options
 
 
 class SampleConfig(Section):
