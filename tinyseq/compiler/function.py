@@ -15,7 +15,8 @@ from tinyseq import backends, trees
 from tinyseq.autodiff import pick
 from tinyseq.compiler.lower.numpy import Executable
 from tinyseq.compiler.pipeline import Compiled, Stage, run_passes
-from tinyseq.compiler.plan import Plan, make_plan
+from tinyseq.compiler.plan import Plan
+from tinyseq.compiler.planning import make_plan
 from tinyseq.compiler.trace import Traced, trace_function
 from tinyseq.errors import BackendError, GraphError
 from tinyseq.graph import Graph, Leaf, Node, caller
