@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,23 +43,30 @@ class Buffer:
         return elements.reshape([self.shape[axis] for axis in order]).transpose(np.argsort(order))
 
 
+#: Structural ops and their attributes, in the order in which they are applied.
+Views = tuple[tuple[Any, tuple[tuple[str, Any], ...]], ...]
+
+
 @dataclass(frozen=True)
 class Ref:
-    """A view of a buffer: at the loop's step (shifted by ``offset``, or alternating) or whole, then structural ops."""
+    """A view of a buffer: the structural ops ``before``, the loop's step (shifted by ``offset``, or alternating) or all
+    of it, then the structural ops ``views``.
+    """
 
     buffer: Buffer
     shape: Shape
     dtype: Dtype
     step: str = ""  # "" whole, "t" the step's slice, "flip" one of two slices in turn
     offset: int = 0
-    views: tuple[tuple[Any, tuple[tuple[str, Any], ...]], ...] = ()
+    views: Views = ()
+    before: Views = ()
 
     def viewed(self, node: Node) -> Ref | None:
         """Return the view that a structural op makes of this one, or None where it would need a copy."""
         return self._under(node.op, node.shape, **node.attrs)
 
     def _under(self, op: Any, made: Shape, /, **attrs: Any) -> Ref | None:
-        moved = Ref(self.buffer, made, self.dtype, self.step, self.offset, (*self.views, (op, tuple(attrs.items()))))
+        moved = replace(self, shape=made, views=(*self.views, (op, tuple(attrs.items()))))
         return moved if op is not sh.reshape or moved.ghost() is not None else None
 
     def reshaped(self, shape: Shape) -> Ref | None:
@@ -84,28 +91,34 @@ class Ref:
 
     def resolve(self, array: Any, count: int, t: int = 0) -> Any:
         """Apply this view to a buffer's array; None where a reshape cannot be a view."""
+        array = _through(self.before, array)
         if self.step == "t":
             array = array[t + self.offset, ...]  # the dots keep it a view where nothing but one element is left
         elif self.step == "flip":
             array = array[(count + self.offset) % 2, ...]
-        for op, attrs in self.views:
-            if op is sh.reshape:
-                try:
-                    array = np.reshape(array, dict(attrs)["shape"], copy=False)
-                except ValueError:
-                    return None
-            elif op is sh.slice_ and Ellipsis not in (key := dict(attrs)["key"]):
-                array = array[(*key, ...)]
-            else:
-                array = op.kernel(np, array, **dict(attrs))
-        return array
+        return _through(self.views, array)
 
     def __str__(self) -> str:
         index = {"": "", "t": f"[t{self.offset:+d}]" if self.offset else "[t]", "flip": f"[flip{self.offset}]"}[
             self.step
         ]
-        views = "".join(f".{op.name}" for op, _ in self.views)
-        return f"{self.buffer.label}{index}{views}"
+        before, after = ("".join(f".{op.name}" for op, _ in views) for views in (self.before, self.views))
+        return f"{self.buffer.label}{before}{index}{after}"
+
+
+def _through(views: Views, array: Any) -> Any:
+    """See an array through structural ops; None where a reshape cannot be a view."""
+    for op, attrs in views:
+        if op is sh.reshape:
+            try:
+                array = np.reshape(array, dict(attrs)["shape"], copy=False)
+            except ValueError:
+                return None
+        elif op is sh.slice_ and Ellipsis not in (key := dict(attrs)["key"]):
+            array = array[(*key, ...)]
+        else:
+            array = op.kernel(np, array, **dict(attrs))
+    return array
 
 
 @dataclass

@@ -14,7 +14,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinyseq.autodiff import pick
-from tinyseq.compiler.layout import COLUMNS, CONTRACTED, STACKED, Layout, Order, order_in_memory
+from tinyseq.compiler.layout import (
+    COLUMNS,
+    CONTRACTED,
+    STACKED,
+    Layout,
+    Order,
+    aligned,
+    factors_of,
+    order_in_memory,
+    padded,
+)
 from tinyseq.compiler.lifetimes import mark_lifetimes, share_slots
 from tinyseq.compiler.plan import Buffer, Call, Copy, Loop, Plan, Ref
 from tinyseq.compiler.scheduling import VIEWS, schedule
@@ -96,7 +106,7 @@ class _Planner:
         self.block([node for node in order if node in first], values, {}, instructions)
         boundary = len(instructions)
         self.block([node for node in order if node not in first], values, {}, instructions)
-        outputs = [values[node] for node in graph.outputs]
+        outputs = [self.value(node, values, instructions) for node in graph.outputs]
         kept = [x.buffer for x in outputs if isinstance(x, Ref)]
         mark_lifetimes(instructions, kept, [ref.buffer for ref in inputs.values()])
         share_slots(self.buffers)
@@ -106,16 +116,34 @@ class _Planner:
         """Emit instructions for nodes in order; ``homes`` says where some of them are to be written."""
         homes = self.place_parts(nodes, values, homes)
         for node in nodes:
-            if node in values and node not in homes:
-                continue
+            if (node in values or node.op in VIEWS) and node not in homes:
+                continue  # views are made where they are needed
             if isinstance(node, Literal):
                 values[node] = node.attrs["value"]
             elif node.op is scan:
                 values[node] = self.loop(node, values, out)
             elif node.op is pick:
                 values[node] = values[node.inputs[0]][node.attrs["index"]]
+            elif node.op is linalg.matmul:
+                values[node] = self.product(node, values, homes.get(node), out)
             else:
                 values[node] = self.node(node, values, homes.get(node), out)
+
+    def value(self, node: Node, values: dict[Node, Any], out: list[Any]) -> Any:
+        """Return a node's place, or its view of another's, for which what cannot be a view is copied."""
+        chain = []
+        while node not in values:
+            chain.append(node)
+            node = node.inputs[0]
+        found = values[node]
+        for viewer in reversed(chain):
+            if isinstance(found, Ref):
+                found = values[viewer] = found.viewed(viewer) or self.contiguous(found, out).viewed(viewer)
+            else:
+                filled = self.whole(viewer.shape, viewer.dtype, "temp")
+                out.append(Copy(found, filled))
+                found = values[viewer] = filled
+        return found
 
     def place_parts(self, nodes: Sequence[Node], values: dict[Node, Any], homes: dict[Node, Ref]) -> dict[Node, Ref]:
         """Give the parts of each concatenation their place within it, the outermost first."""
@@ -140,20 +168,12 @@ class _Planner:
         return next((order_in_memory(x.ghost()) for x in alike), ())
 
     def node(self, node: Node, values: dict[Node, Any], home: Ref | None, out: list[Any]) -> Ref:
-        inputs = [values[parent] for parent in node.inputs]
-        if node.op in VIEWS and home is None and isinstance(inputs[0], Ref):
-            view = inputs[0].viewed(node)
-            if view is not None:
-                return view
-            inputs[0] = self.contiguous(inputs[0], out)
-            return inputs[0].viewed(node)  # type: ignore[return-value]
-        if node.op is linalg.matmul:
-            return self.product(node, inputs, home, out)
+        inputs = [self.value(parent, values, out) for parent in node.inputs]
         output = home or self.whole(node.shape, node.dtype, "temp", self.order(node, inputs))
         if node.op is sh.concat:
             for part, key in zip(node.inputs, _keys(node), strict=True):
                 target = output.sliced(key, part.shape)
-                source = values[part]
+                source = self.value(part, values, out)
                 if not isinstance(source, Ref) or _place(source) != _place(target):
                     out.append(Copy(source, target))
             return output
@@ -166,9 +186,14 @@ class _Planner:
         out.append(Call(node, inputs, output))
         return output
 
-    def product(self, node: Node, inputs: list[Any], home: Ref | None, out: list[Any]) -> Ref:
+    def product(self, node: Node, values: dict[Node, Any], home: Ref | None, out: list[Any]) -> Ref:
         """A stack of matrices times one matrix is one product of two matrices, the rows taken as they lie in memory."""
-        left, right = inputs
+        flat = self.contraction(node, values, out)
+        if flat:
+            home = home or self.whole(node.shape, node.dtype, "temp", self.order(node, ()))
+            out.append(Call(node, list(flat), home))
+            return home
+        left, right = (self.value(parent, values, out) for parent in node.inputs)
         last = len(node.shape) - 1
         stacked = last > 1 and len(left.shape) == last + 1 and len(right.shape) == 2
         if home is None:
@@ -181,15 +206,28 @@ class _Planner:
             rows = math.prod(node.shape[:-1])
             target = home.transposed(turned).reshaped((rows, node.shape[-1]))
             if target is not None:
-                flat = (rows, left.shape[-1])
-                source = left.transposed(turned).reshaped(flat)
-                if source is None:
-                    copy = self.contiguous(left, out, turned)
-                    source = copy.transposed(turned).reshaped(flat)
+                source = _flattened(left, turned) or _flattened(self.contiguous(left, out, turned), turned)
                 out.append(Call(node, [source, right], target))
                 return home
-        out.append(Call(node, inputs, home))
+        out.append(Call(node, [left, right], home))
         return home
+
+    def contraction(self, node: Node, values: dict[Node, Any], out: list[Any]) -> tuple[Ref, Ref] | None:
+        """Return the operands of x^T y over all leading axes of both, these taken in an order in which both lie."""
+        turned, right = node.inputs
+        if turned.op is not sh.transpose or turned.inputs[0].op is not sh.reshape or right.op is not sh.reshape:
+            return None
+        x, y = turned.inputs[0].inputs[0], right.inputs[0]
+        if len(turned.shape) != 2 or x.shape[:-1] != y.shape[:-1] or right.shape[1:] != y.shape[-1:]:
+            return None
+        a, b = self.value(x, values, out), self.value(y, values, out)
+        last = len(x.shape) - 1
+        for ref in (b, a):
+            axes = (*(axis for axis in order_in_memory(ref.ghost()) if axis != last), last)
+            flat = _flattened(a, axes), _flattened(b, axes)
+            if flat[0] and flat[1]:
+                return flat[0].transposed((1, 0)), flat[1]
+        return None
 
     def loop(self, node: Node, values: dict[Node, Any], out: list[Any]) -> list[Ref]:
         body: Graph = node.attrs["body"]
@@ -203,7 +241,7 @@ class _Planner:
             leaves[carries : carries + sequences],
             leaves[carries + sequences :],
         )
-        given = dict(zip(leaves, (values[parent] for parent in node.inputs), strict=True))
+        given = dict(zip(leaves, (self.value(parent, values, out) for parent in node.inputs), strict=True))
         outer, self.columns = self.columns, node in self.layout.columns
         local: dict[Node, Any] = {}
         homes: dict[Node, Ref] = {}
@@ -218,8 +256,12 @@ class _Planner:
             stateful = any(part in states for part in joined.inputs)
             lead = before if stateful else 0
             order: Order = CONTRACTED if self.columns else ()
-            buffer = self.buffer((length + stateful, *joined.shape), joined.dtype, "state", order)
-            local[joined] = _Track(buffer, joined.shape).at(lead)
+            steps, width = length + stateful, joined.shape[-1]
+            extent = width if self.columns else aligned(joined)
+            shape = (padded(steps, joined, order), *joined.shape[:-1], extent)
+            buffer = self.buffer(shape, joined.dtype, "state", order)
+            whole = (slice(None),) * (len(joined.shape) - 1) + (slice(0, width),)
+            local[joined] = _Track(buffer, joined.shape, whole if extent > width else ()).at(lead)
             for part, key in zip(joined.inputs, _keys(joined), strict=True):
                 track = _Track(buffer, part.shape, key, lead=lead)
                 if part in given and part not in states:
@@ -236,8 +278,8 @@ class _Planner:
         for leaf, value in zip(states, nexts, strict=True):
             stepped = leaf in ys or value in ys or leaf in tracks
             if leaf not in tracks:
-                shape = (length + 1, *leaf.shape) if stepped else (2, *leaf.shape)
                 order = self.stack_order(node, (leaf, value)) if stepped else self.stacked_order(leaf)
+                shape = (padded(length + 1, leaf, order) if stepped else 2, *leaf.shape)
                 step = "t" if stepped else "flip"
                 tracks[leaf] = _Track(self.buffer(shape, leaf.dtype, "state", order), leaf.shape, step=step)
             track = tracks[leaf]
@@ -251,15 +293,11 @@ class _Planner:
         for i, leaf in enumerate(xs):
             if leaf in local:
                 continue
-            source = given[leaf]
-            if isinstance(source, Ref) and not source.views and not source.step:
-                local[leaf] = Ref(source.buffer, leaf.shape, leaf.dtype, "t")
-            else:
-                local[leaf] = self.stepped(source, leaf, node.inputs[carries + i], out)
-        factors = {inner.inputs[1] for inner in body.nodes if inner.op is linalg.matmul}
+            local[leaf] = self.stepped(given[leaf], leaf, node.inputs[carries + i], out)
+        factors = factors_of(node)
         for leaf in constants:
             value = local[leaf] = given[leaf]
-            if isinstance(value, Ref) and len(leaf.shape) == 2 and leaf in factors and not self.lies_well(value):
+            if isinstance(value, Ref) and leaf in factors and not self.lies_well(value):
                 local[leaf] = self.contiguous(value, out, COLUMNS if self.columns else ())
 
         stacks: list[Ref] = []
@@ -272,7 +310,8 @@ class _Planner:
             elif y in tracks:
                 stacks.append(tracks[y].span(tracks[y].lead, length))
             else:
-                buffer = self.buffer((length, *y.shape), y.dtype, "stack", self.stack_order(node, (y,)))
+                order = self.stack_order(node, (y,))
+                buffer = self.buffer((padded(length, y, order), *y.shape), y.dtype, "stack", order)
                 track = _Track(buffer, y.shape)
                 stacks.append(track.span(0, length))
                 if _is_computed(y) and y not in homes:
@@ -281,7 +320,7 @@ class _Planner:
                     tails.append((y, track.at(0)))
         self.block(body.nodes, local, homes, loop.body)
         for value, target in tails:
-            loop.body.append(Copy(local[value], target))
+            loop.body.append(Copy(self.value(value, local, loop.body), target))
         out.append(loop)
         self.columns = outer
         finals = []
@@ -309,15 +348,28 @@ class _Planner:
         unit, other = strides if self.columns else strides[::-1]
         return bool(unit == matrix.dtype.itemsize and other >= unit)
 
+    def reads_well(self, step: Ref) -> bool:
+        """Whether a step of a view has its features (or rows, in a loop that keeps them last) next to each other."""
+        strides = [stride for stride, extent in zip(step.ghost().strides, step.shape, strict=True) if extent > 1]
+        if self.columns and len(strides) == 2:
+            strides.reverse()
+        return not strides or strides[-1] == step.dtype.itemsize
+
     def stepped(self, source: Any, leaf: Node, outer: Node, out: list[Any]) -> Ref:
-        """A sequence given as a view: take a step of the view itself where that is one, else of a copy."""
+        """Return a step of a sequence, of a copy of it where a step would be read in pieces."""
         if isinstance(source, Ref) and not source.step:
-            moved = _stepping(source, leaf)
-            if moved is not None:
+            moved = Ref(source.buffer, leaf.shape, leaf.dtype, "t", before=source.views)
+            if self.reads_well(moved):
                 return moved
         copy = self.whole(outer.shape, outer.dtype, "temp", self.stacked_order(leaf))
         out.append(Copy(source, copy))
         return Ref(copy.buffer, leaf.shape, leaf.dtype, "t")
+
+
+def _flattened(ref: Ref, axes: Order) -> Ref | None:
+    """Return a stack of rows as one matrix, the leading axes in the order given; None where that needs a copy."""
+    rows = math.prod(ref.shape[axis] for axis in axes[:-1])
+    return ref.transposed(axes).reshaped((rows, ref.shape[axes[-1]]))
 
 
 def _is_computed(node: Node) -> bool:
@@ -341,17 +393,6 @@ def _can_seat(node: Node, body: Graph, seated: Mapping[Node, Any], carries: int)
     return len(set(node.inputs)) == len(node.inputs) and any(part in body.inputs for part in node.inputs)
 
 
-def _stepping(source: Ref, leaf: Node) -> Ref | None:
-    """A slice of leading steps of a whole buffer is that buffer at shifted steps."""
-    if len(source.views) == 1 and source.views[0][0] is sh.slice_:
-        key = dict(source.views[0][1])["key"]
-        if isinstance(key[0], slice) and all(isinstance(part, slice) for part in key):
-            start, _, stride = key[0].indices(source.buffer.shape[0])
-            if stride == 1:
-                return _Track(source.buffer, leaf.shape, key[1:]).at(start)
-    return None
-
-
 def _keys(node: Node) -> list[tuple[slice, ...]]:
     """Return the place of each part of a concatenation."""
     axis, start, keys = node.attrs["axis"], 0, []
@@ -363,4 +404,4 @@ def _keys(node: Node) -> list[tuple[slice, ...]]:
 
 
 def _place(ref: Ref) -> tuple[Any, ...]:
-    return id(ref.buffer), ref.step, ref.offset, repr(ref.views)
+    return id(ref.buffer), ref.step, ref.offset, repr((ref.before, ref.views))
