@@ -105,7 +105,7 @@ def padded(steps: int, value: Node, order: Order) -> int:
 def aligned(value: Node) -> int:
     """Return how many features to take memory for, so that each row begins with a line of the cache."""
     line: int = 64 // value.dtype.itemsize
-    return -(-value.shape[-1] // line) * line if math.prod(value.shape[:-1]) > 1 else value.shape[-1]
+    return int(-(-value.shape[-1] // line)) * line if math.prod(value.shape[:-1]) > 1 else value.shape[-1]
 
 
 def order_in_memory(array: Any) -> Order:
