@@ -9,8 +9,8 @@ textbook cell eagerly; JAX runs `jit` of a hand-written `lax.scan`. Every peer c
 numbers; a disagreement stops the run. Then the whole training step: the same with gradient clipping and Adam, ours as
 one compiled function. Last, how long the passes and the plan take for short and long sequences, and what an instruction
 of a loop costs where it computes next to nothing (B = I = H = 1). At H=512 run it with
-MALLOC_MMAP_THRESHOLD_=1000000000 MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_TOP_PAD_=500000000, or page faults are what is
-measured.
+MALLOC_MMAP_THRESHOLD_=1000000000 MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_TOP_PAD_=500000000, or page faults are what
+is measured.
 """
 
 from __future__ import annotations
