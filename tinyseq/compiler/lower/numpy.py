@@ -47,32 +47,49 @@ _UFUNCS: dict[str, Callable[..., Any]] = {
 }
 
 
+def aligned_zeros(size: int) -> Array:
+    """Return so many bytes, at least one, on the boundary of a cache line.
+
+    Zeros, not empty: the first run then already finds its pages mapped.
+    """
+    room = np.zeros(max(size, 1) + 63, np.uint8)
+    start = -room.ctypes.data % 64
+    return room[start : start + max(size, 1)]
+
+
 class Executable:
     """A plan bound to NumPy arrays: ``forward`` takes the inputs' arrays, ``backward`` the gradients from above."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        # Zeros, not empty: the first run then already finds its pages mapped.
-        memory = {slot: np.zeros(max(size, 1), np.uint8) for slot, size in plan.slots().items()}
-        self.arrays = {id(b): memory[b.slot][: b.nbytes].view(b.dtype).reshape(b.shape) for b in plan.buffers}
+        self.memory = {slot: aligned_zeros(size) for slot, size in plan.slots().items()}
+        self.arrays = {id(b): self.memory[b.slot][: b.nbytes].view(b.dtype).reshape(b.shape) for b in plan.buffers}
         self.calls: list[Prepared] = []
         self.boundary = 0
-        for position, instruction in enumerate(plan.instructions):
-            if position == plan.forward:
-                self.boundary = len(self.calls)
-            if isinstance(instruction, Loop):
-                for count, t in enumerate(instruction.steps()):
-                    for inner in instruction.body:
-                        self.prepare(inner, count, t)
-            else:
-                self.prepare(instruction, 0, 0)
-        if plan.forward == len(plan.instructions):
-            self.boundary = len(self.calls)
+        self.prepare_all()
         self.inputs = {leaf: self.at(ref, 0, 0) for leaf, ref in plan.inputs.items()}
         self.outputs = [self.at(x, 0, 0) for x in plan.outputs]
 
     def at(self, x: Any, count: int, t: int) -> Any:
         return x.resolve(self.arrays[id(x.buffer)], count, t) if isinstance(x, Ref) else x
+
+    def prepare_all(self) -> None:
+        """Bind every instruction, and note where those begin that only gradients need."""
+        for position, instruction in enumerate(self.plan.instructions):
+            if position == self.plan.forward:
+                self.boundary = len(self.calls)
+            self.prepare_whole(instruction)
+        if self.plan.forward == len(self.plan.instructions):
+            self.boundary = len(self.calls)
+
+    def prepare_whole(self, instruction: Any) -> None:
+        """Bind an instruction; one in a loop, for each of its steps."""
+        if isinstance(instruction, Loop):
+            for count, t in enumerate(instruction.steps()):
+                for inner in instruction.body:
+                    self.prepare(inner, count, t)
+        else:
+            self.prepare(instruction, 0, 0)
 
     def prepare(self, instruction: Call | Copy, count: int, t: int) -> None:
         out = self.at(instruction.output, count, t)

@@ -1,0 +1,1 @@
+"""The LLVM lowering: a plan's instructions as native functions."""
