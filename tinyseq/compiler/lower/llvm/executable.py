@@ -13,6 +13,7 @@ from tinyseq.compiler.lower import numpy as on_numpy
 from tinyseq.compiler.lower.llvm.host import Library, host, object_code
 from tinyseq.compiler.lower.llvm.lowering import Lowered, lower
 from tinyseq.compiler.lower.llvm.segments import write_segments
+from tinyseq.compiler.lower.llvm.threads import pool
 from tinyseq.compiler.plan import Plan
 
 
@@ -44,8 +45,8 @@ class Executable(on_numpy.Executable):
             made = self.plan.native = native(self.plan)
         self.native = made
         self.status = np.zeros(1, np.int64)
-        self.barrier = np.zeros(16, np.int64)
-        self.scratch = on_numpy.aligned_zeros(made.scratch)
+        self.threads = pool.threads
+        self.scratch = on_numpy.aligned_zeros(made.scratch * self.threads)
         slots = max(self.memory, default=-1) + 1
         self.table = np.zeros(slots + 1, np.uint64)
         self.table[0] = self.status.ctypes.data
@@ -63,7 +64,7 @@ class Executable(on_numpy.Executable):
             self.boundary = len(self.calls)
 
     def launch(self, function: Any) -> None:
-        function(self.table.ctypes.data, self.scratch.ctypes.data, 0, 1, self.barrier.ctypes.data)
+        pool.run(function, self.table.ctypes.data, self.scratch.ctypes.data, min(self.threads, pool.threads))
         if self.status[0]:
             self.status[0] = 0
             raise IndexError("an index is out of bounds")
