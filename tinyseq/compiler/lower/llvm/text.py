@@ -50,7 +50,7 @@ class Module:
 
     def __str__(self) -> str:
         parts = [*self.declared.values(), *map(str, self.functions.values())]
-        return "\n".join([*parts, f"attributes #0 = {{ nounwind {self.attributes} }}", ""])
+        return "\n".join([*parts, f"attributes #0 = {{ noinline nounwind {self.attributes} }}", ""])
 
 
 class Function:
