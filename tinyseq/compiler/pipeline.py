@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tinyseq.compiler.differentiate import Differentiated, differentiate, has_gradients
+from tinyseq.compiler.passes.absorb import absorb
 from tinyseq.compiler.passes.accumulate import accumulate
 from tinyseq.compiler.passes.distribute import distribute
 from tinyseq.compiler.passes.expand import expand
@@ -50,6 +51,11 @@ BACKWARD: tuple[Pass, ...] = (
     prune,
     simplify,
 )
+#: What is better otherwise than in the schedule that is found where BLAS multiplies.
+BLAS: tuple[Pass, ...] = (
+    absorb,  # input projections and biases, in the loop's own product
+    prune,
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,12 @@ class Compiled:
 
 
 def run_passes(
-    graph: Graph, wanted: Sequence[Leaf] = (), *, verify: bool = False, recompute: bool | int = False
+    graph: Graph,
+    wanted: Sequence[Leaf] = (),
+    *,
+    verify: bool = False,
+    recompute: bool | int = False,
+    for_blas: bool = True,
 ) -> Compiled:
     """Run the forward passes, differentiate with respect to ``wanted``, and run the backward passes.
 
@@ -86,6 +97,7 @@ def run_passes(
         verify: check every shape and dtype by the ops' own rules after each pass.
         recompute: cut loops into tiles of so many steps (True: about √T) and compute their values again when the
             gradient needs them, instead of keeping them.
+        for_blas: whether the products of the plan to come are BLAS calls.
     """
     stages = [Stage("trace", graph, 0.0)]
 
@@ -108,6 +120,8 @@ def run_passes(
         advance("differentiate", derive)
         for step in BACKWARD:
             advance(step.__name__, lambda step=step: step(stages[-1].graph))  # type: ignore[misc]
+    for step in BLAS if for_blas else ():
+        advance(step.__name__, lambda step=step: step(stages[-1].graph))  # type: ignore[misc]
     if not derived:
         return Compiled(tuple(stages), (None,) * len(graph.outputs), ())
     return Compiled(tuple(stages), derived[0].seeds, derived[0].reached)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -60,10 +60,13 @@ def aligned_zeros(size: int) -> Array:
 class Executable:
     """A plan bound to NumPy arrays: ``forward`` takes the inputs' arrays, ``backward`` the gradients from above."""
 
+    #: Whether products are BLAS calls, which passes and planner then arrange for.
+    for_blas: ClassVar[bool] = True
+
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.memory = {slot: aligned_zeros(size) for slot, size in plan.slots().items()}
-        self.arrays = {id(b): self.memory[b.slot][: b.nbytes].view(b.dtype).reshape(b.shape) for b in plan.buffers}
+        self.arrays = {id(b): b.lay(self.memory[b.slot][: b.nbytes].view(b.dtype)) for b in plan.buffers}
         self.calls: list[Prepared] = []
         self.boundary = 0
         self.prepare_all()
@@ -126,6 +129,10 @@ class Executable:
         axes = (*range(added), *(i + added for i, n in enumerate(out.shape) if n == 1 and x.shape[i + added] != 1))
         full = out.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
         return _reduce, (x, axes, True, full)
+
+    def notes(self) -> list[str]:
+        """Say what a reader of the plan should know of how it runs, a line each."""
+        return []
 
     def forward(self, values: Mapping[Leaf, Array], count: int) -> list[Array]:
         """Run what the first outputs need; return fresh arrays of the first ``count`` of them."""

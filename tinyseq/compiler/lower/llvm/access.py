@@ -75,28 +75,29 @@ class Ghosts:
     def of(self, buffer: Buffer) -> Any:
         array = self.arrays.get(id(buffer))
         if array is None:
-            array = self.arrays[id(buffer)] = np.empty(buffer.shape, buffer.dtype)
+            elements = np.empty(math.prod(buffer.shape), buffer.dtype)
+            array = self.arrays[id(buffer)] = buffer.lay(elements)
         return array
 
     def access(self, ref: Ref, view: Any = None) -> Access:
         """Describe a view; ``view`` is a further view of ``self.view(ref)``."""
         buffer, ghost = ref.buffer, self.of(ref.buffer)
         array = self.view(ref) if view is None else view
-        address = array.__array_interface__["data"][0] - ghost.__array_interface__["data"][0]
-        inner = buffer.shape[1:] if ref.step else buffer.shape
-        stride = buffer.dtype.itemsize * math.prod(inner)
-        first = ref.offset * stride if ref.step == "t" else ref.offset % 2 * stride if ref.step == "flip" else 0
+        # What all views of this kind are taken from: the buffer, or its place for this step.
+        whole = replace(ref, views=()).resolve(ghost, 0, 0)
+        places = replace(ref, views=(), step="").resolve(ghost, 0, 0)
+        stride = places.strides[0] if ref.step else 0
         row = 0
-        if inner and array.ndim and array.shape[0] == inner[0]:
-            rows = stride // max(inner[0], 1)
-            reach = sum((n - 1) * s for n, s in zip(array.shape[1:], array.strides[1:], strict=True) if s > 0)
-            inside = address >= first and address - first + reach + buffer.dtype.itemsize <= rows
-            if inside and array.strides[0] == rows and all(s >= 0 for s in array.strides):
-                row = rows
+        if whole.ndim and array.ndim and array.shape[0] == whole.shape[0] and all(s >= 0 for s in array.strides):
+            reach = sum((n - 1) * s for n, s in zip(array.shape[1:], array.strides[1:], strict=True))
+            start = _address(array) - _address(whole)
+            inside = 0 <= start and start + reach + buffer.dtype.itemsize <= whole.strides[0]
+            if inside and array.strides[0] == whole.strides[0]:
+                row = whole.strides[0]
         return Access(
             self.numbers[id(buffer)],
             buffer.slot,
-            address,
+            _address(array) - _address(ghost),
             stride if ref.step == "t" else 0,
             stride if ref.step == "flip" else 0,
             ref.offset % 2 if ref.step == "flip" else 0,
@@ -108,3 +109,8 @@ class Ghosts:
 
     def view(self, ref: Ref) -> Any:
         return ref.resolve(self.of(ref.buffer), 0, 0)
+
+
+def _address(array: Any) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address

@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.util
 import platform
 from dataclasses import dataclass
 from typing import Any
 
-from tinyseq.errors import BackendError
-
-_INSTALL = 'pip install "tinyseq[llvm]"'
-
-
-def binding() -> Any:
-    """Return llvmlite's binding, its native target ready.
-
-    Raises:
-        BackendError: llvmlite is not installed.
-    """
-    if importlib.util.find_spec("llvmlite") is None:
-        raise BackendError("the llvm backend needs llvmlite", required="llvmlite", got="not installed", fix=_INSTALL)
-    return _initialized()
-
 
 @functools.cache
-def _initialized() -> Any:
+def binding() -> Any:
+    """Return llvmlite's binding, its native target ready."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
