@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -21,12 +23,17 @@ class NotNative(Exception):
     """An instruction that stays with NumPy; the message is the reason."""
 
 
-def describe(instruction: Call | Copy, ghosts: Ghosts) -> list[Stage]:
-    """Return an instruction's stages, in order.
+def describe(instruction: Call | Copy, ghosts: Ghosts, in_loop: bool = False) -> list[Stage]:
+    """Return an instruction's stages, in order; ``in_loop`` keeps the first axis, along which a loop may be split.
 
     Raises:
         NotNative: it has none.
     """
+    stages = _stages(instruction, ghosts)
+    return stages if in_loop else [_flattened(stage) if isinstance(stage, Group) else stage for stage in stages]
+
+
+def _stages(instruction: Call | Copy, ghosts: Ghosts) -> list[Stage]:
     output = ghosts.access(instruction.output)
     if 0 in output.shape:
         return []
@@ -56,6 +63,23 @@ def _elementwise(name: str, operands: list[Any], output: Access, attrs: tuple[An
     output = _at_least_matrix(output)
     operands = [_at_least_matrix(x).aligned(output.shape) if isinstance(x, Access) else x for x in operands]
     return Group(output.shape[:-1], output.shape[-1], [Work(name, kind, operands, output, attrs)])
+
+
+def _flattened(group: Group) -> Group:
+    """Take the axes of rows as one where every operand lies so: then products and what follows them meet."""
+    (work,) = group.works
+    accesses = [x for x in (*work.operands, work.output) if isinstance(x, Access)]
+    axes = sorted(range(len(group.lead)), key=lambda axis: -work.output.strides[axis])
+    for outer, inner in pairwise(axes):
+        if any(x.strides[outer] != x.strides[inner] * group.lead[inner] for x in accesses):
+            return group
+    rows = math.prod(group.lead)
+
+    def flat(x: Any) -> Any:
+        return x.shaped((rows, x.shape[-1]), (x.strides[axes[-1]], x.strides[-1])) if isinstance(x, Access) else x
+
+    made = Work(work.name, work.kind, [flat(x) for x in work.operands], flat(work.output), work.attrs)
+    return Group((rows,), group.width, [made])
 
 
 def _at_least_matrix(x: Access) -> Access:

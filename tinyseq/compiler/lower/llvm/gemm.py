@@ -14,8 +14,8 @@ from tinyseq.compiler.lower.llvm.host import Host
 from tinyseq.compiler.lower.llvm.text import IN_MEMORY, Function, Module
 from tinyseq.compiler.lower.llvm.vectors import SIZES, Value, Vectors
 
-#: Rows of the right operand that one panel holds, unless the panels are kept: the panel then stays in the second cache.
-DEPTH: Final = 512
+#: Rows of the right operand that one panel holds, unless the panels are kept: it is to stay in the second cache.
+DEPTH: Final = 1024
 _MOST_ROWS: Final = 8
 
 

@@ -16,6 +16,7 @@ from tinyseq.compiler.lower.llvm.stages import Gathering, Group, Product, Reduct
 from tinyseq.compiler.lower.llvm.vectors import SIZES
 
 _MOST_LANES = 8  # of one application
+_LOOK_BACK = 12  # stages that another may go past
 _MOST_WORKS = 96  # of one group: beyond that it only makes registers spill
 
 
@@ -124,27 +125,45 @@ class _Open:
 
 
 def group(stages: Iterable[Stage]) -> list[Stage]:
-    """Join neighbouring stages where that changes nothing but the order in which elements are computed."""
-    done: list[Stage] = []
-    now: _Open | None = None
+    """Join stages where that changes nothing but the order in which elements are computed.
+
+    A stage joins the last group that takes it, or goes right behind the last stage that it depends on, so that it does
+    not stand between others that belong together.
+    """
+    done: list[_Open | Stage] = []
     for stage in stages:
-        if isinstance(stage, Group):
-            (work,) = stage.works
-            grown = now.joined(work) if now is not None and now.group.lead == stage.lead else None
-            if grown is None:
-                now = _Open(stage)
-                done.append(stage)
-            else:
-                if grown is not now:
-                    done[-1] = grown.group
-                now = grown
-        elif isinstance(stage, Product) and not stage.batch:
-            now = _Open(Group(stage.output.shape[:1], stage.output.shape[1], product=stage))
-            done.append(now.group)
-        else:
-            now = None
-            done.append(stage)
-    return done
+        _settle(stage, done)
+    return [_stage_of(x) for x in done]
+
+
+def _settle(stage: Stage, done: list[_Open | Stage]) -> None:
+    place = len(done)
+    for index in range(len(done) - 1, max(len(done) - _LOOK_BACK, 0) - 1, -1):
+        before = done[index]
+        if isinstance(stage, Group) and isinstance(before, _Open) and before.group.lead == stage.lead:
+            grown = before.joined(stage.works[0])
+            if grown is not None:
+                done[index] = grown
+                return
+        if not _independent(_stage_of(before), stage):
+            break
+        place = index
+    if isinstance(stage, Product) and not stage.batch:
+        stage = Group(stage.output.shape[:1], stage.output.shape[1], product=stage)
+    done.insert(place, _Open(stage) if isinstance(stage, Group) else stage)
+
+
+def _stage_of(x: _Open | Stage) -> Stage:
+    return x.group if isinstance(x, _Open) else x
+
+
+def _independent(a: Stage, b: Stage) -> bool:
+    """Whether two stages may change places."""
+    if isinstance(a, Repeat) or isinstance(b, Repeat):
+        return False
+    return not any(x.overlaps(y) for x in writes(a) for y in (*reads(b), *writes(b))) and not any(
+        x.overlaps(y) for x in reads(a) for y in writes(b)
+    )
 
 
 def leave_unstored(stages: Sequence[Stage], free: set[int]) -> None:

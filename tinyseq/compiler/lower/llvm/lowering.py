@@ -78,7 +78,7 @@ def _loop(loop: Loop, ghosts: Ghosts) -> list[Stage]:
     reasons: dict[str, None] = {}
     for inner in loop.body:
         try:
-            stages += describe(inner, ghosts)
+            stages += describe(inner, ghosts, in_loop=True)
         except NotNative as reason:
             reasons[str(reason)] = None
     if reasons:

@@ -21,6 +21,10 @@ from tinyseq.compiler.lower.llvm.vectors import SIZES, Value, Vectors
 PARAMETERS: Final = ["ptr %buffers", "ptr %scratch", "i64 %t", "i64 %turn", "i64 %from", "i64 %to"]
 #: The first entry of the table of buffers: where a wrong index is noted.
 STATUS: Final = 0
+#: Bytes of a left operand that the second cache does not keep.
+_LARGE: Final = 1 << 20
+#: Vectors that a sum over rows keeps side by side.
+_SIDE_BY_SIDE: Final = 8
 
 
 @dataclass
@@ -188,52 +192,74 @@ class _GroupWriter:
     # -- products ------------------------------------------------------------------------------------------------------
 
     def product(self, keep_rows: bool) -> int:
-        """Panels outside, so that each is laid out once; tiles of rows inside."""
-        f, tile, product = self.f, self.tile, self.group.product
+        """Write the product in pieces of the contracted axis, panels of columns, tiles of rows, from outside inwards.
+
+        A loop's panels are laid out already and not cut. Where there are several pieces, tiles wait in memory between
+        them, and a left operand that lies across is laid out too, once for all panels.
+        """
+        f, tile, product, scratch = self.f, self.tile, self.group.product, self.writer.scratch
         assert tile is not None and product is not None
-        rows, length = product.left.shape
+        size, (rows, length) = SIZES[tile.kind], product.left.shape
         by_rows = keep_rows or rows >= tile.panels * tile.blocks * tile.vector * tile.lanes or tile.panels < 2
         first, last = ("%from", "%to") if by_rows else (0, rows)
-        pieces = [(start, min(DEPTH, length - start)) for start in range(0, length, DEPTH)]
-        if self.packed is not None:
-            pieces = [(0, length)]
-        several = len(pieces) > 1
-        place = f.at("%scratch", self.writer.scratch.take((rows if several else tile.rows) * tile.row_bytes))
-        room = 0 if self.packed is not None else self.writer.scratch.take(pieces[0][1] * tile.row_bytes)
+        depth = length if self.packed is not None or length <= DEPTH + DEPTH // 2 else DEPTH
+        pieces = -(-length // depth)
+        across = pieces > 1 and product.left.strides[1] != size and rows * depth * size >= _LARGE
+        place = scratch.take((tile.panels * rows if pieces > 1 else tile.rows) * tile.row_bytes)
+        room = scratch.take(depth * tile.row_bytes) if self.packed is None else 0
+        turned = scratch.take(rows * depth * size) if across else 0
         left, right = base(f, product.left), base(f, product.right)
-        with f.loop(0, tile.panels) if by_rows else f.loop("%from", "%to") as index:
-            for number, (start, depth) in enumerate(pieces):
+        with f.loop(0, pieces) as piece:
+            start = f.mul(piece, depth)
+            here = f.at(left, f.mul(start, product.left.strides[1]))
+            run = f.minimum(f.let(f"sub i64 {length}, {start}"), depth) if pieces > 1 else depth
+            strides = _two(product.left.strides)
+            block = f.at("%scratch", turned) if across else ""
+            if across:
+                self.turn(first, last, here, block, run, depth * size)
+            with f.loop(0, tile.panels) if by_rows else f.loop("%from", "%to") as index:
                 if self.packed is not None:
                     panel = f.at("%scratch", f.add(f.mul(index, length * tile.row_bytes), self.packed))
                 else:
                     panel = f.at("%scratch", room)
-                    lines = f.at(right, start * product.right.strides[0])
-                    pack(f, tile, lines, _two(product.right.strides), panel, index, depth)
-                final = number == len(pieces) - 1
-                here = f.at(left, start * product.left.strides[1])
-                self.tiles(first, last, index, here, panel, depth, place, number == 0, final, several)
+                    lines = f.at(right, f.mul(start, product.right.strides[0]))
+                    pack(f, tile, lines, _two(product.right.strides), panel, index, run)
+                waiting = f.at("%scratch", place)
+                if pieces > 1:
+                    waiting = f.at(waiting, f.mul(index, rows * tile.row_bytes))
+                fresh = f.let(f"icmp eq i64 {piece}, 0") if pieces > 1 else "true"
+                for row, height in even_tiles(f, first, last, tile.rows):
+                    inner_row = f.let(f"sub i64 {row}, {first}")
+                    target = f.at(waiting, f.mul(inner_row, tile.row_bytes)) if pieces > 1 else waiting
+                    if across:
+                        a, steps = f.at(block, f.mul(inner_row, depth * size)), (size, f.mul(height, size))
+                    else:
+                        a, steps = f.at(here, f.mul(row, strides[0])), strides
+                    f.do(
+                        f"call void @{kernel(self.writer.module, tile)}(i64 {height}, ptr {a}, i64 {steps[0]},"
+                        f" i64 {steps[1]}, ptr {panel}, i64 {run}, ptr {target}, i1 {fresh})"
+                    )
+                    with ExitStack() as final:
+                        if pieces > 1:
+                            final.enter_context(f.when(f.let(f"icmp eq i64 {piece}, {pieces - 1}")))
+                        with f.loop(0, height) as number:
+                            self.epilogue(f.add(row, number), index, f.at(target, f.mul(number, tile.row_bytes)))
         return rows if by_rows else tile.panels
 
-    def tiles(
-        self, first: Any, last: Any, index: Any, left: str, panel: str, depth: int, place: str, fresh: bool,
-        final: bool, several: bool,
-    ) -> None:  # fmt: skip
-        """All tiles of rows of one panel, of as even a height as can be."""
+    def turn(self, first: Any, last: Any, left: str, block: str, run: Any, row_bytes: int) -> None:
+        """Lay out the left operand's tiles so that the rows of one lie side by side along the contracted axis."""
         f, tile, product = self.f, self.tile, self.group.product
         assert tile is not None and product is not None
-        name = kernel(self.writer.module, tile)
+        size, element = SIZES[tile.kind], IN_MEMORY[tile.kind]
         for row, height in even_tiles(f, first, last, tile.rows):
-            target = f.at(place, f.mul(f.let(f"sub i64 {row}, {first}"), tile.row_bytes)) if several else place
-            start = f.at(left, f.mul(row, product.left.strides[0]))
-            row_stride, inner = product.left.strides
-            f.do(
-                f"call void @{name}(i64 {height}, ptr {start}, i64 {row_stride}, i64 {inner}, ptr {panel},"
-                f" i64 {depth}, ptr {target}, i1 {str(fresh).lower()})"
-            )
-            if final:
-                with f.loop(0, height) as inner_row:
-                    here = f.at(target, f.mul(inner_row, tile.row_bytes))
-                    self.epilogue(f.add(row, inner_row), index, here)
+            source = f.at(left, f.mul(row, product.left.strides[0]))
+            target = f.at(block, f.mul(f.let(f"sub i64 {row}, {first}"), row_bytes))
+            with f.loop(0, run) as k:
+                line = f.at(source, f.mul(k, product.left.strides[1]))
+                place = f.at(target, f.mul(f.mul(k, height), size))
+                with f.loop(0, height) as number:
+                    value = f.let(f"load {element}, ptr {f.at(line, f.mul(number, product.left.strides[0]))}, align {size}")
+                    f.do(f"store {element} {value}, ptr {f.at(place, f.mul(number, size))}, align {size}")
 
     def epilogue(self, row: Any, index: Any, place: str) -> None:
         f, tile = self.f, self.tile
@@ -343,7 +369,7 @@ def _write_reduction(writer: Writer, f: Function, stage: Reduction, keep_rows: b
     whole, rest = divmod(width, v.width)
     # In parts along the first axis that is kept; a loop's rows are axis 0 even where it has one element.
     by_first = bool(kept)
-    by_column = not by_first and not along and not keep_rows
+    by_column = not by_first and not along and not keep_rows and last is not None
     parts = shape[kept[0]] if by_first else -(-width // v.width) if by_column else 1
 
     def add(total: str, place: str, count: Any) -> None:
@@ -374,20 +400,47 @@ def _write_reduction(writer: Writer, f: Function, stage: Reduction, keep_rows: b
             scalar = _across(v, result, combine)
             _store_scalar(f, scalar, out.kind, there)
         else:
-            blocks = whole + bool(rest)
-            with f.loop("%from", "%to") if by_column else f.loop(0, blocks) as block:
-                f.do(f"store {vector} {start.name}, ptr {total}")
-                column = f.mul(block, v.width)
-                count = f.let(f"sub i64 {width}, {column}") if rest else None
-                with ExitStack() as inner:
-                    indices = [inner.enter_context(f.loop(0, shape[i])) for i in gone]
-                    line = _moved(f, here, indices, tuple(x.strides[i] for i in gone))
-                    add(total, f.at(line, f.mul(column, stride)), count)
-                result = Value(f.let(f"load {vector}, ptr {total}"), out.kind)
-                assert last is not None
-                step = out.strides[last] if width > 1 else SIZES[out.kind]
-                v.store(result, f.at(there, f.mul(column, step)), step, count)
+            _sum_columns(f, v, stage, combine, start, (here, there), kept, gone, by_column)
     return parts
+
+
+def _sum_columns(
+    f: Function, v: Vectors, stage: Reduction, combine: Callable[[Value, Value], Value], start: Value,
+    places: tuple[str, str], kept: list[int], gone: list[int], by_column: bool,
+) -> None:  # fmt: skip
+    """Reduce over rows: some vectors of the last axis side by side, so that a row is read in long stretches."""
+    x, out = stage.operand, stage.output
+    here, there = places
+    last = max(i for i, n in enumerate(x.shape) if n > 1)
+    width = x.shape[last]
+    blocks = -(-width // v.width)
+    vector = v.type(out.kind)
+    steps = x.strides[last], out.strides[last]
+    totals = [f.variable(vector) for _ in range(min(_SIDE_BY_SIDE, blocks))]
+
+    def some(block: Any, several: list[str]) -> None:
+        for total in several:
+            f.do(f"store {vector} {start.name}, ptr {total}")
+        columns = [f.mul(f.add(block, number), v.width) for number in range(len(several))]
+        counts = [f.let(f"sub i64 {width}, {column}") if width % v.width else None for column in columns]
+        with ExitStack() as inner:
+            indices = [inner.enter_context(f.loop(0, x.shape[i])) for i in gone]
+            line = _moved(f, here, indices, tuple(x.strides[i] for i in gone))
+            for total, column, count in zip(several, columns, counts, strict=True):
+                value = v.cast(v.load(f.at(line, f.mul(column, steps[0])), x.kind, steps[0], count), out.kind)
+                before = Value(f.let(f"load {vector}, ptr {total}"), out.kind)
+                f.do(f"store {vector} {combine(before, value).name}, ptr {total}")
+        for total, column, count in zip(several, columns, counts, strict=True):
+            result = Value(f.let(f"load {vector}, ptr {total}"), out.kind)
+            v.store(result, f.at(there, f.mul(column, steps[1])), steps[1], count)
+
+    begin, end = ("%from", "%to") if by_column else (0, blocks)
+    count = f.let(f"sub i64 {end}, {begin}")
+    rounds = f.let(f"udiv i64 {count}, {len(totals)}")
+    with f.loop(0, rounds) as number:
+        some(f.add(begin, f.mul(number, len(totals))), totals)
+    with f.loop(f.add(begin, f.mul(rounds, len(totals))), end) as block:
+        some(block, totals[:1])
 
 
 def _larger(v: Vectors, a: Value, b: Value) -> Value:
