@@ -10,7 +10,7 @@ import numpy as _np
 from tinyseq import nn, optim, testing
 from tinyseq.backends import use as backend
 from tinyseq.compiler import compile, trace
-from tinyseq.creation import arange, eye, full, ones, rand, randn, tensor, zeros
+from tinyseq.creation import arange, eye, from_dlpack, full, ones, rand, randn, tensor, zeros
 from tinyseq.errors import TinyseqError
 from tinyseq.functional import detach, grad, gradients, value_and_grad
 from tinyseq.graph import Graph, scope
@@ -100,6 +100,7 @@ __all__ = [
     "flip",
     "float32",
     "float64",
+    "from_dlpack",
     "full",
     "gather",
     "gelu",

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinyseq.backends.base import Array
+from tinyseq.backends.base import Array, Shape
 from tinyseq.errors import BackendError
 
 
@@ -26,6 +26,12 @@ class CupyBackend:
     def to_host(self, array: Array) -> np.ndarray[Any, Any]:
         host: np.ndarray[Any, Any] = self.xp.asnumpy(array)
         return host
+
+    def allocate(self, nbytes: int) -> Array:
+        return self.xp.zeros(nbytes, self.xp.uint8)
+
+    def view(self, memory: Array, offset: int, shape: Shape, strides: Shape, dtype: np.dtype[Any]) -> Array:
+        return self.xp.ndarray(shape, dtype, memory.data + offset, strides)
 
     def erf(self, x: Array) -> Array:
         from cupyx.scipy.special import erf
