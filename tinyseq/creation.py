@@ -87,8 +87,10 @@ def from_dlpack(x: Any) -> Tensor:
             "from_dlpack: no backend for this device", required="memory of the CPU or of CUDA", got=f"device {device}"
         )
     backend = backends.load(_DLPACK_BACKENDS[device])
-    # A plan reads what is given, never writes it; and PyTorch exports no tensor that requires a gradient.
-    value = backend.xp.from_dlpack(x)
+    try:
+        value = backend.xp.from_dlpack(x)
+    except (BufferError, RuntimeError) as error:  # it requires a gradient in PyTorch, or is of a dtype like bfloat16
+        raise DtypeError("from_dlpack: the array cannot be shared", got=str(error), fix="ts.tensor(x), a copy") from None
     if value.dtype.kind not in "biuf":
         raise DtypeError("from_dlpack: not numbers", required="booleans, integers or floats", got=str(value.dtype))
     return Tensor(value)

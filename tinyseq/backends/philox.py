@@ -32,8 +32,8 @@ def philox4x32(xp: Xp, counter: tuple[Any, Any, Any, Any], key: tuple[int, int],
     return [c0, c1, c2, c3]
 
 
-def random_bits(xp: Xp, shape: tuple[int, ...], seed: int, site: int, call: int, step: int) -> Array:
-    """Return uint32 random words of ``shape``, a pure function of the arguments."""
+def random_bits(xp: Xp, shape: tuple[int, ...], seed: int, site: int, call: Any, step: Any) -> Array:
+    """Return uint32 random words of ``shape``, a pure function of the arguments; call and step may be arrays without axes."""
     size = 1
     for extent in shape:
         size *= extent
@@ -47,7 +47,7 @@ def random_bits(xp: Xp, shape: tuple[int, ...], seed: int, site: int, call: int,
     )
 
 
-def random_uniform(xp: Xp, shape: tuple[int, ...], dtype: Any, seed: int, site: int, call: int, step: int) -> Array:
+def random_uniform(xp: Xp, shape: tuple[int, ...], dtype: Any, seed: int, site: int, call: Any, step: Any) -> Array:
     """Return numbers uniform on [0, 1), multiples of 2**-24, so that float32 and float64 draws are equal."""
     bits = random_bits(xp, shape, seed, site, call, step)
     return (bits >> xp.uint32(8)).astype(dtype) * xp.asarray(2.0**-24, dtype=dtype)

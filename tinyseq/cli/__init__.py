@@ -20,6 +20,7 @@ COMMANDS = {
     "graph": "tinyseq.cli.graph",
     "compile": "tinyseq.cli.compile",
     "gradflow": "tinyseq.cli.gradflow",
+    "doctor": "tinyseq.cli.doctor",
 }
 
 
