@@ -187,6 +187,7 @@ class CompiledFunction:
             tuple(value for _, value in trees.leaves(static)),
             recording,
             backend.name,
+            backends.precision(),
         )
         known = self.entries.setdefault(key, [])
         entry = next((candidate for candidate in known if candidate.traced.still_holds()), None)
