@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from tinyseq.compiler.lower.llvm.access import Access, Shape
 from tinyseq.compiler.lower.llvm.stages import Product
@@ -38,12 +41,37 @@ class Gemm:
         return self.c.kind
 
 
-def gemm(product: Product) -> Gemm | None:
-    """Return the call that computes a product, or None where an operand lies in pieces and none can.
+def gemms(product: Product) -> list[Gemm]:
+    """Return the calls that compute a product; none where an operand's matrices lie in pieces.
 
-    Rows by rows, C^T = B^T A^T by columns: operands change places.
+    Axes of a batch that no single distance describes (heads within a batch) take a call for each place along all but
+    the longest of them.
     """
-    left, right, output = product.left, product.right, product.output
+    whole = _gemm(product.left, product.right, product.output)
+    extents = product.output.shape[:-2]
+    if whole is not None or len(extents) < 2:
+        return [whole] if whole else []
+    longest = extents.index(max(extents))
+    found = []
+    for index in np.ndindex(*extents[:longest], *extents[longest + 1 :]):
+        places = (*index[:longest], None, *index[longest:])
+        one = _gemm(*(_at(x, places) for x in (product.left, product.right, product.output)))
+        if one is None:
+            return []
+        found.append(one)
+    return found
+
+
+def _at(x: Access, places: Sequence[int | None]) -> Access:
+    """Return a part of a batch: the axes that have no place."""
+    kept = [axis for axis, place in enumerate(places) if place is None] + [len(x.shape) - 2, len(x.shape) - 1]
+    moved = sum(place * stride for place, stride in zip(places, x.strides, strict=False) if place is not None)
+    shape, strides = (tuple(of[axis] for axis in kept) for of in (x.shape, x.strides))
+    return replace(x, offset=x.offset + moved, shape=shape, strides=strides, row=0)
+
+
+def _gemm(left: Access, right: Access, output: Access) -> Gemm | None:
+    """Rows by rows, C^T = B^T A^T by columns: operands change places."""
     if not _by_rows(output):
         # By columns: (A B)^T is by rows.
         left, right, output = _turned(right), _turned(left), _turned(output)

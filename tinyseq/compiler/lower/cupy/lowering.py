@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from tinyseq.compiler.lower.cupy.gemm import Gemm, gemm
+from tinyseq.compiler.lower.cupy.gemm import Gemm, gemms
 from tinyseq.compiler.lower.cupy.kernels import Draw, Kernel, module, write
 from tinyseq.compiler.lower.llvm.access import Access, Ghosts
 from tinyseq.compiler.lower.llvm.describe import NotNative, describe
@@ -127,7 +127,7 @@ def _stages(instruction: Call | Copy, ghosts: Ghosts, in_loop: bool) -> list[Any
         return [Draw(output, *operands, attrs["seed"], attrs["site"])] if math.prod(output.shape) else []
     stages = describe(instruction, ghosts, in_loop)
     for stage in stages:
-        if isinstance(stage, Product) and gemm(stage) is None:
+        if isinstance(stage, Product) and not gemms(stage):
             raise NotNative("matmul of operands in pieces")
     return stages
 
@@ -171,9 +171,7 @@ def _write(lowered: Lowered, segments: Sequence[Launches]) -> None:
 
     def made(stage: Any) -> list[Kernel | Gemm]:
         if isinstance(stage, Product):
-            found = gemm(stage)
-            assert found is not None
-            return [found]
+            return list(gemms(stage))
         return list(write(stage))
 
     plans = [
