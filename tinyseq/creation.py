@@ -90,7 +90,9 @@ def from_dlpack(x: Any) -> Tensor:
     try:
         value = backend.xp.from_dlpack(x)
     except (BufferError, RuntimeError) as error:  # it requires a gradient in PyTorch, or is of a dtype like bfloat16
-        raise DtypeError("from_dlpack: the array cannot be shared", got=str(error), fix="ts.tensor(x), a copy") from None
+        raise DtypeError(
+            "from_dlpack: the array cannot be shared", got=str(error), fix="ts.tensor(x), a copy"
+        ) from None
     if value.dtype.kind not in "biuf":
         raise DtypeError("from_dlpack: not numbers", required="booleans, integers or floats", got=str(value.dtype))
     return Tensor(value)

@@ -87,4 +87,8 @@ def _pictures() -> Iterator[Row]:
 def _extras() -> Iterator[Row]:
     for extra, (module, purpose) in EXTRAS.items():
         there = importlib.util.find_spec(module) is not None
-        yield extra, f"{'installed' if there else 'missing'}: {purpose}", "" if there else f'pip install "tinyseq[{extra}]"'
+        yield (
+            extra,
+            f"{'installed' if there else 'missing'}: {purpose}",
+            "" if there else f'pip install "tinyseq[{extra}]"',
+        )

@@ -201,8 +201,9 @@ class CompiledFunction:
             whole = bool(traced.assigned or traced.graded)
             wanted = wanted if recording and not whole else []
             lower = lowering(backend.lowering)
-            options = {"verify": self.verify, "recompute": self.recompute, "for_blas": lower.for_blas}
-            compiled = run_passes(traced.graph, wanted, **options)
+            compiled = run_passes(
+                traced.graph, wanted, verify=self.verify, recompute=self.recompute, for_blas=lower.for_blas
+            )
             plan = make_plan(compiled.graph, len(traced.graph.outputs), for_blas=lower.for_blas)
             if self.verify:
                 verify_plan(plan)

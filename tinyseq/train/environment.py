@@ -29,7 +29,7 @@ def describe() -> dict[str, Any]:
         "machine": platform.machine(),
         "cores": _cores(),
         "blas": blas(),
-        "backend": backends.current().describe(),
+        "backend": {**backends.current().describe(), "precision": backends.precision()},
         "packages": {name: version for name in _PACKAGES if (version := _version(name))},
         "git": _git(),
     }

@@ -16,7 +16,7 @@ from tinyseq.graph import Leaf
 
 
 class Executable:
-    """A plan bound to buffers of a backend; ``forward`` takes the inputs' arrays, ``backward`` the gradients from above."""
+    """A plan bound to a backend's arrays: ``forward`` takes the inputs, ``backward`` the gradients from above."""
 
     #: The backend whose arrays these are.
     on: ClassVar[str]

@@ -26,13 +26,7 @@ class Executable(Launching):
         cupy = self.backend.xp
         # CuPy keeps what NVRTC made on disk, by the digest of source, options and versions.
         module = cupy.RawModule(code=self.lowered.source, options=("-std=c++17",), backend="nvrtc")
-        names = {
-            launch.name
-            for piece in self.lowered.pieces
-            if isinstance(piece, Launches)
-            for x in piece.launches
-            for launch in getattr(x, "body", (x,))
-        } - {""}
+        names = {launch.name for launch, _ in self.lowered.launches() if isinstance(launch.what, Kernel)}
         self.functions = {name: module.get_function(name) for name in names}
         if self.precision not in _handles:
             from cupy.cuda import cublas  # noqa: F401 - loads the library that CuPy uses

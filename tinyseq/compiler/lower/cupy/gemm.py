@@ -1,10 +1,11 @@
-"""Products as calls of cuBLAS, which knows matrices by columns: which operand is transposed, and how far columns lie."""
+"""Products as calls of cuBLAS, which knows matrices by columns: what is transposed, and how far apart columns lie."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -107,12 +108,12 @@ def _by_rows(x: Access) -> bool:
 
 
 def _leading(stride: int, size: int, extent: int, count: int) -> int:
-    """Return the distance of columns in elements; of a single one it means nothing, but cuBLAS wants it large enough."""
+    """Return the distance of columns in elements; of a single one it means nothing, but must not be too small."""
     return stride // size if count > 1 else max(extent, 1)
 
 
 def _operand(x: Access) -> tuple[bool, int] | None:
-    """Return whether a matrix (rows by rows, seen as its transpose by columns) is transposed, and its leading extent."""
+    """Return whether a matrix by rows, which is its transpose by columns, lies turned, and its leading extent."""
     (rows, columns), (outer, inner), size = x.shape[-2:], x.strides[-2:], SIZES[x.kind]
     if _by_rows(x):
         return False, _leading(outer, size, columns, rows)
@@ -126,7 +127,7 @@ def _batch_stride(x: Access) -> int | None:
     extents = [(n, s) for n, s in zip(x.shape[:-2], x.strides[:-2], strict=True) if n > 1]
     if not extents:
         return 0
-    for (_, outer), (count, inner) in zip(extents, extents[1:], strict=False):
+    for (_, outer), (count, inner) in pairwise(extents):
         if outer != inner * count:
             return None
     distance = extents[-1][1]

@@ -122,8 +122,9 @@ class _Writer:
         slots = (*sorted(self.slots), *([SCRATCH] if scratch else []))
         parameters = ", ".join([*(f"char* s{n}" if n >= 0 else "char* scratch" for n in slots), "int t", "int turn"])
         body = "\n  ".join(self.lines)
-        first = f"const {self.index} i = ({self.index})blockIdx.x * {BLOCK} + threadIdx.x;\n  if (i >= {self.count}) return;"
-        text = f'extern "C" __global__ void NAME({parameters}) {{\n  {first}\n  {body}\n}}\n'
+        place = f"const {self.index} i = ({self.index})blockIdx.x * {BLOCK} + threadIdx.x;"
+        head = f"{place}\n  if (i >= {self.count}) return;"
+        text = f'extern "C" __global__ void NAME({parameters}) {{\n  {head}\n  {body}\n}}\n'
         return Kernel(text, slots, self.count, scratch)
 
 
@@ -196,7 +197,9 @@ def _reduction(stage: Reduction) -> list[Kernel]:
     last = _Writer(outputs, [y])
     places = last.axes("i", tuple(x.shape[axis] for axis in kept))
     last.lines.append(f"{of} total = {start};")
-    last.lines.append(f"for (int p = 0; p < {parts}; ++p) {combined(f'(({of}*)scratch)[({last.index})p * {outputs} + i]')}")
+    last.lines.append(
+        f"for (int p = 0; p < {parts}; ++p) {combined(f'(({of}*)scratch)[({last.index})p * {outputs} + i]')}"
+    )
     strides = tuple(y.strides[axis] for axis in kept)
     last.lines.append(f"{last.address(y, places, strides)} = total;")
     size = outputs * parts * SIZES[y.kind]
@@ -264,7 +267,10 @@ def _draw(stage: Draw) -> Kernel:
     y = stage.output
     out = _Writer(math.prod(y.shape), [x for x in (y, stage.call, stage.step) if isinstance(x, Access)])
     places = out.axes("i", y.shape)
-    call, step = (f"(u32)({out.operand(x, 'i8', ['0'] * len(x.shape) if isinstance(x, Access) else [])})" for x in (stage.call, stage.step))
+    call, step = (
+        f"(u32)({out.operand(x, 'i8', ['0'] * len(x.shape) if isinstance(x, Access) else [])})"
+        for x in (stage.call, stage.step)
+    )
     keys = f"{stage.seed & 0xFFFFFFFF}u, {stage.seed >> 32 & 0xFFFFFFFF}u"
     bits = out.let("u32", f"ts_philox((u64)i, {step}, {call}, {stage.site & 0xFFFFFFFF}u, {keys})")
     of = TYPES[y.kind]

@@ -62,17 +62,23 @@ class Lowered:
     def counts(self) -> dict[str, int]:
         """Return how many kernels and products one run launches, and how many of each a step of the loops takes."""
         found = {"kernels": 0, "products": 0, "kernels_per_step": 0, "products_per_step": 0}
-        for piece in self.pieces:
-            for x in piece.launches if isinstance(piece, Launches) else ():
-                times, body = (x.length, x.body) if isinstance(x, Steps) else (1, (x,))
-                for launch in body:
-                    key = "products" if isinstance(launch.what, Gemm) else "kernels"
-                    found[key] += times
-                    found[f"{key}_per_step"] += isinstance(x, Steps)
+        for launch, steps in self.launches():
+            key = "products" if isinstance(launch.what, Gemm) else "kernels"
+            found[key] += steps or 1
+            found[f"{key}_per_step"] += steps is not None
         return found
 
+    def launches(self) -> Iterator[tuple[Launch, int | None]]:
+        """Yield every launch, and the steps of the loop that it stands in."""
+        for piece in self.pieces:
+            for x in piece.launches if isinstance(piece, Launches) else ():
+                if isinstance(x, Steps):
+                    yield from ((launch, x.length) for launch in x.body)
+                else:
+                    yield x, None
+
     def bytes(self) -> int:
-        """Return the bytes that one run reads and writes if every operand comes from memory, values in registers not."""
+        """Return the bytes that one run reads and writes; what stays in registers does not count."""
         total = 0
         for piece in self.pieces:
             for stage in piece.stages if isinstance(piece, Launches) else ():
@@ -90,7 +96,9 @@ def lower(plan: Plan) -> Lowered:
         if position == plan.forward:
             lowered.boundary, fresh = len(lowered.pieces), True
         try:
-            stages = _loop(instruction, ghosts) if isinstance(instruction, Loop) else _stages(instruction, ghosts, False)
+            stages = (
+                _loop(instruction, ghosts) if isinstance(instruction, Loop) else _stages(instruction, ghosts, False)
+            )
         except NotNative as reason:
             lowered.left.append((str(instruction), str(reason)))
             lowered.pieces.append(instruction)
@@ -124,7 +132,8 @@ def _stages(instruction: Call | Copy, ghosts: Ghosts, in_loop: bool) -> list[Any
     if isinstance(instruction, Call) and instruction.node.op.name == "uniform":
         operands = [ghosts.access(x) if isinstance(x, Ref) else x for x in instruction.inputs]
         attrs, output = instruction.node.attrs, ghosts.access(instruction.output)
-        return [Draw(output, *operands, attrs["seed"], attrs["site"])] if math.prod(output.shape) else []
+        call, step = operands
+        return [Draw(output, call, step, attrs["seed"], attrs["site"])] if math.prod(output.shape) else []
     stages = describe(instruction, ghosts, in_loop)
     for stage in stages:
         if isinstance(stage, Product) and not gemms(stage):
@@ -185,9 +194,7 @@ def _write(lowered: Lowered, segments: Sequence[Launches]) -> None:
     given = iter(names)
     for piece, plan in zip(segments, plans, strict=True):
         for repeat, parts in plan:
-            body = tuple(
-                Launch(x, next(given) if isinstance(x, Kernel) else "") for x in chain.from_iterable(parts)
-            )
+            body = tuple(Launch(x, next(given) if isinstance(x, Kernel) else "") for x in chain.from_iterable(parts))
             piece.launches += [Steps(repeat.length, repeat.reverse, body)] if repeat else body
 
 

@@ -25,7 +25,9 @@ typedef unsigned long long u64;
 #define NOT_A_NUMBER(T) ((T)__longlong_as_double(0x7ff8000000000000LL))
 template <typename T> __device__ inline T ts_max(T a, T b) { return (a >= b || a != a) ? a : b; }
 template <typename T> __device__ inline T ts_min(T a, T b) { return (a <= b || a != a) ? a : b; }
-template <typename T> __device__ inline T ts_sign(T x) { return x > T(0) ? T(1) : x < T(0) ? T(-1) : x == T(0) ? T(0) : x; }
+template <typename T> __device__ inline T ts_sign(T x) {
+  return x > T(0) ? T(1) : x < T(0) ? T(-1) : x == T(0) ? T(0) : x;
+}
 template <typename T> __device__ inline T ts_abs(T x) { return x < T(0) ? -x : x; }
 __device__ inline float ts_sigmoid(float x) { return tanhf(x * 0.5f) * 0.5f + 0.5f; }
 __device__ inline double ts_sigmoid(double x) { return tanh(x * 0.5) * 0.5 + 0.5; }
@@ -131,6 +133,7 @@ def expression(name: str, kind: str, operands: list[tuple[str, str]], attrs: Map
     return converted(OPERATIONS[name](kind, *given, **attrs), "b1" if predicate else kind, output)
 
 
-_PREDICATES: Final = frozenset(
-    "equal not_equal less less_equal greater greater_equal isfinite logical_not logical_and logical_or".split()
-)
+_PREDICATES: Final = {
+    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal",
+    "isfinite", "logical_not", "logical_and", "logical_or",
+}  # fmt: skip
