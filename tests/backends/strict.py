@@ -25,7 +25,7 @@ ALLOWED = frozenset(
     tril triu true_divide where zeros zeros_like""".split()
 )
 #: Types and constants, which are NumPy's own in CuPy too.
-SHARED = frozenset("bool_ float32 float64 int32 int64 uint32 uint64 newaxis inf nan pi dtype".split())
+SHARED = frozenset("bool_ float32 float64 int32 int64 uint8 uint32 uint64 newaxis inf nan pi dtype".split())
 
 
 @dataclass
@@ -75,6 +75,21 @@ def _outside(x: Any) -> Any:
     return DeviceArray(np.asarray(x)) if isinstance(x, np.ndarray | np.generic) else x
 
 
+@dataclass(frozen=True)
+class Pointer:
+    """A place in an array's memory, as CuPy's MemoryPointer."""
+
+    memory: np.ndarray
+    offset: int
+
+    @property
+    def ptr(self) -> int:
+        return self.memory.ctypes.data + self.offset
+
+    def __add__(self, nbytes: int) -> Pointer:
+        return Pointer(self.memory, self.offset + nbytes)
+
+
 class DeviceArray:
     """An array that only this module's functions can see into."""
 
@@ -82,8 +97,15 @@ class DeviceArray:
     __array_ufunc__ = None
     __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
-    def __init__(self, array: np.ndarray) -> None:
+    def __init__(self, array: Any, dtype: Any = None, memptr: Any = None, strides: Any = None) -> None:
+        """Of an array or, as CuPy's, of a shape and a place in memory."""
+        if memptr is not None:
+            array = np.ndarray(array, dtype, memptr.memory, memptr.offset, strides)
         self._array = array
+
+    @property
+    def data(self) -> Pointer:
+        return Pointer(self._array, 0)
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError("Implicit conversion to a NumPy array is not allowed: use .get()")

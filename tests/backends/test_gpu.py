@@ -70,7 +70,8 @@ def test_every_op_and_its_gradient(row: Row, this: Case) -> None:
 @pytest.mark.parametrize("way", ["eager", "compiled"])
 @pytest.mark.parametrize("name", [*CELLS, *FUNCTIONS])
 def test_the_compilers_odd_cells(name: str, way: str) -> None:
-    expected = checking.run(case_of(name).fn, case_of(name))
+    reference = case_of(name)
+    expected = checking.run(reference.fn, reference)
     with ts.backend("cupy"):
         case = case_of(name)
         fn = ts.compile(case.fn) if way == "compiled" else case.fn
