@@ -59,15 +59,13 @@ class Executable(on_numpy.Executable):
 
     def prepare_all(self) -> None:
         self.native = _native(self.plan)
-        self.threads = pool.threads if any(shared for _, shared in self.native.segments) else 1
-        self.scratch = on_numpy.aligned_zeros(self.native.scratch * self.threads)
+        self.make_room(1)
         self.status = np.zeros(1, np.int64)
         #: Addresses: of the status, then of each slot.
         self.table = np.zeros(max(self.memory, default=-1) + 2, np.uint64)
         self.table[0] = self.status.ctypes.data
         for slot, memory in self.memory.items():
             self.table[slot + 1] = memory.ctypes.data
-        self.places = self.table.ctypes.data, self.scratch.ctypes.data
         segments = iter(self.native.segments)
         lowered = self.native.lowered
         for position, piece in enumerate(lowered.pieces):
@@ -80,9 +78,16 @@ class Executable(on_numpy.Executable):
         if lowered.boundary == len(lowered.pieces):
             self.boundary = len(self.calls)
 
+    def make_room(self, threads: int) -> None:
+        """Take scratch memory for so many threads."""
+        self.threads, self.scratch = threads, on_numpy.aligned_zeros(self.native.scratch * threads)
+
     def launch(self, function: Any, shared: bool) -> None:
         """Run a segment, on the pool's threads if it is worth it."""
-        pool.run(function, *self.places, min(self.threads, pool.threads) if shared else 1)
+        threads = pool.threads if shared else 1
+        if threads > self.threads:
+            self.make_room(threads)
+        pool.run(function, self.table.ctypes.data, self.scratch.ctypes.data, threads)
         if self.status[0]:
             self.status[0] = 0
             raise IndexError("an index is out of bounds for its axis")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -11,11 +9,10 @@ from tinyseq.compiler.lower.llvm.gemm import choose_tile, pack
 from tinyseq.compiler.lower.llvm.host import Host
 from tinyseq.compiler.lower.llvm.stages import Group, Repeat, Stage, writes
 from tinyseq.compiler.lower.llvm.text import Function, Module
+from tinyseq.compiler.lower.llvm.waiting import write_barrier
 from tinyseq.compiler.lower.llvm.writing import Writer, base
 
 _STAGE: Final = "ptr %buffers, ptr %scratch, i64"
-#: Turns of waiting before a thread offers its core to others.
-_PATIENCE: Final = 2000
 
 
 def write_segments(segments: Sequence[Sequence[Stage]], host: Host) -> tuple[str, int]:
@@ -31,7 +28,7 @@ def write_segments(segments: Sequence[Sequence[Stage]], host: Host) -> tuple[str
         for number, stages in enumerate(segments)
     ]
     size = -(-writer.scratch.size // 4096) * 4096 + 4096
-    _barrier(module)
+    write_barrier(module)
     for number, body in enumerate(bodies):
         parameters = ["ptr %buffers", "ptr %memory", "i64 %thread", "i64 %threads", "ptr %barrier"]
         f = module.function(f"segment{number}", parameters, linkage="")
@@ -113,45 +110,3 @@ def _kept(writer: Writer, group: Group, name: str) -> int:
         pack(f, tile, right, (product.right.strides[0], product.right.strides[1]), panel, index, length)
     f.do("ret void")
     return place
-
-
-def _barrier(module: Module) -> None:
-    """A barrier that is waited at in a short loop first, then with the core offered to others."""
-    f = module.function("barrier", ["ptr %barrier", "i64 %threads"])
-    module.functions["barrier"] = f
-    give_way = module.declare("SwitchToThread" if sys.platform == "win32" else "sched_yield", "i32 ()")
-    arm = platform.machine().lower() in ("arm64", "aarch64")
-    f.lines += f"""
-  %alone = icmp ult i64 %threads, 2
-  br i1 %alone, label %out, label %arrive
-arrive:
-  %generation = getelementptr i64, ptr %barrier, i64 8
-  %now = load atomic i64, ptr %generation acquire, align 8
-  %before = atomicrmw add ptr %barrier, i64 1 acq_rel
-  %here = add i64 %before, 1
-  %last = icmp eq i64 %here, %threads
-  br i1 %last, label %release, label %wait
-release:
-  store atomic i64 0, ptr %barrier monotonic, align 8
-  %next = add i64 %now, 1
-  store atomic i64 %next, ptr %generation release, align 8
-  br label %out
-wait:
-  %turn = phi i64 [0, %arrive], [%more, %again]
-  %seen = load atomic i64, ptr %generation acquire, align 8
-  %open = icmp ne i64 %seen, %now
-  br i1 %open, label %out, label %pause
-pause:
-  %more = add i64 %turn, 1
-  %long = icmp ugt i64 %more, {_PATIENCE}
-  br i1 %long, label %offer, label %short
-offer:
-  %ignored = call i32 @{give_way}()
-  br label %again
-short:
-  call void asm sideeffect "{'yield' if arm else 'pause'}", ""()
-  br label %again
-again:
-  br label %wait
-out:
-  ret void""".splitlines()[1:]
