@@ -21,8 +21,8 @@ from tinyseq.compiler.lower.llvm.vectors import SIZES, Value, Vectors
 PARAMETERS: Final = ["ptr %buffers", "ptr %scratch", "i64 %t", "i64 %turn", "i64 %from", "i64 %to"]
 #: The first entry of the table of buffers: where a wrong index is noted.
 STATUS: Final = 0
-#: Bytes of a left operand that the second cache does not keep.
-_LARGE: Final = 1 << 20
+#: Bytes between neighbours on the contracted axis from which on they crowd in few lines of the first cache.
+_FAR: Final = 512
 #: Vectors that a sum over rows keeps side by side.
 _SIDE_BY_SIDE: Final = 8
 
@@ -204,10 +204,10 @@ class _GroupWriter:
         first, last = ("%from", "%to") if by_rows else (0, rows)
         depth = length if self.packed is not None or length <= DEPTH + DEPTH // 2 else DEPTH
         pieces = -(-length // depth)
-        across = pieces > 1 and product.left.strides[1] != size and rows * depth * size >= _LARGE
+        across = pieces > 1 and product.left.strides[0] == size and product.left.strides[1] >= _FAR
         place = scratch.take((tile.panels * rows if pieces > 1 else tile.rows) * tile.row_bytes)
         room = scratch.take(depth * tile.row_bytes) if self.packed is None else 0
-        turned = scratch.take(rows * depth * size) if across else 0
+        turned = scratch.take(rows * depth * size + 64) if across else 0
         left, right = base(f, product.left), base(f, product.right)
         with f.loop(0, pieces) as piece:
             start = f.mul(piece, depth)
@@ -250,16 +250,14 @@ class _GroupWriter:
         """Lay out the left operand's tiles so that the rows of one lie side by side along the contracted axis."""
         f, tile, product = self.f, self.tile, self.group.product
         assert tile is not None and product is not None
-        size, element = SIZES[tile.kind], IN_MEMORY[tile.kind]
+        size, v = SIZES[tile.kind], Vectors(f, 1 << (tile.rows - 1).bit_length())
         for row, height in even_tiles(f, first, last, tile.rows):
             source = f.at(left, f.mul(row, product.left.strides[0]))
             target = f.at(block, f.mul(f.let(f"sub i64 {row}, {first}"), row_bytes))
             with f.loop(0, run) as k:
                 line = f.at(source, f.mul(k, product.left.strides[1]))
-                place = f.at(target, f.mul(f.mul(k, height), size))
-                with f.loop(0, height) as number:
-                    value = f.let(f"load {element}, ptr {f.at(line, f.mul(number, product.left.strides[0]))}, align {size}")
-                    f.do(f"store {element} {value}, ptr {f.at(place, f.mul(number, size))}, align {size}")
+                # Whole vectors are written: what is too much, the next one overwrites.
+                v.store(v.load(line, tile.kind, size, height), f.at(target, f.mul(f.mul(k, height), size)), size)
 
     def epilogue(self, row: Any, index: Any, place: str) -> None:
         f, tile = self.f, self.tile
