@@ -1,4 +1,4 @@
-"""The llvm backend beside hand-tuned libraries, and beside NumPy: forward and backward with a softmax head of 65 classes.
+"""The llvm backend beside hand-tuned libraries and NumPy: forward and backward, softmax head of 65 classes.
 
     python benchmarks/native.py [--repeats 8] [--only lstm gru cells training compile scaling] [--no-jax]
 
@@ -216,7 +216,9 @@ def timed(peers: dict[str, Step], repeats: int) -> dict[str, list[float]]:
 
 def report(title: str, times: dict[str, list[float]], asked: dict[str, float | None], flops: float = 0.0) -> None:
     mine = next(iter(times.values()))
-    rate = f", {flops / min(mine) / 1e9:.0f} GFLOP/s = {flops / min(mine) / sgemm_rate():.0%} of sgemm's" if flops else ""
+    rate = (
+        f", {flops / min(mine) / 1e9:.0f} GFLOP/s = {flops / min(mine) / sgemm_rate():.0%} of sgemm's" if flops else ""
+    )
     print(f"\n{title}{rate}")
     print(f"  {'':<18}{'min ms':>9}{'median ms':>11}{'theirs/ours':>13}{'by median':>11}{'asked':>8}")
     for name, t in times.items():
@@ -259,7 +261,7 @@ def layers(kind: str, repeats: int, jax: bool) -> None:
 
 
 def cells(repeats: int) -> None:
-    batch, steps, inputs, hidden = CELL_SIZE
+    _, _, inputs, hidden = CELL_SIZE
     _, _, _, xs, targets = problem("lstm", CELL_SIZE)
     p = cell_weights(inputs, hidden)
     for name, equations in CELLS.items():
@@ -273,7 +275,10 @@ def cells(repeats: int) -> None:
 def training(repeats: int) -> None:
     for kind, size, torch_ratio, _ in ROWS:
         given = problem(kind, size)
-        peers = {"tinyseq llvm": on("llvm", our_training, *given), "PyTorch layer": torch_training(*problem(kind, size))}
+        peers = {
+            "tinyseq llvm": on("llvm", our_training, *given),
+            "PyTorch layer": torch_training(*problem(kind, size)),
+        }
         times = timed(peers, max(repeats // 4, 2) if size[3] > 256 else repeats)
         times["tinyseq numpy"] = alone("numpy", kind, size, True)
         title = f"{kind.upper()}, training step with clipping and Adam  B,T,I,H = {size}"

@@ -48,4 +48,3 @@ def function_of(write: Callable[[Vectors, Value], Value], kind: str, width: int)
         return y[: x.size]
 
     return run
-

@@ -166,7 +166,9 @@ def test_a_damaged_file_is_made_anew(folder: Path, damage: str) -> None:
 def test_many_writers_at_once(folder: Path) -> None:
     """Whoever reads gets the whole of some writer's file."""
     with ThreadPoolExecutor(8) as several:
-        found = list(several.map(lambda n: cache.cached(f"key{n % 3}", lambda: bytes([65 + n % 3]) * 100_000), range(90)))
+        found = list(
+            several.map(lambda n: cache.cached(f"key{n % 3}", lambda: bytes([65 + n % 3]) * 100_000), range(90))
+        )
     assert all(found[n] == bytes([65 + n % 3]) * 100_000 for n in range(90))
     assert len(list(folder.iterdir())) == 3
 

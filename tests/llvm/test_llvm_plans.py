@@ -10,10 +10,9 @@ from llvm_support import shared_by
 
 import tinyseq as ts
 from tinyseq import nn
-from tinyseq.compiler.function import CompiledFunction
 from tinyseq.compiler.lower.llvm.gemm import DEPTH
 from tinyseq.compiler.lower.llvm.lowering import Lowered, lower
-from tinyseq.compiler.lower.llvm.stages import Group, Product, Repeat
+from tinyseq.compiler.lower.llvm.stages import Group, Repeat
 
 
 def lowered(case: Case) -> Lowered:
@@ -41,7 +40,8 @@ def test_a_step_of_the_lstm_is_one_group_of_four_lanes() -> None:
     forward, _ = loops(lowered(registered("lstm", Sizes(3, 4, 2, 8))))
     (step,) = forward.stages
     assert isinstance(step, Group)
-    assert step.product is not None and step.product.output.shape == (3, 4 * step.width)
+    assert step.product is not None
+    assert step.product.output.shape == (3, 4 * step.width)
     assert not step.product.stored
     assert sum(work.stored for work in step.works) == 5, "lanes, their derivative, c, tanh c and h"
     assert len(step.works) > 7
@@ -113,9 +113,7 @@ SHAPES = [(1, 1, 1), (1, 7, 65), (3, 5, 17), (13, 64, 16), (16, 33, 100), (37, 3
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("turned", ["", "left", "right"])
-def test_products(
-    shape: tuple[int, int, int], turned: str, dtype: type, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_products(shape: tuple[int, int, int], turned: str, dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, inner, columns = shape
     rng = np.random.default_rng(1)
     a, b = rng.normal(size=(rows, inner)).astype(dtype), rng.normal(size=(inner, columns)).astype(dtype)

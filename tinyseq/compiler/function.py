@@ -200,8 +200,9 @@ class CompiledFunction:
             whole = bool(traced.assigned or traced.graded)
             wanted = wanted if recording and not whole else []
             lower = lowering(backends.current().lowering)
-            options = {"verify": self.verify, "recompute": self.recompute, "for_blas": lower.for_blas}
-            compiled = run_passes(traced.graph, wanted, **options)
+            compiled = run_passes(
+                traced.graph, wanted, verify=self.verify, recompute=self.recompute, for_blas=lower.for_blas
+            )
             plan = make_plan(compiled.graph, len(traced.graph.outputs), for_blas=lower.for_blas)
             entry = Entry(traced, compiled, plan, lower, time.perf_counter() - start, held)
             known.append(entry)

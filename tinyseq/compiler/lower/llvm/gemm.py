@@ -66,15 +66,14 @@ def choose_tile(host: Host, kind: str, lanes: int, width: int) -> Tile:
 def kernel(module: Module, tile: Tile) -> str:
     """Write, once, the kernel for up to ``tile.rows`` rows; return its name.
 
-    Its arguments: the number of rows; the left operand with its strides along rows and the contracted axis; the panel and
-    its length; where the tile goes (row after row), and whether it starts from zero or from what is there.
+    Its arguments: the number of rows; the left operand with its strides along rows and the contracted axis; the panel
+    and its length; where the tile goes (row after row), and whether it starts from zero or from what is there.
     """
     name = f"gemm_{tile.kind}_{tile.vectors}_{tile.vector}"
-    if name in module.functions and module.functions[name].rows >= tile.rows:  # type: ignore[attr-defined]
+    if name in module.functions:  # the number of vectors decides on that of rows
         return name
     parameters = ["i64 %rows", "ptr %a", "i64 %row", "i64 %inner", "ptr %b", "i64 %length", "ptr %c", "i1 %fresh"]
     f = module.function(name, parameters)
-    f.rows = tile.rows  # type: ignore[attr-defined]
     blocks = [f"rows{n}" for n in range(1, tile.rows + 1)]
     cases = " ".join(f"i64 {n + 1}, label %{label}" for n, label in enumerate(blocks))
     f.do(f"switch i64 %rows, label %none [{cases}]")
@@ -117,8 +116,8 @@ def _body(f: Function, tile: Tile, rows: int) -> None:
                 total = Value(f.let(f"load {vector}, ptr {totals[i, j]}"), tile.kind)
                 f.do(f"store {vector} {v.fma(left, right[j], total).name}, ptr {totals[i, j]}")
     for place in places:
-        total = f.let(f"load {vector}, ptr {totals[place]}")
-        f.do(f"store {vector} {total}, ptr {tile_at(*place)}, {aligned}")
+        result = f.let(f"load {vector}, ptr {totals[place]}")
+        f.do(f"store {vector} {result}, ptr {tile_at(*place)}, {aligned}")
 
 
 def pack(

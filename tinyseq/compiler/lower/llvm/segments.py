@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tinyseq.compiler.lower.llvm.gemm import choose_tile, pack
+from tinyseq.compiler.lower.llvm.context import Writer, base
+from tinyseq.compiler.lower.llvm.gemm import pack
 from tinyseq.compiler.lower.llvm.host import Host
+from tinyseq.compiler.lower.llvm.multiplying import tile_of
 from tinyseq.compiler.lower.llvm.stages import Group, Repeat, Stage, writes
 from tinyseq.compiler.lower.llvm.text import Function, Module
 from tinyseq.compiler.lower.llvm.waiting import write_barrier
-from tinyseq.compiler.lower.llvm.writing import Writer, base
+from tinyseq.compiler.lower.llvm.writing import write_stage
 
 _STAGE: Final = "ptr %buffers, ptr %scratch, i64"
 
@@ -52,7 +54,7 @@ def _stage(writer: Writer, stage: Stage, name: str) -> Any:
     """Write a stage's functions; return what writes the calls of them."""
     if isinstance(stage, Repeat):
         return _repeat(writer, stage, name)
-    parts = writer.stage(stage, name, keep_rows=False)
+    parts = write_stage(writer, stage, name)
 
     def call(f: Function) -> None:
         begin, end = _share(f, parts)
@@ -73,7 +75,7 @@ def _repeat(writer: Writer, repeat: Repeat, name: str) -> Any:
                 packed = _kept(writer, stage, f"{name}_pack{index}")
                 packs.append(f"{name}_pack{index}")
         inner = f"{name}_{index}"
-        calls.append((inner, writer.stage(stage, inner, keep_rows=repeat.rows > 0, packed=packed)))
+        calls.append((inner, write_stage(writer, stage, inner, repeat.rows > 0, packed)))
 
     def call(f: Function) -> None:
         begin: Any = 0
@@ -100,7 +102,7 @@ def _kept(writer: Writer, group: Group, name: str) -> int:
     """Write the laying out of a loop's right operand; return where it lies in the scratch memory."""
     product = group.product
     assert product is not None
-    tile = choose_tile(writer.host, product.output.kind, product.output.shape[1] // group.width, group.width)
+    tile = tile_of(writer, group)
     length = product.left.shape[1]
     place = writer.scratch.take(tile.panels * length * tile.row_bytes)
     f = writer.module.function(name, ["ptr %buffers", "ptr %scratch"])

@@ -49,6 +49,11 @@ class Group:
     works: list[Work] = field(default_factory=list)
     product: Product | None = None
 
+    @property
+    def made(self) -> list[Work | Product]:
+        """Everything that has an output."""
+        return [*self.works, *([self.product] if self.product else [])]
+
 
 @dataclass
 class Reduction:
@@ -118,8 +123,7 @@ def writes(stage: Stage) -> list[Access]:
     """Return what a stage writes."""
     match stage:
         case Group():
-            found = [work.output for work in stage.works]
-            return found + ([stage.product.output] if stage.product else [])
+            return [work.output for work in stage.made]
         case Gathering():
             return [stage.whole if stage.add else stage.part]
         case Repeat():

@@ -21,7 +21,6 @@ from tinyseq.compiler.lower.llvm.host import Library, host, object_code
 from tinyseq.compiler.lower.llvm.waiting import lingering
 from tinyseq.errors import DataError
 
-
 #: Where in the pool's integers the segments are counted.
 _HANDED_OUT = 24
 
