@@ -12,7 +12,8 @@ import numpy as np
 from tinyseq.compiler.lower import numpy as on_numpy
 from tinyseq.compiler.lower.llvm.cache import cached
 from tinyseq.compiler.lower.llvm.cost import time_of
-from tinyseq.compiler.lower.llvm.host import Library, binding, host, object_code
+from tinyseq.compiler.lower.llvm.host import Library, host, key_of, object_code
+from tinyseq.compiler.lower.llvm.kernels import load
 from tinyseq.compiler.lower.llvm.lowering import Lowered, lower
 from tinyseq.compiler.lower.llvm.segments import write_segments
 from tinyseq.compiler.lower.llvm.threads import pool
@@ -40,9 +41,9 @@ def _native(plan: Plan) -> _Native:
     found = _known.get(plan)
     if found is None:
         lowered, of = lower(plan), host()
-        source, scratch = write_segments(lowered.segments, of)
-        key = f"{binding().llvm_version_info} {of}\n{source}"
-        library = Library(cached(key, lambda: object_code(source, of)), of)
+        source, scratch, tiles = write_segments(lowered.segments, of)
+        load(tiles, of)
+        library = Library(cached(key_of(source, of), lambda: object_code(source, of)), of)
         arguments = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
         segments = [
             (library.function(f"segment{number}", *arguments), sum(map(time_of, stages)) >= _WORTH_SHARING)

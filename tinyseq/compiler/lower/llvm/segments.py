@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tinyseq.compiler.lower.llvm.context import Writer, base
-from tinyseq.compiler.lower.llvm.gemm import pack
+from tinyseq.compiler.lower.llvm.gemm import Tile, pack
 from tinyseq.compiler.lower.llvm.host import Host
 from tinyseq.compiler.lower.llvm.multiplying import tile_of
 from tinyseq.compiler.lower.llvm.stages import Group, Repeat, Stage, writes
@@ -17,8 +17,8 @@ from tinyseq.compiler.lower.llvm.writing import write_stage
 _STAGE: Final = "ptr %buffers, ptr %scratch, i64"
 
 
-def write_segments(segments: Sequence[Sequence[Stage]], host: Host) -> tuple[str, int]:
-    """Return a module with a function ``segment0``, ``segment1``, ... for each, and the scratch bytes a thread needs.
+def write_segments(segments: Sequence[Sequence[Stage]], host: Host) -> tuple[str, int, list[Tile]]:
+    """Return a module with a function ``segment0``, ... for each, the scratch bytes a thread needs, and the kernels.
 
     Their arguments: the table of buffers, the scratch memory of all threads, this thread's number, how many there are,
     and the barrier's two integers.
@@ -40,7 +40,7 @@ def write_segments(segments: Sequence[Sequence[Stage]], host: Host) -> tuple[str
             write(f)
             f.do("call void @barrier(ptr %barrier, i64 %threads)")
         f.do("ret void")
-    return str(module), size
+    return str(module), size, list(module.kernels.values())
 
 
 def _share(f: Function, parts: int) -> tuple[str, str]:

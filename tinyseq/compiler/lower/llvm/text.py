@@ -35,6 +35,8 @@ class Module:
     def __init__(self, attributes: str = "") -> None:
         self.functions: dict[str, Function] = {}
         self.declared: dict[str, str] = {}
+        #: Kernels that it calls, by name, for whoever loads it.
+        self.kernels: dict[str, Any] = {}
         self.attributes = attributes
 
     def function(

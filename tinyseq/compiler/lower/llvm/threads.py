@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tinyseq.compiler.lower.llvm.cache import cached
-from tinyseq.compiler.lower.llvm.host import Library, host, object_code
+from tinyseq.compiler.lower.llvm.host import Library, host, key_of, object_code
 from tinyseq.compiler.lower.llvm.waiting import lingering
 from tinyseq.errors import DataError
 
@@ -75,7 +75,7 @@ class Pool:
         """Start a thread; return the queue that it takes segments from."""
         if self.library is None:
             source = lingering(host())
-            self.library = Library(cached(f"{host()}\n{source}", lambda: object_code(source, host())), host())
+            self.library = Library(cached(key_of(source, host()), lambda: object_code(source, host())), host())
         linger = self.library.function("linger", ctypes.c_void_p, ctypes.c_int64)
         queue: SimpleQueue[Any] = SimpleQueue()
         handed_out = self.barrier[_HANDED_OUT:]
