@@ -1,0 +1,136 @@
+"""The checkpoint file: safetensors, with the rest as JSON in its header, and a digest of all of it.
+
+One file holds everything, so it is replaced in one step, and no two files can disagree. Nothing in it can run: tensors
+are bytes with a shape, the rest is JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from tinyseq.errors import DataError
+from tinyseq.train import durable
+
+Array = np.ndarray[Any, Any]
+#: What the file is; a file with a higher version is of a newer tinyseq.
+FORMAT, VERSION = "tinyseq checkpoint", 1
+#: A checkpoint without its data is small; a header that claims more is not one of ours.
+_MOST_FACTS = 1 << 28
+
+
+class DamagedError(DataError):
+    """A checkpoint that was cut short or changed since it was written."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name, on the host, and plain JSON values (floats that are not finite included)."""
+
+    facts: dict[str, Any]
+    tensors: dict[str, Array] = field(default_factory=dict, repr=False)
+
+    @property
+    def step(self) -> int:
+        """How many updates had been made."""
+        return int(self.facts["step"])
+
+    def part(self, prefix: str) -> dict[str, Array]:
+        """Return the tensors under a prefix, by the rest of their names."""
+        start = len(prefix) + 1
+        return {name[start:]: value for name, value in self.tensors.items() if name.startswith(f"{prefix}.")}
+
+
+def write(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint durably.
+
+    Raises:
+        OSError: see ``durable.write``.
+    """
+    facts = json.dumps(_encoded(checkpoint.facts), ensure_ascii=False, allow_nan=False)
+    metadata = {"format": FORMAT, "version": str(VERSION), "facts": facts}
+    metadata["sha256"] = _digest(facts, checkpoint.tensors)
+    durable.write(path, save(checkpoint.tensors, metadata=metadata))
+
+
+def read(path: Path) -> Checkpoint:
+    """Read a checkpoint and check its digest.
+
+    Raises:
+        DamagedError: it is not as it was written.
+        DataError: it is no checkpoint, of a newer format, or cannot be opened.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            _check_format(path, metadata)
+            facts = metadata["facts"]
+            if len(facts) > _MOST_FACTS:
+                raise ValueError(f"{len(facts):,} characters of facts")
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        if _digest(facts, tensors) != metadata["sha256"]:
+            raise ValueError("its digest is not that of its content")
+        found = _decoded(json.loads(facts))
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(
+            "the checkpoint cannot be read", required="a checkpoint", got=f"{path}: {error.strerror or error}"
+        ) from None
+    # safetensors and numpy name what is wrong with a header in many ways; all of them mean that it is not ours.
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DamagedError(
+            "the checkpoint is damaged", required="the bytes that were written", got=f"{path}: {reason}"
+        ) from None
+    if not isinstance(found, dict) or not isinstance(found.get("step"), int):
+        raise DamagedError("the checkpoint is damaged", required="facts with a step", got=str(path))
+    return Checkpoint(found, tensors)
+
+
+def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
+    if metadata.get("format") != FORMAT:
+        raise DamagedError("not a checkpoint", required=f"a file of the format {FORMAT!r}", got=str(path))
+    version = int(metadata["version"])
+    if version > VERSION:
+        raise DataError(
+            "the checkpoint is of a newer format",
+            required=f"version {VERSION} or lower",
+            got=f"{path}: version {version}",
+            fix="a newer tinyseq: pip install --upgrade tinyseq",
+        )
+
+
+def _digest(facts: str, tensors: Mapping[str, Array]) -> str:
+    """Return the SHA-256 of the facts and of each tensor's name, dtype, shape and bytes."""
+    total = hashlib.sha256(facts.encode("utf-8", "surrogatepass"))
+    for name, value in sorted(tensors.items()):
+        total.update(f"\0{name}\0{value.dtype.str}\0{value.shape}\0".encode("utf-8", "surrogatepass"))
+        total.update(np.ascontiguousarray(value).data)
+    return total.hexdigest()
+
+
+def _encoded(value: Any) -> Any:
+    """JSON has no infinities and no NaN: they are written as {"float": "inf"}."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _encoded(part) for key, part in value.items()}
+    return [_encoded(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {"float"}:
+            return float(value["float"])
+        return {key: _decoded(part) for key, part in value.items()}
+    return [_decoded(part) for part in value] if isinstance(value, list) else value

@@ -1,0 +1,107 @@
+"""Where a run stands: everything that its next step depends on, taken into a checkpoint and put back from one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tinyseq import nn, optim
+from tinyseq.creation import tensor
+from tinyseq.errors import DataError, ShapeError
+from tinyseq.random import generator
+from tinyseq.train.checkpoint import Array, Checkpoint
+from tinyseq.train.packing import pack, state_types, unpack
+
+
+@dataclass
+class Standing:
+    """What changes from step to step. The order of the data is a pure function of the config and of ``step``."""
+
+    model: nn.Module
+    optimizer: optim.Optimizer
+    scheduler: optim.Scheduler
+    #: How many updates were made, skipped ones included; as many batches were drawn.
+    step: int = 0
+    tokens: int = 0
+    #: Spent in steps; evaluations left out.
+    seconds: float = 0.0
+    #: Of the losses since the last row of metrics: their sum, each by its tokens, and the tokens.
+    total: float = 0.0
+    count: int = 0
+    #: What the next batch starts from.
+    state: Any = None
+    #: Steps whose loss or gradient was not finite, and that were left out.
+    skipped: int = 0
+    #: Looks at the validation part since the best; the best metrics, their step, and the weights then.
+    without_best: int = 0
+    best: dict[str, float] = field(default_factory=dict)
+    best_step: int = 0
+    weights: dict[str, Array] = field(default_factory=dict)
+
+    def capture(self) -> Checkpoint:
+        """Return copies of all of it."""
+        tensors = {f"model.{name}": value for name, value in snapshot(self.model).items()}
+        kept = self.optimizer.state_dict()
+        for name, parts in zip(self._names(), kept["state"], strict=True):
+            tensors |= {f"optimizer.{name}.{key}": np.array(value.numpy()) for key, value in parts.items()}
+        # Where the weights are the best ones they are there already.
+        if self.best_step != self.step:
+            tensors |= {f"best.{name}": value for name, value in self.weights.items()}
+        state = pack(self.state, "state", tensors)
+        facts = {key: getattr(self, key) for key in _NUMBERS}
+        facts |= {
+            "state": state,
+            "random": generator.state(),
+            "optimizer": {"lr": kept["lr"], "steps": kept["steps"]},
+            "schedule": self.scheduler.state_dict(),
+        }
+        return Checkpoint(facts, tensors)
+
+    def restore(self, found: Checkpoint) -> None:
+        """Go on from a checkpoint; all or nothing.
+
+        Raises:
+            DataError: it is not of this model or optimiser.
+        """
+        facts = found.facts
+        try:
+            numbers = {key: facts[key] for key in _NUMBERS}
+            state = unpack(facts["state"], found.tensors, state_types(self.model))
+            parts = self._optimizer_parts(found.part("optimizer"))
+            self.optimizer.load_state_dict({**facts["optimizer"], "state": parts})
+            self.scheduler.load_state_dict(facts["schedule"])
+            weights = found.part("model")
+            self.model.load_state_dict(weights)
+            random = {key: int(facts["random"][key]) for key in generator.state()}
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, DataError | ShapeError):
+                raise
+            raise DataError(
+                "the checkpoint is not one of a run", required="all that a run is made of", got=repr(error)
+            ) from None
+        generator.restore(random)
+        for key, value in numbers.items():
+            setattr(self, key, value)
+        self.state = state
+        self.weights = weights if self.best_step == self.step and self.best else found.part("best")
+
+    def _names(self) -> list[str]:
+        return [name for name, _ in self.model.named_parameters()]
+
+    def _optimizer_parts(self, arrays: dict[str, Array]) -> list[dict[str, Any]]:
+        """Return the optimiser's state a parameter, in its order."""
+        found: dict[str, dict[str, Any]] = {name: {} for name in self._names()}
+        for path, value in arrays.items():
+            name, _, key = path.rpartition(".")
+            found[name][key] = tensor(value, dtype=value.dtype)
+        return list(found.values())
+
+
+_NUMBERS = ("step", "tokens", "seconds", "total", "count", "skipped", "without_best", "best", "best_step")
+
+
+def snapshot(model: nn.Module) -> dict[str, Array]:
+    """Return copies of parameters and buffers by name, on the host."""
+    return {name: np.array(value.numpy()) for name, value in model.state_dict().items()}
