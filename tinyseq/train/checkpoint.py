@@ -56,10 +56,11 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         OSError: see ``durable.write``.
     """
-    facts = json.dumps(_encoded(checkpoint.facts), ensure_ascii=False, allow_nan=False)
-    metadata = {"format": FORMAT, "version": str(VERSION), "facts": facts}
-    metadata["sha256"] = _digest(facts, checkpoint.tensors)
-    durable.write(path, save(checkpoint.tensors, metadata=metadata))
+    facts = json.dumps(_encoded(checkpoint.facts), allow_nan=False)  # ASCII: a path may hold what UTF-8 does not
+    tensors = {name: np.asarray(value, order="C") for name, value in checkpoint.tensors.items()}
+    digest = _digest(str(VERSION), facts, tensors)
+    metadata = {"format": FORMAT, "version": str(VERSION), "facts": facts, "sha256": digest}
+    durable.write(path, save(tensors, metadata=metadata))
 
 
 def read(path: Path) -> Checkpoint:
@@ -77,7 +78,7 @@ def read(path: Path) -> Checkpoint:
             if len(facts) > _MOST_FACTS:
                 raise ValueError(f"{len(facts):,} characters of facts")
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-        if _digest(facts, tensors) != metadata["sha256"]:
+        if _digest(metadata["version"], facts, tensors) != metadata["sha256"]:
             raise ValueError("its digest is not that of its content")
         found = _decoded(json.loads(facts))
     except DataError:
@@ -87,7 +88,7 @@ def read(path: Path) -> Checkpoint:
             "the checkpoint cannot be read", required="a checkpoint", got=f"{path}: {error.strerror or error}"
         ) from None
     # safetensors and numpy name what is wrong with a header in many ways; all of them mean that it is not ours.
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DamagedError(
             "the checkpoint is damaged", required="the bytes that were written", got=f"{path}: {reason}"
@@ -110,9 +111,9 @@ def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
         )
 
 
-def _digest(facts: str, tensors: Mapping[str, Array]) -> str:
-    """Return the SHA-256 of the facts and of each tensor's name, dtype, shape and bytes."""
-    total = hashlib.sha256(facts.encode("utf-8", "surrogatepass"))
+def _digest(version: str, facts: str, tensors: Mapping[str, Array]) -> str:
+    """Return the SHA-256 of the version, the facts, and each tensor's name, dtype, shape and bytes."""
+    total = hashlib.sha256(f"{version}\0{facts}".encode("utf-8", "surrogatepass"))
     for name, value in sorted(tensors.items()):
         total.update(f"\0{name}\0{value.dtype.str}\0{value.shape}\0".encode("utf-8", "surrogatepass"))
         total.update(np.ascontiguousarray(value).data)
@@ -120,17 +121,19 @@ def _digest(facts: str, tensors: Mapping[str, Array]) -> str:
 
 
 def _encoded(value: Any) -> Any:
-    """JSON has no infinities and no NaN: they are written as {"float": "inf"}."""
+    """JSON has no infinities and no NaN: they are written as {"float": "inf"}, and what looks like it as a list."""
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": repr(value)}
     if isinstance(value, Mapping):
-        return {str(key): _encoded(part) for key, part in value.items()}
+        found = {str(key): _encoded(part) for key, part in value.items()}
+        return {"float": [found["float"]]} if found.keys() == {"float"} else found
     return [_encoded(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _decoded(value: Any) -> Any:
     if isinstance(value, dict):
         if value.keys() == {"float"}:
-            return float(value["float"])
+            held = value["float"]
+            return {"float": _decoded(held[0])} if isinstance(held, list) else float(held)
         return {key: _decoded(part) for key, part in value.items()}
     return [_decoded(part) for part in value] if isinstance(value, list) else value

@@ -144,7 +144,7 @@ class Saver:
             self._thread = None
         if self._failure is not None and self._failure != self._told:
             last = "there is none yet" if self._last is None else f"the last good one is of step {self._last}"
-            self.tell(f"warning: a checkpoint was not written: {self._failure}; {last}; training goes on")
+            self.tell(f"warning: checkpoints are not written: {self._failure}; {last}; training goes on")
         self._told, self._failure = self._failure or self._told, None
 
     def _write(self, found: Checkpoint) -> None:
@@ -153,7 +153,7 @@ class Saver:
             self.place.write(found)
         except (OSError, MemoryError) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            self._failure = f"{reason}: {self.place.path(found.step)}"
+            self._failure = f"{reason}: {self.place.folder}"
             return
         self._last = found.step
         self.place.prune(self.policy, int(found.facts.get("best_step", 0)))
