@@ -24,6 +24,8 @@ from tinyseq.train import durable
 Array = np.ndarray[Any, Any]
 #: What the file is; a file with a higher version is of a newer tinyseq.
 FORMAT, VERSION = "tinyseq checkpoint", 1
+#: safetensors, NumPy and JSON name what is wrong in many ways; all of them mean that a file is not as it was written.
+_UNREADABLE = (SafetensorError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 #: A checkpoint without its data is small; a header that claims more is not one of ours.
 _MOST_FACTS = 1 << 28
 
@@ -87,8 +89,7 @@ def read(path: Path) -> Checkpoint:
         raise DataError(
             "the checkpoint cannot be read", required="a checkpoint", got=f"{path}: {error.strerror or error}"
         ) from None
-    # safetensors and numpy name what is wrong with a header in many ways; all of them mean that it is not ours.
-    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except _UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DamagedError(
             "the checkpoint is damaged", required="the bytes that were written", got=f"{path}: {reason}"

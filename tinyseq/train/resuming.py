@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from tinyseq.errors import ConfigError, DataError
 from tinyseq.train import checkpoint as files
 from tinyseq.train import durable
@@ -18,12 +20,26 @@ from tinyseq.train.rundir import RunDirectory
 _FREE = ("name", "output", "train.steps", "train.patience", "train.checkpoint", "train.on_nonfinite")
 
 
+class Identity(BaseModel):
+    """What tells in a checkpoint which run it is of, and how far the run's metrics were."""
+
+    model_config = ConfigDict(strict=True)
+
+    config: dict[str, Any]
+    #: Of the data, and what the task made of it, such as its vocabulary.
+    data_sha256: str
+    metadata: dict[str, Any]
+    metrics_bytes: int = Field(ge=0)
+    tinyseq: str
+
+
 @dataclass(frozen=True)
 class Point:
-    """Where a run goes on: its directory, and the checkpoint, or None for its beginning."""
+    """Where a run goes on: its directory, and the checkpoint with its identity, or None for its beginning."""
 
     directory: RunDirectory
     start: Checkpoint | None = None
+    kept: Identity | None = None
 
 
 def find_directory(config: RunConfig, name: str, given: Path | None) -> RunDirectory | None:
@@ -59,10 +75,14 @@ def find_point(directory: RunDirectory, config: RunConfig, given: Path | None) -
     else:
         refuse_other(directory.config().model_dump(mode="json"), config, directory.path)
         return Point(directory)
-    kept = found.facts.get("config")
-    if not isinstance(kept, dict):
-        raise files.DamagedError("the checkpoint is damaged", required="the config of its run", got=str(directory.path))
-    refuse_other(kept, config, directory.path)
+    try:
+        kept = Identity.model_validate(found.facts)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        raise DataError(
+            "the checkpoint is not one of a run", required=f"a right {place!r}", got=error.errors()[0]["msg"]
+        ) from None
+    refuse_other(kept.config, config, directory.path)
     if config.train.steps < found.step:
         raise ConfigError(
             "the run is further than it shall come",
@@ -70,7 +90,7 @@ def find_point(directory: RunDirectory, config: RunConfig, given: Path | None) -
             got=str(config.train.steps),
             where=str(directory.path),
         )
-    return Point(directory, found)
+    return Point(directory, found, kept)
 
 
 def refuse_other(kept: Mapping[str, Any], config: RunConfig, place: Path) -> None:
@@ -96,17 +116,16 @@ def refuse_other(kept: Mapping[str, Any], config: RunConfig, place: Path) -> Non
         )
 
 
-def refuse_other_data(start: Checkpoint, digest: str, metadata: Mapping[str, Any], place: Path) -> None:
+def refuse_other_data(kept: Identity, digest: str, metadata: Mapping[str, Any], place: Path) -> None:
     """Refuse to go on with other data.
 
     Raises:
         DataError: the data's digest, or what the task made of it (its vocabulary), is not that of the checkpoint.
     """
-    kept = start.facts.get("data_sha256")
-    if kept != digest or start.facts.get("metadata") != metadata:
+    if kept.data_sha256 != digest or kept.metadata != metadata:
         raise DataError(
             "the data has changed since the run was stopped",
-            required=f"data with the digest {str(kept)[:16]}...",
+            required=f"data with the digest {kept.data_sha256[:16]}...",
             got=f"{digest[:16]}...",
             where=str(place),
             fix="bring the data back as it was, or start a new run, without --resume",

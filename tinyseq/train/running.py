@@ -28,7 +28,7 @@ from tinyseq.train.metrics_log import MetricsLog
 from tinyseq.train.nonfinite import DivergedError
 from tinyseq.train.progress import Progress, choose
 from tinyseq.train.registry import find_task
-from tinyseq.train.resuming import Point, find_directory, find_point, refuse_other_data
+from tinyseq.train.resuming import Identity, Point, find_directory, find_point, refuse_other_data
 from tinyseq.train.rundir import ENVIRONMENT, METRICS, RESULT, RunDirectory
 from tinyseq.train.saving import Saver
 from tinyseq.train.standing import snapshot
@@ -144,25 +144,30 @@ def _read(
 def _run(task: Task[Any], config: RunConfig, written: str | None, point: Point, progress: Progress) -> RunResult:
     began = time.perf_counter()
     directory, start = point.directory, point.start
-    identity = {
-        "config": config.model_dump(mode="json"),
-        "data_sha256": data_digest(task),
-        "metadata": json.loads(json.dumps(task.metadata())),
-        "tinyseq": tinyseq.__version__,
-    }
-    if start is not None:
-        refuse_other_data(start, identity["data_sha256"], identity["metadata"], directory.path)
+    digest, metadata = data_digest(task), json.loads(json.dumps(task.metadata()))
+    if start is not None and point.kept is not None:
+        refuse_other_data(point.kept, digest, metadata, directory.path)
         progress.note(f"going on in {directory.path} after step {start.step}")
     directory.write_config(config, written)
-    _write_environment(directory, {**task.describe_data(), "digest": identity["data_sha256"]}, start)
+    _write_environment(directory, {**task.describe_data(), "digest": digest}, start)
     baselines = task.baselines()
     set_seed(config.seed)
     model = task.build().cast(config.dtype)
-    log = MetricsLog(directory.path / METRICS, progress.note, 0 if start is None else int(start.facts["metrics_bytes"]))
+    log = MetricsLog(directory.path / METRICS, progress.note, 0 if point.kept is None else point.kept.metrics_bytes)
     saver = Saver(directory.checkpoints, config.train.checkpoint, progress.note, log.sync)
 
+    def identified(found: Checkpoint) -> Checkpoint:
+        identity = Identity(
+            config=config.model_dump(mode="json"),
+            data_sha256=digest,
+            metadata=metadata,
+            metrics_bytes=log.end,
+            tinyseq=tinyseq.__version__,
+        )
+        return Checkpoint({**found.facts, **identity.model_dump()}, found.tensors)
+
     def save(found: Checkpoint) -> None:
-        saver.save(Checkpoint({**found.facts, **identity, "metrics_bytes": log.end}, found.tensors))
+        saver.save(identified(found))
 
     outcome = train(task, model, config.train, progress, log.add, compiled=config.compile, save=save, start=start)
     if outcome.interrupt is not None and outcome.at_once:
@@ -170,9 +175,7 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: Point, 
     saver.finish()
     log.close()
     if outcome.error is not None and outcome.bundle is not None:
-        _write_bundle(
-            directory, outcome.error, Checkpoint({**outcome.bundle.facts, **identity}, outcome.bundle.tensors)
-        )
+        _write_bundle(directory, outcome.error, identified(outcome.bundle))
     diverged = outcome.error is not None
     if outcome.weights:
         model.load_state_dict(outcome.weights)

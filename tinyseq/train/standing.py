@@ -6,13 +6,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 from tinyseq import nn, optim
 from tinyseq.creation import tensor
-from tinyseq.errors import DataError, ShapeError
+from tinyseq.errors import DataError, TinyseqError
 from tinyseq.random import generator
 from tinyseq.train.checkpoint import Array, Checkpoint
 from tinyseq.train.packing import pack, state_types, unpack
+
+
+class Numbers(BaseModel):
+    """The plain part of it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    step: int = Field(0, ge=0)
+    tokens: int = Field(0, ge=0)
+    seconds: float = Field(0.0, ge=0)
+    total: float = 0.0
+    count: int = Field(0, ge=0)
+    skipped: int = Field(0, ge=0)
+    without_best: int = Field(0, ge=0)
+    best: dict[str, int | float] = Field(default_factory=dict)
+    best_step: int = Field(0, ge=0)
 
 
 @dataclass
@@ -49,10 +66,9 @@ class Standing:
         # Where the weights are the best ones they are there already.
         if self.best_step != self.step:
             tensors |= {f"best.{name}": value for name, value in self.weights.items()}
-        state = pack(self.state, "state", tensors)
-        facts = {key: getattr(self, key) for key in _NUMBERS}
+        facts = {key: getattr(self, key) for key in Numbers.model_fields}
         facts |= {
-            "state": state,
+            "state": pack(self.state, "state", tensors),
             "random": generator.state(),
             "optimizer": {"lr": kept["lr"], "steps": kept["steps"]},
             "schedule": self.scheduler.state_dict(),
@@ -60,32 +76,34 @@ class Standing:
         return Checkpoint(facts, tensors)
 
     def restore(self, found: Checkpoint) -> None:
-        """Go on from a checkpoint; all or nothing.
+        """Go on from a checkpoint.
 
         Raises:
-            DataError: it is not of this model or optimiser.
+            DataError: it is not of this model or optimiser, or something is missing in it.
         """
         facts = found.facts
         try:
-            numbers = {key: facts[key] for key in _NUMBERS}
+            numbers = Numbers.model_validate({key: facts[key] for key in Numbers.model_fields})
+            random = {key: int(facts["random"][key]) for key in generator.state()}
             state = unpack(facts["state"], found.tensors, state_types(self.model))
             parts = self._optimizer_parts(found.part("optimizer"))
             self.optimizer.load_state_dict({**facts["optimizer"], "state": parts})
             self.scheduler.load_state_dict(facts["schedule"])
-            weights = found.part("model")
+            weights, best = found.part("model"), found.part("best")
+            if numbers.best and numbers.best_step != numbers.step:
+                self.model.load_state_dict(best)  # to see that it fits
             self.model.load_state_dict(weights)
-            random = {key: int(facts["random"][key]) for key in generator.state()}
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, DataError | ShapeError):
-                raise
+        except TinyseqError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
-                "the checkpoint is not one of a run", required="all that a run is made of", got=repr(error)
+                "the checkpoint is not one of a run", required="all that a run is made of", got=_brief(error)
             ) from None
         generator.restore(random)
-        for key, value in numbers.items():
-            setattr(self, key, value)
+        for key in Numbers.model_fields:
+            setattr(self, key, getattr(numbers, key))
         self.state = state
-        self.weights = weights if self.best_step == self.step and self.best else found.part("best")
+        self.weights = weights if self.best_step == self.step else best
 
     def _names(self) -> list[str]:
         return [name for name, _ in self.model.named_parameters()]
@@ -99,7 +117,8 @@ class Standing:
         return list(found.values())
 
 
-_NUMBERS = ("step", "tokens", "seconds", "total", "count", "skipped", "without_best", "best", "best_step")
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def snapshot(model: nn.Module) -> dict[str, Array]:
