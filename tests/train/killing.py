@@ -1,7 +1,8 @@
 """Runs that are killed, in forked children: ``python killing.py MODE COUNT FOLDER``; prints a JSON line a kill.
 
 A process of its own, with one thread, because only such a one may fork. ``calls``: SIGKILL before every call that a
-save makes to the system, and in the middle of every write. ``moments``: SIGKILL after random times, again and again until a run is through.
+save makes to the system, and in the middle of every write. ``moments``: SIGKILL after random times, also of the run
+that goes on.
 """
 
 from __future__ import annotations

@@ -112,7 +112,8 @@ def norm_of(arrays: list[Any]) -> float:
 
     One product an array; where that overflows in float32, the squares are summed in float64.
     """
-    square = float(sum(array.ravel() @ array.ravel() for array in arrays))
+    with np.errstate(all="ignore"):
+        square = float(sum(array.ravel() @ array.ravel() for array in arrays))
     if not math.isfinite(square):
         square = sum(float(np.sum(np.asarray(Tensor(array).numpy(), np.float64) ** 2)) for array in arrays)
     return math.sqrt(square) if math.isfinite(square) else square
