@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from tinyseq.train.config import RunConfig, check
 from tinyseq.train.curve import draw_curve
 from tinyseq.train.digest import data_digest
 from tinyseq.train.locking import locked
-from tinyseq.train.loop import Outcome, train
+from tinyseq.train.loop import Outcome, Row, train
 from tinyseq.train.metrics_log import MetricsLog
 from tinyseq.train.nonfinite import DivergedError
 from tinyseq.train.progress import Progress, choose
@@ -144,6 +144,7 @@ def _read(
 def _run(task: Task[Any], config: RunConfig, written: str | None, point: Point, progress: Progress) -> RunResult:
     began = time.perf_counter()
     directory, start = point.directory, point.start
+    # As JSON has it, so that it can be compared with what a checkpoint holds.
     digest, metadata = data_digest(task), json.loads(json.dumps(task.metadata()))
     if start is not None and point.kept is not None:
         refuse_other_data(point.kept, digest, metadata, directory.path)
@@ -153,29 +154,7 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: Point, 
     baselines = task.baselines()
     set_seed(config.seed)
     model = task.build().cast(config.dtype)
-    log = MetricsLog(directory.path / METRICS, progress.note, 0 if point.kept is None else point.kept.metrics_bytes)
-    saver = Saver(directory.checkpoints, config.train.checkpoint, progress.note, log.sync)
-
-    def identified(found: Checkpoint) -> Checkpoint:
-        identity = Identity(
-            config=config.model_dump(mode="json"),
-            data_sha256=digest,
-            metadata=metadata,
-            metrics_bytes=log.end,
-            tinyseq=tinyseq.__version__,
-        )
-        return Checkpoint({**found.facts, **identity.model_dump()}, found.tensors)
-
-    def save(found: Checkpoint) -> None:
-        saver.save(identified(found))
-
-    outcome = train(task, model, config.train, progress, log.add, compiled=config.compile, save=save, start=start)
-    if outcome.interrupt is not None and outcome.at_once:
-        raise outcome.interrupt  # a person does not want to wait; the last checkpoint is whole
-    saver.finish()
-    log.close()
-    if outcome.error is not None and outcome.bundle is not None:
-        _write_bundle(directory, outcome.error, identified(outcome.bundle))
+    outcome, rows = _train(task, model, config, point, {"data_sha256": digest, "metadata": metadata}, progress)
     diverged = outcome.error is not None
     if outcome.weights:
         model.load_state_dict(outcome.weights)
@@ -192,7 +171,7 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: Point, 
     title = f"{directory.path.parent.name} {directory.path.name}: {config.task}, {model.num_parameters():,} parameters"
     star = (outcome.best_step, test[key]) if test else None
     with _only_noted(progress, "curve.png"), directory.drafts() as drafts:
-        draw_curve(log.rows, task.measure, baselines, star, title, drafts / "curve.png")
+        draw_curve(rows, task.measure, baselines, star, title, drafts / "curve.png")
     preview = ""
     if finished:
         with _only_noted(progress, "samples"), directory.drafts() as drafts:
@@ -206,6 +185,46 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: Point, 
         progress.note(f"what there is: {directory.path}")
         raise outcome.error
     return RunResult(directory.path, outcome.status, test, baselines, result, preview)
+
+
+def _train(
+    task: Task[Any], model: nn.Module, config: RunConfig, point: Point, data: dict[str, Any], progress: Progress
+) -> tuple[Outcome, list[Row]]:
+    """Run the loop while its rows and checkpoints are written; return the outcome, and all rows of the run.
+
+    Raises:
+        KeyboardInterrupt: the run was asked twice to stop, and shall write nothing more.
+    """
+    directory, kept = point.directory, point.kept
+    plain = config.model_dump(mode="json")
+    with closing(MetricsLog(directory.path / METRICS, progress.note, kept.metrics_bytes if kept else 0)) as log:
+        saver = Saver(directory.checkpoints, config.train.checkpoint, progress.note, log.sync)
+
+        def identified(found: Checkpoint) -> Checkpoint:
+            identity = Identity(config=plain, metrics_bytes=log.end, tinyseq=tinyseq.__version__, **data)
+            return Checkpoint({**found.facts, **identity.model_dump()}, found.tensors)
+
+        at_once = False
+        try:
+            outcome = train(
+                task,
+                model,
+                config.train,
+                progress,
+                log.add,
+                compiled=config.compile,
+                save=lambda found: saver.save(identified(found)),
+                start=point.start,
+            )
+            at_once = outcome.at_once
+        finally:
+            if not at_once:  # else a person does not want to wait; the last checkpoint is whole
+                saver.finish()
+        if outcome.interrupt is not None and at_once:
+            raise outcome.interrupt
+        if outcome.error is not None and outcome.bundle is not None:
+            _write_bundle(directory, outcome.error, identified(outcome.bundle))
+        return outcome, log.rows
 
 
 def _write_environment(directory: RunDirectory, data: dict[str, Any], start: Checkpoint | None) -> None:
