@@ -283,6 +283,22 @@ def test_a_folder_that_becomes_unwritable_costs_checkpoints_and_results_only(ope
     assert place.read(step).step == step < 400
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the resident set is read from /proc")
+def test_a_long_run_has_flat_memory(tmp_path):
+    """10,000 steps, each with its row of metrics, 100 checkpoints, 20 looks at the validation part."""
+    sizes = []
+
+    class Watching(SilentProgress):
+        def evaluated(self, step, metrics, best):
+            sizes.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+
+    text = CONFIG.replace("steps: 12", "steps: 10000").replace("evaluate_every: 5", "evaluate_every: 500")
+    ts.run(write_config(tmp_path, text.replace("log_every: 3", "log_every: 1")), output=tmp_path, progress=Watching())
+    assert len(sizes) == 20
+    assert max(sizes[4:]) - sizes[4] < 1 << 20, "a mebibyte in 7,500 steps would be 140 bytes a step"
+
+
 # No clock, no terminal, nobody who listens.
 
 

@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 
 class MetricsLog:
-    """The rows of a run, in memory and in a file.
+    """The rows of a run, in a file: a long run does not fill the memory with them.
 
     A row that cannot be written (disk full) is told once, kept, and tried again with the next one.
 
@@ -33,7 +33,6 @@ class MetricsLog:
             tell(f"warning: {path} is shorter than it was at the checkpoint; its rows are not complete")
         self.size = min(there, size)
         os.ftruncate(self._handle, self.size)
-        self.rows: list[Row] = [json.loads(line) for line in path.read_bytes().splitlines()]
         self._pending = b""
         self._told = False
 
@@ -44,7 +43,6 @@ class MetricsLog:
 
     def add(self, row: Row) -> None:
         """Append a row."""
-        self.rows.append(row)
         self._pending += json.dumps(row).encode() + b"\n"
         try:
             os.lseek(self._handle, self.size, os.SEEK_SET)
@@ -57,6 +55,10 @@ class MetricsLog:
                 self._told = True
             return
         self.size, self._pending = self.end, b""
+
+    def rows(self) -> list[Row]:
+        """Return all rows, those of before a stop included."""
+        return [json.loads(line) for line in (self.path.read_bytes() + self._pending).splitlines()]
 
     def sync(self) -> None:
         """Flush the file to the disk."""

@@ -224,7 +224,7 @@ def _train(
             raise outcome.interrupt
         if outcome.error is not None and outcome.bundle is not None:
             _write_bundle(directory, outcome.error, identified(outcome.bundle))
-        return outcome, log.rows
+        return outcome, log.rows()
 
 
 def _write_environment(directory: RunDirectory, data: dict[str, Any], start: Checkpoint | None) -> None:
