@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
+from contextlib import suppress
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 from smallruns import CONFIG, TEXT, rows, write_config
 
 import tinyseq as ts
+from tinyseq import optim
 from tinyseq.errors import ConfigError, DataError
 from tinyseq.train import checkpoint, running
 from tinyseq.train.locking import locked
 from tinyseq.train.progress import SilentProgress
+from tinyseq.train.running import prepared
+from tinyseq.train.standing import Standing
+from tinyseq.train.stepping import Stepper
 
 SHORT = TEXT[: len(TEXT) // 3]
 EVERY_STEP = {"every": 1, "keep": 100}
@@ -352,6 +359,61 @@ def test_a_checkpoint_that_lacks_a_part_is_refused(finished):
     for prefix in ("model", "optimizer", "state"):
         name = next(name for name in found.tensors if name.startswith(prefix))
         without(lambda facts, tensors, name=name: tensors.pop(name))
+
+
+def test_a_project_may_move_and_a_cell_that_changed_is_told(tmp_path, capsys):
+    before = tmp_path / "before"
+    before.mkdir()
+    cell = "from tinyseq import nn\nclass Own(nn.GRUCell):\n    pass\n"
+    (before / "own.py").write_text(cell)
+    path = write_config(before, CONFIG.replace("cell: lstm", "cell: own.py:Own"))
+    first = ts.run(path, output=before / "runs", progress=SilentProgress())
+    after = before.rename(tmp_path / "after")
+    how = {"output": after / "runs", "resume": True, "progress": SilentProgress()}
+    assert ts.run(after / "tiny.yaml", **how).metrics == first.metrics
+    assert "warning" not in capsys.readouterr().err
+    (after / "own.py").write_text(cell + "# mended\n")
+    ts.run(after / "tiny.yaml", **how)
+    assert "warning: own.py is not as it was before the stop" in capsys.readouterr().err
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@pytest.fixture(scope="module")
+def stepped(tmp_path_factory):
+    """A model that has made two steps, and its checkpoint."""
+    config = ts.load_config(write_config(tmp_path_factory.mktemp("stepped")))
+    with prepared(config) as (task, model):
+        stepper = Stepper(task, model, config.train, SilentProgress(), compiled=False)
+        schedule = config.train.schedule.make(config.train.steps)
+        standing = Standing(model, stepper.optimizer, optim.Scheduler(stepper.optimizer, schedule))
+        batches = task.batches()
+        for standing.step in (1, 2):
+            standing.state = stepper(next(batches), standing.state).state
+        yield standing, standing.capture()
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_any_change_of_a_part_is_taken_or_refused_in_words(stepped, data):
+    """What has a right digest, but not the parts of a run, never ends in a traceback."""
+    standing, found = stepped
+    facts = json.loads(json.dumps(found.facts))
+    place = facts
+    while True:  # walk down to some part, and put something else there
+        key = data.draw(st.sampled_from(sorted(place)))
+        if not isinstance(place[key], dict) or not place[key] or data.draw(st.booleans()):
+            break
+        place = place[key]
+    place[key] = data.draw(values)
+    with suppress(ts.TinyseqError):
+        standing.restore(checkpoint.Checkpoint(facts, found.tensors))
+    standing.restore(found)
 
 
 # One process a directory.

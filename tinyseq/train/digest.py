@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,19 @@ def data_digest(task: Task[Any]) -> str:
             return ""
         _add(total, list(records))
     return total.hexdigest()
+
+
+def code_digests(config: Any) -> dict[str, str]:
+    """Return the SHA-256 of each Python file that a config takes a cell from (``file.py:Class``), by its name."""
+    found = {}
+    stack = [config]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, dict | list):
+            stack += part.values() if isinstance(part, dict) else part
+        elif isinstance(part, str) and (path := Path(part.rpartition(":")[0])).suffix == ".py" and path.is_file():
+            found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
 
 
 def _add(total: Any, value: Any) -> None:

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from tinyseq.errors import DataError
 
 LOCK = ".lock"
@@ -22,6 +20,8 @@ def locked(directory: Path) -> Iterator[None]:
     Raises:
         DataError: another process holds it.
     """
+    from filelock import FileLock, Timeout  # here, because it loads asyncio, and a wrong config needs no lock
+
     lock = FileLock(directory / LOCK)
     try:
         lock.acquire(timeout=0)

@@ -95,6 +95,8 @@ def train(
         try:
             if task.one_pass:
                 _fit(task, model, config, progress, record, outcome)
+                if stop.asked:
+                    raise stop.error()
             else:
                 stepper = Stepper(task, model, config, progress, compiled=compiled)
                 loop = _Loop(task, model, config, progress, record, outcome, stop, save or (lambda _: None), stepper)

@@ -17,6 +17,7 @@ from tinyseq.train.config import check
 from tinyseq.train.nonfinite import DivergedError, diverged, locate
 from tinyseq.train.packing import state_types, unpack
 from tinyseq.train.registry import find_task
+from tinyseq.train.standing import Random
 from tinyseq.train.tasks.base import Task
 from tinyseq.train.threads import blas_threads
 
@@ -49,7 +50,7 @@ def replay(bundle: str | Path) -> DivergedError | None:
         model.load_state_dict(found.part("model"))
         model.train()
         arguments = unpack(facts["arguments"], found.tensors, state_types(model))
-        generator.restore({key: int(facts["random"][key]) for key in generator.state()})
+        generator.restore(Random.model_validate(facts["random"]).model_dump())
 
         def loss() -> Tensor:
             return task.loss(model, *arguments)[0]

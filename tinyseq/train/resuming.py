@@ -29,6 +29,8 @@ class Identity(BaseModel):
     #: Of the data, and what the task made of it, such as its vocabulary.
     data_sha256: str
     metadata: dict[str, Any]
+    #: Of the Python files that the config names.
+    code: dict[str, str]
     metrics_bytes: int = Field(ge=0)
     tinyseq: str
 
@@ -105,6 +107,7 @@ def refuse_other(kept: Mapping[str, Any], config: RunConfig, place: Path) -> Non
         for key in sorted(before.keys() | now.keys())
         if before.get(key, _MISSING) != now.get(key, _MISSING)
         and not any(key == free or key.startswith(f"{free}.") for free in _FREE)
+        and not _moved(before.get(key), now.get(key))
     ]
     if rows:
         raise ConfigError(
@@ -142,6 +145,12 @@ def _flat(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(part, f"{path}.{key}" if path else str(key))
     else:
         yield path, tree
+
+
+def _moved(before: Any, now: Any) -> bool:
+    """Whether these are places of one file: what is in it is told by the digest of the data, not by its folder."""
+    paths = [Path(one) for one in (before, now) if isinstance(one, str) and Path(one).is_absolute()]
+    return len(paths) == 2 and paths[0].name == paths[1].name
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:

@@ -21,7 +21,7 @@ from tinyseq.train import checkpoint, environment, yaml
 from tinyseq.train.checkpoint import Checkpoint
 from tinyseq.train.config import RunConfig, check
 from tinyseq.train.curve import draw_curve
-from tinyseq.train.digest import data_digest
+from tinyseq.train.digest import code_digests, data_digest
 from tinyseq.train.locking import locked
 from tinyseq.train.loop import Outcome, Row, train
 from tinyseq.train.metrics_log import MetricsLog
@@ -144,17 +144,22 @@ def _read(
 def _run(task: Task[Any], config: RunConfig, written: str | None, point: Point, progress: Progress) -> RunResult:
     began = time.perf_counter()
     directory, start = point.directory, point.start
-    # As JSON has it, so that it can be compared with what a checkpoint holds.
-    digest, metadata = data_digest(task), json.loads(json.dumps(task.metadata()))
+    data = {
+        "data_sha256": data_digest(task),
+        "metadata": json.loads(json.dumps(task.metadata())),  # as JSON has it: to be compared with a checkpoint's
+        "code": code_digests(config.model_dump(mode="json")),
+    }
     if start is not None and point.kept is not None:
-        refuse_other_data(point.kept, digest, metadata, directory.path)
+        refuse_other_data(point.kept, data["data_sha256"], data["metadata"], directory.path)
         progress.note(f"going on in {directory.path} after step {start.step}")
+        for name in sorted(name for name, code in point.kept.code.items() if data["code"].get(name) != code):
+            progress.note(f"warning: {name} is not as it was before the stop: the numbers may be others from here on")
     directory.write_config(config, written)
-    _write_environment(directory, {**task.describe_data(), "digest": digest}, start)
+    _write_environment(directory, {**task.describe_data(), "digest": data["data_sha256"]}, start)
     baselines = task.baselines()
     set_seed(config.seed)
     model = task.build().cast(config.dtype)
-    outcome, rows = _train(task, model, config, point, {"data_sha256": digest, "metadata": metadata}, progress)
+    outcome, rows = _train(task, model, config, point, data, progress)
     diverged = outcome.error is not None
     if outcome.weights:
         model.load_state_dict(outcome.weights)

@@ -32,6 +32,16 @@ class Numbers(BaseModel):
     best_step: int = Field(0, ge=0)
 
 
+class Random(BaseModel):
+    """The state of the random numbers."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    seed: int = Field(ge=0, lt=2**63)
+    calls: int = Field(ge=0, lt=2**63)
+    sites: int = Field(ge=0, lt=2**15)
+
+
 @dataclass
 class Standing:
     """What changes from step to step. The order of the data is a pure function of the config and of ``step``."""
@@ -84,7 +94,7 @@ class Standing:
         facts = found.facts
         try:
             numbers = Numbers.model_validate({key: facts[key] for key in Numbers.model_fields})
-            random = {key: int(facts["random"][key]) for key in generator.state()}
+            random = Random.model_validate(facts["random"]).model_dump()
             state = unpack(facts["state"], found.tensors, state_types(self.model))
             parts = self._optimizer_parts(found.part("optimizer"))
             self.optimizer.load_state_dict({**facts["optimizer"], "state": parts})
@@ -95,7 +105,7 @@ class Standing:
             self.model.load_state_dict(weights)
         except TinyseqError:
             raise
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(
                 "the checkpoint is not one of a run", required="all that a run is made of", got=_brief(error)
             ) from None
