@@ -41,8 +41,7 @@ class Quiet(SilentProgress):
 def train(folder: Path, *, eager: bool, pictures: bool = False) -> None:
     """Go on with the run in a folder, or begin it."""
     if not pictures:  # they take most of the time of so small a run
-        running.draw_curve = lambda *args, **kwargs: None
-        running.draw_example = lambda *args, **kwargs: None
+        running.draw_run = lambda *args, **kwargs: None
     run(folder / "tiny.yaml", output=folder / "runs", resume=True, eager=eager, progress=Quiet())
 
 

@@ -22,7 +22,7 @@ import tinyseq as ts
 from tinyseq.train import running
 from tinyseq.train.progress import SilentProgress
 
-running.draw_curve = running.draw_example = lambda *args, **kwargs: None
+running.draw_run = lambda *args, **kwargs: None
 every = {"steps": 6, "batch_size": 8, "evaluate_every": 3, "log_every": 2, "checkpoint": {"every": 1, "keep": 9}}
 small = {"cell": "gru", "hidden_size": 4, "embedding_size": 3, "dropout": 0.1}
 for config in (

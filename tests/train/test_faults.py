@@ -303,7 +303,7 @@ def test_a_long_run_has_flat_memory(tmp_path):
 
 
 def test_a_clock_that_goes_backwards(tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "draw_example", lambda *args, **kwargs: None)
+    monkeypatch.setattr(running, "draw_run", lambda *args, **kwargs: None)
     path = write_config(tmp_path, CONFIG.replace("log_every: 3", "checkpoint: {every: 2, keep: 9}"))
     whole = ts.run(path, output=tmp_path / "a", progress=SilentProgress()).directory
     clock = iter(range(2_000_000_000, 0, -1000))

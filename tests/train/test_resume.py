@@ -93,8 +93,7 @@ OTHERS = {
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch):
     """They take most of the time of so small a run."""
-    monkeypatch.setattr(running, "draw_curve", lambda *args, **kwargs: None)
-    monkeypatch.setattr(running, "draw_example", lambda *args, **kwargs: None)
+    monkeypatch.setattr(running, "draw_run", lambda *args, **kwargs: None)
 
 
 def train(config, folder, **how):

@@ -12,8 +12,8 @@ from tinyseq.errors import DataError
 from tinyseq.random import generator
 from tinyseq.random import seed as set_seed
 from tinyseq.tensors import Tensor
-from tinyseq.train import checkpoint, yaml
-from tinyseq.train.config import check
+from tinyseq.train import checkpoint
+from tinyseq.train.config import parse_config
 from tinyseq.train.nonfinite import DivergedError, diverged, locate
 from tinyseq.train.packing import state_types, unpack
 from tinyseq.train.registry import find_task
@@ -41,7 +41,7 @@ def replay(bundle: str | Path) -> DivergedError | None:
             required="what a run leaves when its numbers are not finite: nonfinite-step-*.safetensors",
             got=str(path),
         )
-    config = check(yaml.Document(facts["config"], str(path)))
+    config = parse_config(facts["config"])
     with use("numpy"), blas_threads(config.threads), np.errstate(all="ignore"):
         task: Task[Any] = find_task(config.task)(config)
         task.restore(facts["metadata"])

@@ -18,8 +18,8 @@ from tinyseq.train.config import RunConfig, check
 from tinyseq.train.saving import Checkpoints
 
 CONFIG, RESOLVED = "config.yaml", "config.resolved.yaml"
-ENVIRONMENT, METRICS, RESULT = "env.json", "metrics.jsonl", "result.json"
-WEIGHTS, METADATA = "weights.safetensors", "metadata.json"
+ENVIRONMENT, RESULT = "env.json", "result.json"
+WEIGHTS, METADATA, METRICS = "weights.safetensors", "metadata.json", "metrics.jsonl"
 
 
 class RunDirectory:
@@ -137,19 +137,20 @@ class RunDirectory:
         Raises:
             DataError: it is not there, or not JSON.
         """
-        return self.read_json(METADATA, "the run's metadata")
+        return self.json(METADATA)
 
-    def read_json(self, name: str, what: str) -> dict[str, Any]:
-        """Read a JSON object.
+    def json(self, name: str) -> dict[str, Any]:
+        """Read a file of JSON, an object.
 
         Raises:
-            DataError: it is not there, or not one.
+            DataError: it is not there, or not JSON.
         """
+        what = f"the run's {Path(name).stem} cannot be read"
         path = self.path / name
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DataError(f"{what} cannot be read", required="a JSON file", got=f"{path}: {error}") from None
+            raise DataError(what, required="a JSON file", got=f"{path}: {error}") from None
         if not isinstance(found, dict):
-            raise DataError(f"{what} cannot be read", required="a JSON object", got=str(path))
+            raise DataError(what, required="a JSON object", got=str(path))
         return found

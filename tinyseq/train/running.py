@@ -172,17 +172,11 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: Point, 
     test = task.evaluate(model, "test") if finished else {}
     result = _result(task, config, model, outcome, baselines, test, time.perf_counter() - began)
     directory.write_json(RESULT, result)
-    key = task.measure.key
-    title = f"{directory.path.parent.name} {directory.path.name}: {config.task}, {model.num_parameters():,} parameters"
-    star = (outcome.best_step, test[key]) if test else None
-    with _only_noted(progress, "curve.png"), directory.drafts() as drafts:
-        draw_curve(rows, task.measure, baselines, star, title, drafts / "curve.png")
+    draw_run(task, model, directory, rows, baselines, outcome.best_step, test, progress)
     preview = ""
     if finished:
         with _only_noted(progress, "samples"), directory.drafts() as drafts:
             preview = task.write(model, drafts)
-        with _only_noted(progress, "graph.svg"), directory.drafts() as drafts:
-            draw_example(task, model, GRAPH_STEPS, drafts / "graph.svg")
     if outcome.interrupt is not None:
         progress.note(f"interrupted after {outcome.steps} steps; what there is: {directory.path}; --resume goes on")
         raise outcome.interrupt
@@ -238,7 +232,7 @@ def _write_environment(directory: RunDirectory, data: dict[str, Any], start: Che
     if start is None or not (directory.path / ENVIRONMENT).is_file():
         directory.write_json(ENVIRONMENT, {**now, "data": data, "resumed": []})
         return
-    kept = directory.read_json(ENVIRONMENT, "the run's environment")
+    kept = directory.json(ENVIRONMENT)
     resumed = [*kept.get("resumed", []), {"after": start.step, **now}]
     directory.write_json(ENVIRONMENT, {**kept, "resumed": resumed})
 
@@ -251,6 +245,29 @@ def _write_bundle(directory: RunDirectory, error: DivergedError, bundle: Checkpo
         error.add_note(f"what replays the step was not written: {reason.strerror}: {path}")
         return
     error.add_note(f"to replay the step: tinyseq replay {path}")
+
+
+def draw_run(
+    task: Task[Any],
+    model: nn.Module,
+    directory: RunDirectory,
+    rows: list[Row],
+    baselines: dict[str, dict[str, float]],
+    best_step: int,
+    test: dict[str, float],
+    progress: Progress,
+) -> None:
+    """Leave the run's pictures: the learning curve and, of a finished run, the graph."""
+    key = task.measure.key
+    title = (
+        f"{directory.path.parent.name} {directory.path.name}: {task.config.task}, {model.num_parameters():,} parameters"
+    )
+    star = (best_step, test[key]) if test else None
+    with _only_noted(progress, "curve.png"), directory.drafts() as drafts:
+        draw_curve(rows, task.measure, baselines, star, title, drafts / "curve.png")
+    if test:
+        with _only_noted(progress, "graph.svg"), directory.drafts() as drafts:
+            draw_example(task, model, GRAPH_STEPS, drafts / "graph.svg")
 
 
 def draw_example(task: Task[Any], model: Any, steps: int, path: Path) -> None:
