@@ -89,6 +89,14 @@ def test_calls_from_several_threads_at_once(monkeypatch: pytest.MonkeyPatch) -> 
                 np.testing.assert_array_equal(got, expected)
 
 
+def test_code_stays_while_another_thread_is_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller may be done, and throw the function away, before the other threads have left it."""
+    x = ts.tensor(np.ones((4, 4)))
+    with shared_by(monkeypatch, 4):
+        for n in range(40):
+            assert ts.compile(lambda x, n=n: x * float(n) + 1.0)(x).numpy()[0, 0] == n + 1.0
+
+
 def test_the_gil_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
     """While a native segment runs, another Python thread gets on."""
     x = ts.tensor(np.ones((1200, 1200)))

@@ -28,7 +28,6 @@ class _Native:
     """What a plan became: its pieces, the function of each segment and whether threads share it, scratch bytes."""
 
     lowered: Lowered
-    library: Library
     segments: list[tuple[Any, bool]]
     scratch: int
 
@@ -49,7 +48,7 @@ def _native(plan: Plan) -> _Native:
             (library.function(f"segment{number}", *arguments), sum(map(time_of, stages)) >= _WORTH_SHARING)
             for number, stages in enumerate(lowered.segments)
         ]
-        found = _known[plan] = _Native(lowered, library, segments, scratch)
+        found = _known[plan] = _Native(lowered, segments, scratch)
     return found
 
 

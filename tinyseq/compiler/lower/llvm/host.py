@@ -102,5 +102,7 @@ class Library:
         binding().add_symbol(name, self.engine.get_function_address(name))
 
     def function(self, name: str, *arguments: Any) -> Any:
-        """Return an exported function of no result, called with the GIL released."""
-        return ctypes.CFUNCTYPE(None, *arguments)(self.engine.get_function_address(name))
+        """Return an exported function of no result, called with the GIL released; it keeps its code loaded."""
+        made: Any = ctypes.CFUNCTYPE(None, *arguments)(self.engine.get_function_address(name))
+        made.library = self
+        return made

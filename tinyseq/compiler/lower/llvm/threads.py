@@ -82,6 +82,7 @@ class Pool:
 
         def work() -> None:
             while True:
+                # It keeps its code loaded, also where the caller has gone on meanwhile and thrown it away.
                 function, arguments = queue.get()
                 before = int(handed_out[0])
                 function(*arguments)
