@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyseq.compiler.lower.llvm.access import Access, Ghosts
 from tinyseq.compiler.lower.llvm.operations import WRITERS, computing_kind
-from tinyseq.compiler.lower.llvm.stages import Gathering, Group, Normalization, Product, Reduction, Stage, Work
+from tinyseq.compiler.lower.llvm.stages import Draw, Gathering, Group, Normalization, Product, Reduction, Stage, Work
 from tinyseq.compiler.lower.llvm.text import IN_MEMORY
 from tinyseq.compiler.plan import Call, Copy, Ref
 from tinyseq.ops.shape import ARRAY
@@ -184,6 +184,13 @@ def _index(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> l
     return [Gathering(whole, part, [a.aligned(shape) for a in arrays], places[0], add)]
 
 
+def _uniform(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+    kinds = [x.kind if isinstance(x, Access) else "i8" for x in operands]
+    if output.kind not in _FLOATS or any(kind not in ("i4", "i8") for kind in kinds):
+        raise NotNative(f"uniform in {output.kind} with {', '.join(kinds)}")
+    return [Draw(output, operands[0], operands[1], call.node.attrs["seed"], call.node.attrs["site"])]
+
+
 _FORMS: Final[dict[str, Callable[[Call, list[Any], Access, Ghosts], list[Stage]]]] = {
     "matmul": _matmul,
     "sum": _sum,
@@ -198,4 +205,5 @@ _FORMS: Final[dict[str, Callable[[Call, list[Any], Access, Ghosts], list[Stage]]
     "flip": _moved,
     "index": _index,
     "scatter_add": _index,
+    "uniform": _uniform,
 }

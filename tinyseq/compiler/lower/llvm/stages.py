@@ -90,6 +90,17 @@ class Gathering:
 
 
 @dataclass
+class Draw:
+    """Uniform random numbers; ``call`` and ``step`` are accesses of one integer, or integers."""
+
+    output: Access
+    call: Any
+    step: Any
+    seed: int
+    site: int
+
+
+@dataclass
 class Repeat:
     """A loop over time steps; ``rows`` is the batch that may be split over threads, 0 where steps mix rows."""
 
@@ -111,6 +122,8 @@ def reads(stage: Stage) -> list[Access]:
             return found + ([stage.product.left, stage.product.right] if stage.product else [])
         case Gathering():
             return [*stage.arrays, stage.part if stage.add else stage.whole]
+        case Draw():
+            return [x for x in (stage.call, stage.step) if isinstance(x, Access)]
         case Repeat():
             return [x for inner in stage.stages for x in reads(inner)]
         case Product():

@@ -7,7 +7,8 @@ from tinyseq.compiler.lower.llvm.elementwise import GroupWriter
 from tinyseq.compiler.lower.llvm.gathering import write_gathering
 from tinyseq.compiler.lower.llvm.multiplying import ProductWriter, write_batched
 from tinyseq.compiler.lower.llvm.reducing import write_normalization, write_reduction
-from tinyseq.compiler.lower.llvm.stages import Gathering, Group, Normalization, Product, Reduction, Stage
+from tinyseq.compiler.lower.llvm.stages import Draw, Gathering, Group, Normalization, Product, Reduction, Stage
+from tinyseq.compiler.lower.llvm.uniform import write_draw
 
 
 def write_stage(writer: Writer, stage: Stage, name: str, keep_rows: bool = False, packed: int | None = None) -> int:
@@ -28,6 +29,8 @@ def write_stage(writer: Writer, stage: Stage, name: str, keep_rows: bool = False
             parts = write_reduction(writer, f, stage, keep_rows)
         case Normalization():
             parts = write_normalization(writer, f, stage)
+        case Draw():
+            parts = write_draw(writer, f, stage)
         case Gathering():
             parts = write_gathering(writer, f, stage)
     f.do("ret void")
