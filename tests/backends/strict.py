@@ -19,7 +19,7 @@ from tinyseq.compiler.lower import arrays, register
 
 #: What kernels may ask of an array module; ``test_dispatch.py`` shows that CuPy has all of it.
 ALLOWED = frozenset(
-    """abs absolute add arange argmax argmin array asarray broadcast_to concatenate copyto cos cumsum clip einsum
+    """abs absolute add arange argmax argmin array asarray broadcast_to concatenate copyto cos cumsum clip einsum empty
     equal exp expm1 eye flip full greater greater_equal isfinite less less_equal log log1p logaddexp logical_and logical_not
     logical_or matmul maximum minimum multiply negative not_equal ones ones_like pad sign sin sqrt stack subtract tanh
     tril triu true_divide where zeros zeros_like""".split()

@@ -89,6 +89,14 @@ def test_calls_from_several_threads_at_once(monkeypatch: pytest.MonkeyPatch) -> 
                 np.testing.assert_array_equal(got, expected)
 
 
+def test_code_stays_while_another_thread_is_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller may be done, and throw the function away, before the other threads have left it."""
+    x = ts.tensor(np.ones((4, 4)))
+    with shared_by(monkeypatch, 4):
+        for n in range(40):
+            assert ts.compile(lambda x, n=n: x * float(n) + 1.0)(x).numpy()[0, 0] == n + 1.0
+
+
 def test_the_gil_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
     """While a native segment runs, another Python thread gets on."""
     x = ts.tensor(np.ones((1200, 1200)))
@@ -166,7 +174,9 @@ def test_a_damaged_file_is_made_anew(folder: Path, damage: str) -> None:
 def test_many_writers_at_once(folder: Path) -> None:
     """Whoever reads gets the whole of some writer's file."""
     with ThreadPoolExecutor(8) as several:
-        found = list(several.map(lambda n: cache.cached(f"key{n % 3}", lambda: bytes([65 + n % 3]) * 100_000), range(90)))
+        found = list(
+            several.map(lambda n: cache.cached(f"key{n % 3}", lambda: bytes([65 + n % 3]) * 100_000), range(90))
+        )
     assert all(found[n] == bytes([65 + n % 3]) * 100_000 for n in range(90))
     assert len(list(folder.iterdir())) == 3
 

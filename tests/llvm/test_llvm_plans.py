@@ -10,10 +10,9 @@ from llvm_support import shared_by
 
 import tinyseq as ts
 from tinyseq import nn
-from tinyseq.compiler.function import CompiledFunction
 from tinyseq.compiler.lower.llvm.gemm import DEPTH
 from tinyseq.compiler.lower.llvm.lowering import Lowered, lower
-from tinyseq.compiler.lower.llvm.stages import Group, Product, Repeat
+from tinyseq.compiler.lower.llvm.stages import Group, Repeat
 
 
 def lowered(case: Case) -> Lowered:
@@ -41,7 +40,8 @@ def test_a_step_of_the_lstm_is_one_group_of_four_lanes() -> None:
     forward, _ = loops(lowered(registered("lstm", Sizes(3, 4, 2, 8))))
     (step,) = forward.stages
     assert isinstance(step, Group)
-    assert step.product is not None and step.product.output.shape == (3, 4 * step.width)
+    assert step.product is not None
+    assert step.product.output.shape == (3, 4 * step.width)
     assert not step.product.stored
     assert sum(work.stored for work in step.works) == 5, "lanes, their derivative, c, tanh c and h"
     assert len(step.works) > 7
@@ -105,6 +105,36 @@ def test_an_index_out_of_bounds_is_an_error_and_the_next_call_is_none() -> None:
         np.testing.assert_array_equal(fast(ts.tensor([2, 1])).numpy(), table.numpy()[[2, 1]])
 
 
+@pytest.mark.parametrize("dtype", [ts.float32, ts.float64])
+def test_draws_are_those_of_every_backend(dtype: object) -> None:
+    """Outside of loops and in one, where the step counts; call after call."""
+
+    some, others = nn.Dropout(0.4), nn.Dropout(0.5)
+
+    def outside(x: ts.Tensor) -> ts.Tensor:
+        return some(x)
+
+    def inside(xs: ts.Tensor) -> ts.Tensor:
+        def step(x: ts.Tensor, s: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:
+            s = ts.tanh(s + others(x * s))
+            return s, s
+
+        return ts.unroll(step, xs, ts.ones((3, 7), dtype=dtype))[0]
+
+    for fn, shape in ((outside, (3, 5, 7)), (inside, (3, 5, 7)), (outside, (37,)), (outside, ())):
+        drawn = []
+        for backend in ("numpy", "llvm"):
+            with ts.backend(backend):
+                ts.seed(3)
+                fast = ts.compile(fn)
+                x = ts.ones(shape, dtype=dtype)
+                drawn.append([fast(x).numpy().copy() for _ in range(2)])
+                assert all("uniform" not in note for note in fast.entry_of_last_call().take().notes())
+        for a, b in zip(*drawn, strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-6)
+        assert not shape or not np.array_equal(*drawn[1])
+
+
 # -- products ----------------------------------------------------------------------------------------------------------
 
 SHAPES = [(1, 1, 1), (1, 7, 65), (3, 5, 17), (13, 64, 16), (16, 33, 100), (37, 3, 1), (5, 2 * DEPTH + 3, 21)]
@@ -113,9 +143,7 @@ SHAPES = [(1, 1, 1), (1, 7, 65), (3, 5, 17), (13, 64, 16), (16, 33, 100), (37, 3
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("turned", ["", "left", "right"])
-def test_products(
-    shape: tuple[int, int, int], turned: str, dtype: type, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_products(shape: tuple[int, int, int], turned: str, dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, inner, columns = shape
     rng = np.random.default_rng(1)
     a, b = rng.normal(size=(rows, inner)).astype(dtype), rng.normal(size=(inner, columns)).astype(dtype)

@@ -20,6 +20,7 @@ COMMANDS = {
     "graph": "tinyseq.cli.graph",
     "compile": "tinyseq.cli.compile",
     "gradflow": "tinyseq.cli.gradflow",
+    "replay": "tinyseq.cli.replay",
     "doctor": "tinyseq.cli.doctor",
 }
 
@@ -63,5 +64,5 @@ def main() -> None:
     The unrolled graph:
         tinyseq graph examples/lstm.yaml --steps 3 -o lstm.svg
 
-    Exit codes: 0 done, 1 failure, 2 usage or config, 3 diverged, 130 interrupted.
+    Exit codes: 0 done, 1 failure, 2 usage or config, 3 diverged, 130 interrupted, 143 terminated.
     """

@@ -167,7 +167,8 @@ class _Planner:
             return COLUMNS if len(node.shape) == 2 else ()
         if node in self.layout.wanted:
             return self.layout.wanted[node]
-        alike = (x for x in inputs if isinstance(x, Ref) and x.shape == node.shape and len(node.shape) > 1)
+        alike = [x for x in inputs if isinstance(x, Ref) and x.shape == node.shape and len(node.shape) > 1]
+        alike.sort(key=lambda x: x.dtype != node.dtype)  # values before masks
         return next((order_in_memory(x.ghost()) for x in alike), ())
 
     def node(self, node: Node, values: dict[Node, Any], home: Ref | None, out: list[Any]) -> Ref:

@@ -19,7 +19,7 @@ from tinyseq.compiler.lower.llvm.threads import limited
 
 @contextmanager
 def blas_threads(count: int | None) -> Iterator[None]:
-    """Limit BLAS, and the compiler's own threads, to so many inside the ``with`` block; None leaves them as they are."""
+    """Limit BLAS, and the compiler's own threads, to so many inside the ``with`` block; None changes nothing."""
     control = _threadpoolctl()
     if count is None or control is None:
         with limited(count):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import cuda_support
@@ -125,7 +125,7 @@ class Blas(cuda_support.Blas):
 
 
 @pytest.fixture
-def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
+def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     made = Device()
     module = Module(made)
     blas = Blas(made)
@@ -139,7 +139,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
     for name, face in faces.items():
         monkeypatch.setitem(sys.modules, name, face)
     made.blas = blas  # type: ignore[attr-defined]
-    yield made
+    return made
 
 
 def eagerly(case: Case) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from tinyseq.compiler.lower.cupy.operations import PRELUDE, TYPES, expression, literal
 from tinyseq.compiler.lower.llvm.access import Access, Shape
 from tinyseq.compiler.lower.llvm.grouping import Lane, lanes
-from tinyseq.compiler.lower.llvm.stages import Gathering, Group, Normalization, Reduction, Stage, Work
+from tinyseq.compiler.lower.llvm.stages import Draw, Gathering, Group, Normalization, Reduction, Stage, Work
 from tinyseq.compiler.lower.llvm.vectors import SIZES
 
 #: Threads of a block.
@@ -23,17 +23,6 @@ BLOCK: Final = 256
 _TERMS, _BUSY = 64, 1 << 16
 #: Stands in ``Kernel.slots`` for the memory of partial results.
 SCRATCH: Final = -1
-
-
-@dataclass(frozen=True)
-class Draw:
-    """Uniform numbers on [0, 1), by the engine's Philox; ``call`` and ``step`` are accesses or numbers."""
-
-    output: Access
-    call: Any
-    step: Any
-    seed: int
-    site: int
 
 
 @dataclass(frozen=True)
@@ -60,7 +49,7 @@ def module(kernels: Iterable[Kernel]) -> tuple[str, list[str]]:
     return "\n".join([PRELUDE, *(text.replace("NAME", name) for text, name in names.items())]), order
 
 
-def write(stage: Stage | Draw) -> list[Kernel]:
+def write(stage: Stage) -> list[Kernel]:
     """Return a stage's kernels, in order."""
     match stage:
         case Group():

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 from tinyseq.compiler.lower.cupy.gemm import Gemm, gemms
-from tinyseq.compiler.lower.cupy.kernels import Draw, Kernel, module, write
+from tinyseq.compiler.lower.cupy.kernels import Kernel, module, write
 from tinyseq.compiler.lower.llvm.access import Access, Ghosts
 from tinyseq.compiler.lower.llvm.describe import NotNative, describe
 from tinyseq.compiler.lower.llvm.grouping import group, leave_unstored
@@ -117,9 +117,7 @@ def lower(plan: Plan) -> Lowered:
     for piece in segments:
         piece.stages = _grouped(piece.stages)
     flat = list(chain.from_iterable(_inner(stage) for piece in segments for stage in piece.stages))
-    drawn = [x for stage in flat if isinstance(stage, Draw) for x in (stage.output, stage.call, stage.step)]
-    free -= {x.buffer for x in drawn if isinstance(x, Access)}
-    leave_unstored([stage for stage in flat if not isinstance(stage, Draw)], free)
+    leave_unstored(flat, free)
     _write(lowered, segments)
     return lowered
 
@@ -129,11 +127,6 @@ def _inner(stage: Any) -> list[Any]:
 
 
 def _stages(instruction: Call | Copy, ghosts: Ghosts, in_loop: bool) -> list[Any]:
-    if isinstance(instruction, Call) and instruction.node.op.name == "uniform":
-        operands = [ghosts.access(x) if isinstance(x, Ref) else x for x in instruction.inputs]
-        attrs, output = instruction.node.attrs, ghosts.access(instruction.output)
-        call, step = operands
-        return [Draw(output, call, step, attrs["seed"], attrs["site"])] if math.prod(output.shape) else []
     stages = describe(instruction, ghosts, in_loop)
     for stage in stages:
         if isinstance(stage, Product) and not gemms(stage):
@@ -148,19 +141,12 @@ def _loop(loop: Loop, ghosts: Ghosts) -> list[Stage]:
     return [Repeat(loop.length, loop.reverse, stages)]
 
 
-def _grouped(stages: Sequence[Any]) -> list[Any]:
-    """Join stages; a draw stands where it is, and products are cuBLAS's own."""
-    done: list[Any] = []
-    run: list[Any] = []
+def _grouped(stages: Sequence[Stage]) -> list[Stage]:
+    """Join stages; products are cuBLAS's own."""
     for stage in stages:
-        if isinstance(stage, Draw | Repeat):
-            done += [*_split(run), stage]
-            run = []
-            if isinstance(stage, Repeat):
-                stage.stages = _grouped(stage.stages)
-        else:
-            run.append(stage)
-    return done + _split(run)
+        if isinstance(stage, Repeat):
+            stage.stages = _split(stage.stages)
+    return _split(stages)
 
 
 def _split(stages: Sequence[Stage]) -> list[Stage]:
@@ -210,8 +196,6 @@ def _traffic(stage: Any) -> int:
             return total
         case Product():
             return sum(map(_size, (stage.left, stage.right, stage.output)))
-        case Draw():
-            return _size(stage.output)
     return sum(map(_size, (*reads(stage), *writes(stage))))
 
 

@@ -91,7 +91,7 @@ class Ghosts:
         if whole.ndim and array.ndim and array.shape[0] == whole.shape[0] and all(s >= 0 for s in array.strides):
             reach = sum((n - 1) * s for n, s in zip(array.shape[1:], array.strides[1:], strict=True))
             start = _address(array) - _address(whole)
-            inside = 0 <= start and start + reach + buffer.dtype.itemsize <= whole.strides[0]
+            inside = start >= 0 and start + reach + buffer.dtype.itemsize <= whole.strides[0]
             if inside and array.strides[0] == whole.strides[0]:
                 row = whole.strides[0]
         return Access(

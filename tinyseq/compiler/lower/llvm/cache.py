@@ -1,7 +1,7 @@
 """Object code kept on disk, under the digest of everything that it was made from.
 
-A file is written under a name of its own and then renamed, so that whoever reads sees all of it or none; it begins with
-the digest of the rest, so that a damaged file is found out and made anew. A cache that cannot be written is done without.
+A file is written under a name of its own and then renamed, so that whoever reads sees all of it or none. It begins with
+the digest of the rest, so that a damaged one is found out and made anew. Where nothing can be written, nothing is kept.
 """
 
 from __future__ import annotations

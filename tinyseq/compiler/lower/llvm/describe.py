@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyseq.compiler.lower.llvm.access import Access, Ghosts
 from tinyseq.compiler.lower.llvm.operations import WRITERS, computing_kind
-from tinyseq.compiler.lower.llvm.stages import Gathering, Group, Normalization, Product, Reduction, Stage, Work
+from tinyseq.compiler.lower.llvm.stages import Draw, Gathering, Group, Normalization, Product, Reduction, Stage, Work
 from tinyseq.compiler.lower.llvm.text import IN_MEMORY
 from tinyseq.compiler.plan import Call, Copy, Ref
 from tinyseq.ops.shape import ARRAY
@@ -100,9 +100,7 @@ def _matmul(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> 
         right = right.shaped((*right.shape, 1), (*right.strides, 0))
         output = output.shaped((*output.shape, 1), (*output.strides, 0))
     batch = output.shape[:-2]
-    return [
-        Product(left.aligned((*batch, *left.shape[-2:])), right.aligned((*batch, *right.shape[-2:])), output)
-    ]
+    return [Product(left.aligned((*batch, *left.shape[-2:])), right.aligned((*batch, *right.shape[-2:])), output)]
 
 
 def _reduced(name: str, operand: Access, output: Access, reduced: Sequence[bool], keepdims: bool) -> list[Stage]:
@@ -179,10 +177,18 @@ def _index(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> l
     adjacent = places == list(range(places[0], places[-1] + 1)) if places else False
     if not adjacent or any(p != slice(None) for i, p in enumerate(key) if i not in places):
         raise NotNative(f"{call.node.op.name} with the key {key}")
-    if whole.kind not in _FLOATS and add or whole.kind != part.kind or any(a.kind not in ("i4", "i8") for a in arrays):
+    fitting = whole.kind == part.kind and (whole.kind in _FLOATS or not add)
+    if not fitting or any(a.kind not in ("i4", "i8") for a in arrays):
         raise NotNative(f"{call.node.op.name} of {whole.kind} by {', '.join(a.kind for a in arrays)}")
     shape = np.broadcast_shapes(*(a.shape for a in arrays))
     return [Gathering(whole, part, [a.aligned(shape) for a in arrays], places[0], add)]
+
+
+def _uniform(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+    kinds = [x.kind if isinstance(x, Access) else "i8" for x in operands]
+    if output.kind not in _FLOATS or any(kind not in ("i4", "i8") for kind in kinds):
+        raise NotNative(f"uniform in {output.kind} with {', '.join(kinds)}")
+    return [Draw(output, operands[0], operands[1], call.node.attrs["seed"], call.node.attrs["site"])]
 
 
 _FORMS: Final[dict[str, Callable[[Call, list[Any], Access, Ghosts], list[Stage]]]] = {
@@ -199,4 +205,5 @@ _FORMS: Final[dict[str, Callable[[Call, list[Any], Access, Ghosts], list[Stage]]
     "flip": _moved,
     "index": _index,
     "scatter_add": _index,
+    "uniform": _uniform,
 }

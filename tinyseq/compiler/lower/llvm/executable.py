@@ -12,7 +12,8 @@ import numpy as np
 from tinyseq.compiler.lower import numpy as on_numpy
 from tinyseq.compiler.lower.llvm.cache import cached
 from tinyseq.compiler.lower.llvm.cost import time_of
-from tinyseq.compiler.lower.llvm.host import Library, binding, host, object_code
+from tinyseq.compiler.lower.llvm.host import Library, host, key_of, object_code
+from tinyseq.compiler.lower.llvm.kernels import load
 from tinyseq.compiler.lower.llvm.lowering import Lowered, lower
 from tinyseq.compiler.lower.llvm.segments import write_segments
 from tinyseq.compiler.lower.llvm.threads import pool
@@ -27,7 +28,6 @@ class _Native:
     """What a plan became: its pieces, the function of each segment and whether threads share it, scratch bytes."""
 
     lowered: Lowered
-    library: Library
     segments: list[tuple[Any, bool]]
     scratch: int
 
@@ -40,15 +40,15 @@ def _native(plan: Plan) -> _Native:
     found = _known.get(plan)
     if found is None:
         lowered, of = lower(plan), host()
-        source, scratch = write_segments(lowered.segments, of)
-        key = f"{binding().llvm_version_info} {of}\n{source}"
-        library = Library(cached(key, lambda: object_code(source, of)), of)
+        source, scratch, tiles = write_segments(lowered.segments, of)
+        load(tiles, of)
+        library = Library(cached(key_of(source, of), lambda: object_code(source, of)), of)
         arguments = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
         segments = [
             (library.function(f"segment{number}", *arguments), sum(map(time_of, stages)) >= _WORTH_SHARING)
             for number, stages in enumerate(lowered.segments)
         ]
-        found = _known[plan] = _Native(lowered, library, segments, scratch)
+        found = _known[plan] = _Native(lowered, segments, scratch)
     return found
 
 
@@ -59,15 +59,13 @@ class Executable(on_numpy.Executable):
 
     def prepare_all(self) -> None:
         self.native = _native(self.plan)
-        self.threads = pool.threads if any(shared for _, shared in self.native.segments) else 1
-        self.scratch = on_numpy.aligned_zeros(self.native.scratch * self.threads)
+        self.make_room(1)
         self.status = np.zeros(1, np.int64)
         #: Addresses: of the status, then of each slot.
         self.table = np.zeros(max(self.memory, default=-1) + 2, np.uint64)
         self.table[0] = self.status.ctypes.data
         for slot, memory in self.memory.items():
             self.table[slot + 1] = memory.ctypes.data
-        self.places = self.table.ctypes.data, self.scratch.ctypes.data
         segments = iter(self.native.segments)
         lowered = self.native.lowered
         for position, piece in enumerate(lowered.pieces):
@@ -80,9 +78,16 @@ class Executable(on_numpy.Executable):
         if lowered.boundary == len(lowered.pieces):
             self.boundary = len(self.calls)
 
+    def make_room(self, threads: int) -> None:
+        """Take scratch memory for so many threads."""
+        self.threads, self.scratch = threads, on_numpy.aligned_zeros(self.native.scratch * threads)
+
     def launch(self, function: Any, shared: bool) -> None:
         """Run a segment, on the pool's threads if it is worth it."""
-        pool.run(function, *self.places, min(self.threads, pool.threads) if shared else 1)
+        threads = pool.threads if shared else 1
+        if threads > self.threads:
+            self.make_room(threads)
+        pool.run(function, self.table.ctypes.data, self.scratch.ctypes.data, threads)
         if self.status[0]:
             self.status[0] = 0
             raise IndexError("an index is out of bounds for its axis")

@@ -35,6 +35,11 @@ class Tile:
         return self.lanes * self.blocks
 
     @property
+    def name(self) -> str:
+        """The name of its kernel."""
+        return f"tinyseq_gemm_{self.kind}_{self.rows}x{self.vectors}x{self.vector}"
+
+    @property
     def row_bytes(self) -> int:
         return self.vectors * self.vector * SIZES[self.kind]
 
@@ -63,18 +68,24 @@ def choose_tile(host: Host, kind: str, lanes: int, width: int) -> Tile:
     return best[1]
 
 
-def kernel(module: Module, tile: Tile) -> str:
-    """Write, once, the kernel for up to ``tile.rows`` rows; return its name.
+_KERNEL: Final = ("i64 %rows", "ptr %a", "i64 %row", "i64 %inner", "ptr %b", "i64 %length", "ptr %c", "i1 %fresh")
 
-    Its arguments: the number of rows; the left operand with its strides along rows and the contracted axis; the panel and
-    its length; where the tile goes (row after row), and whether it starts from zero or from what is there.
+
+def kernel(module: Module, tile: Tile) -> str:
+    """Declare a tile's kernel, which is code of its own for all plans; return its name.
+
+    Its arguments: the number of rows; the left operand with its strides along rows and the contracted axis; the panel
+    and its length; where the tile goes (row after row), and whether it starts from zero or from what is there.
     """
-    name = f"gemm_{tile.kind}_{tile.vectors}_{tile.vector}"
-    if name in module.functions and module.functions[name].rows >= tile.rows:  # type: ignore[attr-defined]
-        return name
-    parameters = ["i64 %rows", "ptr %a", "i64 %row", "i64 %inner", "ptr %b", "i64 %length", "ptr %c", "i1 %fresh"]
-    f = module.function(name, parameters)
-    f.rows = tile.rows  # type: ignore[attr-defined]
+    module.kernels[tile.name] = tile
+    types = ", ".join(parameter.split()[0] for parameter in _KERNEL)
+    return module.declare(tile.name, f"void ({types})")
+
+
+def kernel_module(tile: Tile, host: Host) -> str:
+    """Return the module of a tile's kernel, with a body for each number of rows that a tile may have."""
+    module = Module(host.attributes)
+    f = module.function(tile.name, _KERNEL, linkage="")
     blocks = [f"rows{n}" for n in range(1, tile.rows + 1)]
     cases = " ".join(f"i64 {n + 1}, label %{label}" for n, label in enumerate(blocks))
     f.do(f"switch i64 %rows, label %none [{cases}]")
@@ -84,7 +95,7 @@ def kernel(module: Module, tile: Tile) -> str:
         f.do("ret void")
     f.label("none")
     f.do("ret void")
-    return name
+    return str(module)
 
 
 def _body(f: Function, tile: Tile, rows: int) -> None:
@@ -117,8 +128,8 @@ def _body(f: Function, tile: Tile, rows: int) -> None:
                 total = Value(f.let(f"load {vector}, ptr {totals[i, j]}"), tile.kind)
                 f.do(f"store {vector} {v.fma(left, right[j], total).name}, ptr {totals[i, j]}")
     for place in places:
-        total = f.let(f"load {vector}, ptr {totals[place]}")
-        f.do(f"store {vector} {total}, ptr {tile_at(*place)}, {aligned}")
+        result = f.let(f"load {vector}, ptr {totals[place]}")
+        f.do(f"store {vector} {result}, ptr {tile_at(*place)}, {aligned}")
 
 
 def pack(

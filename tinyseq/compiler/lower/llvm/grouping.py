@@ -180,7 +180,7 @@ def leave_unstored(stages: Sequence[Stage], free: set[int]) -> None:
         if not isinstance(stage, Group):
             continue
         exposed = _exposed(stage)
-        for work in (*stage.works, *([stage.product] if stage.product else [])):
+        for work in stage.made:
             buffer = work.output.buffer
             if buffer in free and users[buffer] == {id(stage)} and buffer not in exposed:
                 work.stored = False

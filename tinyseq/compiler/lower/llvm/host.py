@@ -63,6 +63,11 @@ def _machine(of: Host) -> Any:
     return target.create_target_machine(cpu=of.cpu, features=of.features, opt=3, codemodel="jitdefault", jit=True)
 
 
+def key_of(source: str, of: Host) -> str:
+    """Return all that a module's object code depends on."""
+    return f"LLVM {binding().llvm_version_info}, {of}\n{source}"
+
+
 def object_code(source: str, of: Host) -> bytes:
     """Compile a module's text to an object file."""
     llvm = binding()
@@ -92,6 +97,12 @@ class Library:
         self.engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         self.engine.finalize_object()
 
+    def publish(self, name: str) -> None:
+        """Let libraries that are loaded later call one of this one's functions."""
+        binding().add_symbol(name, self.engine.get_function_address(name))
+
     def function(self, name: str, *arguments: Any) -> Any:
-        """Return an exported function of no result, called with the GIL released."""
-        return ctypes.CFUNCTYPE(None, *arguments)(self.engine.get_function_address(name))
+        """Return an exported function of no result, called with the GIL released; it keeps its code loaded."""
+        made: Any = ctypes.CFUNCTYPE(None, *arguments)(self.engine.get_function_address(name))
+        made.library = self
+        return made

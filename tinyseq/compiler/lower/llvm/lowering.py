@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinyseq.compiler.lower.llvm.access import Access, Ghosts
+from tinyseq.compiler.lower.llvm.access import Ghosts
 from tinyseq.compiler.lower.llvm.describe import NotNative, describe
 from tinyseq.compiler.lower.llvm.grouping import group, leave_unstored, split_rows
-from tinyseq.compiler.lower.llvm.stages import Repeat, Stage, reads, writes
-from tinyseq.compiler.plan import Call, Copy, Loop, Plan, Ref
+from tinyseq.compiler.lower.llvm.stages import Repeat, Stage
+from tinyseq.compiler.plan import Loop, Plan, Ref
 
 
 @dataclass
@@ -35,7 +34,7 @@ def lower(plan: Plan) -> Lowered:
     foreign: set[int] = set()
     for position, instruction in enumerate(plan.instructions):
         if position == plan.forward:
-            lowered.boundary = _close(lowered)
+            lowered.boundary = len(lowered.pieces)
         try:
             stages = _loop(instruction, ghosts) if isinstance(instruction, Loop) else describe(instruction, ghosts)
         except NotNative as reason:
@@ -43,13 +42,11 @@ def lower(plan: Plan) -> Lowered:
             lowered.pieces.append(instruction)
             foreign.update(ghosts.numbers[id(ref.buffer)] for ref in instruction.refs())
             continue
-        if not lowered.pieces or not isinstance(lowered.pieces[-1], list):
-            lowered.pieces.append([])
-        elif position == plan.forward and lowered.pieces[-1]:
+        if position == plan.forward or not lowered.pieces or not isinstance(lowered.pieces[-1], list):
             lowered.pieces.append([])
         lowered.pieces[-1] += stages
     if plan.forward == len(plan.instructions):
-        lowered.boundary = _close(lowered)
+        lowered.boundary = len(lowered.pieces)
     kept = {ghosts.numbers[id(x.buffer)] for x in (*plan.outputs, *plan.inputs.values()) if isinstance(x, Ref)}
     free = {n for n, b in enumerate(plan.buffers) if b.kind == "temp"} - kept - foreign
     for index, piece in enumerate(lowered.pieces):
@@ -58,10 +55,6 @@ def lower(plan: Plan) -> Lowered:
     every = [stage for piece in lowered.segments for stage in piece]
     leave_unstored(every, free)
     return lowered
-
-
-def _close(lowered: Lowered) -> int:
-    return len(lowered.pieces)
 
 
 def _grouped(stage: Stage) -> Stage:

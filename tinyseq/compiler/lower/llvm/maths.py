@@ -40,9 +40,7 @@ class _Format:
 
 _FORMATS: Final = {
     "f4": _Format(0.693359375, -2.12194440e-4, -104.0, 89.0, 7, 6, 23, 127, 10.0, 5),
-    "f8": _Format(
-        6.93147180369123816490e-01, 1.90821492927058770002e-10, -746.0, 710.0, 14, 12, 52, 1023, 22.0, 12
-    ),
+    "f8": _Format(6.93147180369123816490e-01, 1.90821492927058770002e-10, -746.0, 710.0, 14, 12, 52, 1023, 22.0, 12),
 }
 #: Up to here tanh is a polynomial.
 _NEAR: Final = 0.55
@@ -81,14 +79,14 @@ def _reduced(v: Vectors, x: Value) -> tuple[Value, Value]:
 def _power_of_two(v: Vectors, exponent: Value, kind: str) -> Value:
     form = _FORMATS[kind]
     biased = v.op("add", exponent, v.bits(kind, form.bias))
-    return v.bitcast(v.shl(biased, v.bits(kind, form.mantissa)), kind)
+    return v.bitcast(v.op("shl", biased, v.bits(kind, form.mantissa)), kind)
 
 
 def exp(v: Vectors, x: Value) -> Value:
     """2^n is multiplied in two halves, so that the result may be denormal, or overflow."""
     form = _FORMATS[x.kind]
     p, n = _reduced(v, _clamp(v, x, form.smallest, form.largest))
-    half = v.ashr(n, v.bits(x.kind, 1))
+    half = v.op("ashr", n, v.bits(x.kind, 1))
     scaled = v.fmul(v.fadd(p, v.const(x.kind, 1.0)), _power_of_two(v, half, x.kind))
     return v.fmul(scaled, _power_of_two(v, v.op("sub", n, half), x.kind))
 
@@ -126,7 +124,7 @@ def _tanh_series(degree: int) -> tuple[float, ...]:
 
 
 def tanh(v: Vectors, x: Value) -> Value:
-    """A polynomial near zero; elsewhere 1 - 2 E / (1 + E) with E = exp(-2 |x|), where the quotient is below one half."""
+    """A polynomial near zero; elsewhere 1 - 2 E / (1 + E), E = exp(-2 |x|), where the quotient is below one half."""
     form, one = _FORMATS[x.kind], v.const(x.kind, 1.0)
     size, flat = v.intrinsic("fabs", x), v.const(x.kind, form.flat)
     limited = v.select(v.compare("gt", size, flat), flat, size)
@@ -147,8 +145,8 @@ def log(v: Vectors, x: Value) -> Value:
     root = v.bits(kind, _ROOT[kind])
     # Subtracting the bits of sqrt(1/2) lets the exponent change where the mantissa passes it.
     shifted = v.op("sub", bits, root)
-    k = v.ashr(shifted, v.bits(kind, form.mantissa))
-    f = v.bitcast(v.op("sub", bits, v.shl(k, v.bits(kind, form.mantissa))), kind)
+    k = v.op("ashr", shifted, v.bits(kind, form.mantissa))
+    f = v.bitcast(v.op("sub", bits, v.op("shl", k, v.bits(kind, form.mantissa))), kind)
     f = v.fsub(f, v.const(kind, 1.0))
     k = v.op("sub", k, v.select(tiny, v.bits(kind, form.mantissa + 2), v.bits(kind, 0)))
     count = v.cast(k, kind)

@@ -144,7 +144,9 @@ def computing_kind(name: str, inputs: tuple[Any, ...], output: str) -> str | Non
         return None  # of NaN, and of what is too large, no two processors make the same integer
     if name == "clip" and kind not in _FLOATS:
         return None
-    if kind not in IN_MEMORY or (kind == "b1" and name not in ("equal", "not_equal", "cast", "identity", "stop_gradient")):
+    if kind not in IN_MEMORY or (
+        kind == "b1" and name not in ("equal", "not_equal", "cast", "identity", "stop_gradient")
+    ):
         return None
     integers = [x for x in inputs if isinstance(x, int) and not isinstance(x, bool)]
     return None if kind in ("i4", "i8") and any(abs(x) >= 2**31 for x in integers) else kind

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tinyseq.compiler.lower.llvm.gemm import choose_tile, pack
+from tinyseq.compiler.lower.llvm.context import Writer, base
+from tinyseq.compiler.lower.llvm.gemm import Tile, pack
 from tinyseq.compiler.lower.llvm.host import Host
+from tinyseq.compiler.lower.llvm.multiplying import tile_of
 from tinyseq.compiler.lower.llvm.stages import Group, Repeat, Stage, writes
 from tinyseq.compiler.lower.llvm.text import Function, Module
-from tinyseq.compiler.lower.llvm.writing import Writer, base
+from tinyseq.compiler.lower.llvm.waiting import write_barrier
+from tinyseq.compiler.lower.llvm.writing import write_stage
 
 _STAGE: Final = "ptr %buffers, ptr %scratch, i64"
-#: Turns of waiting before a thread offers its core to others.
-_PATIENCE: Final = 2000
 
 
-def write_segments(segments: Sequence[Sequence[Stage]], host: Host) -> tuple[str, int]:
-    """Return a module with a function ``segment0``, ``segment1``, ... for each, and the scratch bytes a thread needs.
+def write_segments(segments: Sequence[Sequence[Stage]], host: Host) -> tuple[str, int, list[Tile]]:
+    """Return a module with a function ``segment0``, ... for each, the scratch bytes a thread needs, and the kernels.
 
     Their arguments: the table of buffers, the scratch memory of all threads, this thread's number, how many there are,
     and the barrier's two integers.
@@ -31,7 +30,7 @@ def write_segments(segments: Sequence[Sequence[Stage]], host: Host) -> tuple[str
         for number, stages in enumerate(segments)
     ]
     size = -(-writer.scratch.size // 4096) * 4096 + 4096
-    _barrier(module)
+    write_barrier(module)
     for number, body in enumerate(bodies):
         parameters = ["ptr %buffers", "ptr %memory", "i64 %thread", "i64 %threads", "ptr %barrier"]
         f = module.function(f"segment{number}", parameters, linkage="")
@@ -41,7 +40,7 @@ def write_segments(segments: Sequence[Sequence[Stage]], host: Host) -> tuple[str
             write(f)
             f.do("call void @barrier(ptr %barrier, i64 %threads)")
         f.do("ret void")
-    return str(module), size
+    return str(module), size, list(module.kernels.values())
 
 
 def _share(f: Function, parts: int) -> tuple[str, str]:
@@ -55,7 +54,7 @@ def _stage(writer: Writer, stage: Stage, name: str) -> Any:
     """Write a stage's functions; return what writes the calls of them."""
     if isinstance(stage, Repeat):
         return _repeat(writer, stage, name)
-    parts = writer.stage(stage, name, keep_rows=False)
+    parts = write_stage(writer, stage, name)
 
     def call(f: Function) -> None:
         begin, end = _share(f, parts)
@@ -76,7 +75,7 @@ def _repeat(writer: Writer, repeat: Repeat, name: str) -> Any:
                 packed = _kept(writer, stage, f"{name}_pack{index}")
                 packs.append(f"{name}_pack{index}")
         inner = f"{name}_{index}"
-        calls.append((inner, writer.stage(stage, inner, keep_rows=repeat.rows > 0, packed=packed)))
+        calls.append((inner, write_stage(writer, stage, inner, repeat.rows > 0, packed)))
 
     def call(f: Function) -> None:
         begin: Any = 0
@@ -103,7 +102,7 @@ def _kept(writer: Writer, group: Group, name: str) -> int:
     """Write the laying out of a loop's right operand; return where it lies in the scratch memory."""
     product = group.product
     assert product is not None
-    tile = choose_tile(writer.host, product.output.kind, product.output.shape[1] // group.width, group.width)
+    tile = tile_of(writer, group)
     length = product.left.shape[1]
     place = writer.scratch.take(tile.panels * length * tile.row_bytes)
     f = writer.module.function(name, ["ptr %buffers", "ptr %scratch"])
@@ -113,45 +112,3 @@ def _kept(writer: Writer, group: Group, name: str) -> int:
         pack(f, tile, right, (product.right.strides[0], product.right.strides[1]), panel, index, length)
     f.do("ret void")
     return place
-
-
-def _barrier(module: Module) -> None:
-    """A barrier that is waited at in a short loop first, then with the core offered to others."""
-    f = module.function("barrier", ["ptr %barrier", "i64 %threads"])
-    module.functions["barrier"] = f
-    give_way = module.declare("SwitchToThread" if sys.platform == "win32" else "sched_yield", "i32 ()")
-    arm = platform.machine().lower() in ("arm64", "aarch64")
-    f.lines += f"""
-  %alone = icmp ult i64 %threads, 2
-  br i1 %alone, label %out, label %arrive
-arrive:
-  %generation = getelementptr i64, ptr %barrier, i64 8
-  %now = load atomic i64, ptr %generation acquire, align 8
-  %before = atomicrmw add ptr %barrier, i64 1 acq_rel
-  %here = add i64 %before, 1
-  %last = icmp eq i64 %here, %threads
-  br i1 %last, label %release, label %wait
-release:
-  store atomic i64 0, ptr %barrier monotonic, align 8
-  %next = add i64 %now, 1
-  store atomic i64 %next, ptr %generation release, align 8
-  br label %out
-wait:
-  %turn = phi i64 [0, %arrive], [%more, %again]
-  %seen = load atomic i64, ptr %generation acquire, align 8
-  %open = icmp ne i64 %seen, %now
-  br i1 %open, label %out, label %pause
-pause:
-  %more = add i64 %turn, 1
-  %long = icmp ugt i64 %more, {_PATIENCE}
-  br i1 %long, label %offer, label %short
-offer:
-  %ignored = call i32 @{give_way}()
-  br label %again
-short:
-  call void asm sideeffect "{'yield' if arm else 'pause'}", ""()
-  br label %again
-again:
-  br label %wait
-out:
-  ret void""".splitlines()[1:]

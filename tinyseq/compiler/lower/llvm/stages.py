@@ -49,6 +49,11 @@ class Group:
     works: list[Work] = field(default_factory=list)
     product: Product | None = None
 
+    @property
+    def made(self) -> list[Work | Product]:
+        """Everything that has an output."""
+        return [*self.works, *([self.product] if self.product else [])]
+
 
 @dataclass
 class Reduction:
@@ -85,6 +90,17 @@ class Gathering:
 
 
 @dataclass
+class Draw:
+    """Uniform random numbers; ``call`` and ``step`` are accesses of one integer, or integers."""
+
+    output: Access
+    call: Any
+    step: Any
+    seed: int
+    site: int
+
+
+@dataclass
 class Repeat:
     """A loop over time steps; ``rows`` is the batch that may be split over threads, 0 where steps mix rows."""
 
@@ -106,6 +122,8 @@ def reads(stage: Stage) -> list[Access]:
             return found + ([stage.product.left, stage.product.right] if stage.product else [])
         case Gathering():
             return [*stage.arrays, stage.part if stage.add else stage.whole]
+        case Draw():
+            return [x for x in (stage.call, stage.step) if isinstance(x, Access)]
         case Repeat():
             return [x for inner in stage.stages for x in reads(inner)]
         case Product():
@@ -118,8 +136,7 @@ def writes(stage: Stage) -> list[Access]:
     """Return what a stage writes."""
     match stage:
         case Group():
-            found = [work.output for work in stage.works]
-            return found + ([stage.product.output] if stage.product else [])
+            return [work.output for work in stage.made]
         case Gathering():
             return [stage.whole if stage.add else stage.part]
         case Repeat():

@@ -16,7 +16,8 @@ IN_REGISTER: Final = {**IN_MEMORY, "b1": "i1"}
 
 def kind_of(dtype: Any) -> str:
     """Return the short name of a dtype, as in ``IN_MEMORY``; dtypes that are not there have one too."""
-    return np.dtype(dtype).str[1:]
+    short: str = np.dtype(dtype).str[1:]
+    return short
 
 
 def constant(kind: str, value: Any) -> str:
@@ -34,9 +35,13 @@ class Module:
     def __init__(self, attributes: str = "") -> None:
         self.functions: dict[str, Function] = {}
         self.declared: dict[str, str] = {}
+        #: Kernels that it calls, by name, for whoever loads it.
+        self.kernels: dict[str, Any] = {}
         self.attributes = attributes
 
-    def function(self, name: str, parameters: Sequence[str], linkage: str = "internal", result: str = "void") -> Function:
+    def function(
+        self, name: str, parameters: Sequence[str], linkage: str = "internal", result: str = "void"
+    ) -> Function:
         """Start a function; ``parameters`` are like ``"ptr %a"``."""
         made = Function(self, name, parameters, linkage, result)
         self.functions[name] = made

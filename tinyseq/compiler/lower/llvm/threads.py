@@ -6,6 +6,7 @@ is at work for another thread of the program, a segment runs on its caller alone
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from tinyseq.compiler.lower.llvm.cache import cached
+from tinyseq.compiler.lower.llvm.host import Library, host, key_of, object_code
+from tinyseq.compiler.lower.llvm.waiting import lingering
 from tinyseq.errors import DataError
+
+#: Where in the pool's integers the segments are counted.
+_HANDED_OUT = 24
 
 
 def available() -> int:
@@ -38,8 +45,10 @@ class Pool:
         """Start anew; the threads do not outlive a fork."""
         self.queues: list[SimpleQueue[Any]] = []
         self.busy = threading.Lock()
-        # Never freed: a thread may look at it once more when the others have gone on.
-        self.barrier = np.zeros(16, np.int64)
+        # Never freed: a thread may look at it once more when the others have gone on. The barrier's two integers, and
+        # how many segments have been handed out; each on a line of the cache of its own.
+        self.barrier = np.zeros(32, np.int64)
+        self.library: Library | None = None
 
     @property
     def threads(self) -> int:
@@ -54,24 +63,33 @@ class Pool:
             return
         try:
             while len(self.queues) < threads - 1:
-                self.queues.append(_start())
+                self.queues.append(self.start())
             for number, queue in enumerate(self.queues[: threads - 1], 1):
                 queue.put((function, (table, scratch, number, threads, place)))
+            self.barrier[_HANDED_OUT] += 1
             function(table, scratch, 0, threads, place)
         finally:
             self.busy.release()
 
+    def start(self) -> SimpleQueue[Any]:
+        """Start a thread; return the queue that it takes segments from."""
+        if self.library is None:
+            source = lingering(host())
+            self.library = Library(cached(key_of(source, host()), lambda: object_code(source, host())), host())
+        linger = self.library.function("linger", ctypes.c_void_p, ctypes.c_int64)
+        queue: SimpleQueue[Any] = SimpleQueue()
+        handed_out = self.barrier[_HANDED_OUT:]
 
-def _start() -> SimpleQueue[Any]:
-    queue: SimpleQueue[Any] = SimpleQueue()
+        def work() -> None:
+            while True:
+                # It keeps its code loaded, also where the caller has gone on meanwhile and thrown it away.
+                function, arguments = queue.get()
+                before = int(handed_out[0])
+                function(*arguments)
+                linger(handed_out.ctypes.data, before)
 
-    def work() -> None:
-        while True:
-            function, arguments = queue.get()
-            function(*arguments)
-
-    threading.Thread(target=work, name="tinyseq", daemon=True).start()
-    return queue
+        threading.Thread(target=work, name="tinyseq", daemon=True).start()
+        return queue
 
 
 pool = Pool()

@@ -37,10 +37,17 @@ class Vectors:
         """A binary instruction of two vectors of one kind."""
         return Value(self.f.let(f"{name} {self.type(a.kind)} {a.name}, {b.name}"), a.kind)
 
-    def __getattr__(self, name: str) -> Any:
-        if name in ("fadd", "fsub", "fmul", "fdiv", "shl", "lshr", "ashr"):
-            return lambda a, b: self.op(name, a, b)
-        raise AttributeError(name)
+    def fadd(self, a: Value, b: Value) -> Value:
+        return self.op("fadd", a, b)
+
+    def fsub(self, a: Value, b: Value) -> Value:
+        return self.op("fsub", a, b)
+
+    def fmul(self, a: Value, b: Value) -> Value:
+        return self.op("fmul", a, b)
+
+    def fdiv(self, a: Value, b: Value) -> Value:
+        return self.op("fdiv", a, b)
 
     def intrinsic(self, name: str, *args: Value) -> Value:
         """A call of ``llvm.name`` on vectors of one kind."""
@@ -64,9 +71,7 @@ class Vectors:
 
     def select(self, condition: Value, a: Value, b: Value) -> Value:
         of = self.type(a.kind)
-        return Value(
-            self.f.let(f"select {self.type('b1')} {condition.name}, {of} {a.name}, {of} {b.name}"), a.kind
-        )
+        return Value(self.f.let(f"select {self.type('b1')} {condition.name}, {of} {a.name}, {of} {b.name}"), a.kind)
 
     def bitcast(self, a: Value, kind: str) -> Value:
         return Value(self.f.let(f"bitcast {self.type(a.kind)} {a.name} to {self.type(kind)}"), kind)
@@ -156,9 +161,7 @@ class Vectors:
         name = value.name
         if kind == "b1":
             name = self.f.let(f"zext {self.type('b1')} {name} to {of}")
-        if self.width == 1:
-            self.f.do(f"store {of} {name}, ptr {pointer}, align {size}")
-        elif stride == size and count is None:
+        if self.width == 1 or (stride == size and count is None):
             self.f.do(f"store {of} {name}, ptr {pointer}, align {size}")
         elif stride == size:
             store = self.f.module.declare(
