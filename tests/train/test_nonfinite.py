@@ -297,6 +297,13 @@ def test_weights_and_batches_that_hold_it_already():
     assert found.given == "batch"
 
 
+def test_a_step_that_fails_when_run_again_is_told():
+    def loss():
+        raise ValueError("looked at a value")
+
+    assert origin(loss).what == "run again op by op, the step fails: ValueError: looked at a value"
+
+
 def test_nothing_is_found_where_all_is_well():
     model = One()
     assert origin(lambda: (model.w * model.w).sum(), model) is None

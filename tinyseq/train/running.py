@@ -154,7 +154,9 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: Point, 
         progress.note(f"going on in {directory.path} after step {start.step}")
         for name in sorted(name for name, code in point.kept.code.items() if data["code"].get(name) != code):
             progress.note(f"warning: {name} is not as it was before the stop: the numbers may be others from here on")
-    directory.write_config(config, written)
+        directory.checkpoints.set_aside_after(start.step)
+    if point.kept is None or point.kept.config != config.model_dump(mode="json"):
+        directory.write_config(config, written)
     _write_environment(directory, {**task.describe_data(), "digest": data["data_sha256"]}, start)
     baselines = task.baselines()
     set_seed(config.seed)
