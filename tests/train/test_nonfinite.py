@@ -24,7 +24,6 @@ from tinyseq.train import checkpoint
 from tinyseq.train.nonfinite import DivergedError, locate
 from tinyseq.train.progress import SilentProgress
 from tinyseq.train.replay import replay
-from tinyseq.train.stepping import norm_of
 
 
 @pytest.fixture
@@ -352,14 +351,6 @@ def test_watching_sees_each_kernel_and_ends():
         ts.tensor([1.0, 2.0]) * 3.0
     ts.tensor([1.0]) + 1.0
     assert seen == [("mul", 2, 1)]
-
-
-def test_norm_is_finite_where_the_elements_are():
-    assert norm_of([np.array([3.0, 0.0], np.float32), np.array([[4.0]], np.float32)]) == 5.0
-    large = np.array([3e30, 4e30], np.float32)  # the squares overflow in float32
-    assert norm_of([large]) == pytest.approx(5e30, rel=1e-6)
-    assert math.isinf(norm_of([large, np.array([np.inf], np.float32)]))
-    assert math.isnan(norm_of([np.array([np.nan, 1.0], np.float32)]))
 
 
 def test_the_report_names_lines_of_the_package_too(folder):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from tinyseq import nn, optim
 from tinyseq.compiler import CompiledFunction, compile
 from tinyseq.errors import BackendError, GraphError
@@ -49,10 +47,11 @@ class Stepper:
         self.function: CompiledFunction | None = None
         if compiled and task.compilable:
 
-            def loss(*arguments: Any) -> tuple[Tensor, Any]:
-                return task.loss(model, *arguments)
+            def step(*arguments: Any) -> tuple[Tensor, Tensor, Any]:
+                loss, state = task.loss(model, *arguments)
+                return loss, self._move(loss), state
 
-            self.function = compile(loss)
+            self.function = compile(step)
 
     @property
     def compiled(self) -> bool:
@@ -62,13 +61,34 @@ class Stepper:
     def __call__(self, batch: Any, state: Any) -> Stepped:
         """Move the weights along the gradient of a batch's loss; ``rewind`` takes it back."""
         self._remember()
-        result = self._loss(batch, state)
-        result.loss.backward()
+        result, norm = self._planned(batch, state) or self._eager(self.task.step(self.model, batch, state))
+        self.model.constrain()
+        return Stepped(float(result.loss.item()), float(norm.item()), result.tokens, detach(result.state))
+
+    def _planned(self, batch: Any, state: Any) -> tuple[StepResult, Tensor] | None:
+        if self.function is None:
+            return None
+        feed = self.task.feed(self.model, batch, state)
+        try:
+            loss, norm, state = self.function(*feed.arguments)
+        except (GraphError, BackendError) as error:
+            self.progress.note(f"not compiled, runs eagerly: {error.what}")
+            self.function = None
+            self.optimizer.zero_grad()
+            loss, state = self.task.loss(self.model, *feed.arguments)
+            return self._eager(StepResult(loss, feed.tokens, state))
+        return StepResult(loss, feed.tokens, state), norm
+
+    def _eager(self, result: StepResult) -> tuple[StepResult, Tensor]:
+        return result, self._move(result.loss)
+
+    def _move(self, loss: Tensor) -> Tensor:
+        """Backpropagate, clip, move the weights; return the norm of the gradients."""
+        loss.backward()
         norm = self._clip()
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.model.constrain()
-        return Stepped(float(result.loss.item()), norm, result.tokens, detach(result.state))
+        return norm
 
     def rewind(self) -> None:
         """Take the last step back: weights, optimiser and random numbers are as before it."""
@@ -85,35 +105,11 @@ class Stepper:
         optimizer = self.optimizer
         return [*optimizer.parameters, *(part for state in optimizer.state for part in state.values())]
 
-    def _loss(self, batch: Any, state: Any) -> StepResult:
-        if self.function is None:
-            return self.task.step(self.model, batch, state)
-        feed = self.task.feed(self.model, batch, state)
-        try:
-            loss, state = self.function(*feed.arguments)
-        except (GraphError, BackendError) as error:
-            self.progress.note(f"not compiled, runs eagerly: {error.what}")
-            self.function = None
-            loss, state = self.task.loss(self.model, *feed.arguments)
-        return StepResult(loss, feed.tokens, state)
-
-    def _clip(self) -> float:
+    def _clip(self) -> Tensor:
         """Clip the gradients, by value and then by norm; return their norm in between."""
         config, parameters = self.config, self.optimizer.parameters
         if config.clip_value is not None:
             optim.clip_grad_value(parameters, config.clip_value)
         if config.clip_norm is not None:
-            return float(optim.clip_grad_norm(parameters, config.clip_norm).item())
-        return norm_of([p.grad.value for p in parameters if p.grad is not None])
-
-
-def norm_of(arrays: list[Any]) -> float:
-    """Return the joint L2 norm of arrays; it is not finite only where one of their elements is not (to 1e150).
-
-    One product an array; where that overflows in float32, the squares are summed in float64.
-    """
-    with np.errstate(all="ignore"):
-        square = float(sum(array.ravel() @ array.ravel() for array in arrays))
-    if not math.isfinite(square):
-        square = sum(float(np.sum(np.asarray(Tensor(array).numpy(), np.float64) ** 2)) for array in arrays)
-    return math.sqrt(square) if math.isfinite(square) else square
+            return optim.clip_grad_norm(parameters, config.clip_norm)
+        return optim.grad_norm(parameters)
