@@ -20,6 +20,8 @@ COMMANDS = {
     "graph": "tinyseq.cli.graph",
     "compile": "tinyseq.cli.compile",
     "gradflow": "tinyseq.cli.gradflow",
+    "plot": "tinyseq.cli.plot",
+    "equations": "tinyseq.cli.equations",
 }
 
 

@@ -17,7 +17,7 @@ from tinyseq.train import yaml
 from tinyseq.train.config import RunConfig, check
 
 CONFIG, RESOLVED = "config.yaml", "config.resolved.yaml"
-WEIGHTS, METADATA = "weights.safetensors", "metadata.json"
+WEIGHTS, METADATA, METRICS = "weights.safetensors", "metadata.json", "metrics.jsonl"
 
 
 class RunDirectory:
@@ -126,13 +126,41 @@ class RunDirectory:
         Raises:
             DataError: it is not there, or not JSON.
         """
-        path = self.path / METADATA
+        return self.json(METADATA)
+
+    def json(self, name: str) -> dict[str, Any]:
+        """Read a file of JSON, an object.
+
+        Raises:
+            DataError: it is not there, or not JSON.
+        """
+        what = f"the run's {Path(name).stem} cannot be read"
+        path = self.path / name
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DataError(
-                "the run's metadata cannot be read", required="a JSON file", got=f"{path}: {error}"
-            ) from None
+            raise DataError(what, required="a JSON file", got=f"{path}: {error}") from None
         if not isinstance(found, dict):
-            raise DataError("the run's metadata cannot be read", required="a JSON object", got=str(path))
+            raise DataError(what, required="a JSON object", got=str(path))
+        return found
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Read the metrics, as the training loop recorded them; of a line that was not written whole there is nothing.
+
+        Raises:
+            DataError: there are none.
+        """
+        path = self.path / METRICS
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise DataError("the run's metrics cannot be read", required=str(path), got=str(error.strerror)) from None
+        found = []
+        for line in lines:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict) and {"step", "split"} <= row.keys():
+                found.append(row)
         return found

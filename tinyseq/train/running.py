@@ -15,10 +15,10 @@ import numpy as np
 from tinyseq import backends, nn
 from tinyseq.backends import use
 from tinyseq.errors import TinyseqError
+from tinyseq.figures import learning_curves, save
 from tinyseq.random import seed as set_seed
 from tinyseq.train import environment, yaml
 from tinyseq.train.config import RunConfig, check
-from tinyseq.train.curve import draw_curve
 from tinyseq.train.loop import Outcome, Row, snapshot, train
 from tinyseq.train.progress import Progress, choose
 from tinyseq.train.registry import find_task
@@ -146,7 +146,17 @@ def _run(task: Task[Any], config: RunConfig, directory: RunDirectory, progress: 
     title = f"{directory.path.parent.name} {directory.path.name}: {config.task}, {model.num_parameters():,} parameters"
     star = (outcome.best_step, test[key]) if test else None
     with _only_noted(progress, "curve.png"):
-        draw_curve(rows, task.measure, baselines, star, title, directory.path / "curve.png")
+        measure = task.measure
+        curves = learning_curves(
+            rows,
+            measure.key,
+            measure.label,
+            lower_is_better=measure.lower_is_better,
+            baselines=baselines,
+            test=star,
+            title=title,
+        )
+        save(curves, directory.path / "curve.png")
     preview = ""
     if finished:
         with _only_noted(progress, "samples"):

@@ -6,14 +6,18 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyseq.backends import use
 from tinyseq.errors import DataError
+from tinyseq.train import pictures
 from tinyseq.train.registry import find_task
 from tinyseq.train.rundir import RunDirectory
 from tinyseq.train.tasks.base import Task
 from tinyseq.train.threads import blas_threads
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Trained:
@@ -85,6 +89,42 @@ class Trained:
                 fix="name a file to evaluate on",
             )
         return fresh.part("test")
+
+    def figures(self) -> list[str]:
+        """Return the names of the figures that there are of this run."""
+        return pictures.names(self.task, self.model)
+
+    def figure(
+        self,
+        name: str,
+        inputs: str | Path | Iterable[Any] | None = None,
+        *,
+        layer: str | None = None,
+        steps: int = pictures.FLOW_STEPS,
+    ) -> Figure:
+        """Return a figure of the run, for a notebook or ``tinyseq.figures.save``.
+
+        Args:
+            name: one of ``figures()``.
+            inputs: what it is drawn of, as ``predict`` takes it; by default the test part of the run's data.
+            layer: of activations, whose; by default those of the first layer.
+            steps: over how many steps gradients are followed.
+
+        Raises:
+            DataError: there is no such figure of this run, or of such inputs.
+        """
+
+        def records() -> Sequence[Any]:
+            if inputs is None:
+                return self.judged(None)
+            if isinstance(inputs, str | Path):
+                return self.task.read(Path(inputs), targets=name in pictures.JUDGING)
+            return self.task.records(inputs)
+
+        if name == "curves":
+            return pictures.curves(self.directory)
+        with self._running():
+            return pictures.draw(name, self.task, self.model, records, layer=layer, steps=steps)
 
     @contextmanager
     def _running(self) -> Iterator[None]:

@@ -1,0 +1,68 @@
+"""``tinyseq equations``: a cell's equations, read off its code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tinyseq.cli.boundary import debug_option
+
+
+@click.command("equations", short_help="Print a cell's equations as LaTeX.")
+@click.argument("what", metavar="CELL|CONFIG")
+@click.option("--rows", is_flag=True, help="Products in the code's order, x W; by default columns as in textbooks, W x.")
+@click.option("--out", "-o", type=click.Path(dir_okay=False), metavar="FILE", help="Draw them: .png, .svg or .pdf.")
+@debug_option
+def command(what: str, rows: bool, out: str | None) -> None:
+    """Print the equations of a cell, LaTeX, from the graph of its step: a registered cell, your own, or those of a model.
+
+    \b
+    Examples:
+        tinyseq equations lstm
+        tinyseq equations my_cells.py:MyCell -o equations.pdf
+        tinyseq equations examples/translate.yaml
+    """
+    from tinyseq.figures import formulas, save
+    from tinyseq.figures.style import check_format
+    from tinyseq.nn.latex import display, equations
+
+    if out is not None:
+        if not Path(out).absolute().parent.is_dir():
+            raise click.BadParameter(f"the folder {Path(out).parent} does not exist", param_hint="'-o'")
+        check_format(Path(out))
+    blocks: dict[tuple[str, ...], str] = {}
+    for cell in _cells(what):
+        blocks.setdefault(tuple(equations(cell, columns=not rows)), type(cell).__name__)
+    for lines, name in blocks.items():
+        click.echo(f"% {name}\n{display(lines)}")
+    if out is not None:
+        save(formulas([(name, lines) for lines, name in blocks.items()]), out)
+        click.echo(out, err=True)
+
+
+def _cells(what: str) -> list[Any]:
+    """Return the cells that a name, a place or a config stands for."""
+    from tinyseq.errors import DataError
+    from tinyseq.nn import Cell, Module
+    from tinyseq.train import load_config
+    from tinyseq.train.registry import find_cell
+    from tinyseq.train.running import prepared
+
+    if Path(what).suffix not in (".yaml", ".yml"):
+        return [find_cell(what)(2, 3)]
+    found: list[Any] = []
+
+    def walk(module: Module) -> None:
+        before = len(found)
+        for _, child in module.children():
+            walk(child)
+        if isinstance(module, Cell) and len(found) == before:  # a stack of cells is told by its cells
+            found.append(module)
+
+    with prepared(load_config(what)) as (_, model):
+        walk(model)
+    if not found:
+        raise DataError(f"{what}: no cell in this model", required="a recurrent network")
+    return found
