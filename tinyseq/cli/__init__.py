@@ -21,6 +21,7 @@ COMMANDS = {
     "compile": "tinyseq.cli.compile",
     "gradflow": "tinyseq.cli.gradflow",
     "plot": "tinyseq.cli.plot",
+    "report": "tinyseq.cli.report",
     "equations": "tinyseq.cli.equations",
 }
 

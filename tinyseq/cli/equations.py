@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -26,43 +25,22 @@ def command(what: str, rows: bool, out: str | None) -> None:
     """
     from tinyseq.figures import formulas, save
     from tinyseq.figures.style import check_format
-    from tinyseq.nn.latex import display, equations
+    from tinyseq.nn.latex import display, equations_within
+    from tinyseq.train import load_config
+    from tinyseq.train.registry import find_cell
+    from tinyseq.train.running import prepared
 
     if out is not None:
         if not Path(out).absolute().parent.is_dir():
             raise click.BadParameter(f"the folder {Path(out).parent} does not exist", param_hint="'-o'")
         check_format(Path(out))
-    blocks: dict[tuple[str, ...], str] = {}
-    for cell in _cells(what):
-        blocks.setdefault(tuple(equations(cell, columns=not rows)), type(cell).__name__)
-    for lines, name in blocks.items():
+    if Path(what).suffix in (".yaml", ".yml"):
+        with prepared(load_config(what)) as (_, model):
+            blocks = equations_within(model, columns=not rows)
+    else:
+        blocks = equations_within(find_cell(what)(2, 3), columns=not rows)
+    for name, lines in blocks:
         click.echo(f"% {name}\n{display(lines)}")
     if out is not None:
-        save(formulas([(name, lines) for lines, name in blocks.items()]), out)
+        save(formulas(blocks), out)
         click.echo(out, err=True)
-
-
-def _cells(what: str) -> list[Any]:
-    """Return the cells that a name, a place or a config stands for."""
-    from tinyseq.errors import DataError
-    from tinyseq.nn import Cell, Module
-    from tinyseq.train import load_config
-    from tinyseq.train.registry import find_cell
-    from tinyseq.train.running import prepared
-
-    if Path(what).suffix not in (".yaml", ".yml"):
-        return [find_cell(what)(2, 3)]
-    found: list[Any] = []
-
-    def walk(module: Module) -> None:
-        before = len(found)
-        for _, child in module.children():
-            walk(child)
-        if isinstance(module, Cell) and len(found) == before:  # a stack of cells is told by its cells
-            found.append(module)
-
-    with prepared(load_config(what)) as (_, model):
-        walk(model)
-    if not found:
-        raise DataError(f"{what}: no cell in this model", required="a recurrent network")
-    return found

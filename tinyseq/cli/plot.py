@@ -40,6 +40,7 @@ def command(
         curves        loss and measure over the steps of training
         gradients     how far gradients reach back through time
         activations   states and gates of a cell at each step of an input
+        equations     what a cell computes at each step
     and by its task:
         attention     what the model looks at in an input
         confusion     which class was taken for which

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinyseq.figures.style import TALLEST, WIDTH, new_figure, sequential, styled, token
+from tinyseq.figures.style import TALLEST, WIDTH, framed, new_figure, sequential, styled, token
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,7 +47,7 @@ def attention_maps(maps: Sequence[AttentionMap], *, rows: str = "written", colum
         if steep:
             plot.tick_params("x", labelrotation=90)
         plot.tick_params(length=0)
-        plot.spines[:].set_visible(False)
+        framed(plot)
         plot.set_xlabel(columns)
         plot.set_ylabel(rows)
     figure.colorbar(image, ax=plots, label="attention", fraction=0.04, pad=0.02)

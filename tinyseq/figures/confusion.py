@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyseq.figures.style import WIDTH, literal, new_figure, sequential, styled
+from tinyseq.figures.style import WIDTH, framed, literal, new_figure, sequential, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +41,7 @@ def confusion_matrix(matrix: np.ndarray[Any, Any], classes: Sequence[str], title
     plot.set_xticks(range(0, count, each), names, rotation=45 if steep else 0, ha="right" if steep else "center",
                     rotation_mode="anchor" if steep else None)  # fmt: skip
     plot.set_yticks(range(0, count, each), names)
-    plot.spines[:].set_visible(False)
+    framed(plot)
     plot.set_xlabel("taken for")
     plot.set_ylabel("is")
     if count <= _MOST_COUNTS:

@@ -69,7 +69,13 @@ def gradient_flow(flows: Sequence[Flow], watched: Mapping[str, Mapping[str, Upda
     for number, flow in enumerate(flows):
         prefix = f"{flow.label}: " if len(flows) > 1 else ""
         for index, (label, norms) in enumerate(flow.gradients.items()):
-            style = _style(index, index // len(COLOURS)) if len(flows) == 1 else _style(number, index)
+            style = _style(index if len(flows) == 1 else number, index)
+            if len(flows) > 1:  # dashes tell states apart, and markers models
+                style |= {
+                    "marker": MARKERS[number % len(MARKERS)],
+                    "markersize": 4,
+                    "markevery": max(len(norms) // 8, 1),
+                }
             name = literal(f"{prefix}{short(label, flow.gradients)}", 40)
             plots[0].plot(_positive(norms), label=name, **style)
             plots[1].plot(_positive(flow.jacobians[label][::-1]), label=name, **style)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinyseq.figures.style import TALLEST, WIDTH, diverging, literal, new_figure, sequential, styled, token
+from tinyseq.figures.style import TALLEST, WIDTH, diverging, framed, literal, new_figure, sequential, styled, token
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 #: Inches that a column needs at 8 points: of upright letters, and of words that stand on end.
 _LETTER, _WORD = 0.105, 0.15
+#: Up to so many panels go one above the other.
+_STACKED = 12
 #: Words under the columns, where they are times and not each of them counts.
 _TIMES = 10
 
@@ -31,7 +33,7 @@ class Track(NamedTuple):
 def activations(tracks: Sequence[Track], tokens: Sequence[str], title: str = "", *, times: bool = False) -> Figure:
     """Return heat maps over time, a row a label, a column of panels a cell, with the tokens under the time steps.
 
-    Values between 0 and 1 (gates) run from white to dark blue, others from blue through white to orange. Where tokens
+    What is never negative (gates) runs from white to dark blue, else from blue through white (0) to orange. Where tokens
     would not fit at 8 points, the first that do are shown, and the heading says so; ``times`` labels only some.
 
     Args:
@@ -40,45 +42,50 @@ def activations(tracks: Sequence[Track], tokens: Sequence[str], title: str = "",
         title: the heading.
         times: whether the tokens are times, or numbers of steps.
     """
-    labels = list(dict.fromkeys(label for track in tracks for label in track.values))
-    room = (WIDTH - 0.7) / len(tracks) - 0.75
     upright = all(len(token(text)) == 1 for text in tokens)
-    fit = len(tokens) if times else min(len(tokens), int(room / (_LETTER if upright else _WORD)))
+    column = _LETTER if upright else _WORD
+    beside = int(((WIDTH - 0.7) / len(tracks) - 0.75) / column)
+    rows = sum(len(track.values) for track in tracks)
+    # Side by side, unless the steps do not fit so, and the panels do one above the other.
+    stacked = not times and len(tokens) > beside and len(tracks) > 1 and rows <= _STACKED
+    columns = [tracks] if stacked else [[track] for track in tracks]
+    fit = len(tokens) if times else min(len(tokens), int(((WIDTH - 0.7) / len(columns) - 0.75) / column))
     if fit < len(tokens):
         title = f"{title}\n(the first {fit} of {len(tokens)} steps)".strip()
-    each = max(min((TALLEST - 1.5) / len(labels), 1.1), 0.5)
-    figure = new_figure(height=each * len(labels) + (1.0 if upright or times else 1.5))
-    plots = figure.subplots(len(labels), len(tracks), squeeze=False, sharex="col")
-    for column, track in enumerate(tracks):
-        for row, label in enumerate(labels):
-            plot = plots[row, column]
-            if label not in track.values:
-                plot.axis("off")
-                continue
-            values = track.values[label][:fit]
-            image = _panel(plot, values, track.ranges.get(label))
-            bar = figure.colorbar(image, ax=plot, pad=0.02, aspect=8, ticks=[image.norm.vmin, image.norm.vmax])
-            bar.ax.set_yticklabels([f"{image.norm.vmin:.2g}", f"{image.norm.vmax:.2g}"])
-            bar.outline.set_visible(False)
-            plot.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=11)
-        _name_steps(plots[:, column], tokens[:fit], upright=upright, times=times)
-        if track.name:
-            plots[0, column].set_title(literal(track.name, 40))
+    count = max(sum(len(track.values) for track in group) for group in columns)
+    each = max(min((TALLEST - 1.5) / count, 1.1), 0.5)
+    figure = new_figure(height=each * count + (1.0 if upright or times else 1.5))
+    grid = figure.subplots(count, len(columns), squeeze=False, sharex="col")
+    for place, group in enumerate(columns):
+        plots = iter(grid[:, place])
+        for track in group:
+            for row, (label, values) in enumerate(track.values.items()):
+                plot = next(plots)
+                _panel(figure, plot, label, values[:fit], track.ranges.get(label))
+                if row == 0 and track.name:
+                    plot.set_title(literal(track.name, 40))
+        for plot in plots:
+            plot.axis("off")
+        _name_steps(grid[:, place], tokens[:fit], upright=upright, times=times)
     figure.suptitle(literal(title, 200))
     return figure
 
 
-def _panel(plot: Any, values: Array, bounds: tuple[float, float] | None) -> Any:
-    """Draw (time, units) with time across."""
+def _panel(figure: Any, plot: Any, label: str, values: Array, bounds: tuple[float, float] | None) -> None:
+    """Draw (time, units) with time across, and its scale beside it."""
     if bounds is None:
         finite = np.abs(values[np.isfinite(values)])
         most = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
-        bounds = (-most, most)
+        bounds = (0.0 if finite.size and values.min() >= 0 else -most, most)
     cmap = diverging() if bounds[0] < 0 else sequential()
+    image = plot.imshow(values.T, cmap=cmap, vmin=bounds[0], vmax=bounds[1], aspect="auto", interpolation="nearest")
     plot.set_yticks([])
     plot.tick_params(length=0)
-    plot.spines[:].set_visible(False)
-    return plot.imshow(values.T, cmap=cmap, vmin=bounds[0], vmax=bounds[1], aspect="auto", interpolation="nearest")
+    framed(plot)
+    plot.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=11)
+    bar = figure.colorbar(image, ax=plot, pad=0.02, aspect=8, ticks=list(bounds))
+    bar.ax.set_yticklabels([f"{bound:.2g}" for bound in bounds])
+    bar.outline.set_visible(False)
 
 
 def _name_steps(plots: Any, tokens: Sequence[str], *, upright: bool, times: bool) -> None:

@@ -89,7 +89,16 @@ def diverging() -> Colormap:
     """Return the map for what has a sign: dark blue below, white at 0, dark orange above."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    return LinearSegmentedColormap.from_list("blues and oranges", [*_BLUES[::-1], *_ORANGES[1:]])
+    return LinearSegmentedColormap.from_list(
+        "blues and oranges", [*_BLUES[::-1], *_ORANGES[1:]], N=257
+    )  # white is in the middle
+
+
+def framed(plot: Any) -> None:
+    """Put a thin frame around a map, whose palest values would else be lost on the paper."""
+    plot.spines[:].set_visible(True)
+    plot.spines[:].set_color("#b0b0b0")
+    plot.spines[:].set_linewidth(0.6)
 
 
 def check_format(path: Path) -> None:

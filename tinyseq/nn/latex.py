@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, Final, NamedTuple
 
+from tinyseq.errors import DataError
 from tinyseq.graph import Literal, Node
+from tinyseq.nn.module import Module
 from tinyseq.nn.steps import Step, example_step
 from tinyseq.nn.symbols import number, symbol
 
@@ -65,6 +67,28 @@ def equations(cell: Any, *, columns: bool = True) -> list[str]:
         GraphError: the step looks at values, so that it has no one graph.
     """
     return _Writer(cell, example_step(cell), columns).lines
+
+
+def equations_within(module: Module, *, columns: bool = True) -> list[tuple[str, list[str]]]:
+    """Return (class, equations) of each kind of cell in a module, itself included; a stack is told by its cells.
+
+    Raises:
+        DataError: there is none.
+        GraphError: as ``equations``.
+    """
+    found: dict[tuple[str, ...], str] = {}
+
+    def walk(part: Module) -> bool:
+        inner = [walk(child) for _, child in part.children()]
+        own = hasattr(part, "step") and hasattr(part, "input_size") and not any(inner)
+        if own:
+            found.setdefault(tuple(equations(part, columns=columns)), type(part).__name__)
+        return own or any(inner)
+
+    walk(module)
+    if not found:
+        raise DataError(f"{type(module).__name__}: no cell in it", required="a recurrent network")
+    return [(name, list(lines)) for lines, name in found.items()]
 
 
 def labels(step: Step) -> dict[Node, str]:

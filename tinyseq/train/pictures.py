@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tinyseq import nn
 from tinyseq.errors import DataError, did_you_mean
-from tinyseq.figures import Track, activations, gradient_flow, learning_curves
+from tinyseq.figures import Track, activations, formulas, gradient_flow, learning_curves
 from tinyseq.modes import enable_grad
+from tinyseq.nn.latex import equations_within
 from tinyseq.train.gradflow import measure
 from tinyseq.train.registry import find_task
 from tinyseq.train.rundir import RunDirectory
@@ -22,6 +23,7 @@ FIGURES: Final[dict[str, str]] = {
     "curves": "loss and measure over the steps of training",
     "gradients": "how far gradients reach back through time",
     "activations": "states and gates of a cell at each step of an input",
+    "equations": "what a cell computes at each step",
     "attention": "what the model looks at in an input",
     "confusion": "which class was taken for which",
     "forecast": "the truth, and forecasts beside it",
@@ -41,10 +43,14 @@ def curves(directory: RunDirectory) -> Figure:
     Raises:
         DataError: a file of it is missing or damaged.
     """
-    result = directory.json("result.json")
+    try:
+        result = directory.json("result.json")
+    except DataError:  # the run did not come to its end
+        result = {}
     config = directory.config()
     judged = find_task(config.task)(config).measure
     tested = result.get("test", {}).get(judged.key)
+    size = [f"{result['parameters']:,} parameters"] if "parameters" in result else []
     return learning_curves(
         directory.rows(),
         judged.key,
@@ -52,13 +58,13 @@ def curves(directory: RunDirectory) -> Figure:
         lower_is_better=judged.lower_is_better,
         baselines=result.get("baselines", {}),
         test=None if tested is None else (result["best_step"], tested),
-        title=f"{directory.path.parent.name} {directory.path.name}: {config.task}, {result['parameters']:,} parameters",
+        title=": ".join([" ".join(directory.path.absolute().parts[-2:]), ", ".join([config.task, *size])]),
     )
 
 
 def names(task: Task[Any], model: nn.Module) -> list[str]:
     """Return the names of the figures that there are of a trained model, the learning curves first."""
-    of_cells = ["gradients", "activations"] if has_cells(model) else []
+    of_cells = ["gradients", "activations", "equations"] if has_cells(model) else []
     return ["curves", *of_cells, *task.figures(model, [])]
 
 
@@ -96,6 +102,8 @@ def draw(
     if name == "gradients":
         with enable_grad():
             return gradient_flow([measure(task, model, steps, task.config.task)])
+    if name == "equations":
+        return formulas(equations_within(model))
     found = records()
     if not found:
         raise DataError(f"the figure {name!r}", required="at least one input", got="none")

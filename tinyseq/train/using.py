@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyseq.backends import use
-from tinyseq.errors import DataError
+from tinyseq.errors import DataError, TinyseqError
 from tinyseq.train import pictures
 from tinyseq.train.registry import find_task
+from tinyseq.train.report import Model, write_report
 from tinyseq.train.rundir import RunDirectory
 from tinyseq.train.tasks.base import Task
 from tinyseq.train.threads import blas_threads
@@ -126,6 +127,18 @@ class Trained:
         with self._running():
             return pictures.draw(name, self.task, self.model, records, layer=layer, steps=steps)
 
+    def report(self, path: str | Path) -> None:
+        """Write the run as one HTML page that needs nothing else: results, figures, predictions, graph, config."""
+        test: list[Sequence[Any]] = []
+
+        def records() -> Sequence[Any]:
+            if not test:
+                test.append(self.judged(None))
+            return test[0]
+
+        with self._running():
+            write_report(self.directory, Path(path), Model(self.task, self.model, records))
+
     @contextmanager
     def _running(self) -> Iterator[None]:
         with use("numpy"), blas_threads(self.config.threads):
@@ -144,6 +157,21 @@ def load(run: str | Path) -> Trained:
         DataError: it is no run directory, or it is damaged.
     """
     return Trained(RunDirectory.find(run))
+
+
+def report(run: str | Path, path: str | Path) -> None:
+    """Write a run as ``Trained.report`` does; of a run without a usable model, what there is.
+
+    Raises:
+        DataError: it is no run directory.
+    """
+    directory = RunDirectory.find(run)
+    try:
+        trained = Trained(directory)
+    except TinyseqError as error:
+        write_report(directory, Path(path), None, str(error))
+        return
+    trained.report(path)
 
 
 def _plain(metadata: Any) -> Any:

@@ -200,6 +200,10 @@ class Task(ABC, Generic[C]):
         """Return a prediction as a person wants to read it: one line, or a block."""
         return "  ".join(f"{key}: {value}" for key, value in prediction.items())
 
+    def line(self, prediction: Mapping[str, Any]) -> str:
+        """Return a prediction of the run's own data, beside its truth, for reports."""
+        return self.as_text(prediction)
+
     # Figures.
 
     def picture(self, predictions: Sequence[Mapping[str, Any]]) -> Figure:

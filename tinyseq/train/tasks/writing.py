@@ -291,8 +291,7 @@ class WritingTask(Task[W]):
         return "\n".join(self.line(p) for p in predictions[:SHOWN])
 
     def line(self, prediction: Mapping[str, Any]) -> str:
-        """Return a prediction beside its truth, for the end of a run."""
-        right = prediction["prediction"] == prediction["target"]
+        right = prediction["prediction"] == prediction.get("target", prediction["prediction"])
         truth = "" if right else f"   (true: {prediction['target']})"
         return f"{prediction.get('source', '')}  ->  {prediction['prediction']}{truth}".strip()
 
