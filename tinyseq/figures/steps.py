@@ -33,8 +33,8 @@ class Track(NamedTuple):
 def activations(tracks: Sequence[Track], tokens: Sequence[str], title: str = "", *, times: bool = False) -> Figure:
     """Return heat maps over time, a row a label, a column of panels a cell, with the tokens under the time steps.
 
-    What is never negative (gates) runs from white to dark blue, else from blue through white (0) to orange. Where tokens
-    would not fit at 8 points, the first that do are shown, and the heading says so; ``times`` labels only some.
+    What is never negative (gates) runs from white to dark blue, other values from blue through white to orange. Tokens
+    that do not fit at 8 points are left out with their steps, and the heading says so; ``times`` labels only some.
 
     Args:
         tracks: cells side by side, such as the two directions of a layer.

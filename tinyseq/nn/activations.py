@@ -73,7 +73,9 @@ def _gathered(run: Unrolled, row: int) -> Activations:
     chosen: dict[Node, str] = {}
     if step is not None:
         text = labels(step)
-        chosen = {node: f"${text[node]}$" for node in _telling(step) if node in text}
+        # What is computed twice, such as σ(z) written out twice, is one value.
+        once = {f"${text[node]}$": node for node in reversed([*_telling(step)]) if node in text}
+        chosen = {node: label for label, node in reversed(once.items())}
         ranges = {label: _SQUASHING[node.op.name] for node, label in chosen.items() if node.op.name in _SQUASHING}
         states = {path: f"${text[node]}$" for path, node in step.new_state}
         squashed = {states[path]: node.op.name for path, node in step.new_state if node.op.name in _SQUASHING}

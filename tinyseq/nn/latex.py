@@ -18,7 +18,7 @@ from tinyseq.nn.steps import Step, example_step
 from tinyseq.nn.symbols import number, symbol
 
 #: How tightly a text holds together; what is looser than its place asks for is put into brackets.
-SUM, HADAMARD, PRODUCT, POWER, ATOM = range(5)
+LOOSE, SUM, HADAMARD, PRODUCT, POWER, ATOM = range(6)
 #: Ops whose operands need brackets unless they hold together as tightly: how tight the result is, and each operand.
 _TIGHTNESS: Final[dict[str, tuple[int, tuple[int, ...]]]] = {
     "add": (SUM, (SUM, SUM)),
@@ -28,6 +28,7 @@ _TIGHTNESS: Final[dict[str, tuple[int, tuple[int, ...]]]] = {
     "neg": (SUM, (HADAMARD,)),
     "matmul": (PRODUCT, (PRODUCT, PRODUCT)),
     "pow": (POWER, (ATOM, SUM)),
+    "where": (LOOSE, (SUM, SUM, SUM)),
     "exp": (POWER, (SUM,)),
 }
 #: Ops that only arrange values: a variable of theirs, such as ``hx = concat([h, x])``, stands for what it holds.
