@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cProfile
+import pstats
 import sys
 
 import pytest
@@ -218,6 +220,10 @@ def test_a_profiler_keeps_its_place():
         assert sys.getprofile() is profiler
     finally:
         sys.setprofile(None)
+    with cProfile.Profile() as profile:
+        assert nn.equations(nn.RNNCell(2, 3)) == TEXTBOOK["rnn"]
+        sorted([1])
+    assert any("sorted" in entry[2] for entry in pstats.Stats(profile).stats)
 
 
 @pytest.mark.parametrize(

@@ -127,12 +127,17 @@ class _Variables:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        before = sys.getprofile()
+        before: Any = sys.getprofile()
+        switched = hasattr(before, "enable")  # cProfile's cannot be put back by setprofile, but switched on again
+        if switched:
+            before.disable()
         sys.setprofile(self._look)
         try:
             yield
         finally:
-            sys.setprofile(before)
+            sys.setprofile(None if switched else before)
+            if switched:
+                before.enable()
             self.given.clear()
 
     def _look(self, frame: FrameType, event: str, argument: Any) -> None:
