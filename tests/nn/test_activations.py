@@ -124,6 +124,18 @@ def test_of_a_step_that_looks_at_values_the_states_are_told():
     assert "no gates" in found.note
 
 
+def test_states_that_are_handed_on_and_states_that_are_no_vectors():
+    def step(x, state):
+        new, count = state["new"], state["count"]
+        return x, {"new": x, "old": new, "count": count}
+
+    start = {"new": ts.zeros(1, 2), "old": ts.zeros(1, 2), "count": ts.tensor(1.0)}
+    (found,) = nn.activations(ts.unroll, step, ts.tensor([[[1.0, 2.0], [3.0, 4.0]]]), start)
+    assert {name: values.tolist() for name, values in found.values.items()} == {
+        r"$\mathrm{new}_t$": [[1, 2], [3, 4]], r"$\mathrm{old}_t$": [[0, 0], [1, 2]],
+    }  # fmt: skip
+
+
 def test_a_function_is_a_cell_too():
     (found,) = nn.activations(lambda: ts.unroll(lambda x, s: (s, s * 0.5 + x), ts.ones(1, 3, 2), ts.zeros(1, 2)))
     np.testing.assert_allclose(found.values["$s_t$"], [[1, 1], [1.5, 1.5], [1.75, 1.75]])

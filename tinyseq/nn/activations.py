@@ -9,13 +9,13 @@ from typing import Any, Final
 import numpy as np
 
 from tinyseq import trees
-from tinyseq.errors import GraphError
 from tinyseq.graph import Node
 from tinyseq.modes import no_grad
 from tinyseq.nn.latex import labels
 from tinyseq.nn.steps import Step, trace_step
 from tinyseq.nn.symbols import symbol
 from tinyseq.ops.shape import Structural
+from tinyseq.tensors import Tensor
 from tinyseq.unrolling import Unrolled, watching
 
 Array = np.ndarray[Any, Any]
@@ -62,34 +62,37 @@ def activations(fn: Callable[..., Any], *args: Any, row: int = 0) -> list[Activa
 def _gathered(run: Unrolled, row: int) -> Activations:
     times = sorted(run.steps)
     x, before, _, after = run.steps[times[0]]
-    states = {path: f"${symbol(path or 'h', 't')}$" for path, _ in trees.leaves(after)}
-    values: dict[str, list[Array]] = {}
+    parts = {path: part for path, part in trees.leaves(after) if isinstance(part, Tensor) and part.ndim}
+    states = {path: symbol(path or "h", "t") for path in parts}
+    chosen: dict[str, Node] = {}
     ranges: dict[str, tuple[float, float]] = {}
     note, step = "", None
     try:
         step = trace_step(run.cell, x, before)
-    except GraphError as error:
-        note = f"no gates: {error.what}"
-    chosen: dict[Node, str] = {}
+    except Exception as error:  # whatever a step that runs, and cannot be traced, raises
+        note = f"no gates: {str(error).splitlines()[0]}"
     if step is not None:
-        text = labels(step)
-        # What is computed twice, such as σ(z) written out twice, is one value.
-        once = {f"${text[node]}$": node for node in reversed([*_telling(step)]) if node in text}
-        chosen = {node: label for label, node in reversed(once.items())}
-        ranges = {label: _SQUASHING[node.op.name] for node, label in chosen.items() if node.op.name in _SQUASHING}
-        states = {path: f"${text[node]}$" for path, node in step.new_state}
-        squashed = {states[path]: node.op.name for path, node in step.new_state if node.op.name in _SQUASHING}
-        ranges |= {label: _SQUASHING[name] for label, name in squashed.items()}
+        text, states = labels(step)
+        for node in _telling(step):
+            if node in text:
+                chosen.setdefault(text[node], node)  # σ(z) written out twice is one value
+        named = {**chosen, **{states[path]: node for path, node in step.new_state}}
+        ranges = {name: _SQUASHING[node.op.name] for name, node in named.items() if node.op.name in _SQUASHING}
+    values: dict[str, list[Array]] = {}
     for t in times:
         x, before, _, after = run.steps[t]
-        if step is not None:
-            found = step.run(x, before)
-            for node, label in chosen.items():
-                values.setdefault(label, []).append(found[node][row].ravel())
-    for path, label in states.items():
-        values[label] = [dict(trees.leaves(run.steps[t][3]))[path].numpy()[row].ravel() for t in times]
-    batch = next(iter(trees.leaves(after)))[1].shape[0]
-    return Activations(run.scope, batch, {label: np.stack(parts) for label, parts in values.items()}, ranges, note)
+        found = {} if step is None else step.run(x, before)
+        for name, node in chosen.items():
+            values.setdefault(name, []).append(found[node][row].ravel())
+    for path in parts:
+        values[states[path]] = [dict(trees.leaves(run.steps[t][3]))[path].numpy()[row].ravel() for t in times]
+    return Activations(
+        run.scope,
+        next((part.shape[0] for part in parts.values()), 0),
+        {f"${name}$": np.stack(rows) for name, rows in values.items()},
+        {f"${name}$": bounds for name, bounds in ranges.items()},
+        note,
+    )
 
 
 def _telling(step: Step) -> Iterator[Node]:

@@ -92,9 +92,15 @@ def equations_within(module: Module, *, columns: bool = True) -> list[tuple[str,
     return [(name, list(lines)) for lines, name in found.items()]
 
 
-def labels(step: Step) -> dict[Node, str]:
-    """Return the LaTeX of every value of a step: its symbol where it has one, else how it is computed."""
-    return {node: text.latex for node, text in _Writer(None, step, True).texts.items()}
+def labels(step: Step) -> tuple[dict[Node, str], dict[str, str]]:
+    """Return the LaTeX of every value of a step, its symbol or how it is computed, and of each part of the state."""
+    writer = _Writer(None, step, True)
+    before = {node for _, node in (*step.state, *step.inputs)}
+    states = {
+        path: symbol(writer.slot(i), "t") if node in before or node not in writer.bound else writer.bound[node]
+        for i, (path, node) in enumerate(step.new_state)
+    }
+    return {node: text.latex for node, text in writer.texts.items()}, states
 
 
 def display(lines: Sequence[str]) -> str:
@@ -146,7 +152,7 @@ class _Writer:
 
         for path, node in step.inputs:
             give(node, path or step.names.get(node, "x"), "t")
-        slots = [self._slot(i) for i in range(len(step.state))]
+        slots = [self.slot(i) for i in range(len(step.state))]
         for (_, node), name in zip(step.state, slots, strict=True):
             give(node, name, "t-1")
         for (_, node), name in zip(step.new_state, slots, strict=True):
@@ -163,7 +169,7 @@ class _Writer:
                 give(node, name, "t" if node in self.moving else "")
         return bound
 
-    def _slot(self, index: int) -> str:
+    def slot(self, index: int) -> str:
         """Return what a part of the state is called: by its field, else by the variable that it is or becomes."""
         step = self.step
         path, before = step.state[index]
@@ -259,7 +265,7 @@ class _Writer:
         step = self.step
         for index, (_, node) in enumerate(step.new_state):
             here = self.texts[node].latex
-            wanted = symbol(self._slot(index), "t") if index < len(step.state) else here
+            wanted = symbol(self.slot(index), "t") if index < len(step.state) else here
             if here != wanted:
                 self.lines.append(f"{wanted} = {here}")
         for path, node in step.outputs:
