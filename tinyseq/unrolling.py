@@ -116,14 +116,20 @@ def unroll(
         counts = _counts(lengths, batch, time)
         if isinstance(counts, Tensor):
             real = tensor(np.arange(time)) < reshape(counts, (-1, 1))
+            masks = unstack(real, 1)
         else:
             real = tensor(np.arange(time) < counts[:, np.newaxis])
             masks = [tensor(column) for column in real.numpy().T]
         # Padding may hold anything: 0 instead of it, or a NaN there would reach the weights' gradient as 0 * NaN.
         parts = [where(_align(real, x), x, x.dtype.type(0).item()) for x in parts]
-    generator.advance()
-    if is_tracing():
-        return _rolled(cell, step, xs, parts, state, counts, real, truncate, reverse)
+    within = here.place.clock  # the step of a loop around this one, whose own body is a graph of a single step
+    if within is None:
+        generator.advance()
+        if is_tracing():
+            return _rolled(cell, step, xs, parts, state, counts, real, truncate, reverse)
+    starts: Any = None
+    if truncate and isinstance(counts, Tensor):
+        starts = unstack(_all_chunk_starts(time, counts, truncate, reverse), 0)
     columns = [unstack(x, 1) for x in parts]
     ys: list[Any] = []
     name = getattr(cell, "name", "")
@@ -132,8 +138,10 @@ def unroll(
         if _default.watched is not None:
             _default.watched.append(seen := Unrolled(cell, here.place.scope))
         for t in range(time - 1, -1, -1) if reverse else range(time):
-            with at_step(t):
-                if truncate:
+            with at_step(t, None if within is None else within * time + t):
+                if starts is not None:
+                    state = _cut_some(state, starts[t])
+                elif truncate:
                     state = _cut(state, _chunk_starts(t, time, counts, truncate, reverse))
                 column = iter(columns)
                 x = trees.map_leaves(lambda _, column=column, t=t: next(column)[t], xs)
@@ -266,7 +274,10 @@ def _cut(state: Any, rows: np.ndarray[Any, Any]) -> Any:
         return state
     if rows.all():
         return trees.map_leaves(stop_gradient, state)
-    mask = tensor(rows)
+    return _cut_some(state, tensor(rows))
+
+
+def _cut_some(state: Any, mask: Tensor) -> Any:
     return trees.map_leaves(lambda s: where(_align(mask, s), stop_gradient(s), s), state)
 
 

@@ -991,6 +991,27 @@ def inputs_of_several_parts(sizes: Sizes) -> Case:
 
 
 @function
+def a_sequence_within_a_step(sizes: Sizes) -> Case:
+    """Each step reads a short sequence of its own, with a cell of its own, lengths, truncation and dropout."""
+    draw = Draw(sizes)
+    _, _, i, h = sizes
+    w, v = draw.weight(h + i, h), draw.weight(2 * h, h)
+    drop = nn.Dropout(0.3)
+
+    def inner(x: Any, s: Any) -> Any:
+        s = ts.tanh(ts.concat([s, x], -1) @ w)
+        return drop(s), s
+
+    def step(x: Any, s: Any) -> Any:
+        words = ts.stack([x, 0.5 * x, -x], 1)
+        ys, _ = ts.unroll(inner, words, s, lengths=np.arange(sizes.batch) % 3 + 1, truncate=2)
+        s = ts.tanh(ts.concat([s, ys.sum(1)], -1) @ v)
+        return s, s
+
+    return Case(lambda xs, state: ts.unroll(step, xs, state), (draw.xs(), draw.state(h)), draw.weights)
+
+
+@function
 def twice_over_the_same_sequence(sizes: Sizes) -> Case:
     """One cell, forwards and backwards, and once more over its own outputs."""
     draw = Draw(sizes)

@@ -14,6 +14,7 @@ from checking import TOLERANCE, arrays, assert_close, assert_equal, run, total
 
 import tinyseq as ts
 from tinyseq import nn, optim
+from tinyseq.compiler.plan import Loop
 from tinyseq.errors import DataError, GraphError, TinyseqError
 
 F64 = np.float64
@@ -450,14 +451,17 @@ def test_python_numbers_in_a_state_are_refused_in_words() -> None:
         )
 
 
-def test_a_scan_within_a_scan_is_refused_in_words() -> None:
+def test_a_loop_within_a_step_is_written_out() -> None:
     def step(x: Any, h: Any) -> Any:
         ys, h = ts.unroll(lambda a, s: (a + s, a * s), ts.expand_dims(x, 2), h)
         return ys[:, :, 0], h
 
     w = ts.tensor(np.ones((2, 1)), requires_grad=True)
-    with pytest.raises(GraphError, match="scan"):
-        ts.compile(lambda xs: ts.unroll(step, xs, w))(ts.tensor(np.ones((2, 4, 3))))
+    fast = ts.compile(lambda xs: ts.unroll(step, xs, w))
+    fast(ts.tensor(np.ones((2, 4, 3))))
+    loops = [i for i in fast.plan.instructions if isinstance(i, Loop)]
+    assert {loop.length for loop in loops} == {4}
+    assert not any(isinstance(inner, Loop) for loop in loops for inner in loop.body)
 
 
 def test_errors_in_the_function_are_its_own() -> None:

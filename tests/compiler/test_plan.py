@@ -14,7 +14,7 @@ from tinyseq import nn
 from tinyseq.compiler.checking import verify_plan
 from tinyseq.compiler.function import Entry
 from tinyseq.compiler.lower.numpy import Executable
-from tinyseq.compiler.plan import Copy, Loop, Plan
+from tinyseq.compiler.plan import Call, Copy, Loop, Plan
 from tinyseq.errors import GraphError
 
 
@@ -105,12 +105,24 @@ def test_an_initial_state_that_is_not_copied_is_found() -> None:
 
 
 def test_a_state_that_is_the_output_is_stored_once() -> None:
-    """s_{t-1} and s_t are shifted views of one buffer of T + 1 steps; nothing is copied in the loop."""
+    """s_{t-1} and s_t are shifted views of one buffer of T + 1 steps, input and bias beside them; nothing is copied."""
     case = registered("rnn", Sizes(3, 7, 2, 4))
     plan = plan_of(case)
     forward = loops(plan)[0]
     assert not any(isinstance(inner, Copy) for inner in forward.body)
-    assert any(buffer.shape == (8, 3, 4) for buffer in plan.buffers)
+    joined = [buffer for buffer in plan.buffers if buffer.kind == "state" and buffer.shape[:2] == (8, 3)]
+    assert [buffer.shape[2] >= 4 + 2 + 1 for buffer in joined] == [True]
+
+
+def test_a_loop_of_large_products_keeps_features_first() -> None:
+    """Products of 128 * 512 weights and more run as W^T h^T, and no product's operand is copied in the loops."""
+    plan = plan_of(registered("lstm", Sizes(4, 5, 16, 128)))
+    for loop in loops(plan):
+        products = [inner for inner in loop.body if isinstance(inner, Call) and inner.node.op.name == "matmul"]
+        assert len(products) == 1
+        for ref in (*products[0].inputs, products[0].output):
+            assert ref.ghost().strides[0] == 8, f"{ref} lies {ref.ghost().strides}"
+        assert not any(isinstance(inner, Copy) for inner in loop.body)
 
 
 def test_memory_without_gradients_grows_with_the_sequences_only() -> None:

@@ -10,7 +10,7 @@ import pytest
 import tinyseq as ts
 from tinyseq import nn
 from tinyseq.compiler.pipeline import run_passes
-from tinyseq.compiler.plan import make_plan
+from tinyseq.compiler.planning import make_plan
 from tinyseq.compiler.trace import trace_function
 
 

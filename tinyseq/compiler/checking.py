@@ -112,7 +112,7 @@ def _reads(instruction: Call | Copy) -> Iterator[Ref]:
 def _elements(buffer: Buffer, start: int) -> Any:
     """The address of each of a buffer's elements."""
     count = buffer.nbytes // buffer.dtype.itemsize
-    return (start + buffer.dtype.itemsize * np.arange(count)).reshape(buffer.shape)
+    return buffer.lay(start + buffer.dtype.itemsize * np.arange(count))
 
 
 def _bytes(elements: Any, ref: Ref) -> Any:

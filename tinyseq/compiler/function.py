@@ -13,9 +13,11 @@ import numpy as np
 
 from tinyseq import backends, trees
 from tinyseq.autodiff import pick
+from tinyseq.compiler.checking import verify_plan
 from tinyseq.compiler.lower.numpy import Executable
 from tinyseq.compiler.pipeline import Compiled, Stage, run_passes
-from tinyseq.compiler.plan import Plan, make_plan
+from tinyseq.compiler.plan import Plan
+from tinyseq.compiler.planning import make_plan
 from tinyseq.compiler.trace import Traced, trace_function
 from tinyseq.errors import BackendError, GraphError
 from tinyseq.graph import Graph, Leaf, Node, caller
@@ -198,6 +200,8 @@ class CompiledFunction:
             wanted = wanted if recording and not whole else []
             compiled = run_passes(traced.graph, wanted, verify=self.verify, recompute=self.recompute)
             plan = make_plan(compiled.graph, len(traced.graph.outputs))
+            if self.verify:
+                verify_plan(plan)
             entry = Entry(traced, compiled, plan, time.perf_counter() - start, held)
             known.append(entry)
             shapes = ", ".join(f"{x.dtype}{x.shape}" for x in tensors)
@@ -248,7 +252,7 @@ def compile(fn: Callable[..., Any], *, verify: bool = False, recompute: bool | i
 
     Args:
         fn: a function or module, from tensors (or nested tuples and dicts of them) to tensors.
-        verify: check the graph after each pass (slower to compile).
+        verify: check the graph after each pass, and that the plan overwrites no live value (slower to compile).
         recompute: keep only the states between tiles of so many time steps (True: about √T) for the backward pass, and
             compute the rest again: memory grows as √T instead of T, for one more forward pass.
     """

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tinyseq.compiler.differentiate import Differentiated, differentiate, has_gradients
+from tinyseq.compiler.passes.absorb import absorb
 from tinyseq.compiler.passes.accumulate import accumulate
 from tinyseq.compiler.passes.distribute import distribute
 from tinyseq.compiler.passes.expand import expand
@@ -49,6 +50,11 @@ BACKWARD: tuple[Pass, ...] = (
     simplify,
     prune,
     simplify,
+)
+#: What a CPU wants otherwise than the schedule that is found.
+CPU: tuple[Pass, ...] = (
+    absorb,  # input projections and biases, in the loop's own product
+    prune,
 )
 
 
@@ -108,6 +114,8 @@ def run_passes(
         advance("differentiate", derive)
         for step in BACKWARD:
             advance(step.__name__, lambda step=step: step(stages[-1].graph))  # type: ignore[misc]
+    for step in CPU:
+        advance(step.__name__, lambda step=step: step(stages[-1].graph))  # type: ignore[misc]
     if not derived:
         return Compiled(tuple(stages), (None,) * len(graph.outputs), ())
     return Compiled(tuple(stages), derived[0].seeds, derived[0].reached)

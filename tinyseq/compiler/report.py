@@ -12,7 +12,7 @@ import numpy as np
 from tinyseq.autodiff import pick
 from tinyseq.compiler.function import CompiledFunction
 from tinyseq.compiler.pipeline import Stage
-from tinyseq.compiler.plan import make_plan
+from tinyseq.compiler.planning import make_plan
 from tinyseq.errors import GraphError
 from tinyseq.graph import Graph, Leaf, Literal, Node
 from tinyseq.ops.linalg import einsum, matmul

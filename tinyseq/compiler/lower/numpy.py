@@ -54,7 +54,7 @@ class Executable:
         self.plan = plan
         # Zeros, not empty: the first run then already finds its pages mapped.
         memory = {slot: np.zeros(max(size, 1), np.uint8) for slot, size in plan.slots().items()}
-        self.arrays = {id(b): memory[b.slot][: b.nbytes].view(b.dtype).reshape(b.shape) for b in plan.buffers}
+        self.arrays = {id(b): b.lay(memory[b.slot][: b.nbytes].view(b.dtype)) for b in plan.buffers}
         self.calls: list[Prepared] = []
         self.boundary = 0
         for position, instruction in enumerate(plan.instructions):

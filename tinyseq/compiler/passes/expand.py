@@ -1,8 +1,8 @@
 """Expand: bring gates to one form, so that those that differ only in squashing can share a kernel.
 
 sigmoid(x) becomes 0.5 tanh(0.5 x) + 0.5 (the eager kernel's own form), products with ``concat`` become sums of products
-with the parts, and factors move through sums and products into the weights. Sums are put in order: what does not change
-in the loop first, then what does not depend on the state, then the rest.
+with the parts, and factors move through sums and products into the weights. Sums are put in order: products first, then
+vectors (biases), then the rest, so that what all gates have in common is added up alike.
 
 The rounding contract: sums and products of the same terms in another order.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.passes.simplify import simplify
 from tinyseq.compiler.rewriting import emit, standing_at, symbol
-from tinyseq.graph import Graph, Literal, Node, literal, rebuild
+from tinyseq.graph import Graph, Leaf, Literal, Node, literal, rebuild
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import linalg
 from tinyseq.ops import shape as sh
@@ -20,7 +20,9 @@ from tinyseq.ops import shape as sh
 
 def expand(graph: Graph) -> Graph:
     """Rewrite the bodies of scans, and the graph itself, into the common form."""
-    return simplify(map_bodies(simplify(map_bodies(graph, _squash_and_split)), _move_factors))
+    for change in (_squash_and_split, _order_sums, _move_factors):
+        graph = simplify(map_bodies(graph, change))
+    return graph
 
 
 def _squash_and_split(graph: Graph) -> Graph:
@@ -48,7 +50,52 @@ def _split(node: Node, parts: tuple[Node, ...], weight: Node) -> Node:
     return total.node  # type: ignore[union-attr,no-any-return]
 
 
+def _order_sums(graph: Graph) -> Graph:
+    users = graph.consumers()
+    outputs = set(graph.outputs)
+
+    def inner(node: Node) -> bool:
+        """Whether a sum is but a part of another sum."""
+        after = users.get(node, ())
+        return len(after) == 1 and after[0].op is ew.add and after[0].shape == node.shape and node not in outputs
+
+    def terms(node: Node) -> list[Node]:
+        found, stack = [], [node]
+        while stack:
+            x = stack.pop()
+            if x.op is ew.add and (x is node or (inner(x) and x.shape == node.shape)):
+                stack.extend(reversed(x.inputs))
+            else:
+                found.append(x)
+        return found
+
+    def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        if node.op is not ew.add or inner(node) or any(isinstance(x, Literal) for x in node.inputs):
+            return None
+        old = terms(node)
+        ordered = sorted(old, key=_rank)
+        if ordered == old or len({x.dtype for x in old}) > 1:
+            return None
+        total = new[ordered[0]]
+        for x in ordered[1:]:
+            total = emit(node, ew.add, total, new[x])
+        return total if total.shape == node.shape else None
+
+    new: dict[Node, Node] = {}
+    return Graph(rebuild(graph.outputs, rule, new), graph.inputs)
+
+
+def _rank(term: Node) -> int:
+    return 0 if term.op is linalg.matmul else 1 if len(term.shape) == 1 else 2
+
+
 def _move_factors(graph: Graph) -> Graph:
+    while (moved := _move_factors_once(graph)).outputs != graph.outputs:
+        graph = moved
+    return graph
+
+
+def _move_factors_once(graph: Graph) -> Graph:
     users = graph.consumers()
     outputs = set(graph.outputs)
 
@@ -62,6 +109,10 @@ def _move_factors(graph: Graph) -> Graph:
         if node.op is linalg.matmul and len(node.inputs[1].shape) == 2:
             left, right = node.inputs
             return emit(node, linalg.matmul, left, emit(node, ew.mul, right, literal(factor)))
+        if node.op is ew.mul:
+            for weight, other in (node.inputs, node.inputs[::-1]):  # a vector of weights, one a unit
+                if isinstance(weight, Leaf) and len(weight.shape) == 1 < len(node.shape):
+                    return emit(node, ew.mul, emit(node, ew.mul, weight, literal(factor)), other)
         return None
 
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:

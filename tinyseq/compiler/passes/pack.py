@@ -2,7 +2,8 @@
 
 Superword-level parallelism (Larsen and Amarasinghe 2000), with a lane as wide as a gate: a wide value enters, its lanes
 are slices; where neighbouring lanes go through the same op with operands that are lanes of another wide value, equal
-scalars or loop constants, one op does for all of them. What remains different stays a slice.
+scalars, loop constants, or values that can be computed side by side, one op does for all of them. What remains
+different stays a slice.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.passes.simplify import lane
 from tinyseq.compiler.rewriting import standing_at, symbol
-from tinyseq.graph import Graph, Leaf, Literal, Node, rebuild
+from tinyseq.graph import Graph, Leaf, Literal, Node, reach, rebuild
 from tinyseq.ops import shape as sh
 from tinyseq.ops.elementwise import Elementwise
 
@@ -52,7 +53,8 @@ def _find(graph: Graph) -> tuple[list[Node], list[list[Node]]] | None:
                     if following is None:
                         break
                     trial = [*columns, _operands(following)]
-                    if not _joinable(trial, [n.shape[-1] for n in (*run, following)]):
+                    widths = [n.shape[-1] for n in (*run, following)]
+                    if not _joinable(trial, widths, users) or _entwined([*run, following]):
                         break
                     run, columns, position = [*run, following], trial, end
                 if len(run) > 1:
@@ -74,18 +76,28 @@ def _operands(node: Node) -> tuple[Node, ...]:
     return node.inputs
 
 
-def _joinable(columns: list[tuple[Node, ...]], widths: list[int]) -> bool:
-    return all(_joins(column, widths) for column in zip(*columns, strict=True))
+def _entwined(run: list[Node]) -> bool:
+    """Whether one of some nodes is computed from another, so that they cannot be done at once."""
+    first = min(node.serial for node in run)
+    inputs = [x for node in run for x in node.inputs]
+    return not set(run).isdisjoint(reach(inputs, stop=lambda node: node.serial < first))
 
 
-def _joins(parts: tuple[Node, ...], widths: list[int]) -> bool:
-    """Whether operands stand side by side already, are one scalar, or can be joined outside of the loop."""
+def _joinable(columns: list[tuple[Node, ...]], widths: list[int], users: dict[Node, list[Node]]) -> bool:
+    return all(_joins(column, widths, users) for column in zip(*columns, strict=True))
+
+
+def _joins(parts: tuple[Node, ...], widths: list[int], users: dict[Node, list[Node]]) -> bool:
+    """Whether operands stand side by side already, are one scalar, can be joined outside of the loop, or written so."""
     if all(isinstance(x, Literal) for x in parts):
         return len({(type(x.attrs["value"]), x.attrs["value"]) for x in parts}) == 1
     if [x.shape[-1:] for x in parts] != [(width,) for width in widths]:
         return False  # one number that is broadcast over a lane cannot stand beside another
     if all(isinstance(x, Leaf) and len(x.shape) == 1 for x in parts):
         return True
+    if all(isinstance(x.op, Elementwise) and len(users[x]) == 1 for x in parts):
+        shapes = {x.shape[:-1] for x in parts}
+        return len({x.dtype for x in parts}) == len(shapes) == 1 and shapes != {()}
     if not all(x.op is sh.slice_ for x in parts) or len({x.inputs[0] for x in parts}) > 1:
         return False
     places = [lane(x) for x in parts]
@@ -117,7 +129,7 @@ def _joined(parts: list[Node]) -> Any:
     if isinstance(parts[0], Literal):
         return symbol(parts[0])
     if parts[0].op is not sh.slice_:
-        return sh.concat([symbol(x) for x in parts], 0)
+        return sh.concat([symbol(x) for x in parts], len(parts[0].shape) - 1)
     source = symbol(parts[0].inputs[0])
     axis = len(source.shape) - 1
     start, stop = lane(parts[0])[1], lane(parts[-1])[2]  # type: ignore[index]
