@@ -201,6 +201,15 @@ def test_more_steps_than_fit_are_cut_and_the_heading_says_so():
     assert [ticks[0].get_text(), ticks[-1].get_text()] == ["0", "299"]
 
 
+def test_the_units_that_vary_most_are_the_same_in_every_panel():
+    figure, values = gates(["t", "h", "e"], units=2)
+    chosen = sorted(np.argsort(values["$h_t$"].std(0))[-2:])
+    panels = [plot for plot in figure.axes if plot.images]
+    for plot, all_of_them in zip(panels, values.values(), strict=True):
+        np.testing.assert_array_equal(plot.images[0].get_array(), all_of_them[:, chosen].T)
+        assert [tick.get_text() for tick in plot.get_yticklabels()] == [str(unit) for unit in chosen]
+
+
 def test_two_directions_stand_side_by_side_and_long_ones_above_each_other():
     def places(length):
         values = {"$h_t$": RNG.random((length, 3))}

@@ -15,6 +15,7 @@ from tinyseq.cli.boundary import debug_option
 @click.option("--input", "-i", "text", metavar="TEXT", help="The input that it is drawn of; by default test data.")
 @click.option("--file", "-f", type=click.Path(), metavar="FILE", help="Inputs from a file instead, as predict reads it.")
 @click.option("--layer", metavar="NAME", help="Whose activations; by default the first layer's.")
+@click.option("--units", type=click.IntRange(min=1), metavar="N", help="Activations of the N units that vary most.")
 @click.option("--steps", type=click.IntRange(min=2), help="Over how many steps gradients are followed.  [default: 32]")
 @click.option("--out", "-o", type=click.Path(dir_okay=False), metavar="FILE", help=".png, .svg or .pdf; FIGURE.png.")
 @debug_option
@@ -24,6 +25,7 @@ def command(
     text: str | None,
     file: str | None,
     layer: str | None,
+    units: int | None,
     steps: int | None,
     out: str | None,
 ) -> None:
@@ -33,7 +35,7 @@ def command(
     Examples:
         tinyseq plot runs/lstm                                              which figures there are
         tinyseq plot runs/lstm curves -o curves.pdf
-        tinyseq plot runs/lstm activations --input "The quick brown fox" -o gates.png
+        tinyseq plot runs/lstm activations --input "The quick brown fox" --units 6 -o gates.png
         tinyseq plot runs/translate attention --input "9 May 1998" -o attention.svg
     \b
     Figures, of any run of a recurrent network:
@@ -66,6 +68,6 @@ def command(
         drawn = pictures.curves(RunDirectory.find(run))
     else:
         inputs = file if text is None else [text]
-        drawn = load(run).figure(figure, inputs, layer=layer, steps=steps or pictures.FLOW_STEPS)
+        drawn = load(run).figure(figure, inputs, layer=layer, units=units, steps=steps or pictures.FLOW_STEPS)
     save(drawn, path)
     click.echo(path)

@@ -17,6 +17,8 @@ Array = np.ndarray[Any, Any]
 _LETTER, _WORD = 0.105, 0.15
 #: Up to so many panels go one above the other.
 _STACKED = 12
+#: Up to so many units have their numbers beside them.
+_NUMBERED = 6
 #: Words under the columns, where they are times and not each of them counts.
 _TIMES = 10
 
@@ -30,7 +32,9 @@ class Track(NamedTuple):
 
 
 @styled
-def activations(tracks: Sequence[Track], tokens: Sequence[str], title: str = "", *, times: bool = False) -> Figure:
+def activations(
+    tracks: Sequence[Track], tokens: Sequence[str], title: str = "", *, times: bool = False, units: int | None = None
+) -> Figure:
     """Return heat maps over time, a row a label, a column of panels a cell, with the tokens under the time steps.
 
     What is never negative (gates) runs from white to dark blue, other values from blue through white to orange. Tokens
@@ -41,6 +45,7 @@ def activations(tracks: Sequence[Track], tokens: Sequence[str], title: str = "",
         tokens: one a time step.
         title: the heading.
         times: whether the tokens are times, or numbers of steps.
+        units: show only so many units, those whose state (the last label) varies most; all by default.
     """
     upright = all(len(token(text)) == 1 for text in tokens)
     column = _LETTER if upright else _WORD
@@ -59,9 +64,13 @@ def activations(tracks: Sequence[Track], tokens: Sequence[str], title: str = "",
     for place, group in enumerate(columns):
         plots = iter(grid[:, place])
         for track in group:
+            chosen = _varying(track, units)
             for row, (label, values) in enumerate(track.values.items()):
                 plot = next(plots)
-                _panel(figure, plot, label, values[:fit], track.ranges.get(label))
+                kept = chosen if chosen is not None and values.shape[1] > chosen.max() else np.arange(values.shape[1])
+                _panel(figure, plot, label, values[:fit, kept], track.ranges.get(label))
+                if kept is chosen and len(chosen) <= _NUMBERED:
+                    plot.set_yticks(range(len(chosen)), map(str, chosen))
                 if row == 0 and track.name:
                     plot.set_title(literal(track.name, 40))
         for plot in plots:
@@ -69,6 +78,14 @@ def activations(tracks: Sequence[Track], tokens: Sequence[str], title: str = "",
         _name_steps(grid[:, place], tokens[:fit], upright=upright, times=times)
     figure.suptitle(literal(title, 200))
     return figure
+
+
+def _varying(track: Track, units: int | None) -> Array | None:
+    """Return which units vary most in the last label's values, in their order; None for all."""
+    last = [*track.values.values()][-1]
+    if units is None or units >= last.shape[1]:
+        return None
+    return np.sort(np.argsort(-last.std(0), kind="stable")[:units])
 
 
 def _panel(figure: Any, plot: Any, label: str, values: Array, bounds: tuple[float, float] | None) -> None:
@@ -82,7 +99,7 @@ def _panel(figure: Any, plot: Any, label: str, values: Array, bounds: tuple[floa
     plot.set_yticks([])
     plot.tick_params(length=0)
     framed(plot)
-    plot.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=11)
+    plot.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=11, labelpad=8)
     bar = figure.colorbar(image, ax=plot, pad=0.02, aspect=8, ticks=list(bounds))
     bar.ax.set_yticklabels([f"{bound:.2g}" for bound in bounds])
     bar.outline.set_visible(False)

@@ -80,6 +80,7 @@ def draw(
     records: Callable[[], Sequence[Any]],
     *,
     layer: str | None = None,
+    units: int | None = None,
     steps: int = FLOW_STEPS,
 ) -> Figure:
     """Return a figure of a trained model.
@@ -90,6 +91,7 @@ def draw(
         model: the model.
         records: gives what it is drawn of, where it is drawn of records.
         layer: of activations, whose; by default those of the first layer.
+        units: of activations, only so many units, those that vary most.
         steps: over how many steps gradients are followed.
 
     Raises:
@@ -109,7 +111,7 @@ def draw(
         raise DataError(f"the figure {name!r}", required="at least one input", got="none")
     if name != "activations":
         return task.figures(model, found)[name]()
-    groups = layers(task, model, found)
+    groups = layers(task, model, found, units)
     if layer is None:
         return next(iter(groups.values()))()
     if layer not in groups:
@@ -122,7 +124,9 @@ def _near(name: str, known: Sequence[str]) -> str:
     return "" if guess.startswith("one of") else guess
 
 
-def layers(task: Task[Any], model: nn.Module, records: Sequence[Any]) -> dict[str, Callable[[], Figure]]:
+def layers(
+    task: Task[Any], model: nn.Module, records: Sequence[Any], units: int | None = None
+) -> dict[str, Callable[[], Figure]]:
     """Return, by layer, what draws its states and gates on the first record that has steps; two directions are a layer.
 
     Raises:
@@ -132,13 +136,13 @@ def layers(task: Task[Any], model: nn.Module, records: Sequence[Any]) -> dict[st
     for record in records:
         for reading in task.readings(model, record):
             if len(reading.tokens) > 1:
-                found.update(_layers(reading))
+                found.update(_layers(reading, units))
         if found:
             return found
     raise DataError("states and gates over time", required="an input of at least two steps", got="none")
 
 
-def _layers(reading: Reading) -> Iterator[tuple[str, Callable[[], Figure]]]:
+def _layers(reading: Reading, units: int | None) -> Iterator[tuple[str, Callable[[], Figure]]]:
     groups: dict[str, list[nn.Activations]] = {}
     for found in nn.activations(reading.run):
         # Cells that run over something else, such as the letters of each word, have other steps and rows.
@@ -151,6 +155,6 @@ def _layers(reading: Reading) -> Iterator[tuple[str, Callable[[], Figure]]]:
             note = "; ".join(dict.fromkeys(cell.note for cell in cells if cell.note))
             tracks = [Track(cell.scope if len(cells) > 1 else "", cell.values, cell.ranges) for cell in cells]
             title = "\n".join(part for part in ("" if len(cells) > 1 else name, note) if part)
-            return activations(tracks, reading.tokens, title, times=reading.times)
+            return activations(tracks, reading.tokens, title, times=reading.times, units=units)
 
         yield name, figure

@@ -101,6 +101,7 @@ class Trained:
         inputs: str | Path | Iterable[Any] | None = None,
         *,
         layer: str | None = None,
+        units: int | None = None,
         steps: int = pictures.FLOW_STEPS,
     ) -> Figure:
         """Return a figure of the run, for a notebook or ``tinyseq.figures.save``.
@@ -109,6 +110,7 @@ class Trained:
             name: one of ``figures()``.
             inputs: what it is drawn of, as ``predict`` takes it; by default the test part of the run's data.
             layer: of activations, whose; by default those of the first layer.
+            units: of activations, only so many units, those that vary most; by default all.
             steps: over how many steps gradients are followed.
 
         Raises:
@@ -125,7 +127,7 @@ class Trained:
         if name == "curves":
             return pictures.curves(self.directory)
         with self._running():
-            return pictures.draw(name, self.task, self.model, records, layer=layer, steps=steps)
+            return pictures.draw(name, self.task, self.model, records, layer=layer, units=units, steps=steps)
 
     def report(self, path: str | Path) -> None:
         """Write the run as one HTML page that needs nothing else: results, figures, predictions, graph, config."""
