@@ -62,8 +62,10 @@ def main() -> None:
     How good it is, and what it says of a file of yours:
         tinyseq evaluate runs/lstm
         tinyseq predict runs/lstm FILE
-    The unrolled graph:
+    The unrolled graph, and figures of a run:
         tinyseq graph examples/lstm.yaml --steps 3 -o lstm.svg
+        tinyseq plot runs/lstm
+        tinyseq report runs/lstm
 
     Exit codes: 0 done, 1 failure, 2 usage or config, 3 diverged, 130 interrupted.
     """

@@ -293,7 +293,7 @@ class WritingTask(Task[W]):
     def line(self, prediction: Mapping[str, Any]) -> str:
         right = prediction["prediction"] == prediction.get("target", prediction["prediction"])
         truth = "" if right else f"   (true: {prediction['target']})"
-        return f"{prediction.get('source', '')}  ->  {prediction['prediction']}{truth}".strip()
+        return f"{prediction.get('source', prediction.get('input', ''))}  ->  {prediction['prediction']}{truth}".strip()
 
     def attention(self, model: EncoderDecoder, record: Example) -> AttentionMap | None:
         """Return what the model looks at while it writes; None where it looks at nothing, or at one thing."""
