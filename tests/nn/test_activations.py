@@ -124,6 +124,20 @@ def test_of_a_step_that_looks_at_values_the_states_are_told():
     assert "no gates" in found.note
 
 
+def test_inputs_of_several_parts_and_a_cell_with_dropout_in_training():
+    drop = nn.Dropout(0.5)
+
+    def step(x, h):
+        a, b = x
+        gate = sigmoid(drop(a) + b)
+        return gate, gate * h
+
+    xs = ts.ones(1, 3, 2), ts.zeros(1, 3, 2)
+    (found,) = nn.activations(lambda: ts.unroll(step, xs, ts.ones(1, 2)))
+    assert list(found.values) == [r"$\mathrm{gate}_t$", "$h_t$"]
+    assert found.note == ""
+
+
 def test_states_that_are_handed_on_and_states_that_are_no_vectors():
     def step(x, state):
         new, count = state["new"], state["count"]

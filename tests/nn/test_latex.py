@@ -166,6 +166,11 @@ def test_brackets_states_that_are_handed_on_and_hostile_names():
     readable(lines)
 
 
+def test_where_a_cell_is_read_makes_no_difference():
+    with ts.scope("encoder"):
+        assert nn.equations(nn.LayerNormRNNCell(3, 4)) == TEXTBOOK["layernorm_rnn"]
+
+
 def test_layers_of_cells_are_numbered():
     lines = nn.equations(nn.Stack([nn.GRUCell(3, 4), nn.RNNCell(4, 4)]))
     assert lines[0] == r"r^{(0)}_t = \sigma(W^{(0)}_r [h^{(0)}_{t-1}, x_t] + b^{(0)}_r)"

@@ -268,6 +268,17 @@ def test_confusion_and_attention_of_a_file(classifier):
         run.figure("confusion", ["sun"])
 
 
+def test_forecasts_stand_beside_the_truth(trained):
+    run = trained("forecasting")
+    truth = run.figure("forecast").axes[0].lines[0]
+    assert truth.get_label() == "truth"
+    (record,) = run.judged(None)
+    shown = truth.get_xdata()
+    np.testing.assert_array_equal(truth.get_ydata(), record.series.values[shown, 0])
+    with pytest.raises(DataError, match="not an input of the task 'forecasting'"):
+        run.figure("activations", ["not numbers"])
+
+
 def test_padding_is_not_shown(classifier):
     figure = classifier.figure("activations", ["sun <b> sun"])
     assert {plot.images[0].get_array().shape[1] for plot in panels(figure)} == {3}

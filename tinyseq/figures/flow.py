@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from tinyseq.figures.style import COLOURS, DASHES, GREY, MARKERS, literal, new_figure, styled
+from tinyseq.figures.style import COLOURS, DASHES, GREY, MARKERS, TALLEST, literal, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,7 +64,7 @@ def gradient_flow(flows: Sequence[Flow], watched: Mapping[str, Mapping[str, Upda
         watched: for each model's label the updates without and with clipping, by what they are called.
     """
     lines = sum(len(flow.gradients) + 2 for flow in flows)
-    figure = new_figure(height=5.6 + 0.09 * lines)
+    figure = new_figure(height=min(5.6 + 0.09 * lines, TALLEST))
     plots = figure.subplots(2, 2).ravel()
     for number, flow in enumerate(flows):
         prefix = f"{flow.label}: " if len(flows) > 1 else ""

@@ -59,7 +59,7 @@ def activations(
         title = f"{title}\n(the first {fit} of {len(tokens)} steps)".strip()
     count = max(sum(len(track.values) for track in group) for group in columns)
     each = max(min((TALLEST - 1.5) / count, 1.1), 0.5)
-    figure = new_figure(height=each * count + (1.0 if upright or times else 1.5))
+    figure = new_figure(height=min(each * count + (1.0 if upright or times else 1.5), TALLEST))
     grid = figure.subplots(count, len(columns), squeeze=False, sharex="col")
     for place, group in enumerate(columns):
         plots = iter(grid[:, place])

@@ -151,7 +151,7 @@ class _Writer:
             bound[node] = found
 
         for path, node in step.inputs:
-            give(node, path or step.names.get(node, "x"), "t")
+            give(node, _part("x", path) if path else step.names.get(node, "x"), "t")
         slots = [self.slot(i) for i in range(len(step.state))]
         for (_, node), name in zip(step.state, slots, strict=True):
             give(node, name, "t-1")
@@ -160,7 +160,7 @@ class _Writer:
                 give(node, name, "t")
         for path, node in step.outputs:
             if node not in bound and node in self.moving:
-                give(node, step.names.get(node) or _output(path), "t")
+                give(node, step.names.get(node) or _part("y", path), "t")
         for node, path in step.weights.items():
             if node in step.graph.nodes:
                 give(node, path or "const", "")
@@ -269,7 +269,7 @@ class _Writer:
             if here != wanted:
                 self.lines.append(f"{wanted} = {here}")
         for path, node in step.outputs:
-            if self.texts[node].latex != (wanted := symbol(_output(path), "t")):
+            if self.texts[node].latex != (wanted := symbol(_part("y", path), "t")):
                 self.lines.append(f"{wanted} = {self.texts[node].latex}")
         if self.cell is not None:
             kinds = {child.name: type(child).__name__ for _, child in self.cell.children()}
@@ -278,9 +278,9 @@ class _Writer:
                     self.lines.append(rf"{symbol(name)} = \mathrm{{{kinds[name]}}}")
 
 
-def _output(path: str) -> str:
-    """Return what a part of the output is called: by its field, else y."""
-    return path if path and not path.rpartition(".")[2].isdecimal() else f"y_{path.replace('.', '_')}".rstrip("_")
+def _part(whole: str, path: str) -> str:
+    """Return what a part of x or y is called: by its field, else by the whole and its number."""
+    return path if path and not path.rpartition(".")[2].isdecimal() else f"{whole}_{path.replace('.', '_')}".rstrip("_")
 
 
 def _is_scalar(node: Node) -> bool:

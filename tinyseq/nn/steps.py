@@ -15,7 +15,7 @@ import numpy as np
 from tinyseq import trees
 from tinyseq.compiler.trace import trace_function
 from tinyseq.errors import DataError, GraphError
-from tinyseq.graph import Graph, Node
+from tinyseq.graph import Graph, Node, Place, here
 from tinyseq.nn.module import Module
 from tinyseq.ops.scan import evaluate
 from tinyseq.tensors import Tensor
@@ -41,10 +41,14 @@ class Step:
     values: Mapping[Node, Any]
 
     def run(self, x: Any, state: Any) -> dict[Node, np.ndarray[Any, Any]]:
-        """Compute the step on tensors of the traced shapes, by the ops' own kernels; return the value of every node."""
+        """Compute the step on tensors of the traced shapes, by the ops' own kernels; return the value of every node.
+
+        Random draws, such as dropout's in training, are not those of an earlier run.
+        """
         known: dict[Node, Any] = dict(self.values)
         for paths, given in ((self.inputs, x), (self.state, state)):
-            known.update(zip((n for _, n in paths), (part.numpy() for _, part in trees.leaves(given)), strict=True))
+            parts = (part.numpy() for _, part in trees.leaves(given) if isinstance(part, Tensor))
+            known.update(zip((node for _, node in paths), parts, strict=True))
         evaluate(self.graph.nodes, known, np)
         return known
 
@@ -58,7 +62,7 @@ def trace_step(cell: Any, x: Any, state: Any) -> Step:
     step: Callable[..., Any] = getattr(cell, "step", cell)
     cells = _cells(cell)
     watch = _Variables(step, cells)
-    with watch.watching():
+    with _nowhere(), watch.watching():
         traced = trace_function(step, (x, state), {})
     if not isinstance(traced.result, tuple) or len(traced.result) != 2:
         raise GraphError("a step returns its output and the new state", got=trees.structure(traced.result))
@@ -82,6 +86,7 @@ def trace_step(cell: Any, x: Any, state: Any) -> Step:
         leaf: _short(paths.get(value, value.name or ""), cells) for value, leaf in traced.captured.items()
     }
     values: dict[Node, Any] = {leaf: value.numpy() for value, leaf in traced.captured.items()}
+    values |= {leaf: read() for leaf, read in traced.tracing.live.items()}
     return Step(traced.graph, inputs, before, ys, after, names, weights, values)
 
 
@@ -166,9 +171,20 @@ class _Variables:
                 yield value.node, _short(f"{path}.{name}" if path else name, self.cells)
 
 
+@contextmanager
+def _nowhere() -> Iterator[None]:
+    """Be in no scope, so that scopes are those of layers called within the step."""
+    outer, here.place = here.place, Place()
+    try:
+        yield
+    finally:
+        here.place = outer
+
+
 def _roots(cell: Any) -> list[Module]:
     """Return the module that a cell is, or those that it holds, as a decoder with its memory holds the decoder."""
-    return [cell] if isinstance(cell, Module) else [m for m in vars(cell).values() if isinstance(m, Module)]
+    held = [cell] if isinstance(cell, Module) else getattr(cell, "__dict__", {}).values()
+    return [part for part in held if isinstance(part, Module)]
 
 
 def _cells(cell: Any) -> dict[str, Module]:

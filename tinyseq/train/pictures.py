@@ -30,7 +30,7 @@ FIGURES: Final[dict[str, str]] = {
     "scatter": "predicted numbers against true ones",
 }
 #: Of these, those that set predictions beside the truth.
-JUDGING: Final = frozenset(("confusion", "scatter"))
+JUDGING: Final = frozenset(("confusion", "forecast", "scatter"))
 #: Over how many steps the flow of gradients is measured.
 FLOW_STEPS = 32
 #: The ending of the name of a cell that reads from the end.
@@ -146,7 +146,8 @@ def _layers(reading: Reading, units: int | None) -> Iterator[tuple[str, Callable
     groups: dict[str, list[nn.Activations]] = {}
     for found in nn.activations(reading.run):
         # Cells that run over something else, such as the letters of each word, have other steps and rows.
-        if found.batch == 1 and len(next(iter(found.values.values()))) >= len(reading.tokens):
+        steps = min(map(len, found.values.values()), default=0)
+        if found.batch == 1 and steps >= len(reading.tokens):
             groups.setdefault(found.scope.removesuffix(_BACKWARDS), []).append(found)
 
     for name, cells in groups.items():

@@ -122,7 +122,14 @@ class Trained:
                 return self.judged(None)
             if isinstance(inputs, str | Path):
                 return self.task.read(Path(inputs), targets=name in pictures.JUDGING)
-            return self.task.records(inputs)
+            try:
+                return self.task.records(inputs)
+            except (TypeError, ValueError) as error:
+                if isinstance(error, TinyseqError):
+                    raise
+                raise DataError(
+                    f"not an input of the task {self.config.task!r}", got=str(error), fix="a file of inputs"
+                ) from None
 
         if name == "curves":
             return pictures.curves(self.directory)
