@@ -149,6 +149,14 @@ def test_clipping_by_norm() -> None:
     np.testing.assert_array_equal(zero[0].grad.numpy(), [0.0, 0.0])
 
 
+def test_grad_norm_is_joint_and_finite_only_where_all_gradients_are() -> None:
+    assert optim.grad_norm(with_gradients([3.0, 0.0], [4.0])).item() == pytest.approx(5.0)
+    assert math.isinf(optim.grad_norm(with_gradients([3.0], [math.inf])).item())
+    assert math.isnan(optim.grad_norm(with_gradients([math.nan, 1.0])).item())
+    with pytest.raises(DataError, match="gradient"):
+        optim.grad_norm([leaf([1.0])])
+
+
 def test_clipping_by_value() -> None:
     (p,) = with_gradients([-3.0, 0.25, 3.0])
     optim.clip_grad_value([p, leaf([1.0])], 0.5)

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import tinyseq as ts
-from tinyseq import optim
 from tinyseq.train import load_config
 from tinyseq.train.progress import SilentProgress
 from tinyseq.train.running import prepared
@@ -19,41 +17,36 @@ FOLDER = Path(__file__).resolve().parents[2] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.yaml"))
 
 
-def trained(path: Path, steps: int, compiled: bool) -> tuple[list[float], list[np.ndarray], bool]:
-    """The loss at each step and the weights after them, by the training loop's own parts."""
-    config: Any = load_config(path, {"dtype": "float64"})
+def trained(path: Path, steps: int, compiled: bool, dtype: str) -> tuple[list[float], list[np.ndarray], bool]:
+    """The loss at each step and the weights after them, by the training loop's own steps."""
+    config: Any = load_config(path, {"dtype": dtype})
     with prepared(config) as (task, model):
         if task.one_pass:
             task.fit(model)
             return [], [p.numpy() for p in model.parameters()], False
-        stepper = Stepper(task, model, SilentProgress(), compiled=compiled)
-        optimizer = config.train.optimizer.make(model.parameters())
+        stepper = Stepper(task, model, config.train, SilentProgress(), compiled=compiled)
         batches, state, losses = task.batches(), None, []
         model.train()
         with np.errstate(all="ignore"):
             for _ in range(steps):
                 result = stepper(next(batches), state)
-                losses.append(result.loss.item())
-                result.loss.backward()
-                optim.clip_grad_norm(optimizer.parameters, 1.0)
-                optimizer.step()
-                optimizer.zero_grad()
-                model.constrain()
-                state = ts.detach(result.state)
+                losses.append(result.loss)
+                state = result.state
         return losses, [p.numpy() for p in model.parameters()], stepper.compiled
 
 
-def compare(path: Path, steps: int) -> None:
+def compare(path: Path, steps: int, dtype: str = "float64", bound: float = 1e-9) -> None:
     if "source: digits" in path.read_text(encoding="utf-8"):
         pytest.importorskip("sklearn", reason='the digits come with scikit-learn: pip install "tinyseq[digits]"')
-    losses, weights, compiled = trained(path, steps, compiled=True)
-    eager_losses, eager_weights, _ = trained(path, steps, compiled=False)
+    losses, weights, compiled = trained(path, steps, True, dtype)
+    eager_losses, eager_weights, _ = trained(path, steps, False, dtype)
     assert compiled == bool(losses), "an example that trains by steps is compiled"
-    np.testing.assert_allclose(losses, eager_losses, rtol=1e-9)
+    np.testing.assert_allclose(losses, eager_losses, rtol=bound)
     for got, expected in zip(weights, eager_weights, strict=True):
-        # Attention does not depend on the bias of its keys: that gradient is 0 but for rounding, and so is the bias.
-        noise = np.linalg.norm(expected) < 1e-10
-        assert np.linalg.norm(got - expected) <= (1e-10 if noise else 1e-9 * np.linalg.norm(expected))
+        # Attention does not depend on the bias of its keys: that gradient is 0 but for rounding, and so is the bias,
+        # which Adam moves by up to a learning rate a step all the same.
+        noise = np.linalg.norm(expected) < (1e-10 if dtype == "float64" else 0.05)
+        assert noise or np.linalg.norm(got - expected) <= bound * np.linalg.norm(expected)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -65,3 +58,10 @@ def test_an_example_compiles_to_the_same_numbers(path: Path) -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_fifty_steps_of_an_example(path: Path) -> None:
     compare(path, 50)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_fifty_steps_of_an_example_in_float32(path: Path) -> None:
+    """To 1 % of each tensor's norm: fifty steps of Adam amplify what rounding (6e-8) did to the first gradients."""
+    compare(path, 50, "float32", 1e-2)

@@ -23,6 +23,7 @@ COMMANDS = {
     "plot": "tinyseq.cli.plot",
     "report": "tinyseq.cli.report",
     "equations": "tinyseq.cli.equations",
+    "replay": "tinyseq.cli.replay",
 }
 
 
@@ -67,5 +68,5 @@ def main() -> None:
         tinyseq plot runs/lstm
         tinyseq report runs/lstm
 
-    Exit codes: 0 done, 1 failure, 2 usage or config, 3 diverged, 130 interrupted.
+    Exit codes: 0 done, 1 failure, 2 usage or config, 3 diverged, 130 interrupted, 143 terminated.
     """

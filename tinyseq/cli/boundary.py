@@ -33,14 +33,14 @@ def guarded(ctx: click.Context, invoke: Callable[[click.Context], Any]) -> Any:
         return invoke(ctx)
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise  # click's own: usage errors have exit code 2 already
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         click.echo("interrupted", err=True)
-        ctx.exit(INTERRUPTED)
+        ctx.exit(getattr(interrupt, "exit_code", INTERRUPTED))  # a signal other than Ctrl-C has its own
     except TinyseqError as error:
         _traceback(ctx)
         # A config's problems are each a line that an editor can jump to: nothing is put before them.
         lead = "" if isinstance(error, ConfigError) and ": error: " in str(error) else "error: "
-        click.echo(f"{lead}{error}", err=True)
+        click.echo("\n".join([f"{lead}{error}", *getattr(error, "__notes__", [])]), err=True)
         ctx.exit(_code(error))
     except BrokenPipeError:
         raise  # whoever read the output has had enough; click ends quietly

@@ -17,6 +17,15 @@ from tinyseq.cli.boundary import debug_option
 @click.option("--steps", type=click.IntRange(min=1), help="Instead of the config's train.steps.")
 @click.option("--eager", is_flag=True, help="Leave the compiler out; the same numbers, to rounding, and slower.")
 @click.option("--output", type=click.Path(), metavar="FOLDER", help="Where run directories are made; by default runs.")
+@click.option("--resume", is_flag=True, help="Go on with the newest run of CONFIG from its last checkpoint, bit for bit.")
+@click.option(
+    "--resume-from", type=click.Path(exists=True), metavar="PATH", help="The same, from this checkpoint or run directory."
+)
+@click.option(
+    "--on-nonfinite",
+    type=click.Choice(["stop", "skip"]),
+    help="A loss or gradient that is not finite: stop and say where it began, or leave the step out.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="No progress, and of the result only the run directory.")
 @click.option("--verbose", "-v", is_flag=True, help="Show the resolved config and the model first, and say what is compiled.")
 @debug_option
@@ -27,6 +36,9 @@ def command(
     steps: int | None,
     eager: bool,
     output: str | None,
+    resume: bool,
+    resume_from: str | None,
+    on_nonfinite: str | None,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -36,8 +48,10 @@ def command(
     Example:
         tinyseq run examples/lstm.yaml
         tinyseq run examples/lstm.yaml --steps 100 --seed 1
+        tinyseq run examples/lstm.yaml --resume
     The directory, such as runs/lstm/0001, then holds the configs, metrics.jsonl, result.json, weights.safetensors,
-    curve.png, graph.svg and samples.txt. Ctrl-C ends a run early and keeps what there is.
+    curve.png, graph.svg, samples.txt and checkpoints. Ctrl-C finishes the step, saves and ends; a second one ends at
+    once. --resume goes on, after that as after a crash.
     """
     from tinyseq import train
     from tinyseq.train.progress import choose
@@ -46,7 +60,14 @@ def command(
     if verbose:
         _say_what_compiles()
         _show_plan(config, {**overrides, "compile": False if eager else None})
-    result = train.run(config, **overrides, eager=eager, progress=choose(quiet=quiet))
+    result = train.run(
+        config,
+        **overrides,
+        eager=eager,
+        on_nonfinite=on_nonfinite,
+        resume=resume_from or resume,
+        progress=choose(quiet=quiet),
+    )
     if quiet:
         click.echo(result.directory)
     else:

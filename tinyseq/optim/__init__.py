@@ -1,6 +1,6 @@
 """Optimisers, gradient clipping and learning-rate schedules."""
 
-from tinyseq.optim.clipping import clip_grad_norm, clip_grad_value
+from tinyseq.optim.clipping import clip_grad_norm, clip_grad_value, grad_norm
 from tinyseq.optim.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from tinyseq.optim.schedules import Constant, Cosine, Linear, Plateau, Schedule, Scheduler, StepDecay, WarmUp
 
@@ -20,4 +20,5 @@ __all__ = [
     "WarmUp",
     "clip_grad_norm",
     "clip_grad_value",
+    "grad_norm",
 ]

@@ -10,6 +10,22 @@ from tinyseq.ops.elementwise import clip, maximum, sqrt
 from tinyseq.tensors import Tensor
 
 
+def grad_norm(parameters: Sequence[Tensor]) -> Tensor:
+    """Return the joint L2 norm of all gradients, ||g|| = sqrt(Σ g²); parameters without a gradient are passed over.
+
+    It is summed in the gradients' dtype: in float32 it overflows to infinity beyond 1.8e19.
+
+    Raises:
+        DataError: no gradient at all.
+    """
+    with no_grad():
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if not gradients:
+            raise DataError("no parameter has a gradient", fix="loss.backward() first")
+        norm: Tensor = sqrt(sum((g * g).sum() for g in gradients))
+    return norm
+
+
 def clip_grad_norm(parameters: Sequence[Tensor], max_norm: float) -> Tensor:
     """Scale all gradients together so that their joint L2 norm is at most ``max_norm``; return the norm before.
 
@@ -20,10 +36,7 @@ def clip_grad_norm(parameters: Sequence[Tensor], max_norm: float) -> Tensor:
     """
     _require_positive("clip_grad_norm", max_norm)
     with no_grad():
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        if not gradients:
-            raise DataError("clip_grad_norm: no parameter has a gradient", fix="loss.backward() first")
-        norm: Tensor = sqrt(sum((g * g).sum() for g in gradients))
+        norm = grad_norm(parameters)
         scale = max_norm / maximum(norm, max_norm)  # min(1, max_norm / norm), also where the norm is 0
         for p in parameters:
             if p.grad is not None:

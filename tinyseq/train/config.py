@@ -12,6 +12,7 @@ from tinyseq import optim
 from tinyseq.errors import ConfigError, did_you_mean
 from tinyseq.tensors import Tensor
 from tinyseq.train import registry, yaml
+from tinyseq.train.saving import CheckpointConfig
 from tinyseq.train.schedules import SCHEDULES, make_schedule
 from tinyseq.train.sections import Section, problems_of, refuse
 from tinyseq.train.yaml import Document, Problem
@@ -151,6 +152,12 @@ class TrainConfig(Section):
     )
     evaluate_every: int = Field(100, ge=1, description="Steps between looks at the validation part.")
     log_every: int = Field(10, ge=1, description="Steps between rows in metrics.jsonl.")
+    checkpoint: CheckpointConfig = Field(
+        default_factory=CheckpointConfig, description="What a killed run goes on from."
+    )
+    on_nonfinite: Literal["stop", "skip"] = Field(
+        "stop", description="A loss or gradient that is not finite: stop and say where it began, or leave the step out."
+    )
 
 
 class RunConfig(Section):

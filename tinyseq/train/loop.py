@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from tinyseq import nn, optim
-from tinyseq.errors import TinyseqError
-from tinyseq.functional import detach
+from tinyseq import nn, optim, trees
+from tinyseq.train.checkpoint import Array, Checkpoint
 from tinyseq.train.config import TrainConfig
+from tinyseq.train.nonfinite import SKIPPED_IN_A_ROW, DivergedError, bundle_of, diverged, locate, not_finite
 from tinyseq.train.progress import Progress
-from tinyseq.train.stepping import Stepper
+from tinyseq.train.signals import Stop, stop_on_signals
+from tinyseq.train.standing import Standing, snapshot
+from tinyseq.train.stepping import Stepped, Stepper
 from tinyseq.train.tasks.base import Task
 
 Row = dict[str, Any]
-
-
-class DivergedError(TinyseqError, ArithmeticError):
-    """A loss or a gradient that is no longer a finite number."""
 
 
 @dataclass
@@ -32,21 +31,27 @@ class Outcome:
     steps: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    skipped: int = 0
     best_step: int = 0
     best: dict[str, float] = field(default_factory=dict)
     #: Parameters at the best validation, by name.
-    weights: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
-    interrupted: bool = False
+    weights: dict[str, Array] = field(default_factory=dict)
+    #: What ended the loop before its last step: a signal, or an interrupt from elsewhere.
+    interrupt: KeyboardInterrupt | None = None
+    #: Whether it shall end at once, with nothing more written.
+    at_once: bool = False
     #: Whether the loop ended before its last step, because nothing better came.
     stopped_early: bool = False
     #: Whether losses ran from a compiled plan.
     compiled: bool = False
     error: DivergedError | None = None
+    #: What replays the step that was not finite.
+    bundle: Checkpoint | None = None
 
     @property
     def status(self) -> str:
         """``done``, ``interrupted`` or ``diverged``."""
-        return "diverged" if self.error else "interrupted" if self.interrupted else "done"
+        return "diverged" if self.error else "interrupted" if self.interrupt else "done"
 
     @property
     def tokens_per_second(self) -> float:
@@ -62,6 +67,8 @@ def train(
     record: Callable[[Row], None],
     *,
     compiled: bool = False,
+    save: Callable[[Checkpoint], None] | None = None,
+    start: Checkpoint | None = None,
 ) -> Outcome:
     """Train a model, keeping the weights that were best on the validation part.
 
@@ -72,137 +79,220 @@ def train(
         progress: what is told how it goes.
         record: takes a row of metrics every ``log_every`` steps and after each evaluation.
         compiled: whether a task that can be compiled is.
+        save: takes a checkpoint when one is due.
+        start: the checkpoint to go on from; all that follows is as if the run had never stopped.
 
     Returns:
         the outcome; an interrupt (Ctrl-C) or a divergence ends the loop and is noted there, so that the run can be
         written down.
+
+    Raises:
+        DataError: ``start`` is of another model.
     """
     outcome = Outcome()
-    loop = _Loop(task, model, config, progress, record, outcome)
-    progress.start(config.steps)
-    try:
-        # A loss that overflows is reported in words below; NumPy's warnings would only add noise.
-        with np.errstate(all="ignore"):
+    # A loss that overflows is reported in words; NumPy's warnings would only add noise.
+    with np.errstate(all="ignore"), stop_on_signals(progress.note) as stop:
+        try:
             if task.one_pass:
-                loop.fit()
+                _fit(task, model, config, progress, record, outcome)
+                if stop.asked:
+                    raise stop.error()
             else:
-                loop.run(Stepper(task, model, progress, compiled=compiled))
-    except KeyboardInterrupt:
-        outcome.interrupted = True
-    except DivergedError as error:
-        outcome.error = error
-    finally:
-        progress.stop()
+                stepper = Stepper(task, model, config, progress, compiled=compiled)
+                loop = _Loop(task, model, config, progress, record, outcome, stop, save or (lambda _: None), stepper)
+                if start is not None:
+                    loop.standing.restore(start)
+                progress.start(config.steps, loop.standing.step)
+                loop.run()
+        except KeyboardInterrupt as interrupt:
+            outcome.interrupt, outcome.at_once = interrupt, stop.at_once
+        except DivergedError as error:
+            outcome.error = error
+        finally:
+            progress.stop()
     return outcome
 
 
-@dataclass
 class _Loop:
     """What the steps of one run share."""
 
-    task: Task[Any]
-    model: nn.Module
-    config: TrainConfig
-    progress: Progress
-    record: Callable[[Row], None]
-    outcome: Outcome
-    #: Looks at the validation part since the best.
-    without_best: int = 0
-
-    def run(self, stepper: Stepper) -> None:
-        """Step along gradients, until the last step or until nothing better comes."""
-        task, config, outcome = self.task, self.config, self.outcome
-        optimizer = config.optimizer.make(self.model.parameters())
+    def __init__(
+        self,
+        task: Task[Any],
+        model: nn.Module,
+        config: TrainConfig,
+        progress: Progress,
+        record: Callable[[Row], None],
+        outcome: Outcome,
+        stop: Stop,
+        save: Callable[[Checkpoint], None],
+        stepper: Stepper,
+    ) -> None:
+        self.task, self.model, self.config, self.progress, self.record = task, model, config, progress, record
+        self.outcome, self.stop, self.save, self.stepper = outcome, stop, save, stepper
         schedule = config.schedule.make(config.steps, lower_is_better=task.measure.lower_is_better)
-        scheduler = optim.Scheduler(optimizer, schedule)  # counts updates; hears of each look at the validation part
-        batches = task.batches()
-        state: Any = None
-        total, count = 0.0, 0  # of the losses since the last row
+        # Counts updates; hears of each look at the validation part.
+        scheduler = optim.Scheduler(stepper.optimizer, schedule)
+        self.standing = Standing(model, stepper.optimizer, scheduler)
+        self.skipped_in_a_row = 0
+        self.saved = -1
+
+    def run(self) -> None:
+        """Step along gradients, until the last step, until nothing better comes, or until asked to stop."""
+        config, standing = self.config, self.standing
+        self.report()
         self.model.train()
-        for step in range(1, config.steps + 1):
-            began = time.perf_counter()
-            result = stepper(next(batches), state)
-            loss = float(result.loss.item())
-            _require_finite("loss", loss, step, config)
-            result.loss.backward()
-            row: Row = {"lr": optimizer.lr, **self.clip(optimizer, step)}
-            optimizer.step()
-            optimizer.zero_grad()
-            self.model.constrain()
-            state = detach(result.state)
-            outcome.steps, outcome.tokens = step, outcome.tokens + result.tokens
-            outcome.seconds += time.perf_counter() - began
-            outcome.compiled = stepper.compiled
-            total, count = total + loss * result.tokens, count + result.tokens
-            if step % config.log_every == 0 or step == config.steps:
-                self.row(step, total / count, row)
-                total, count = 0.0, 0
-            if step % config.evaluate_every == 0 or step == config.steps:
-                scheduler.step(self.evaluate())
-                if config.patience is not None and self.without_best >= config.patience and step < config.steps:
-                    outcome.stopped_early = True
-                    self.progress.note(f"stopped early: nothing better since step {outcome.best_step}")
-                    return
-            else:
-                scheduler.step()
+        batches: Iterator[Any] = itertools.islice(self.task.batches(), standing.step, None)
+        while standing.step < config.steps and not self.enough():
+            new_best = self.step(next(batches))
+            if (new_best and config.checkpoint.keep_best) or config.checkpoint.due(standing.step):
+                self.checkpoint()
+            if self.stop.asked:
+                self.checkpoint()
+                raise self.stop.error()
+        self.checkpoint()
 
-    def fit(self) -> None:
-        """Train in one pass."""
-        began = time.perf_counter()
-        self.model.train()
-        self.outcome.tokens = self.task.fit(self.model)
-        self.outcome.steps, self.outcome.seconds = 1, time.perf_counter() - began
-        self.evaluate()
+    def enough(self) -> bool:
+        """Whether nothing better has come for too long."""
+        patience, standing = self.config.patience, self.standing
+        if patience is None or standing.without_best < patience:
+            return False
+        self.outcome.stopped_early = True
+        self.progress.note(f"stopped early: nothing better since step {standing.best_step}")
+        return True
 
-    def clip(self, optimizer: optim.Optimizer, step: int) -> Row:
-        """Clip the gradients, by value and then by norm; return their norm in between, where it is known."""
-        config = self.config
-        if config.clip_value is not None:
-            optim.clip_grad_value(optimizer.parameters, config.clip_value)
-        if config.clip_norm is None:
-            return {}
-        norm = float(optim.clip_grad_norm(optimizer.parameters, config.clip_norm).item())
-        _require_finite("gradient norm", norm, step, config)
-        return {"grad_norm": norm}
+    def step(self, batch: Any) -> bool:
+        """Make a step, with the rows, the look at the validation part and the learning rate that follow from it.
 
-    def row(self, step: int, loss: float, row: Row) -> None:
+        Returns:
+            whether the weights are now the best so far.
+        """
+        config, standing = self.config, self.standing
+        began, rate = time.perf_counter(), self.stepper.optimizer.lr
+        stepped = self.stepper(batch, standing.state)
+        row: Row = {"lr": rate}
+        if stepped.wrong is None:
+            self.skipped_in_a_row = 0
+            standing.state = stepped.state
+            standing.tokens += stepped.tokens
+            standing.total += stepped.loss * stepped.tokens
+            standing.count += stepped.tokens
+            if config.clip_norm is not None:
+                row["grad_norm"] = stepped.grad_norm
+        else:
+            self.not_finite(batch, stepped)
+        standing.step += 1
+        standing.seconds += time.perf_counter() - began
+        self.report()
+        last = standing.step == config.steps
+        if standing.step % config.log_every == 0 or last:
+            self.row(row)
+        if standing.step % config.evaluate_every == 0 or last:
+            value, best = self.evaluate()
+            standing.scheduler.step(value)
+            return best
+        standing.scheduler.step()
+        return False
+
+    def not_finite(self, batch: Any, stepped: Stepped) -> None:
+        """Leave a step out whose loss or gradient is not finite, or end the run and say where that began.
+
+        Raises:
+            DivergedError: the config says to stop, or too many steps in a row were left out.
+        """
+        config, standing = self.config, self.standing
+        assert stepped.wrong is not None
+        what, value = stepped.wrong
+        self.stepper.rewind()
+        self.skipped_in_a_row += 1
+        if config.on_nonfinite == "skip" and self.skipped_in_a_row <= SKIPPED_IN_A_ROW:
+            standing.skipped += 1
+            if not _finite(standing.state):
+                standing.state = None
+            self.progress.note(f"step {standing.step + 1} left out: the {what} is {value}")
+            return
+        try:
+            arguments = self.task.feed(self.model, batch, standing.state).arguments
+            self.outcome.bundle = bundle_of(standing.capture(), arguments, what, value)
+        except NotImplementedError:  # a task with a step of its own has nothing that could be replayed without it
+            arguments = ()
+        origin = locate(self.model, lambda: self.task.step(self.model, batch, standing.state).loss, arguments)
+        raise diverged(what, value, standing.step + 1, config, origin)
+
+    def checkpoint(self) -> None:
+        """Hand a checkpoint of now to whoever writes it, once a step."""
+        if self.saved != self.standing.step:
+            self.saved = self.standing.step
+            self.save(self.standing.capture())
+
+    def row(self, row: Row) -> None:
         """Record and show how training goes."""
-        outcome, metrics = self.outcome, self.task.metrics(loss)
-        speed = {"seconds": round(outcome.seconds, 4), "tokens_per_second": round(outcome.tokens_per_second, 1)}
-        self.record({"step": step, "split": "train", **metrics, "tokens": outcome.tokens, **row, **speed})
-        self.progress.step(step, metrics, outcome.tokens_per_second)
+        standing, outcome = self.standing, self.outcome
+        # Where all steps since the last row were left out there is no loss to tell.
+        metrics = self.task.metrics(standing.total / standing.count) if standing.count else {}
+        standing.total, standing.count = 0.0, 0
+        if standing.skipped:
+            row["skipped"] = standing.skipped
+        speed = {"seconds": round(standing.seconds, 4), "tokens_per_second": round(outcome.tokens_per_second, 1)}
+        self.record({"step": standing.step, "split": "train", **metrics, "tokens": standing.tokens, **row, **speed})
+        self.progress.step(standing.step, metrics, outcome.tokens_per_second)
 
-    def evaluate(self) -> float:
-        """Look at the validation part, keep the weights if they are the best, and return the measure."""
-        task, outcome = self.task, self.outcome
-        self.model.eval()
-        metrics = task.evaluate(self.model, "valid")
-        self.model.train()
-        value = metrics[task.measure.key]
-        _require_finite(f"validation {task.measure.key}", value, outcome.steps, self.config)
-        best = task.measure.better(value, outcome.best.get(task.measure.key))
-        self.without_best = 0 if best else self.without_best + 1
+    def evaluate(self) -> tuple[float, bool]:
+        """Look at the validation part, keep the weights if they are the best; return the measure, and whether."""
+        standing, key = self.standing, self.task.measure.key
+        metrics = _judged(self.task, self.model, standing.step, self.config)
+        best = self.task.measure.better(metrics[key], standing.best.get(key))
+        standing.without_best = 0 if best else standing.without_best + 1
         if best:
-            outcome.best, outcome.best_step = metrics, outcome.steps
-            outcome.weights = snapshot(self.model)
-        self.record({"step": outcome.steps, "split": "valid", **metrics})
-        self.progress.evaluated(outcome.steps, metrics, best)
-        return value
+            standing.best, standing.best_step = metrics, standing.step
+            standing.weights = snapshot(self.model)
+        self.report()
+        self.record({"step": standing.step, "split": "valid", **metrics})
+        self.progress.evaluated(standing.step, metrics, best)
+        return metrics[key], best
+
+    def report(self) -> None:
+        """Let the outcome tell how far the loop is, whatever ends it."""
+        outcome, standing = self.outcome, self.standing
+        outcome.steps, outcome.tokens, outcome.seconds = standing.step, standing.tokens, standing.seconds
+        outcome.skipped, outcome.compiled = standing.skipped, self.stepper.compiled
+        outcome.best, outcome.best_step, outcome.weights = standing.best, standing.best_step, standing.weights
 
 
-def snapshot(model: nn.Module) -> dict[str, np.ndarray[Any, Any]]:
-    """Return parameters and buffers by name, on the host."""
-    return {name: np.array(value.numpy()) for name, value in model.state_dict().items()}
+def _fit(
+    task: Task[Any],
+    model: nn.Module,
+    config: TrainConfig,
+    progress: Progress,
+    record: Callable[[Row], None],
+    outcome: Outcome,
+) -> None:
+    """Train in one pass. It is short: killed, it starts anew."""
+    progress.start(1, 0)
+    began = time.perf_counter()
+    model.train()
+    outcome.tokens = task.fit(model)
+    outcome.steps, outcome.seconds = 1, time.perf_counter() - began
+    outcome.best, outcome.best_step = _judged(task, model, 1, config), 1
+    outcome.weights = snapshot(model)
+    record({"step": 1, "split": "valid", **outcome.best})
+    progress.evaluated(1, outcome.best, True)
 
 
-def _require_finite(what: str, value: float, step: int, config: TrainConfig) -> None:
+def _judged(task: Task[Any], model: nn.Module, step: int, config: TrainConfig) -> dict[str, float]:
+    """Return the metrics on the validation part.
+
+    Raises:
+        DivergedError: the measure is not finite.
+    """
+    model.eval()
+    metrics = task.evaluate(model, "valid")
+    model.train()
+    value = metrics[task.measure.key]
     if not math.isfinite(value):
-        clip = "null" if config.clip_norm is None else f"{config.clip_norm:g}"
-        raise DivergedError(
-            f"training diverged: the {what} is not a finite number",
-            required="a finite number",
-            got=str(value),
-            where=f"step {step} of {config.steps}",
-            fix=f"a smaller train.optimizer.lr (now {config.optimizer.lr:g}), a warm-up (train.schedule.warmup), or a "
-            f"smaller train.clip_norm (now {clip})",
-        )
+        raise not_finite(f"validation {task.measure.key}", value, step, config)
+    return metrics
+
+
+def _finite(state: Any) -> bool:
+    return all(np.isfinite(part.numpy()).all() for _, part in trees.leaves(state))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Protocol, TextIO
 
 
 class Progress(Protocol):
     """What the loop and the run report to."""
 
-    def start(self, steps: int) -> None:
-        """The loop begins."""
+    def start(self, steps: int, done: int = 0) -> None:
+        """The loop begins; so many steps were done before."""
 
     def step(self, step: int, metrics: Mapping[str, float], rate: float) -> None:
         """A step is done; ``rate`` is in tokens a second."""
@@ -32,7 +34,8 @@ def choose(*, quiet: bool = False, stream: TextIO | None = None) -> Progress:
     stream = stream or sys.stderr
     if quiet:
         return SilentProgress(stream)
-    return LiveProgress() if stream.isatty() else PlainProgress(stream)
+    live = stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    return LiveProgress() if live else PlainProgress(stream)
 
 
 def figures(metrics: Mapping[str, float]) -> str:
@@ -56,14 +59,16 @@ class SilentProgress:
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
 
-    def start(self, steps: int) -> None: ...
+    def start(self, steps: int, done: int = 0) -> None: ...
 
     def step(self, step: int, metrics: Mapping[str, float], rate: float) -> None: ...
 
     def evaluated(self, step: int, metrics: Mapping[str, float], best: bool) -> None: ...
 
     def note(self, message: str) -> None:
-        print(message, file=self.stream, flush=True)
+        # Whoever read the messages may be gone (`| head`, a closed terminal): no reason for a run to end.
+        with suppress(OSError, ValueError):
+            print(message, file=self.stream, flush=True)
 
     def stop(self) -> None: ...
 
@@ -73,17 +78,17 @@ class PlainProgress(SilentProgress):
 
     def __init__(self, stream: TextIO | None = None, interval: float = 5.0) -> None:
         super().__init__(stream)
-        self.interval, self.steps, self.began, self.shown = interval, 0, 0.0, 0.0
+        self.interval, self.steps, self.done, self.began, self.shown = interval, 0, 0, 0.0, 0.0
 
-    def start(self, steps: int) -> None:
-        self.steps, self.began, self.shown = steps, time.monotonic(), 0.0
+    def start(self, steps: int, done: int = 0) -> None:
+        self.steps, self.done, self.began, self.shown = steps, done, time.monotonic(), 0.0
 
     def step(self, step: int, metrics: Mapping[str, float], rate: float) -> None:
         now = time.monotonic()
         if now - self.shown < self.interval and step < self.steps:
             return
         self.shown = now
-        left = (now - self.began) / step * (self.steps - step)
+        left = (now - self.began) / max(step - self.done, 1) * (self.steps - step)
         self.note(f"step {step}/{self.steps}  {figures(metrics)}  {rate:,.0f} tokens/s  {duration(left)} left")
 
     def evaluated(self, step: int, metrics: Mapping[str, float], best: bool) -> None:
@@ -101,7 +106,7 @@ class LiveProgress:
         self.task: Any = None
         self.total = 0
 
-    def start(self, steps: int) -> None:
+    def start(self, steps: int, done: int = 0) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.total = steps
@@ -115,7 +120,7 @@ class LiveProgress:
             console=self.console,
             transient=True,
         )
-        self.task = self.bar.add_task("train", total=steps, figures="", rate="?")
+        self.task = self.bar.add_task("train", total=steps, completed=done, figures="", rate="?")
         self.bar.start()
 
     def step(self, step: int, metrics: Mapping[str, float], rate: float) -> None:
@@ -125,8 +130,10 @@ class LiveProgress:
         self.note(f"step {step}/{self.total}  validation: {figures(metrics)}{'  (best so far)' if best else ''}")
 
     def note(self, message: str) -> None:
-        self.console.print(message, markup=False, soft_wrap=True)
+        with suppress(OSError):
+            self.console.print(message, markup=False, soft_wrap=True)
 
     def stop(self) -> None:
         if self.bar is not None:
-            self.bar.stop()
+            with suppress(OSError):
+                self.bar.stop()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from tinyseq.errors import ConfigError, DataError
-from tinyseq.train import yaml
+from tinyseq.train import durable, yaml
 from tinyseq.train.config import RunConfig, check
+from tinyseq.train.saving import Checkpoints
 
 CONFIG, RESOLVED = "config.yaml", "config.resolved.yaml"
+ENVIRONMENT, RESULT = "env.json", "result.json"
 WEIGHTS, METADATA, METRICS = "weights.safetensors", "metadata.json", "metrics.jsonl"
 
 
@@ -73,11 +75,22 @@ class RunDirectory:
             fix="such as runs/lstm/0001, or runs/lstm for its newest run",
         )
 
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """The run's checkpoints."""
+        return Checkpoints(self.path / "checkpoints")
+
+    def drafts(self) -> AbstractContextManager[Path]:
+        """Give a folder whose files move into the run directory when they are finished; see ``durable.drafts``."""
+        return durable.drafts(self.path)
+
     def write_text(self, name: str, text: str) -> None:
-        """Write a file; it is there whole or not at all."""
-        target, draft = self.path / name, self.path / f".{name}.part"
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, target)
+        """Write a file; it is there whole or not at all.
+
+        Raises:
+            OSError: see ``durable.write``.
+        """
+        durable.write(self.path / name, text.encode("utf-8"))
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Write a JSON file."""
@@ -96,9 +109,7 @@ class RunDirectory:
 
     def write_weights(self, weights: dict[str, np.ndarray[Any, Any]], metadata: Mapping[str, Any]) -> None:
         """Write weights, and the metadata that a task needs to use them."""
-        draft = self.path / f".{WEIGHTS}.part"
-        draft.write_bytes(save(weights, metadata={"format": "tinyseq"}))
-        os.replace(draft, self.path / WEIGHTS)
+        durable.write(self.path / WEIGHTS, save(weights, metadata={"format": "tinyseq"}))
         self.write_json(METADATA, metadata)
 
     def weights(self) -> dict[str, np.ndarray[Any, Any]]:

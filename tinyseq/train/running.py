@@ -5,24 +5,33 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import tinyseq
 from tinyseq import backends, nn
 from tinyseq.backends import use
 from tinyseq.errors import TinyseqError
 from tinyseq.figures import learning_curves, save
 from tinyseq.random import seed as set_seed
-from tinyseq.train import environment, yaml
+from tinyseq.train import checkpoint, environment, yaml
+from tinyseq.train.checkpoint import Checkpoint
 from tinyseq.train.config import RunConfig, check
-from tinyseq.train.loop import Outcome, Row, snapshot, train
+from tinyseq.train.digest import code_digests, data_digest
+from tinyseq.train.locking import locked
+from tinyseq.train.loop import Outcome, Row, train
+from tinyseq.train.metrics_log import MetricsLog
+from tinyseq.train.nonfinite import DivergedError
 from tinyseq.train.progress import Progress, choose
 from tinyseq.train.registry import find_task
-from tinyseq.train.rundir import RunDirectory
+from tinyseq.train.resuming import Identity, Point, find_directory, find_point, refuse_other_data
+from tinyseq.train.rundir import ENVIRONMENT, METRICS, RESULT, RunDirectory
+from tinyseq.train.saving import Saver
+from tinyseq.train.standing import snapshot
 from tinyseq.train.tasks.base import Task
 from tinyseq.train.threads import blas_threads
 
@@ -50,9 +59,11 @@ def run(
     backend: str | None = None,
     output: str | Path | None = None,
     eager: bool = False,
+    on_nonfinite: str | None = None,
+    resume: bool | str | Path = False,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Train as a config says, and leave everything in a new run directory.
+    """Train as a config says, and leave everything in a new run directory, or go on in one.
 
     Args:
         config: a YAML file, the same as a mapping, or a checked config.
@@ -61,20 +72,25 @@ def run(
         backend: instead of the config's.
         output: instead of the config's.
         eager: leave the compiler out, whatever the config says.
+        on_nonfinite: instead of the config's ``train.on_nonfinite``.
+        resume: go on with the newest run of this config from its last checkpoint, as if it had never stopped, or with
+            the run directory or the checkpoint that a path names; where there is no run yet, it begins.
         progress: what shows how it goes; by default a live line on a terminal, else plain lines.
 
     Raises:
-        ConfigError: the config is wrong; every problem at once.
-        DataError: the data is.
+        ConfigError: the config is wrong, every problem at once; or the run to go on with is of another one.
+        DataError: the data is, or is not as it was; the checkpoint is damaged; another process is at that run.
         BackendError: the backend is not to be had here.
-        DivergedError: the loss is no longer finite; what there is has been written.
-        KeyboardInterrupt: after Ctrl-C; what there is has been written.
+        DivergedError: the loss is no longer finite; what there is has been written, and what replays the step.
+        KeyboardInterrupt: after Ctrl-C or another signal that asks to stop; what there is has been written.
+        OSError: the results cannot be written.
     """
     asked: dict[str, Any] = {
         "seed": seed,
         "train.steps": steps,
         "backend": backend,
         "output": None if output is None else str(output),
+        "train.on_nonfinite": on_nonfinite,
     }
     asked["compile"] = False if eager else None
     overrides = {key: value for key, value in asked.items() if value is not None}
@@ -83,11 +99,21 @@ def run(
     with use(checked.backend) as chosen, blas_threads(checked.threads), np.errstate(all="ignore"):
         # What `auto` found here, and the name that a rerun shall go by, belong to the resolved config.
         resolved = checked.model_copy(update={"backend": chosen.name, "name": checked.name or name})
+        given = Path(resume) if isinstance(resume, str | Path) else None
+        found = find_directory(resolved, resolved.name or name, given) if resume else None
+        if found is not None:
+            with locked(found.path):
+                point = find_point(found, resolved, given)
+                task = find_task(resolved.task)(resolved)
+                task.prepare()
+                return _run(task, resolved, written, point, progress)
+        if resume:
+            progress.note(f"no run to go on with in {Path(resolved.output, resolved.name or name)}: it begins")
         task = find_task(resolved.task)(resolved)
         task.prepare()
         directory = RunDirectory.create(resolved.output, resolved.name or name)
-        directory.write_config(resolved, written)
-        return _run(task, resolved, directory, progress)
+        with locked(directory.path):
+            return _run(task, resolved, written, Point(directory), progress)
 
 
 @contextmanager
@@ -115,21 +141,25 @@ def _read(
     return check(document, overrides=overrides, folder=path.parent), document.text, name or "run"
 
 
-def _run(task: Task[Any], config: RunConfig, directory: RunDirectory, progress: Progress) -> RunResult:
+def _run(task: Task[Any], config: RunConfig, written: str | None, point: Point, progress: Progress) -> RunResult:
     began = time.perf_counter()
-    directory.write_json("env.json", {**environment.describe(), "data": task.describe_data()})
+    directory, start = point.directory, point.start
+    data = {
+        "data_sha256": data_digest(task),
+        "metadata": json.loads(json.dumps(task.metadata())),  # as JSON has it: to be compared with a checkpoint's
+        "code": code_digests(config.model_dump(mode="json")),
+    }
+    if start is not None and point.kept is not None:
+        refuse_other_data(point.kept, data["data_sha256"], data["metadata"], directory.path)
+        progress.note(f"going on in {directory.path} after step {start.step}")
+        for name in sorted(name for name, code in point.kept.code.items() if data["code"].get(name) != code):
+            progress.note(f"warning: {name} is not as it was before the stop: the numbers may be others from here on")
+    directory.write_config(config, written)
+    _write_environment(directory, {**task.describe_data(), "digest": data["data_sha256"]}, start)
     baselines = task.baselines()
     set_seed(config.seed)
     model = task.build().cast(config.dtype)
-    rows: list[Row] = []
-    with open(directory.path / "metrics.jsonl", "w", encoding="utf-8") as metrics_file:
-
-        def record(row: Row) -> None:
-            rows.append(row)
-            metrics_file.write(json.dumps(row) + "\n")
-            metrics_file.flush()
-
-        outcome = train(task, model, config.train, progress, record, compiled=config.compile)
+    outcome, rows = _train(task, model, config, point, data, progress)
     diverged = outcome.error is not None
     if outcome.weights:
         model.load_state_dict(outcome.weights)
@@ -141,11 +171,99 @@ def _run(task: Task[Any], config: RunConfig, directory: RunDirectory, progress: 
     finished = outcome.status == "done"
     test = task.evaluate(model, "test") if finished else {}
     result = _result(task, config, model, outcome, baselines, test, time.perf_counter() - began)
-    directory.write_json("result.json", result)
+    directory.write_json(RESULT, result)
+    draw_run(task, model, directory, rows, baselines, outcome.best_step, test, progress)
+    preview = ""
+    if finished:
+        with _only_noted(progress, "samples"), directory.drafts() as drafts:
+            preview = task.write(model, drafts)
+    if outcome.interrupt is not None:
+        progress.note(f"interrupted after {outcome.steps} steps; what there is: {directory.path}; --resume goes on")
+        raise outcome.interrupt
+    if outcome.error is not None:
+        progress.note(f"what there is: {directory.path}")
+        raise outcome.error
+    return RunResult(directory.path, outcome.status, test, baselines, result, preview)
+
+
+def _train(
+    task: Task[Any], model: nn.Module, config: RunConfig, point: Point, data: dict[str, Any], progress: Progress
+) -> tuple[Outcome, list[Row]]:
+    """Run the loop while its rows and checkpoints are written; return the outcome, and all rows of the run.
+
+    Raises:
+        KeyboardInterrupt: the run was asked twice to stop, and shall write nothing more.
+    """
+    directory, kept = point.directory, point.kept
+    plain = config.model_dump(mode="json")
+    with closing(MetricsLog(directory.path / METRICS, progress.note, kept.metrics_bytes if kept else 0)) as log:
+        saver = Saver(directory.checkpoints, config.train.checkpoint, progress.note, log.sync)
+
+        def identified(found: Checkpoint) -> Checkpoint:
+            identity = Identity(config=plain, metrics_bytes=log.end, tinyseq=tinyseq.__version__, **data)
+            return Checkpoint({**found.facts, **identity.model_dump()}, found.tensors)
+
+        at_once = False
+        try:
+            outcome = train(
+                task,
+                model,
+                config.train,
+                progress,
+                log.add,
+                compiled=config.compile,
+                save=lambda found: saver.save(identified(found)),
+                start=point.start,
+            )
+            at_once = outcome.at_once
+        finally:
+            if not at_once:  # else a person does not want to wait; the last checkpoint is whole
+                saver.finish()
+        if outcome.interrupt is not None and at_once:
+            raise outcome.interrupt
+        if outcome.error is not None and outcome.bundle is not None:
+            _write_bundle(directory, outcome.error, identified(outcome.bundle))
+        return outcome, log.rows()
+
+
+def _write_environment(directory: RunDirectory, data: dict[str, Any], start: Checkpoint | None) -> None:
+    """Write where the run was made, and for each time that it went on, where that was."""
+    now = environment.describe()
+    if start is None or not (directory.path / ENVIRONMENT).is_file():
+        directory.write_json(ENVIRONMENT, {**now, "data": data, "resumed": []})
+        return
+    kept = directory.json(ENVIRONMENT)
+    resumed = [*kept.get("resumed", []), {"after": start.step, **now}]
+    directory.write_json(ENVIRONMENT, {**kept, "resumed": resumed})
+
+
+def _write_bundle(directory: RunDirectory, error: DivergedError, bundle: Checkpoint) -> None:
+    path = directory.path / f"nonfinite-step-{bundle.step + 1:08}.safetensors"
+    try:
+        checkpoint.write(path, bundle)
+    except OSError as reason:
+        error.add_note(f"what replays the step was not written: {reason.strerror}: {path}")
+        return
+    error.add_note(f"to replay the step: tinyseq replay {path}")
+
+
+def draw_run(
+    task: Task[Any],
+    model: nn.Module,
+    directory: RunDirectory,
+    rows: list[Row],
+    baselines: dict[str, dict[str, float]],
+    best_step: int,
+    test: dict[str, float],
+    progress: Progress,
+) -> None:
+    """Leave the run's pictures: the learning curve and, of a finished run, the graph."""
     key = task.measure.key
-    title = f"{directory.path.parent.name} {directory.path.name}: {config.task}, {model.num_parameters():,} parameters"
-    star = (outcome.best_step, test[key]) if test else None
-    with _only_noted(progress, "curve.png"):
+    title = (
+        f"{directory.path.parent.name} {directory.path.name}: {task.config.task}, {model.num_parameters():,} parameters"
+    )
+    star = (best_step, test[key]) if test else None
+    with _only_noted(progress, "curve.png"), directory.drafts() as drafts:
         measure = task.measure
         curves = learning_curves(
             rows,
@@ -156,20 +274,10 @@ def _run(task: Task[Any], config: RunConfig, directory: RunDirectory, progress: 
             test=star,
             title=title,
         )
-        save(curves, directory.path / "curve.png")
-    preview = ""
-    if finished:
-        with _only_noted(progress, "samples"):
-            preview = task.write(model, directory.path)
-        with _only_noted(progress, "graph.svg"):
-            draw_example(task, model, GRAPH_STEPS, directory.path / "graph.svg")
-    if outcome.interrupted:
-        progress.note(f"interrupted after {outcome.steps} steps; what there is: {directory.path}")
-        raise KeyboardInterrupt
-    if outcome.error is not None:
-        progress.note(f"what there is: {directory.path}")
-        raise outcome.error
-    return RunResult(directory.path, outcome.status, test, baselines, result, preview)
+        save(curves, drafts / "curve.png")
+    if test:
+        with _only_noted(progress, "graph.svg"), directory.drafts() as drafts:
+            draw_example(task, model, GRAPH_STEPS, drafts / "graph.svg")
 
 
 def draw_example(task: Task[Any], model: Any, steps: int, path: Path) -> None:
@@ -210,6 +318,7 @@ def _result(
         "valid": outcome.best,
         "best_step": outcome.best_step,
         "stopped_early": outcome.stopped_early,
+        "skipped": outcome.skipped,
         "compiled": outcome.compiled,
         "baselines": baselines,
         "steps": outcome.steps,

@@ -1,47 +1,115 @@
-"""One training step's loss: compiled where the task lets it be, else eager."""
+"""One training step, from a batch to what it gave: loss, gradients, clipping, update."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
-from tinyseq import nn
+from tinyseq import nn, optim
 from tinyseq.compiler import CompiledFunction, compile
 from tinyseq.errors import BackendError, GraphError
+from tinyseq.functional import detach
+from tinyseq.random import generator
 from tinyseq.tensors import Tensor
+from tinyseq.train.config import TrainConfig
 from tinyseq.train.progress import Progress
 from tinyseq.train.tasks.base import StepResult, Task
 
 
+class Stepped(NamedTuple):
+    """What a step gave: numbers for a row of metrics, and the state that the next step starts from."""
+
+    loss: float
+    grad_norm: float
+    tokens: int
+    state: Any
+
+    @property
+    def wrong(self) -> tuple[str, float] | None:
+        """Return what is not a finite number, and what it is instead; None where all is well."""
+        if not math.isfinite(self.loss):
+            return "loss", self.loss
+        return None if math.isfinite(self.grad_norm) else ("gradient norm", self.grad_norm)
+
+
 class Stepper:
-    """Calls a task's step; what it computes runs from the compiler's plan where that is asked for and possible.
+    """Trains a model by steps; what a step computes runs from the compiler's plan where that is asked for and possible.
 
     A loss that cannot be traced (a cell of one's own that looks at values) or a backend that the compiler does not know
     is noted once, and the run goes on eagerly: the numbers are the same.
     """
 
-    def __init__(self, task: Task[Any], model: nn.Module, progress: Progress, *, compiled: bool) -> None:
-        self.task, self.model, self.progress = task, model, progress
+    def __init__(
+        self, task: Task[Any], model: nn.Module, config: TrainConfig, progress: Progress, *, compiled: bool
+    ) -> None:
+        self.task, self.model, self.config, self.progress = task, model, config, progress
+        self.optimizer = config.optimizer.make(model.parameters())
         self.function: CompiledFunction | None = None
         if compiled and task.compilable:
 
-            def loss(*arguments: Any) -> tuple[Tensor, Any]:
-                return task.loss(model, *arguments)
+            def step(*arguments: Any) -> tuple[Tensor, Tensor, Any]:
+                loss, state = task.loss(model, *arguments)
+                return loss, self._move(loss), state
 
-            self.function = compile(loss)
+            self.function = compile(step)
 
     @property
     def compiled(self) -> bool:
         """Whether steps run from a plan."""
         return self.function is not None
 
-    def __call__(self, batch: Any, state: Any) -> StepResult:
+    def __call__(self, batch: Any, state: Any) -> Stepped:
+        """Move the weights along the gradient of a batch's loss; ``rewind`` takes it back."""
+        self._remember()
+        result, norm = self._planned(batch, state) or self._eager(self.task.step(self.model, batch, state))
+        self.model.constrain()
+        return Stepped(float(result.loss.item()), float(norm.item()), result.tokens, detach(result.state))
+
+    def _planned(self, batch: Any, state: Any) -> tuple[StepResult, Tensor] | None:
         if self.function is None:
-            return self.task.step(self.model, batch, state)
+            return None
         feed = self.task.feed(self.model, batch, state)
         try:
-            loss, state = self.function(*feed.arguments)
+            loss, norm, state = self.function(*feed.arguments)
         except (GraphError, BackendError) as error:
             self.progress.note(f"not compiled, runs eagerly: {error.what}")
             self.function = None
+            self.optimizer.zero_grad()
             loss, state = self.task.loss(self.model, *feed.arguments)
-        return StepResult(loss, feed.tokens, state)
+            return self._eager(StepResult(loss, feed.tokens, state))
+        return StepResult(loss, feed.tokens, state), norm
+
+    def _eager(self, result: StepResult) -> tuple[StepResult, Tensor]:
+        return result, self._move(result.loss)
+
+    def _move(self, loss: Tensor) -> Tensor:
+        """Backpropagate, clip, move the weights; return the norm of the gradients."""
+        loss.backward()
+        norm = self._clip()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return norm
+
+    def rewind(self) -> None:
+        """Take the last step back: weights, optimiser and random numbers are as before it."""
+        values, self.optimizer.steps, calls = self._before
+        for x, value in zip(self._tensors(), values, strict=True):
+            x.value = value
+        generator.restore(calls)
+
+    def _remember(self) -> None:
+        # References suffice: values are immutable, and a step gives tensors new ones.
+        self._before = [x.value for x in self._tensors()], self.optimizer.steps, generator.state()
+
+    def _tensors(self) -> list[Tensor]:
+        optimizer = self.optimizer
+        return [*optimizer.parameters, *(part for state in optimizer.state for part in state.values())]
+
+    def _clip(self) -> Tensor:
+        """Clip the gradients, by value and then by norm; return their norm in between."""
+        config, parameters = self.config, self.optimizer.parameters
+        if config.clip_value is not None:
+            optim.clip_grad_value(parameters, config.clip_value)
+        if config.clip_norm is not None:
+            return optim.clip_grad_norm(parameters, config.clip_norm)
+        return optim.grad_norm(parameters)

@@ -1,0 +1,148 @@
+"""What surviving costs: a checkpoint of 10 million parameters, the check for numbers that are not finite, and memory.
+
+    python benchmarks/checkpoint.py [--only checkpoint] [--steps 10000]
+
+Prints, as JSON lines:
+- ``checkpoint``: a model of 10 M parameters with Adam. ``path``: how long the training path is held up (copies);
+  ``written``: until the file, 30 M numbers, is on the disk (digest, write, flush, rename); ``read``: back, checked.
+- ``finite``: the share of a training step that the check for finite numbers takes, and that being able to rewind takes,
+  for a small and for a usual language model, compiled.
+- ``memory``: the resident set after each tenth of a long run, in MiB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import tinyseq as ts
+from tinyseq import nn, optim
+from tinyseq.optim.schedules import Constant
+from tinyseq.train import checkpoint
+from tinyseq.train.config import parse_config
+from tinyseq.train.progress import SilentProgress
+from tinyseq.train.running import prepared
+from tinyseq.train.saving import CheckpointConfig, Checkpoints, Saver
+from tinyseq.train.standing import Standing
+from tinyseq.train.stepping import Stepped, Stepper
+
+
+def tell(kind: str, **facts: object) -> None:
+    print(json.dumps({kind: facts}), flush=True)
+
+
+def measure_checkpoint() -> None:
+    model = nn.LSTM(1024, 1024)
+    model.more = nn.Linear(1024, 1600)
+    optimizer = optim.Adam(model.parameters())
+    standing = Standing(model, optimizer, optim.Scheduler(optimizer, Constant()))
+    path, written, read = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        place = Checkpoints(Path(folder) / "checkpoints")
+        saver = Saver(place, CheckpointConfig(), print)
+        for step in range(1, 9):
+            standing.step = step
+            began = time.perf_counter()
+            saver.save(standing.capture())
+            path.append(time.perf_counter() - began)
+            saver.finish()
+            written.append(time.perf_counter() - began)
+            began = time.perf_counter()
+            checkpoint.read(place.path(step))
+            read.append(time.perf_counter() - began)
+        size = place.path(8).stat().st_size
+    tell(
+        "checkpoint",
+        parameters=model.num_parameters(),
+        megabytes=round(size / 1e6),
+        path_seconds=[round(seconds, 3) for seconds in path],
+        written_seconds=[round(seconds, 3) for seconds in written],
+        read_seconds=[round(seconds, 3) for seconds in read],
+    )
+
+
+def timed(work: Callable[[], object], count: int) -> float:
+    times = []
+    for _ in range(count):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def measure_check() -> None:
+    for name, size, batch, every in (("small", 32, 8, 16), ("usual", 128, 32, 64)):
+        config = parse_config(
+            {
+                "task": "language_model",
+                "model": {"hidden_size": size},
+                "train": {"batch_size": batch, "bptt": {"every": every}, "clip_norm": None},
+            }
+        )
+        with prepared(config) as (task, model), np.errstate(all="ignore"):
+            stepper = Stepper(task, model, config.train, SilentProgress(), compiled=True)
+            batches, state = task.batches(), None
+            for _ in range(5):
+                state = stepper(next(batches), state).state
+            found = Stepped(1.0, 1.0, 1, None)
+            gradients = {p: ts.tensor(p.numpy()) for p in model.parameters()}
+
+            def step(stepper=stepper, batches=batches, state=state) -> None:
+                stepper(next(batches), state)
+
+            whole = timed(step, 60)
+            for p, g in gradients.items():
+                p.grad = g
+            # Where gradients are clipped their norm is there anyway; without, it is all that the check adds.
+            norm, wrong, remember = (
+                timed(stepper._clip, 200),
+                timed(lambda found=found: found.wrong, 200),
+                timed(stepper._remember, 200),
+            )
+        tell(
+            "finite",
+            model=name,
+            parameters=model.num_parameters(),
+            step_ms=round(whole * 1e3, 2),
+            check_percent_without_clipping=round(100 * (norm + wrong) / whole, 2),
+            check_percent_with_clipping=round(100 * wrong / whole, 3),
+            rewind_percent=round(100 * remember / whole, 2),
+        )
+
+
+def measure_memory(steps: int) -> None:
+    config = {
+        "task": "language_model",
+        "model": {"hidden_size": 16, "embedding_size": 8, "dropout": 0.1},
+        "train": {"steps": steps, "batch_size": 4, "bptt": {"every": 8}, "evaluate_every": steps // 10},
+        "sample": {"count": 0},
+    }
+    sizes: list[float] = []
+
+    class Watching(SilentProgress):
+        def evaluated(self, step: int, metrics: object, best: bool) -> None:
+            with open("/proc/self/statm") as file:
+                sizes.append(round(int(file.read().split()[1]) * resource.getpagesize() / 2**20, 1))
+
+    with tempfile.TemporaryDirectory() as folder:
+        ts.run(config, output=folder, progress=Watching())
+    tell("memory", steps=steps, mebibytes=sizes)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", choices=["checkpoint", "finite", "memory"])
+    parser.add_argument("--steps", type=int, default=10_000)
+    asked = parser.parse_args()
+    kinds = {"checkpoint": measure_checkpoint, "finite": measure_check, "memory": lambda: measure_memory(asked.steps)}
+    for kind, measure in kinds.items():
+        if asked.only in (None, kind):
+            measure()

@@ -1,0 +1,319 @@
+"""Numbers that go wrong: the op, scope, time step, batch row and line where it began, and what replays it."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from smallruns import CONFIG, rows, write_config
+
+import tinyseq as ts
+from tinyseq import nn
+from tinyseq.cli import main
+from tinyseq.ops import OPS
+from tinyseq.ops.base import watched
+from tinyseq.train import checkpoint
+from tinyseq.train.nonfinite import DivergedError, locate
+from tinyseq.train.progress import SilentProgress
+from tinyseq.train.replay import replay
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def log_of_zero(step):
+    """Return a cell that takes log(0) in one row at one time step, once the weights have moved."""
+    return f"""
+import numpy as np
+import tinyseq as ts
+from tinyseq import nn
+
+class Fragile(nn.RNNCell):
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.bad = nn.buffer(np.array([[1.0], [1.0], [0.0], [1.0]]))
+        self.count = 0
+    def step(self, x, h):
+        y, h = super().step(x, h)
+        if ts.graph.here.place.step == {step}:
+            y = y + ts.log(self.bad)
+        return y, h
+"""
+
+
+def fragile(folder, cell, **changes):
+    (folder / "fragile.py").write_text(cell)
+    text = CONFIG.replace("cell: lstm", "cell: fragile.py:Fragile").replace("log_every: 3", "log_every: 1")
+    for old, new in changes.values():
+        text = text.replace(old, new)
+    return write_config(folder, text, name="fragile.yaml")
+
+
+def run(path, folder, **how):
+    return ts.run(path, output=folder / "runs", progress=SilentProgress(), **how)
+
+
+def bundle(folder, name):
+    (found,) = (folder / "runs" / name / "0001").glob("nonfinite-step-*.safetensors")
+    return found
+
+
+def test_op_scope_step_row_and_line_are_named(folder):
+    path = fragile(folder, log_of_zero(5))
+    with pytest.raises(DivergedError) as caught:
+        run(path, folder, eager=True)
+    where = caught.value.where
+    line = next(i for i, text in enumerate(log_of_zero(5).splitlines(), 1) if "ts.log" in text)
+    assert "step 1 of 12" in where
+    assert "first from op log, which gives -inf" in where
+    assert "scope recurrent/fragile0" in where
+    assert "time step 5, batch row 2" in where
+    assert f"fragile.py:{line}" in where
+    cures = [row.strip() for row in caught.value.fix.splitlines()]
+    assert [row[:2] for row in cures] == [f"{i}." for i in range(1, len(cures) + 1)]
+    assert "train.optimizer.lr (now 0.01)" in cures[0]
+    assert json.loads((folder / "runs/fragile/0001/result.json").read_text())["status"] == "diverged"
+
+
+GROWING = """
+import tinyseq as ts
+from tinyseq import nn
+
+class Fragile(nn.RNNCell):
+    def step(self, x, h):
+        h = h * 1e12 + super().step(x, h)[1]
+        return h, h
+"""
+
+
+@pytest.mark.parametrize("eager", [True, False], ids=["eager", "compiled"])
+def test_an_overflow_in_time_is_found_compiled_too(folder, eager):
+    """h grows by 1e12 a step, from at most 1."""
+    path = fragile(folder, GROWING)
+    with pytest.raises(DivergedError) as caught:
+        run(path, folder, eager=eager)
+    assert "first from op mul" in caught.value.where
+    assert "scope recurrent/fragile0, time step 4, batch row " in caught.value.where  # 1e36 at step 3, from 0.1 or more
+    assert "fragile.py:7" in caught.value.where
+
+
+def test_replaying_needs_neither_the_run_nor_its_data(folder, tmp_path_factory):
+    path = fragile(folder, log_of_zero(5))
+    with pytest.raises(DivergedError) as caught:
+        run(path, folder, eager=True)
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "bundle.safetensors"
+    bundle(folder, "fragile").rename(elsewhere)
+    (folder / "text.txt").unlink()
+    again = replay(elsewhere)
+    assert again is not None
+    assert again.where == caught.value.where
+    result = CliRunner().invoke(main, ["replay", str(elsewhere)])
+    assert result.exit_code == 3
+    assert "batch row 2" in result.stderr
+    (folder / "fragile.py").write_text(log_of_zero(5).replace("ts.log(self.bad)", "ts.log(self.bad + 1.0)"))
+    assert replay(elsewhere) is None, "mended"
+    result = CliRunner().invoke(main, ["replay", str(elsewhere)])
+    assert (result.exit_code, result.stdout) == (0, "all values of the step are finite when its ops run one by one\n")
+
+
+def test_a_step_late_in_a_run_replays_with_its_own_dropout_and_state(folder):
+    """The weights at the step, its batch, its carried state and its random numbers are all in the bundle."""
+    text = CONFIG.replace("{name: adam, lr: 1e-2}", "{name: sgd, lr: 1e+38}").replace("log_every: 3", "clip_norm: null")
+    path = write_config(folder, text, name="wild.yaml")
+    with pytest.raises(DivergedError) as caught:
+        run(path, folder)
+    assert "step 1 of" not in caught.value.where
+    again = replay(bundle(folder, "wild"))
+    assert str(again) == str(caught.value)
+
+
+def test_command_exits_3_and_names_the_bundle_and_no_warning_leaks(folder):
+    text = CONFIG.replace("{name: adam, lr: 1e-2}", "{name: sgd, lr: 1e+38}").replace("log_every: 3", "clip_norm: null")
+    write_config(folder, text, name="wild.yaml")
+    for eager in ([], ["--eager"]):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            result = CliRunner().invoke(main, ["run", "wild.yaml", *eager])
+        assert result.exit_code == 3
+        assert "Warning" not in result.stderr
+        assert "tinyseq replay runs/wild/000" in result.stderr
+        assert "first from op" in result.stderr
+
+
+def test_a_run_that_diverged_keeps_what_was_good(folder):
+    path = write_config(folder, CONFIG.replace("log_every: 3", "checkpoint: {every: 1}"))
+    real = nn.cross_entropy
+    calls = []
+
+    def later(*args, **kwargs):
+        loss = real(*args, **kwargs)
+        if kwargs.get("reduction") == "mean":
+            calls.append(1)
+            return loss * math.inf if len(calls) > 6 else loss
+        return loss
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn, "cross_entropy", later)
+        with pytest.raises(DivergedError, match="step 7 of 12"):
+            run(path, folder, eager=True)
+    directory = folder / "runs" / "tiny" / "0001"
+    assert checkpoint.read(directory / "checkpoints" / "step-00000006.safetensors").step == 6
+    assert run(path, folder, eager=True).directory.name == "0002", "the reference"
+    with pytest.raises(ts.TinyseqError, match="compile"):
+        run(path, folder, resume=directory)  # compiled is another run
+    run(path, folder, resume=directory, eager=True)  # the loss is as it was: the run goes on from before the bad step
+    assert rows(directory) == rows(directory.with_name("0002"))
+
+
+# Leaving steps out.
+
+
+def skipping(folder, bad):
+    """Run with the loss of some steps infinite; return the rows, and the losses that were asked for."""
+    path = write_config(folder, CONFIG.replace("log_every: 3", "log_every: 1\n  on_nonfinite: skip"))
+    real, calls = nn.cross_entropy, []
+
+    def sometimes(*args, **kwargs):
+        loss = real(*args, **kwargs)
+        if kwargs.get("reduction") == "mean":
+            calls.append(1)
+            return loss * math.inf if len(calls) in bad else loss
+        return loss
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn, "cross_entropy", sometimes)
+        return run(path, folder, eager=True)
+
+
+def test_skipped_steps_leave_everything_as_it_was(folder, capsys):
+    result = skipping(folder, {3, 4})
+    assert result.result["skipped"] == 2
+    err = capsys.readouterr().err
+    assert "step 3 left out: the loss is inf" in err
+    assert result.result["tokens"] == 10 * 4 * 8
+    found = {row["step"]: row for row in rows(result.directory) if row["split"] == "train"}
+    assert "loss" not in found[3]
+    assert found[4]["skipped"] == 2
+    assert math.isfinite(found[5]["loss"])
+    assert all(math.isfinite(row["loss"]) for row in found.values() if "loss" in row)
+
+
+def test_too_many_in_a_row_stop_the_run(folder):
+    path = write_config(
+        folder, CONFIG.replace("steps: 12", "steps: 40").replace("evaluate_every: 5", "evaluate_every: 99")
+    )
+    real = nn.cross_entropy
+
+    def bad(*args, **kwargs):
+        return real(*args, **kwargs) * math.nan
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn, "cross_entropy", bad)
+        with pytest.raises(DivergedError, match="step 11 of 40"):
+            run(path, folder, eager=True, on_nonfinite="skip")
+
+
+def test_rewinding_restores_weights_optimiser_and_random_numbers(folder):
+    from tinyseq.random import generator
+    from tinyseq.train.running import prepared
+    from tinyseq.train.stepping import Stepper
+
+    config = ts.load_config(write_config(folder))
+    with prepared(config) as (task, model):
+        stepper = Stepper(task, model, config.train, SilentProgress(), compiled=True)
+        batches = task.batches()
+        stepper(next(batches), None)
+
+        def now():
+            kept = stepper.optimizer.state_dict()
+            values = [x.numpy().copy() for x in model.parameters()]
+            values += [x.numpy().copy() for state in kept["state"] for x in state.values()]
+            return values, kept["steps"], kept["lr"], generator.state()
+
+        before = now()
+        second = next(batches)
+        once = stepper(second, None)
+        assert any(not np.array_equal(a, b) for a, b in zip(before[0], now()[0], strict=True))
+        stepper.rewind()
+        after = now()
+        assert all(np.array_equal(a, b) for a, b in zip(before[0], after[0], strict=True))
+        assert before[1:] == after[1:]
+        assert stepper(second, None).loss == once.loss
+
+
+# Finding where it began.
+
+
+class One(nn.Module):
+    def __init__(self, values=(1.0, 2.0)):
+        self.w = nn.parameter(np.array(values))
+
+
+def origin(loss, model=None, arguments=()):
+    found = locate(model or One(), loss, arguments)
+    assert not any("kernel" in vars(op) for op in OPS.values()), "kernels are as they were"
+    return found
+
+
+def test_masks_of_minus_infinity_are_no_fault():
+    model = One()
+    mask = ts.tensor(np.array([0.0, -np.inf], np.float32))
+
+    def loss():
+        weights = ts.softmax(model.w + mask, -1)
+        return (weights * ts.exp(model.w * 100.0)).sum()  # exp(200) overflows
+
+    found = origin(loss, model)
+    assert found.what == "first from op exp, which gives inf"
+
+    def meant():
+        scores = ts.where(ts.tensor([True, False]), model.w, -math.inf)
+        return ts.log(scores - scores).sum()  # inf - inf
+
+    assert origin(meant, model).what.startswith("first from op sub, which gives nan")
+
+
+def test_gradients_that_go_wrong_alone():
+    model = One((0.0, 4.0))
+    found = origin(lambda: ts.sqrt(model.w).sum(), model)  # finite, its derivative at 0 is not
+    assert found.what.startswith("first from the gradient of the op in this place, by")
+    assert "test_nonfinite.py" in found.place
+
+
+def test_weights_and_batches_that_hold_it_already():
+    assert "the weight w was not finite before the step, at [1]" in origin(None, One((1.0, math.nan))).what
+    batch = ts.tensor(np.array([[1.0, 2.0], [np.inf, 0.0]], np.float32))
+    found = origin(None, One(), (None, {"x": batch}))
+    assert found.what == "the batch holds it: argument 1.x, at [1, 0]"
+    assert found.given == "batch"
+
+
+def test_nothing_is_found_where_all_is_well():
+    model = One()
+    assert origin(lambda: (model.w * model.w).sum(), model) is None
+
+
+def test_watching_sees_each_kernel_and_ends():
+    seen = []
+    with watched(lambda op, inputs, outputs: seen.append((op.name, len(inputs), len(outputs)))):
+        ts.tensor([1.0, 2.0]) * 3.0
+    ts.tensor([1.0]) + 1.0
+    assert seen == [("mul", 2, 1)]
+
+
+def test_the_report_names_lines_of_the_package_too(folder):
+    text = CONFIG.replace("{name: adam, lr: 1e-2}", "{name: sgd, lr: 1e+38}").replace("log_every: 3", "clip_norm: null")
+    with pytest.raises(DivergedError) as caught:
+        run(write_config(folder, text), folder)
+    place = caught.value.where.rsplit("at ", 1)[1]
+    file, _, line = place.rpartition(":")
+    assert Path(file).is_file()
+    assert Path(file).read_text().splitlines()[int(line) - 1].strip()

@@ -1,0 +1,61 @@
+"""Replaying a step that was not finite, from the bundle that its run left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyseq.backends import use
+from tinyseq.errors import DataError
+from tinyseq.random import generator
+from tinyseq.random import seed as set_seed
+from tinyseq.tensors import Tensor
+from tinyseq.train import checkpoint
+from tinyseq.train.config import parse_config
+from tinyseq.train.nonfinite import DivergedError, diverged, locate
+from tinyseq.train.packing import state_types, unpack
+from tinyseq.train.registry import find_task
+from tinyseq.train.standing import Random
+from tinyseq.train.tasks.base import Task
+from tinyseq.train.threads import blas_threads
+
+
+def replay(bundle: str | Path) -> DivergedError | None:
+    """Run a step again, op by op, and return what went wrong in it; None where all values are finite now.
+
+    The bundle holds the weights, the batch, the random numbers' state and the config: neither the run nor its data is
+    needed, only a cell of one's own.
+
+    Raises:
+        DataError: the file is damaged, or no bundle.
+        ConfigError: its config is none that this version knows.
+    """
+    path = Path(bundle)
+    found = checkpoint.read(path)
+    facts = found.facts
+    if "arguments" not in facts:
+        raise DataError(
+            "not a bundle to replay",
+            required="what a run leaves when its numbers are not finite: nonfinite-step-*.safetensors",
+            got=str(path),
+        )
+    config = parse_config(facts["config"])
+    with use("numpy"), blas_threads(config.threads), np.errstate(all="ignore"):
+        task: Task[Any] = find_task(config.task)(config)
+        task.restore(facts["metadata"])
+        set_seed(config.seed)
+        model = task.build().cast(config.dtype)
+        model.load_state_dict(found.part("model"))
+        model.train()
+        arguments = unpack(facts["arguments"], found.tensors, state_types(model))
+        generator.restore(Random.model_validate(facts["random"]).model_dump())
+
+        def loss() -> Tensor:
+            return task.loss(model, *arguments)[0]
+
+        origin = locate(model, loss, arguments)
+        if origin is None:
+            return None
+        return diverged(str(facts["what"]), float(facts["value"]), found.step + 1, config.train, origin)
