@@ -115,7 +115,6 @@ def test_missing_and_unknown_task(tmp_path):
         ("\ta: 1", "1:1", "not YAML"),
         ("", "1:1", "the file is empty"),
         ("- 1\n", "1:1", "the file holds a list"),
-        ("a: !!python/object:os.system 1\n", "1:1", "plain values only"),
     ],
 )
 def test_files_that_do_not_parse(tmp_path, text, place, words):

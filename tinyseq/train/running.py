@@ -19,6 +19,7 @@ from tinyseq.random import seed as set_seed
 from tinyseq.train import environment, yaml
 from tinyseq.train.config import RunConfig, check
 from tinyseq.train.curve import draw_curve
+from tinyseq.train.document import Document
 from tinyseq.train.loop import Outcome, Row, snapshot, train
 from tinyseq.train.progress import Progress, choose
 from tinyseq.train.registry import find_task
@@ -107,7 +108,7 @@ def _read(
     if isinstance(config, RunConfig):
         config = config.model_dump(mode="json")
     if isinstance(config, Mapping):
-        checked = check(yaml.Document(dict(config)), overrides=overrides)
+        checked = check(Document(dict(config)), overrides=overrides)
         return checked, None, checked.task
     path = Path(config)
     document = yaml.read(path)
