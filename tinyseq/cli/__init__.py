@@ -20,6 +20,10 @@ COMMANDS = {
     "graph": "tinyseq.cli.graph",
     "compile": "tinyseq.cli.compile",
     "gradflow": "tinyseq.cli.gradflow",
+    "check": "tinyseq.cli.check",
+    "config": "tinyseq.cli.config",
+    "schema": "tinyseq.cli.schema",
+    "init": "tinyseq.cli.init",
 }
 
 
@@ -61,6 +65,9 @@ def main() -> None:
         tinyseq predict runs/lstm FILE
     The unrolled graph:
         tinyseq graph examples/lstm.yaml --steps 3 -o lstm.svg
+    A config of your own, from a starter (without a kind: what there is); is it right, and what does it cost?
+        tinyseq init tagging > mine.yaml
+        tinyseq check mine.yaml
 
     Exit codes: 0 done, 1 failure, 2 usage or config, 3 diverged, 130 interrupted.
     """

@@ -12,10 +12,11 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
+    GetJsonSchemaHandler,
     ValidationError,
     ValidationInfo,
-    WithJsonSchema,
 )
+from pydantic_core import CoreSchema
 
 from tinyseq import optim
 from tinyseq.errors import ConfigError
@@ -57,6 +58,13 @@ def _cell_from_config_folder(value: str, info: ValidationInfo) -> str:
     return value
 
 
+class _CellNames:
+    """What editors are told of a cell's name."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"enum": sorted(registry.cell_names())}, {"type": "string", "pattern": ":"}]}
+
+
 #: A path, relative to the folder of the config file.
 FilePath = Annotated[
     str,
@@ -71,7 +79,7 @@ CellName = Annotated[
     AfterValidator(_one_line),
     AfterValidator(_cell_from_config_folder),
     BeforeValidator(_anchored_cell),
-    WithJsonSchema({"anyOf": [{"enum": registry.cell_names()}, {"type": "string", "pattern": ":"}]}),
+    _CellNames(),
 ]
 
 

@@ -21,6 +21,7 @@ from tinyseq.train.config import RunConfig, check
 from tinyseq.train.curve import draw_curve
 from tinyseq.train.document import Document
 from tinyseq.train.loop import Outcome, Row, snapshot, train
+from tinyseq.train.overrides import Overrides, as_overrides
 from tinyseq.train.progress import Progress, choose
 from tinyseq.train.registry import find_task
 from tinyseq.train.rundir import RunDirectory
@@ -46,6 +47,7 @@ class RunResult:
 def run(
     config: str | Path | Mapping[str, Any] | RunConfig,
     *,
+    overrides: Overrides | None = None,
     seed: int | None = None,
     steps: int | None = None,
     backend: str | None = None,
@@ -57,6 +59,7 @@ def run(
 
     Args:
         config: a YAML file, the same as a mapping, or a checked config.
+        overrides: what replaces settings of the config, as in ``load_config``.
         seed: instead of the config's.
         steps: instead of the config's ``train.steps``.
         backend: instead of the config's.
@@ -78,8 +81,8 @@ def run(
         "output": None if output is None else str(output),
     }
     asked["compile"] = False if eager else None
-    overrides = {key: value for key, value in asked.items() if value is not None}
-    checked, written, name = _read(config, overrides)
+    given = as_overrides({key: value for key, value in asked.items() if value is not None})
+    checked, written, name = _read(config, [*as_overrides(overrides), *given])
     progress = progress or choose()
     with use(checked.backend) as chosen, blas_threads(checked.threads), np.errstate(all="ignore"):
         # What `auto` found here, and the name that a rerun shall go by, belong to the resolved config.
@@ -102,7 +105,7 @@ def prepared(config: RunConfig) -> Iterator[tuple[Task[Any], nn.Module]]:
 
 
 def _read(
-    config: str | Path | Mapping[str, Any] | RunConfig, overrides: dict[str, Any]
+    config: str | Path | Mapping[str, Any] | RunConfig, overrides: Overrides
 ) -> tuple[RunConfig, str | None, str]:
     """Return the checked config, its text where it has one, and the run's name."""
     if isinstance(config, RunConfig):

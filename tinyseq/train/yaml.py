@@ -119,6 +119,17 @@ def write(data: dict[str, Any], *, heading: str = "") -> str:
     return "".join(f"# {line}\n" for line in heading.splitlines()) + out.getvalue()
 
 
+def inline(data: Any) -> str:
+    """Return plain data as YAML in one line, such as ``[0.9, 0.05, 0.05]``."""
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = True
+    writer.width = LARGEST
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    out = io.StringIO()
+    writer.dump({"x": data}, out)  # in a section: text by itself would be followed by an end of the document
+    return out.getvalue().strip().removeprefix("{x: ").removesuffix("}")
+
+
 def _composed(text: str, document: Document) -> Node | None:
     if len(text) > LARGEST:
         raise document.error_at((0, 0), f"{len(text):,} characters, and at most {LARGEST:,} are read")
