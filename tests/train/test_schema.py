@@ -17,8 +17,8 @@ from tinyseq.train import yaml
 from tinyseq.train.config import parse_config
 from tinyseq.train.progress import SilentProgress
 from tinyseq.train.running import prepared
-from tinyseq.train.schema import SCHEMA_FILE, schema
-from tinyseq.train.starters import commented, starter, starters
+from tinyseq.train.schemas import SCHEMA_FILE, schema
+from tinyseq.train.starting import commented, starter, starters
 from tinyseq.train.stepping import Stepper
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").rglob("*.yaml"))

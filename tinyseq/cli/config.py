@@ -29,7 +29,7 @@ def command(config: str, settings: list[Any], comments: bool) -> None:
 
     checked = load_config(config, settings)
     if comments:
-        from tinyseq.train.starters import commented
+        from tinyseq.train.starting import commented
 
         click.echo(commented(checked), nl=False)
     else:

@@ -22,7 +22,7 @@ Names = Iterable[str] | Callable[[], Iterable[str]]
 class Section(BaseModel):
     """A part of a config: unknown keys are refused, and text is no number."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
 
     #: Keys that people look for here, and why there are none of that name.
     refused: ClassVar[Mapping[str, str]] = {}

@@ -60,12 +60,14 @@ class PairsConfig(Section):
         yield from without_path(self)
 
 
+#: The architectures are functions of the config, and stand below it.
+ArchitectureName = Annotated[str, OneOf(lambda: ARCHITECTURES, "architecture")]
+
+
 class Seq2SeqModelConfig(RecurrentConfig):
     """An encoder and a decoder of any cell, with attention or without; or a Transformer."""
 
-    architecture: Annotated[str, OneOf(lambda: ARCHITECTURES, "architecture")] = Field(
-        "recurrent", description="recurrent or transformer."
-    )
+    architecture: ArchitectureName = Field("recurrent", description="recurrent or transformer.")
     embedding_size: int = Field(32, ge=1, description="recurrent: features of a token's learned vector.")
     attention: Annotated[str, OneOf(ATTENTIONS, "attention")] = Field(
         "additive", description="recurrent: how the decoder looks at the encoder's states: additive, dot or none."

@@ -12,7 +12,7 @@ from tinyseq.errors import ConfigError, did_you_mean
 from tinyseq.train import yaml
 from tinyseq.train.config import RunConfig, parse_config
 from tinyseq.train.registry import cell_names
-from tinyseq.train.schema import SCHEMA_FILE
+from tinyseq.train.schemas import SCHEMA_FILE
 
 #: A comment stands beside its setting from this column on, if the line does not get longer than this.
 _COLUMN, _LONGEST = 34, 120

@@ -63,4 +63,8 @@ def _cleaned(value: Any, names: bool = False) -> Any:
         # Pydantic makes titles of names; which of these it adds depends on its version.
         if names or not ((key == "title" and "$schema" not in value) or (key, part) == ("additionalProperties", True))
     }
-    return kept if names else dict(sorted(kept.items()))
+    if names:
+        return kept
+    if "$ref" in kept and len(kept) > 1:  # in draft 7 nothing else counts beside a $ref
+        kept["allOf"] = [{"$ref": kept.pop("$ref")}]
+    return dict(sorted(kept.items()))
