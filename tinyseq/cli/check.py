@@ -50,9 +50,9 @@ def command(ctx: click.Context, config: str, settings: list[Any], only_config: b
     if found.gradient is not None and not found.gradient.right:
         g = found.gradient
         click.echo(
-            f"error: the gradient of {g.parameter} is wrong\n"
-            f"  required {g.numeric:.9g} along a random direction, by central differences\n"
-            f"  got      {g.analytic:.9g} from backward()\n"
+            f"error: the gradients of {len(g.wrong)} parameters are wrong: {', '.join(g.wrong)}\n"
+            f"  required {g.numeric:.9g}, by central differences along a random direction in {g.parameter}\n"
+            f"  got      {g.analytic:.9g}, from backward()\n"
             "  try      ts.testing.check_grads on the cell's step: an op that cuts or replaces gradients (detach, "
             "stop_gradient, round)",
             err=True,

@@ -102,6 +102,8 @@ class Document:
         if problem.place is not None:
             return self._in_text(problem.place)
         path, key = problem.path, problem.at_key
+        if not self._written(path):  # a default that does not go with what is written
+            path = next((other for other in problem.involves if self._written(other)), path)
         for number, option in enumerate(self.overrides):
             size = len(option.path)
             if path[:size] == option.path:
@@ -118,6 +120,10 @@ class Document:
             # What is missing is reported at the key of the section that lacks it.
             path, key = path[:-1], True
         return self._in_text((0, 0)) if self.text else _Place(self.name, (-1, 0, 0))
+
+    def _written(self, path: Path_) -> bool:
+        given = any(path[: len(o.path)] == o.path or o.path[: len(path)] == path for o in self.overrides)
+        return given or path in self.keys or path in self.values
 
     def _in_text(self, position: Position) -> _Place:
         line, column = position

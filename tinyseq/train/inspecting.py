@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,17 +28,21 @@ _EPS, TOLERANCE = 1e-5, 1e-5
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """The largest relative difference between gradients and central differences, and the parameter that has it."""
+    """The largest relative difference between gradients and central differences, and the parameter that has it.
 
-    error: float
-    parameter: str
-    numeric: float
-    analytic: float
+    ``wrong`` are all parameters whose two differ.
+    """
+
+    error: float = 0.0
+    parameter: str = ""
+    numeric: float = 0.0
+    analytic: float = 0.0
+    wrong: tuple[str, ...] = ()
 
     @property
     def right(self) -> bool:
         """Whether the two agree."""
-        return self.error <= TOLERANCE
+        return not self.wrong
 
 
 @dataclass(frozen=True)
@@ -137,16 +141,18 @@ def check_gradients(task: Task[Any], model: nn.Module) -> GradientCheck:
     # A parameter that hardly matters has a difference of mostly rounding: it is measured against all the others.
     floor = 1e-4 * float(np.sqrt(sum(np.vdot(g, g) for g in gradients))) + 1e-12
     rng = np.random.default_rng(0)
-    worst = GradientCheck(0.0, "", 0.0, 0.0)
+    worst, wrong = GradientCheck(), []
     for (name, parameter), gradient in zip(named, gradients, strict=True):
         direction = rng.standard_normal(parameter.shape)
         direction /= np.linalg.norm(direction)
         numeric = _slope(lambda: float(loss().item()), parameter, direction)
         analytic = float(np.vdot(gradient, direction))
         error = abs(numeric - analytic) / max(abs(numeric), abs(analytic), floor)
-        if not error <= worst.error:  # a NaN is the worst of all
+        if not error <= TOLERANCE:  # a NaN is wrong too
+            wrong.append(name)
+        if not error <= worst.error:
             worst = GradientCheck(error, name, numeric, analytic)
-    return worst
+    return replace(worst, wrong=tuple(wrong))
 
 
 def _slope(loss: Callable[[], float], parameter: Tensor, direction: np.ndarray[Any, Any]) -> float:
