@@ -137,7 +137,7 @@ def bomb(levels: int, fan: int, merge: bool = False) -> str:
 HARMFUL = {
     "alias bomb": bomb(12, 10),
     "bomb of merges": bomb(12, 10, merge=True),
-    "many anchors": "".join(f"k{i}: &x {i}\n" for i in range(6_000)),
+    "many anchors": "".join(f"k{i}: &x {i}\n" for i in range(12_000)),
     "deep lists": "a: " + "[" * 20_000,
     "deep lists, closed": "a: " + "[" * 60 + "]" * 60,
     "deep sections": "a: " + "{b: " * 60 + "1" + "}" * 60,
@@ -145,7 +145,7 @@ HARMFUL = {
     "dashes": "- " * 30_000,
     "question marks": "? " * 30_000,
     "a list of everything": "a: [" + "1, " * 20_000 + "1]",
-    "too long": "a: 1\n" * 20_000,
+    "too long": "a: 1\n" * 60_000,
     "quotes": "a: '" + "''" * 30_000,
     "open flow": "a: {" * 5_000,
     "anchors only": "&a " * 20_000,

@@ -25,7 +25,7 @@ from tinyseq.errors import ConfigError
 from tinyseq.train.document import Document, Path_, Position, Problem, dotted, kind
 
 #: The largest config in bytes, the most values in it (aliases written out), and how deep they may be nested.
-LARGEST: Final = 1 << 16
+LARGEST: Final = 1 << 18
 MOST_VALUES: Final = 10_000
 DEEPEST: Final = 32
 #: Byte order marks of encodings that are not UTF-8.
