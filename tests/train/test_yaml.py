@@ -50,6 +50,8 @@ def refused(text: str | bytes, tmp_path: Path) -> list[str]:
         ("<<: 3\na: 1\n", "1:1", "<< takes in a section"),
         (f"a: {'9' * 5000}\n", "1:4", "cannot be read as a value"),
         ("a: 'x\n", "2:1", "not YAML"),
+        ("a: " + "[" * 60, "1:35", "nested deeper than 32 levels"),
+        ("a: " + "{b: " * 60, "1:125", "nested deeper than 32 levels"),
         ("%YAML 9.9\n---\na: 1\n", "1:1", "not YAML"),
         ("x" * 300 + "\n", "1:1", "the file holds text"),
         ("null\n", "1:1", "the file is empty"),

@@ -152,17 +152,17 @@ def _composed(text: str, document: Document) -> Node | None:
 class _Bounded(Composer):
     """Makes the tree of nodes, and stops where it gets too deep or too large."""
 
-    depth = count = 0
+    levels = nodes = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        self.depth, self.count = self.depth + 1, self.count + 1
-        if self.depth > DEEPEST or self.count > 2 * MOST_VALUES:  # a key is a node too
-            problem = _TOO_DEEP if self.depth > DEEPEST else _TOO_MANY
+        self.levels, self.nodes = self.levels + 1, self.nodes + 1
+        if self.levels > DEEPEST or self.nodes > 2 * MOST_VALUES:  # a key is a node too
+            problem = _TOO_DEEP if self.levels > DEEPEST else _TOO_MANY
             raise ComposerError(problem=problem, problem_mark=self.parser.peek_event().start_mark)
         try:
             return super().compose_node(parent, index)
         finally:
-            self.depth -= 1
+            self.levels -= 1
 
 
 def _reader() -> Any:
