@@ -802,7 +802,7 @@ def slices_stacks_and_splits(draw: Draw) -> tuple[Any, Any]:
 @cell
 def indices(draw: Draw) -> tuple[Any, Any]:
     _, _, i, h = draw.sizes
-    w, table = draw.weight(h + i, h), draw.weight(5, h)
+    w, table = draw.weight(h + i, h), draw.weight(max(h, 5), h)
     order = [h - 1, 0, 1]
 
     def step(x: Any, state: Any) -> Any:
