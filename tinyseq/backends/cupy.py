@@ -10,10 +10,10 @@ import numpy as np
 
 from tinyseq.backends import cuda
 from tinyseq.backends.base import Array, Shape
-from tinyseq.errors import BackendError
+from tinyseq.errors import BackendError, TinyseqError
 
 
-class DeviceMemoryError(BackendError, MemoryError):
+class DeviceMemoryError(TinyseqError, MemoryError):
     """The device's memory is full."""
 
     def __init__(self, nbytes: int, memory: dict[str, int], got: str) -> None:

@@ -33,7 +33,7 @@ def command() -> None:
     """Show Python, BLAS, CUDA, Graphviz and the extras, each with the line that installs what is missing.
 
     \b
-        tinyseq doctor
+        tinyseq doctor > machine.txt
     """
     for title, rows in (("CPU", _cpu()), ("GPU", _gpu()), ("Pictures", _pictures()), ("Extras", _extras())):
         click.secho(title, bold=True)
