@@ -16,6 +16,7 @@ from test_ops import Check
 
 import tinyseq as ts
 from tinyseq import backends
+from tinyseq.compiler import report
 
 backends.register("strict", "strict")
 CASES = [pytest.param(row, this, id=f"{row.name}-{this}") for row in ROWS for this in row.cases]
@@ -54,6 +55,16 @@ def test_every_op_and_its_gradient_run_on_the_device(row: Row, this: Case) -> No
                     assert (x.shape, x.dtype) == (y.shape, y.dtype)
                     # The same kernels, so the same bits; only plans for BLAS add up in another order.
                     np.testing.assert_allclose(x.numpy(), y.numpy(), rtol=1e-12 if row.name == "scan" else 0.0)
+
+
+def test_a_plan_on_the_device_is_verified_against_the_interpreter() -> None:
+    with ts.backend("strict"):
+        case = cell_case("minimal_gated_unit")
+        fast = ts.compile(case.fn)
+        fast(*case.args)
+        rows = report.verify(fast)
+    assert rows[-1][0] == "plan"
+    assert max(difference for _, difference in rows) < 1e-12
 
 
 # -- whole models, eager and compiled ----------------------------------------------------------------------------------

@@ -131,6 +131,25 @@ def test_a_training_step_moves_its_batch_in_and_its_loss_out(way: str) -> None:
     assert found.scalars == (3 if way == "eager" else 1)
 
 
+def test_what_is_made_on_the_device_does_not_cross() -> None:
+    with ts.backend("strict"):
+        x = ts.ones(2, 3)
+        with transfers() as found:
+            made = [ts.zeros(4), ts.full((2,), 3.0), ts.arange(5), ts.eye(3), ts.tensor(x), ts.tensor(x.value), -x]
+            made += [x.sum(0), nn.masks.causal_mask(4), ts.einsum("ii->i", ts.eye(3)), ts.zeros_like(x)]
+            made.append(ts.gather(x, ts.arange(2).reshape(2, 1) * 0, 1))
+        assert all(type(y.value) is DeviceArray for y in made)
+        assert not np.shares_memory(made[4].value._array, x.value._array), "ts.tensor copies"
+        with transfers() as once:
+            xs = ts.zeros(2, 5, 3)
+            for truncate in (None, 2):
+                ts.unroll(lambda x, h: (h + x, h + x), xs, ts.zeros(2, 3), lengths=[5, 2], truncate=truncate)
+    assert (found.to_device, found.to_host, found.scalars) == ([], [], 0)
+    # Lengths are the host's: their masks go in once an unroll, and the cuts of rows that differ.
+    assert once.to_host == []
+    assert once.to_device.count((2, 5)) == 2
+
+
 def test_the_count_sees_a_hidden_copy() -> None:
     with ts.backend("strict"):
         x = ts.ones(2, 3)

@@ -86,7 +86,9 @@ class Executable:
     def give(self, values: Mapping[Leaf, Array]) -> None:
         """Write inputs into their buffers; a number travels with the launch of the kernel that writes it."""
         for leaf, value in values.items():
-            self.inputs[leaf][...] = value if isinstance(value, self.backend.array_type) else value.item()
+            if not isinstance(value, self.backend.array_type):  # from the host: a number, hardly ever more
+                value = self.backend.from_host(value) if value.shape else value.item()
+            self.inputs[leaf][...] = value
 
     def fresh(self, which: slice) -> list[Array]:
         """Return copies of outputs: results never lie in a plan's memory."""
