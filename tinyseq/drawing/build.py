@@ -8,10 +8,10 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 
 from tinyseq.drawing.folding import Choice, choices
-from tinyseq.drawing.reading import Link, Reading, cut_scope, is_weight, read
-from tinyseq.drawing.symbols import census, dtype_text, facts, shape_text, symbol
+from tinyseq.drawing.reading import Link, Reading, cut_scope, read
+from tinyseq.drawing.symbols import census, details, dtype_text, flops, is_weight, shape_text, symbol
 from tinyseq.drawing.text import plural, subscript
-from tinyseq.drawing.view import Edge, Facts, Item, Kind, Row, View, Weight, Weights
+from tinyseq.drawing.view import Details, Edge, Facts, Item, Kind, Row, View, Weight, Weights
 from tinyseq.errors import DataError, did_you_mean
 from tinyseq.graph import INPUT, LITERAL, Graph, Node
 
@@ -214,16 +214,18 @@ class _Groups:
         first, last = nodes[0], nodes[-1]
         column, kind = group.column, group.kind
         output = any(node in reading.outputs for node in nodes)
-        detail, known = shape_text(last.shape), facts(last)
+        detail, known = shape_text(last.shape), details(last)
         key: Hashable = reading.keys.get(first) if kind in ("op", "input") else kind
         if kind == "op":
             label = symbol(first.op.name)
         elif kind == "initial":
             label = f"{group.name} init"
-            known = (("what", f"the state {group.name} before the first step"), *known)
+            known = replace(known, more=(("what", f"the state {group.name} before the first step"),))
         elif group.name.startswith("value "):
             label, detail = symbol(group.name.removeprefix("value ")), f"{detail} no grad"
-            known = (("what", "a value computed before recording began: no gradient flows through it"), *known)
+            known = replace(
+                known, more=(("what", "a value computed before recording began: no gradient flows through it"),)
+            )
         elif kind in ("input", "constant"):
             label = first.name or ("x" + subscript(group.step) if group.step is not None else "const")
             key = key or number
@@ -231,13 +233,13 @@ class _Groups:
             assert column is not None
             hidden = self.choice.columns[column].hidden
             label, detail = "⋯", plural(hidden, "step")
-            known = (("hidden", f"{plural(hidden, 'step')}, {plural(len(nodes), 'op')}"), ("scope", group.scope))
+            known = _collapsed(group, nodes, (("hidden", f"{plural(hidden, 'step')}, {plural(len(nodes), 'op')}"),))
         else:
             label = _label(group.scope)
             if kind == "group":
                 label = _group_label(group, output, bool(tags))
             ops = [node.op.name for node in nodes if node.op is not INPUT]
-            known = _collapsed_facts(group, ops, nodes)
+            known = _collapsed(group, nodes, (("ops", census(ops)),))
             detail = plural(len(ops), "op") if kind == "cell" else f"{plural(len(ops), 'op')} → {detail}"
         return Item(
             number, kind, label, detail, tags if kind == "op" else (), known, group.scope, group.step,
@@ -292,14 +294,17 @@ def _group_label(group: _Group, output: bool, learned: bool) -> str:
     return " · ".join(names if len(names) <= 3 else [names[0], "…", names[-1]])
 
 
-def _collapsed_facts(group: _Group, ops: list[str], nodes: list[Node]) -> Facts:
+def _collapsed(group: _Group, nodes: list[Node], more: Facts) -> Details:
+    """What is known of nodes that one box stands for: sums, and what comes out of it."""
     results = ", ".join(f"{node.name} {shape_text(node.shape)}" for node in nodes if node.name and node.op is not INPUT)
-    rows = (
-        ("ops", census(ops)),
-        ("carries", results[:200]),
-        ("output", f"{dtype_text(nodes[-1].dtype)} {shape_text(nodes[-1].shape)}"),
-        ("scope", group.scope),
-        ("step", "" if group.step is None else str(group.step)),
-        ("source", dict(facts(next((n for n in nodes if n.source), nodes[0]))).get("source", "")),
+    weights = {parent for node in nodes for parent in node.inputs if is_weight(parent)}
+    return Details(
+        shape=shape_text(nodes[-1].shape),
+        dtype=dtype_text(nodes[-1].dtype),
+        parameters=sum(math.prod(weight.shape) for weight in weights),
+        flops=sum(map(flops, nodes)),
+        source=details(next((node for node in nodes if node.source), nodes[0])).source,
+        scope=group.scope,
+        step=group.step,
+        more=(*more, *((("carries", results[:200]),) if results else ())),
     )
-    return tuple(row for row in rows if row[1])

@@ -12,7 +12,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tinyseq.graph import INPUT, LITERAL, Graph, Leaf, Node
+from tinyseq.drawing.symbols import is_weight
+from tinyseq.graph import INPUT, LITERAL, Graph, Node
 
 
 class Link(NamedTuple):
@@ -45,11 +46,6 @@ class Reading:
     keys: dict[Node, Hashable] = field(default_factory=dict)  # the same op at different steps has one key
     uses: dict[Node, int] = field(default_factory=dict)
     steps: list[int] = field(default_factory=list)
-
-
-def is_weight(node: Node) -> bool:
-    """A leaf that is learned; it is shown in the margin, and by name where it is used."""
-    return isinstance(node, Leaf) and node.requires_grad
 
 
 def read(graph: Graph, *, depth: int | None = None, collapse: bool = False) -> Reading:

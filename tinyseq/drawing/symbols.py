@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final
 
-from tinyseq.graph import Node, Source, line_of
+from tinyseq.drawing.view import Details
+from tinyseq.graph import Graph, Leaf, Node, Source, line_of
 
 #: The sign of an op where mathematics has a short one; any other op is shown by its name.
 _SYMBOLS: Final = {
@@ -66,21 +68,34 @@ def _line(source: Source) -> str:
     return line_of(source)
 
 
-def facts(node: Node) -> tuple[tuple[str, str], ...]:
-    """Return what is shown on hover: op, formula, attributes, shape, dtype, source line, scope, step, name."""
-    attrs = ", ".join(f"{key}={value!r}" for key, value in node.attrs.items())
-    rows = (
-        ("op", node.op.name),
-        ("formula", node.op.formula),
-        ("attributes", attrs[:200]),
-        ("shape", shape_text(node.shape)),
-        ("dtype", dtype_text(node.dtype)),
-        ("source", _line(node.source) if node.source is not None else ""),
-        ("scope", node.place.scope),
-        ("step", "" if node.place.step is None else str(node.place.step)),
-        ("name", node.name or ""),
-    )
-    return tuple(row for row in rows if row[1])
+def details(node: Node, **known: Any) -> Details:
+    """Return what is shown on hover; ``known`` gives more of the fields, or others."""
+    attrs = ", ".join(f"{key}={value!r}" for key, value in node.attrs.items() if not isinstance(value, Graph))
+    fields: dict[str, Any] = {
+        "op": node.op.name,
+        "formula": node.op.formula,
+        "attributes": attrs[:200],
+        "shape": shape_text(node.shape),
+        "dtype": dtype_text(node.dtype),
+        "parameters": sum(math.prod(parent.shape) for parent in node.inputs if is_weight(parent)),
+        "flops": flops(node),
+        "source": "" if node.source is None else _line(node.source),
+        "scope": node.place.scope,
+        "step": node.place.step,
+        "name": node.name or "",
+    }
+    return Details(**(fields | known))
+
+
+def is_weight(node: Node) -> bool:
+    """A leaf that is learned; it is shown in the margin, and by name where it is used."""
+    return isinstance(node, Leaf) and node.requires_grad
+
+
+def flops(node: Node) -> int:
+    """Return the floating-point operations of a node by its op's own rule; 0 for a leaf."""
+    rule = getattr(node.op, "flops", None)
+    return int(rule(node.shape, *node.inputs, **node.attrs)) if rule is not None and node.inputs else 0
 
 
 def census(names: Iterable[str]) -> str:
