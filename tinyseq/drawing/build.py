@@ -243,7 +243,7 @@ class _Groups:
             detail = plural(len(ops), "op") if kind == "cell" else f"{plural(len(ops), 'op')} → {detail}"
         return Item(
             number, kind, label, detail, tags if kind == "op" else (), known, group.scope, group.step,
-            group.row, column, key, len(nodes), output,
+            group.row, column, key, len(nodes), output, nodes=tuple(node.serial for node in nodes),
         )  # fmt: skip
 
     def _weights(self, users: dict[Node, dict[int, None]], groups: dict[int, _Group]) -> tuple[Weights, ...]:

@@ -96,17 +96,20 @@ def derivative(node: Node, index: int) -> str:
     """
     names = arguments(node)
     leaves = [Leaf(x.shape, x.dtype) for x in node.inputs]
-    known = {leaf: name for leaf, name in zip(leaves, names, strict=True)}
-    inputs = [symbol(x) if x.op is LITERAL else AbstractTensor(leaf) for x, leaf in zip(node.inputs, leaves, strict=True)]
+    known: dict[Node, str] = dict(zip(leaves, names, strict=True))
+    inputs = [
+        symbol(x) if x.op is LITERAL else AbstractTensor(leaf) for x, leaf in zip(node.inputs, leaves, strict=True)
+    ]
     try:
         if isinstance(node.dtype, tuple):
             several = [Leaf(*pair) for pair in zip(node.shape, node.dtype, strict=True)]
             known |= {leaf: "g" + subscript(number) for number, leaf in enumerate(several)}
-            g, y = [AbstractTensor(leaf) for leaf in several], None
+            values: tuple[Any, Any] = [AbstractTensor(leaf) for leaf in several], None
         else:
-            g, y = (AbstractTensor(Leaf(node.shape, node.dtype)) for _ in range(2))
-            known |= {g.node: "g", y.node: "y"}
-        result = node.op.vjp(index, g, y, *inputs, **node.attrs)  # type: ignore[attr-defined]
+            g, y = Leaf(node.shape, node.dtype), Leaf(node.shape, node.dtype)
+            known |= {g: "g", y: "y"}
+            values = AbstractTensor(g), AbstractTensor(y)
+        result = node.op.vjp(index, *values, *inputs, **node.attrs)  # type: ignore[attr-defined]
     except (TinyseqError, TypeError, ValueError, AttributeError):
         result = None
     if not isinstance(result, AbstractTensor):
@@ -157,9 +160,7 @@ def _within(term: _Term, strength: int) -> str:
 
 def _attributes(attrs: Mapping[str, Any]) -> list[str]:
     """Attributes as Python writes them, without those that follow from the operands."""
-    return [
-        f"{key}={value}" for key, value in attrs.items() if value is not None and key not in _FOLLOWING
-    ]
+    return [f"{key}={value}" for key, value in attrs.items() if value is not None and key not in _FOLLOWING]
 
 
 def _index(part: Any) -> str:

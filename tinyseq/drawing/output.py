@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tinyseq.drawing.wiring import layout
 from tinyseq.errors import DataError, TinyseqError, did_you_mean
 from tinyseq.graph import Graph, Node
 
-FORMATS = ("svg", "png", "pdf", "html", "dot")
+FORMATS = ("svg", "png", "pdf", "html", "json", "dot")
 ENGINES = ("auto", "grid", "graphviz")
 
 #: Graphviz takes minutes on more nodes than this; it is started on them only with ``engine="graphviz"``.
@@ -30,8 +31,10 @@ class DrawingError(TinyseqError, OSError):
 class Drawing:
     """A picture: its view model, and its form in any format. Notebooks show it as it is; ``print`` lists it."""
 
-    def __init__(self, view: View, engine: str = "auto") -> None:
-        self.view, self.engine = view, engine
+    def __init__(
+        self, view: View, engine: str = "auto", stages: Sequence[tuple[str, Graph]] = (), steps: Any = None
+    ) -> None:
+        self.view, self.engine, self.stages, self.steps = view, engine, stages, steps
 
     @cached_property
     def scene(self) -> Scene:
@@ -47,6 +50,19 @@ class Drawing:
     def dot(self) -> str:
         """The picture as Graphviz source."""
         return self.render("dot").decode()
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The picture as data, with all that a page can unfold and play; ``docs/pictures-page.md`` has the schema."""
+        from tinyseq.drawing.document import document
+        from tinyseq.drawing.sheets import sheet
+
+        sheets = [
+            sheet(name, graph, steps=self.steps, playable=number == 0)
+            for number, (name, graph) in enumerate(self.stages)
+        ]
+        folded = self.view.level != "op" or len(self.view.items) < len(sheets[0].scene.boxes)
+        return document(sheets, self.view.title, folded)
 
     @property
     def html(self) -> str:
@@ -65,7 +81,7 @@ class Drawing:
             from tinyseq.drawing.dot import to_dot
 
             return to_dot(self.view).encode()
-        if format != "html" and self._by_graphviz():
+        if format not in ("html", "json") and self._by_graphviz():
             from tinyseq.drawing.dot import to_dot
 
             return rendering.render(to_dot(self.view), format)
@@ -76,7 +92,11 @@ class Drawing:
         if format == "html":
             from tinyseq.drawing.page import to_html
 
-            return to_html(self.scene).encode()
+            return to_html(self.document).encode()
+        if format == "json":
+            from tinyseq.drawing.document import to_json
+
+            return to_json(self.document).encode()
         from tinyseq.drawing.raster import to_raster
 
         return to_raster(self.scene, format)
@@ -165,10 +185,17 @@ def draw(
         _known("format", format, FORMATS)
     if budget is not None and budget < 1:
         raise DataError("draw: budget", required="at least 1 node, or None", got=str(budget))
-    drawing = Drawing(build(graph_of(what), level=level, steps=steps, budget=budget, title=title), engine)
+    graph = graph_of(what)
+    view = build(graph, level=level, steps=steps, budget=budget, title=title)
+    drawing = Drawing(view, engine, stages_of(what) or [("graph", graph)], steps)
     if path is not None:
         drawing.save(path, format)
     return drawing
+
+
+def stages_of(what: Any) -> list[tuple[str, Graph]]:
+    """Return the graph after each compiler pass of a compiled function; of anything else nothing."""
+    return [(stage.name, stage.graph) for stage in getattr(what, "passes", ())]
 
 
 def graph_of(what: Any) -> Graph:

@@ -208,7 +208,9 @@ def _module(loss: Node) -> Any:
 def _arrays(g: Any) -> list[np.ndarray[Any, Any]]:
     """A gradient's arrays on the host: one, or those of an op with several outputs that have a gradient."""
     parts = g if isinstance(g, list | tuple) else [g]
-    return [np.asarray(Tensor(np.asarray(x) if isinstance(x, np.generic) else x).numpy()) for x in parts if x is not None]
+    return [
+        np.asarray(Tensor(np.asarray(x) if isinstance(x, np.generic) else x).numpy()) for x in parts if x is not None
+    ]
 
 
 def _is_nan(g: Any) -> bool:

@@ -103,6 +103,7 @@ class Item:
     ops: int = 1
     output: bool = False
     change: Change = ""
+    nodes: tuple[int, ...] = ()  # the serial numbers of the nodes that it stands for
 
     @property
     def facts(self) -> Facts:

@@ -1,0 +1,332 @@
+// What is shown: a scene as it was written, indexed, and laid out anew for what is folded. No DOM in this file.
+//
+// Folding needs no second layout. A folded cell is one box in the place of its frame, and the axes are squeezed, piece
+// by piece and in order, where nothing but folded things stands; every corner of every wire goes through the same two
+// maps, so a wire that was drawn stays a wire that is right.
+
+const FOLDED_HEIGHT = 72;
+const FOLDABLE = new Set(["op", "group", "cell", "instruction", "buffer"]);
+
+const keyOf = (scope, column) => `${scope}|${column ?? ""}`;
+
+function prepare(scene) {
+  scene.byId = new Map(scene.items.map(item => [item.id, item]));
+  scene.scopes = new Map(); // a scope's path -> the items in it, at whatever depth
+  for (const item of scene.items) {
+    item.into = [];
+    item.outof = [];
+    item.paths = [];
+    const facts = item.details ?? {};
+    item.text = [item.label, ...(item.tags ?? []), facts.op, facts.name, item.scope].join(" ").toLowerCase();
+    if (!FOLDABLE.has(item.kind) || !item.scope) continue;
+    const parts = item.scope.split("/");
+    parts.forEach((_, depth) => {
+      const path = parts.slice(0, depth + 1).join("/");
+      item.paths.push(path);
+      if (!scene.scopes.has(path)) scene.scopes.set(path, []);
+      scene.scopes.get(path).push(item);
+    });
+  }
+  for (const [path, items] of scene.scopes) if (items.length < 2) scene.scopes.delete(path);
+  for (const edge of scene.edges) {
+    scene.byId.get(edge.source).outof.push(edge);
+    scene.byId.get(edge.target).into.push(edge);
+  }
+  return scene;
+}
+
+// The folds of one scope, or of one time step: keys of (scope, column).
+function keysOfScope(scene, path) {
+  return [...new Set(scene.scopes.get(path).map(item => keyOf(path, item.column)))];
+}
+
+function keysOfStep(scene, column) {
+  const here = scene.items.filter(item => item.column === column && item.paths.length);
+  return [...new Set(here.map(item => keyOf(item.paths.at(-1), column)))];
+}
+
+function keysOfAll(scene) {
+  const keys = new Set();
+  for (const item of scene.items) {
+    const path = item.paths.at(-1);
+    if (path && scene.scopes.has(path)) keys.add(keyOf(path, item.column));
+  }
+  return keys;
+}
+
+// The outermost fold that an item is in, or undefined.
+function foldOf(item, folded) {
+  const path = item.paths.find(path => folded.has(keyOf(path, item.column)));
+  return path === undefined ? undefined : keyOf(path, item.column);
+}
+
+// -- layout -----------------------------------------------------------------------------------------------------------
+
+function layout(scene, folded) {
+  const groups = new Map();
+  const boxes = [];
+  const of = new Map(); // an item's id -> the box that shows it
+  const keys = new Map(scene.items.map(item => [item, foldOf(item, folded)]));
+  const sizes = new Map();
+  for (const key of keys.values()) sizes.set(key, (sizes.get(key) ?? 0) + 1);
+  for (const item of scene.items) {
+    const key = keys.get(item);
+    if (key === undefined || (sizes.get(key) === 1 && item.column == null)) { // to fold one bar would hide more than it saves
+      const [left, top, width, height] = item.place;
+      const box = { id: String(item.id), item, kind: item.kind, left, top, width, height };
+      boxes.push(box);
+      of.set(item.id, box);
+      continue;
+    }
+    if (!groups.has(key)) {
+      groups.set(key, { id: key, kind: "cell", column: item.column ?? null, scope: key.slice(0, key.lastIndexOf("|")), members: [] });
+    }
+    groups.get(key).members.push(item);
+    of.set(item.id, groups.get(key));
+  }
+  const frames = scene.frames.filter(frame => !hidden(scene, frame, folded));
+  for (const group of groups.values()) surround(scene, group);
+  const { x, y } = groups.size ? squeeze(scene, boxes, [...groups.values()], frames) : { x: same, y: same };
+  const found = { boxes: [...boxes, ...groups.values()], of, x, y };
+  found.frames = frames.map(frame => ({ ...frame, ...mapped(frame, x, y) }));
+  found.columns = scene.columns.map(column => ({ ...column, left: x(column.left), right: x(column.right) }));
+  found.panels = panels(scene, x, y);
+  const lanes = groups.size ? stateLanes(scene, of) : new Map();
+  found.wires = wires(scene, of, x, y, lanes, groups.size > 0);
+  found.texts = scene.texts.map(text => ({ ...text, x: x(text.x), y: y(text.y) }));
+  return Object.assign(found, bounds(found));
+}
+
+const same = v => v;
+
+function mapped(rect, x, y) {
+  const left = x(rect.left), top = y(rect.top);
+  return { left, top, width: x(rect.left + rect.width) - left, height: y(rect.top + rect.height) - top };
+}
+
+function hidden(scene, frame, folded) {
+  const scope = scene.rows[frame.row]?.scope ?? "";
+  const parts = scope.split("/");
+  return parts.some((_, depth) => folded.has(keyOf(parts.slice(0, depth + 1).join("/"), frame.column)));
+}
+
+// A group stands where its frames were, or where its members were.
+function surround(scene, group) {
+  const within = path => path === group.scope || path.startsWith(group.scope + "/");
+  const rects = scene.frames.filter(frame => frame.column === group.column && within(scene.rows[frame.row]?.scope ?? ""));
+  group.framed = rects.length > 0;
+  if (!group.framed) {
+    for (const { place: [left, top, width, height] } of group.members) rects.push({ left, top, width, height });
+  }
+  group.left = Math.min(...rects.map(rect => rect.left));
+  group.top = Math.min(...rects.map(rect => rect.top));
+  group.width = Math.max(...rects.map(rect => rect.left + rect.width)) - group.left;
+  group.height = Math.max(...rects.map(rect => rect.top + rect.height)) - group.top;
+  group.label = group.scope.split("/").at(-1);
+  group.below = `${group.members.length.toLocaleString("en")} op${group.members.length === 1 ? "" : "s"}`;
+}
+
+// Find the maps of the two axes, and send every box through them.
+function squeeze(scene, boxes, groups, frames) {
+  const rows = groups.map(group => [group.top, group.top + group.height, FOLDED_HEIGHT]);
+  const keep = [...boxes.filter(box => box.kind !== "initial"), ...frames].map(box => [box.top, box.top + box.height]);
+  const y = squeezed(rows, keep);
+  const columns = [];
+  for (const [index, column] of scene.columns.entries()) {
+    const mine = groups.filter(group => group.column === index);
+    if (!mine.length || frames.some(frame => frame.column === index)) continue;
+    const least = Math.max(...mine.map(group => Math.max(76, group.label.length * 9 + 28) / group.width));
+    const width = (column.right - column.left) * Math.min(least, 1);
+    const inputs = boxes.filter(box => box.item.column === index).map(box => box.width + 8);
+    columns.push([column.left, column.right, Math.max(width, ...inputs)]);
+  }
+  const x = squeezed(columns, []);
+  for (const box of [...boxes, ...groups]) {
+    if (box.item?.bar || box.framed) {
+      Object.assign(box, mapped(box, x, y));
+    } else {
+      const width = box.item ? box.width : Math.min(box.width, Math.max(84, box.label.length * 9 + 28));
+      const height = box.item ? box.height : Math.min(box.height, 44);
+      box.left = x(box.left + box.width / 2) - width / 2;
+      box.top = y(box.top + box.height / 2) - height / 2;
+      Object.assign(box, { width, height });
+    }
+  }
+  apart(boxes.filter(box => box.item.column == null && !box.item.bar).concat(groups.filter(group => !group.framed)));
+  return { x, y };
+}
+
+// A map of an axis that shrinks the `free` intervals [from, to, size] to their sizes, but no part of the `keep` ones.
+function squeezed(free, keep) {
+  const kept = union(keep);
+  const runs = [];
+  let k = 0;
+  for (const [from, to, size] of union(free)) {
+    let at = from;
+    while (k < kept.length && kept[k][1] <= from) k++;
+    for (let i = k; i < kept.length && kept[i][0] < to; i++) {
+      if (kept[i][0] > at) runs.push([at, kept[i][0], size]);
+      at = Math.max(at, kept[i][1]);
+    }
+    if (at < to) runs.push([at, to, size]);
+  }
+  const old = [0], fresh = [0];
+  let shift = 0;
+  for (const [from, to, size] of runs) {
+    old.push(from, to);
+    fresh.push(from - shift);
+    shift += Math.max(0, to - from - size);
+    fresh.push(to - shift);
+  }
+  return v => {
+    let low = 0, high = old.length - 1;
+    if (v >= old[high]) return v - shift;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (old[middle] <= v) low = middle;
+      else high = middle - 1;
+    }
+    const span = old[low + 1] - old[low];
+    return fresh[low] + (span ? (v - old[low]) * (fresh[low + 1] - fresh[low]) / span : 0);
+  };
+}
+
+function union(intervals) {
+  const result = [];
+  for (const [from, to, size] of [...intervals].sort((a, b) => a[0] - b[0])) {
+    const last = result.at(-1);
+    if (last && from < last[1]) {
+      last[1] = Math.max(last[1], to);
+      last[2] = Math.max(last[2], size ?? 0);
+    } else result.push([from, to, size ?? 0]);
+  }
+  return result;
+}
+
+// Boxes of one line that the squeeze has brought too close: set them side by side again.
+function apart(boxes) {
+  const lines = new Map();
+  for (const box of boxes) {
+    const line = Math.round(box.top + box.height / 2);
+    if (!lines.has(line)) lines.set(line, []);
+    lines.get(line).push(box);
+  }
+  for (const line of lines.values()) {
+    line.sort((a, b) => a.left - b.left);
+    for (let i = 1; i < line.length; i++) line[i].left = Math.max(line[i].left, line[i - 1].left + line[i - 1].width + 16);
+  }
+}
+
+function panels(scene, x, y) {
+  let floor = Infinity;
+  const order = scene.panels.map(panel => [y(panel.top + panel.height / 2), panel]).sort((a, b) => b[0] - a[0]);
+  return order.map(([middle, panel]) => {
+    const top = Math.min(middle - panel.height / 2, floor - panel.height - 8);
+    floor = top;
+    const lines = (panel.wires ?? []).map((line, number) => line.map(([px, py], corner) => [
+      x(px), number === 0 && corner < 2 ? Math.min(Math.max(y(py), top + 8), top + panel.height - 8) : y(py)]));
+    return { ...panel, top, left: x(panel.left), wires: lines };
+  });
+}
+
+// The height at which a state runs between folded cells: c over h, as the lecture has it. An initial state stands there.
+function stateLanes(scene, of) {
+  const names = new Map(); // a folded scope -> the names of its states
+  const states = scene.edges.filter(edge => edge.state && edge.name && of.get(edge.target).framed);
+  for (const edge of states) {
+    const { scope } = of.get(edge.target);
+    if (!names.has(scope)) names.set(scope, new Set());
+    names.get(scope).add(edge.name);
+  }
+  const lanes = new Map();
+  for (const edge of states) {
+    const from = of.get(edge.source), to = of.get(edge.target);
+    const next = from.scope === to.scope && Math.abs(from.column - to.column) === 1;
+    if (from.kind !== "initial" && !next) continue;
+    const all = [...names.get(to.scope)].sort();
+    const apart = Math.min(32, (to.height - 16) / all.length);
+    const middle = to.top + to.height / 2 + (all.indexOf(edge.name) - (all.length - 1) / 2) * apart;
+    lanes.set(edge, middle);
+    if (from.kind === "initial") from.top = middle - from.height / 2;
+  }
+  return lanes;
+}
+
+// -- wires ------------------------------------------------------------------------------------------------------------
+
+function wires(scene, of, x, y, lanes, anyFolded) {
+  const result = [];
+  const seen = new Set();
+  for (const edge of scene.edges) {
+    const from = of.get(edge.source), to = of.get(edge.target);
+    const wire = { edge, from, to, kind: edge.cut ? "cut" : edge.state ? "state" : "page", points: edge.points };
+    wire.label = edge.label && edge.label_at ? { x: x(edge.label_at[0]), y: y(edge.label_at[1]), anchor: edge.anchor } : null;
+    if (anyFolded) {
+      if (from === to) continue;
+      if (!from.item || !to.item) { // several wires between two boxes of which one is folded are one wire
+        const key = `${from.id}>${to.id}>${edge.label ?? ""}`;
+        if (seen.has(key)) continue;
+        seen.add(key);
+      }
+      if (lanes.has(edge)) {
+        const lane = lanes.get(edge), right = from.left < to.left;
+        wire.points = [[right ? from.left + from.width : from.left, lane], [right ? to.left : to.left + to.width, lane]];
+        wire.label &&= { x: (wire.points[0][0] + wire.points[1][0]) / 2, y: lane - 5, anchor: "middle" };
+      } else {
+        const corners = edge.points.map(([px, py]) => [x(px), y(py)]);
+        wire.points = straightened(attached(attached(corners, from).reverse(), to).reverse(), from);
+        if (wire.label && from.framed) wire.label = { x: wire.points[0][0] + 6, y: wire.points[0][1] - 6, anchor: "start" };
+      }
+    }
+    const xs = wire.points.map(point => point[0]), ys = wire.points.map(point => point[1]);
+    Object.assign(wire, { left: Math.min(...xs), right: Math.max(...xs), top: Math.min(...ys), bottom: Math.max(...ys) });
+    result.push(wire);
+  }
+  return result;
+}
+
+const inside = ([x, y], box) =>
+  x > box.left - 1 && x < box.left + box.width + 1 && y > box.top - 1 && y < box.top + box.height + 1;
+
+// Let a line start on a box's outline: cut off what is within the box, or lead it there.
+function attached(points, box) {
+  let i = 0;
+  while (i + 1 < points.length && inside(points[i + 1], box)) i++;
+  if (i + 1 === points.length) return points;
+  const [x, y] = points[i], [nx, ny] = points[i + 1];
+  const right = box.left + box.width, bottom = box.top + box.height;
+  if (inside(points[i], box)) {
+    const upright = Math.abs(nx - x) < 0.5;
+    return [upright ? [x, ny < y ? box.top : bottom] : [nx > x ? right : box.left, y], ...points.slice(i + 1)];
+  }
+  if (Math.abs(ny - y) < 0.5) { // it left at the side
+    const side = Math.abs(x - box.left) < Math.abs(x - right) ? box.left : right, level = box.top + box.height / 2;
+    return [[side, level], [(side + nx) / 2, level], [(side + nx) / 2, y], ...points.slice(1)];
+  }
+  const at = Math.min(Math.max(x, box.left + 8), right - 8);
+  const edge = Math.abs(y - box.top) < Math.abs(y - bottom) ? box.top : bottom;
+  const middle = (edge + ny) / 2;
+  return [[at, edge], [at, middle], [x, middle], ...points.slice(1)];
+}
+
+// A bend of a few points, where a port was squeezed, only looks crooked.
+function straightened(points, from) {
+  const x = from.item && !from.item.bar ? points[0][0] : points.at(-1)[0];
+  const upright = points.length === 4 && points[0][1] !== points[1][1] && points[2][1] !== points[3][1];
+  return upright && Math.abs(points[0][0] - points[3][0]) < 10 ? [[x, points[0][1]], [x, points[3][1]]] : points;
+}
+
+function bounds(found) {
+  const { boxes, wires, frames, panels, texts } = found;
+  let left = Infinity, top = Infinity, right = -Infinity, bottom = -Infinity;
+  const grow = (l, t, r, b) => {
+    left = Math.min(left, l);
+    top = Math.min(top, t);
+    right = Math.max(right, r);
+    bottom = Math.max(bottom, b);
+  };
+  for (const box of [...boxes, ...frames, ...panels]) grow(box.left, box.top, box.left + box.width, box.top + box.height);
+  for (const wire of wires) grow(wire.left, wire.top, wire.right, wire.bottom);
+  for (const text of texts) grow(text.x, text.y - text.size, text.x, text.y + 4);
+  return boxes.length ? { left: left - 16, top: top - 16, right: right + 16, bottom: bottom + 16 } : { left: 0, top: 0, right: 200, bottom: 100 };
+}
