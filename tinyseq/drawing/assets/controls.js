@@ -27,13 +27,13 @@ const stepBy = by => () => {
   say(state.step === null ? "All steps." : `Step ${shown.columns[at].label}.`);
 };
 
-const KEYS = [ // keys, what they do in words, the deed
-  [["ArrowLeft"], "go to the nearest node on the left; with Shift: move the picture", arrow(-1, 0)],
-  [["ArrowRight"], "... on the right", arrow(1, 0)],
-  [["ArrowUp"], "... above", arrow(0, -1)],
-  [["ArrowDown"], "... below", arrow(0, 1)],
-  [["+", "="], "zoom in", () => picture.zoom(1.25)],
-  [["-", "−"], "zoom out", () => picture.zoom(0.8)],
+const KEYS = [ // keys, the last one as it is shown; what they do in words; the deed
+  [["ArrowLeft", "←"], "go to the nearest node on the left; with Shift: move the picture", arrow(-1, 0)],
+  [["ArrowRight", "→"], "... on the right", arrow(1, 0)],
+  [["ArrowUp", "↑"], "... above", arrow(0, -1)],
+  [["ArrowDown", "↓"], "... below", arrow(0, 1)],
+  [["=", "+"], "zoom in", () => picture.zoom(1.25)],
+  [["-"], "zoom out", () => picture.zoom(0.8)],
   [["0"], "show everything", () => picture.fit()],
   [["/"], "search; Enter goes to the next hit, Shift+Enter to the one before", () => $("find").focus()],
   [["f"], "fold the chosen node's cell at this step, or unfold it", () => foldChosen(false)],
@@ -48,12 +48,12 @@ const KEYS = [ // keys, what they do in words, the deed
   [["p"], "play the backward pass, or pause", () => state.scene.playback && play()],
   [["."], "one step on in the backward pass", () => goToTurn(state.turn + 1)],
   [[","], "one step back", () => goToTurn(state.turn - 1)],
-  [["PageDown"], "the next compiler pass", () => doc.scenes.length > 1 && openScene(doc.scenes.indexOf(state.scene) + 1)],
-  [["PageUp"], "the pass before", () => doc.scenes.length > 1 && openScene(doc.scenes.indexOf(state.scene) - 1)],
+  [["PageDown", "Page Down"], "the next compiler pass", () => doc.scenes.length > 1 && openScene(doc.scenes.indexOf(state.scene) + 1)],
+  [["PageUp", "Page Up"], "the pass before", () => doc.scenes.length > 1 && openScene(doc.scenes.indexOf(state.scene) - 1)],
   [["t"], "light or dark", () => theme()],
   [["o"], "details and contents: show or hide", () => aside()],
   [["?"], "these keys", () => $("help").showModal()],
-  [["Escape"], "let go of everything", () => clear()],
+  [["Escape", "Esc"], "let go of everything", () => clear()],
 ];
 const deeds = new Map(KEYS.flatMap(([keys, , deed]) => keys.map(key => [key, deed])));
 
@@ -195,7 +195,7 @@ function start() {
   $("theme").setAttribute("aria-pressed", dark.matches);
   $("passes").hidden = doc.scenes.length < 2;
   $("pass").replaceChildren(...doc.scenes.map((scene, index) => make("option", { value: index }, scene.name)));
-  $("keys").replaceChildren(...KEYS.flatMap(([keys, words]) => [make("dt", {}, ...keys.slice(0, 1).map(key => make("kbd", {}, key))), make("dd", {}, words)]));
+  $("keys").replaceChildren(...KEYS.flatMap(([keys, words]) => [make("dt", {}, ...keys.slice(-1).map(key => make("kbd", {}, key))), make("dd", {}, words)]));
   if (doc.folded) state.folded = keysOfAll(doc.scenes[0]);
   openScene(0);
   requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("first-picture")));

@@ -39,7 +39,8 @@ function boxById(id) {
 
 function marks() {
   const { scene, step } = state;
-  picture.lit = step === null ? null : box => (box.item ? box.item.column : box.column) === step || (box.item && box.item.column == null);
+  const columnOf = box => (box.item ? box.item.column : box.column) ?? null;
+  picture.focus = step === null ? null : { column: step, of: columnOf };
   const list = [];
   const changed = role => [...new Set(scene.items.filter(item => item.change === role).map(item => shown.of.get(item.id)))];
   if (doc.scenes.length > 1) list.push({ role: "new", boxes: changed("new") }, { role: "rewired", boxes: changed("rewired") });

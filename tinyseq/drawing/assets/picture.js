@@ -34,7 +34,7 @@ class Picture {
     this.x = this.y = 0;
     this.scale = 1;
     this.drawn = null; // the part of the world that is drawn
-    this.lit = null; // a test: which boxes are not dimmed
+    this.focus = null; // {column, of}: everything that is in another column is dimmed
     this.marks = [];
     this.moved = () => {};
   }
@@ -146,8 +146,8 @@ class Picture {
     const far = everything ? boxes.length > 4000 : this.scale < LEAST_SCALE || boxes.length > MOST_NEAR;
     this.world.classList.toggle("far", far);
     this.world.style.setProperty("--thin", `${Math.max(1.1, 0.8 / this.scale).toFixed(2)}px`);
-    this.fill("frames", this.shown.frames.filter(within).map(frame => drawFrame(frame, far)));
-    this.fill("buses", this.shown.panels.filter(() => !this.lit).flatMap(panel => panel.wires).map(points => draw("path", { class: "bus", d: line(points) })));
+    this.fill("frames", this.shown.frames.filter(within).map(frame => drawFrame(frame, far, this.focus && frame.column !== this.focus.column)));
+    this.fill("buses", this.shown.panels.filter(() => !this.focus).flatMap(panel => panel.wires).map(points => draw("path", { class: "bus", d: line(points) })));
     this.fill("wires", far ? this.paths(wires, "wire", wire => line(wire.points)) : wires.map(wire => drawWire(wire, this.dimmed(wire))));
     this.fill("boxes", far ? this.paths(boxes, "box", outline) : boxes.map(box => drawBox(box, this.dimmed(box))));
     this.layers.boxes.append(...this.shown.panels.filter(within).map(panel => drawPanel(panel, far)));
@@ -160,9 +160,13 @@ class Picture {
     this.layers[layer].replaceChildren(...children);
   }
 
+  // What is outside time steps stays lit; so do the wires that come into the step in focus, or leave it.
   dimmed(thing) {
-    if (!this.lit) return false;
-    return thing.edge ? !(this.lit(thing.from) && this.lit(thing.to)) : !this.lit(thing);
+    if (!this.focus) return false;
+    const { column, of } = this.focus;
+    if (!thing.edge) return of(thing) !== column && of(thing) !== null;
+    const ends = [of(thing.from), of(thing.to)];
+    return !ends.includes(column) && ends.some(end => end !== null);
   }
 
   // Many things as few paths, one for each look.
@@ -281,9 +285,9 @@ function scissors(points) {
 const drawLabel = wire =>
   write(wire.edge.label, wire.label.x, wire.label.y, 12, { class: `label ${wire.kind}`, "text-anchor": wire.label.anchor ?? "start" });
 
-function drawFrame(frame, far) {
+function drawFrame(frame, far, dim) {
   const shape = { x: frame.left.toFixed(1), y: frame.top.toFixed(1), width: frame.width.toFixed(1), height: frame.height.toFixed(1), rx: 10 };
-  const group = draw("g", { class: `frame ${frame.role ?? "cell"}` }, draw("rect", shape));
+  const group = draw("g", { class: `frame ${frame.role ?? "cell"}${dim ? " dim" : ""}` }, draw("rect", shape));
   if (!far) group.append(write(`▾ ${frame.label}`, frame.left + 8, frame.top + 14, 11));
   return group;
 }

@@ -68,8 +68,8 @@ function sentence(scene, shown, box) {
 
 // -- the backward pass ------------------------------------------------------------------------------------------------
 
-function amount(value) {
-  const nodes = [make("p", {}, value ? `‖·‖ = ${figure(value.norm)}` + (value.shape ? `, ${value.shape}` : "") : "no gradient yet")];
+function amount(what, value) {
+  const nodes = [make("p", {}, value ? `‖${what}‖ = ${figure(value.norm)}` + (value.shape ? `, ${value.shape}` : "") : "no gradient yet")];
   if (value && Array.isArray(value.values)) nodes.push(numbers(value.values));
   return nodes;
 }
@@ -80,12 +80,12 @@ function numbers(values) {
 }
 
 function turnDetails(turn) {
-  const nodes = [make("p", { class: "hint" }, "Backward: g arrives, and goes on times the local derivative."), make("p", {}, "g = ∂L/∂y"), ...amount(turn.arriving)];
+  const nodes = [make("h2", {}, `Backward through ${turn.op}`), make("p", { class: "formula" }, "g = ∂L/∂y"), ...amount("g", turn.arriving)];
   for (const flow of turn.flows) {
     nodes.push(make("div", { class: "flow" },
       make("p", {}, `to ${flow.argument}: ${flow.name}`),
       make("p", { class: "formula" }, `∂L/∂${flow.argument} = ${flow.derivative}`),
-      ...amount(flow.amount)));
+      ...amount(`∂L/∂${flow.argument}`, flow.amount)));
   }
   return nodes;
 }
