@@ -72,7 +72,9 @@ def _bus(grid: Grid, group: Weights, panel: Panel) -> list[list[tuple[float, flo
     if group.row is None:
         box = grid.boxes[group.users[0]]
         y = min(max(box.y, panel.top + 6), panel.top + panel.height - 6)
-        if box.item.kind != "group" or abs(y - box.y) > box.height / 2 - 4:
+        line = grid.lines[grid.line_of[box.item.id]]
+        hidden = any(grid.boxes[id].left < box.left for id in line.ids)  # something stands between
+        if box.item.kind not in ("group", "cell") or hidden or abs(y - box.y) > box.height / 2 - 4:
             return []
         return [[(start, y), (box.left, y)]]
     first = grid.row_lines[group.row][0]

@@ -25,6 +25,7 @@ LIGHT: Final[dict[str, Ink]] = {
     "frame": Ink("#f3f9fd", "#0072b2", "#0072b2"),
     "page": Ink("#ffffff", "#3b4248", "#1b1f24"),
     "state": Ink("none", "#0072b2", "#00507d"),
+    "delay": Ink("#ffffff", "#0072b2", "#00507d"),
     "cut": Ink("#ffffff", "#c83e00", "#a83400"),
 }
 DARK: Final[dict[str, Ink]] = {
@@ -39,5 +40,6 @@ DARK: Final[dict[str, Ink]] = {
     "frame": Ink("#10222f", "#56b4e9", "#8fcdf2"),
     "page": Ink("#16191d", "#b9c4cd", "#eef2f5"),
     "state": Ink("none", "#56b4e9", "#a9dbf7"),
+    "delay": Ink("#16191d", "#56b4e9", "#a9dbf7"),
     "cut": Ink("#16191d", "#ff7f45", "#ffa37a"),
 }

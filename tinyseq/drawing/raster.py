@@ -9,7 +9,7 @@ from typing import Any
 from tinyseq.drawing.grid import DETAIL, LABEL, caption
 from tinyseq.drawing.palette import LIGHT
 from tinyseq.drawing.scene import Point, Scene
-from tinyseq.drawing.svg import kind_of, rounded, scissors
+from tinyseq.drawing.svg import DELAY, kind_of, rounded, scissors
 from tinyseq.drawing.text import clean
 
 #: The most pixels of a PNG; a larger picture gets fewer dots per inch.
@@ -68,6 +68,11 @@ class _Painter:
             self.text(caption(item), box.x, box.y + (0 if detail else 4.5), size, ink, bold=True)
             if detail:
                 self.text(detail, box.x, box.y + 12, DETAIL, ink)
+        for wire in scene.wires:
+            if wire.badge_at:
+                x, y = wire.badge_at
+                self.rect(x - 15, y - 11, 30, 22, "delay", 3, 1.4)
+                self.text(DELAY, x, y + 4, 12, LIGHT["delay"].text, bold=True)
         for wire in scene.wires:
             if wire.label_at and wire.edge.label:
                 x, y = wire.label_at

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 TRACK = 8.0
@@ -35,10 +35,14 @@ class Route:
 
 @dataclass(slots=True)
 class Router:
-    """Finds routes among boxes that stand on lines. ``taken[line]`` are the (left, right) extents of its boxes."""
+    """Finds routes among boxes that stand on lines. ``taken[line]`` are the (left, right) extents of its boxes.
+
+    ``outlines[line]`` are those of the outlines around them, which a wire does not enter on its way past.
+    """
 
     taken: list[list[tuple[float, float]]]
     gutters: Sequence[float] = ()
+    outlines: Sequence[Sequence[tuple[float, float]]] = ()
     routes: list[Route] = field(default_factory=list)
     _upright: list[tuple[float, int, int, int]] = field(default_factory=list)
 
@@ -50,19 +54,49 @@ class Router:
         """Return whether nothing stands on a line between two x."""
         return all(b <= left or a >= right for a, b in self.taken[line])
 
-    def connect(self, net: int, source_line: int, target_line: int, leave: float, arrive: float) -> Route:
-        """Find a route from the top of a box to the bottom of another."""
+    def connect(
+        self,
+        net: int,
+        source_line: int,
+        target_line: int,
+        leave: float,
+        arrive: float,
+        inside: Container[int] = (),
+    ) -> Route:
+        """Find a route from the top of a box to the bottom of another; it may enter the outlines on lines ``inside``."""
         route = Route(net, source_line, target_line, leave, arrive)
         low, high = (source_line + 1, target_line - 1) if source_line < target_line else (target_line, source_line)
         if low <= high:
-            route.corridor = self._corridor(net, low, high, leave, arrive, source_line < target_line)
+            blocks = [extent for line in self.taken[low : high + 1] for extent in line]
+            for line in range(low, min(high + 1, len(self.outlines))):
+                if line not in inside:
+                    blocks.extend(self.outlines[line])
+            blocks = list(dict.fromkeys(blocks))
+            route.corridor = self._corridor(net, low, high, leave, arrive, blocks, source_line < target_line)
             self._upright.append((route.corridor, low, high, net))
         self.routes.append(route)
         return route
 
-    def _corridor(self, net: int, low: int, high: int, leave: float, arrive: float, upward: bool) -> float:
+    def around(
+        self, net: int, source_line: int, target_line: int, leave: float, arrive: float, corridor: float
+    ) -> Route:
+        """Return the route of a feedback: from the top of a box along a given corridor to the bottom of another."""
+        route = Route(net, source_line, target_line, leave, arrive, corridor)
+        self._upright.append((corridor, min(source_line + 1, target_line), max(source_line, target_line), net))
+        self.routes.append(route)
+        return route
+
+    def _corridor(
+        self,
+        net: int,
+        low: int,
+        high: int,
+        leave: float,
+        arrive: float,
+        blocks: list[tuple[float, float]],
+        upward: bool,
+    ) -> float:
         ends = [arrive, leave] if upward else []
-        blocks = [extent for line in self.taken[low : high + 1] for extent in line]
         edges = [side for a, b in blocks for side in (a - _MARGIN - 2, b + _MARGIN + 2)]
         shared = [x for x, a, b, other in self._upright if other == net]
         between = [gutter for gutter in self.gutters if min(leave, arrive) < gutter < max(leave, arrive)]

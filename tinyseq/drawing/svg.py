@@ -13,6 +13,8 @@ from tinyseq.drawing.scene import Box, Frame, Panel, Point, Scene, Text, Wire
 from tinyseq.drawing.text import clean
 from tinyseq.drawing.view import Facts
 
+#: What marks a delay of one step.
+DELAY = "z⁻¹"
 FONT = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
 
@@ -35,6 +37,7 @@ def to_svg(scene: Scene) -> str:
     parts += [_panel(panel) for panel in scene.panels]
     parts += [_wire(wire) for wire in scene.wires]
     parts += [_box(box) for box in scene.boxes]
+    parts += [_badge(*wire.badge_at) for wire in scene.wires if wire.badge_at]
     parts += [_label(wire) for wire in scene.wires if wire.label_at and wire.edge.label]
     parts += [_line(text) for text in scene.texts]
     return "\n".join([*parts, "</svg>", ""])
@@ -190,6 +193,14 @@ def _wire(wire: Wire) -> str:
         else ""
     )
     return f'<g class="edge" data-from="n{edge.source}" data-to="n{edge.target}">{title}{line}{marks}</g>'
+
+
+def _badge(x: float, y: float) -> str:
+    """The mark of a delay of one step, in the middle of its wire."""
+    return (
+        f'<g class="delay"><rect x="{x - 15:.1f}" y="{y - 11:.1f}" width="30" height="22" rx="3"/>'
+        f"{_words('name', DELAY, x, y + 4, 12)}</g>"
+    )
 
 
 def _label(wire: Wire) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -96,6 +96,35 @@ def flops(node: Node) -> int:
     """Return the floating-point operations of a node by its op's own rule; 0 for a leaf."""
     rule = getattr(node.op, "flops", None)
     return int(rule(node.shape, *node.inputs, **node.attrs)) if rule is not None and node.inputs else 0
+
+
+def lanes_of(nodes: Sequence[Node]) -> dict[Node, int]:
+    """Return how many lanes each op works on at once: what lies side by side in it and is later taken apart."""
+    lanes: dict[Node, set[tuple[int, int]]] = {}
+    for node in reversed(nodes):
+        taken = lanes.get(node, set())
+        for parent in node.inputs:
+            if not parent.inputs or isinstance(parent.dtype, tuple) or not parent.shape:
+                continue
+            lane = _lane(node)
+            if lane is not None:
+                start, _ = lane
+                lanes.setdefault(parent, set()).update({(start + a, start + b) for a, b in taken} or {lane})
+            elif taken and parent.shape[-1:] == node.shape[-1:] and node.op.name not in ("concat", "stack"):
+                lanes.setdefault(parent, set()).update(taken)
+    return {
+        node: len(cuts) for node, cuts in lanes.items() if len(cuts) > 1 and node.op.name not in ("concat", "slice")
+    }
+
+
+def _lane(node: Node) -> tuple[int, int] | None:
+    """Return (start, stop) where a node is a slice of the last axis alone."""
+    if node.op.name != "slice" or len(key := node.attrs["key"]) != len(node.shape):
+        return None
+    *others, last = key
+    if not isinstance(last, slice) or any(part != slice(None) for part in others):
+        return None
+    return last.start or 0, last.stop if last.stop is not None else node.inputs[0].shape[-1]
 
 
 def census(names: Iterable[str]) -> str:

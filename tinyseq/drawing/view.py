@@ -86,7 +86,8 @@ class Item:
     """One thing that is drawn: an op, a collapsed cell or group of ops, a leaf, or a fold that stands for hidden steps.
 
     ``column`` and ``row`` index ``View.columns`` and ``View.rows``; both are None outside time steps. Items of one
-    ``key`` in different columns of a row are the same op at different steps, and are set at the same place.
+    ``key`` in different columns of a row are the same op at different steps, and are set at the same place. ``lanes``
+    is how many ops the compiler has packed into this one.
     """
 
     id: int
@@ -103,6 +104,7 @@ class Item:
     ops: int = 1
     output: bool = False
     change: Change = ""
+    lanes: int = 1
     nodes: tuple[int, ...] = ()  # the serial numbers of the nodes that it stands for
 
     @property
@@ -216,11 +218,17 @@ class View:
         """Return the picture in a sentence, as a screen reader should say it."""
         parts = [f"Computational graph of {self.ops:,} operations at {self.level} level"]
         steps = [column.label for column in self.columns]
-        if steps:
+        if self.rolled:
+            parts.append("each loop is drawn once")
+            names = list(dict.fromkeys(edge.name for edge in self.edges if edge.delay))
+            parts += [f"delayed by one step: {', '.join(names)}"] if names else []
+        elif steps:
             parts.append(f"time runs left to right: {', '.join(steps)}")
         cells = [row.label for row in self.rows if row.inputs_of is None]
         if cells:
             parts.append(f"layers from bottom to top: {', '.join(cells)}")
+        if self.scale is not None:
+            parts.append(f"colours show norms of gradients from {self.scale.low:.2g} to {self.scale.high:.2g}")
         if self.cuts:
             parts.append(f"the gradient is cut on {len(self.cuts)} edges")
         return ". ".join([*parts, *self.notes]) + "."
@@ -238,6 +246,6 @@ class View:
             tags = f" ({', '.join(item.tags)})" if item.tags else ""
             lines.append(f"  {item.id}: {item.kind} {item.label}{tags} {item.detail}{place}".rstrip())
         for edge in self.edges:
-            marks = f"{' state' if edge.state else ''}{' CUT' if edge.cut else ''}"
+            marks = f"{' z⁻¹' if edge.delay else ' state' if edge.state else ''}{' CUT' if edge.cut else ''}"
             lines.append(f"  {edge.source} -> {edge.target} {edge.label}{marks}".rstrip())
         return "\n".join(lines)

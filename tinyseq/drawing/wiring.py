@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Hashable
 
-from tinyseq.drawing.grid import Grid
+from tinyseq.drawing.grid import BETWEEN_DELAYS, Grid
 from tinyseq.drawing.margins import headers, panels
 from tinyseq.drawing.routing import TRACK, Route, Router
 from tinyseq.drawing.scene import Box, Frame, Point, Scene, Wire
-from tinyseq.drawing.text import clean
+from tinyseq.drawing.text import clean, width
 from tinyseq.drawing.view import Edge, View
 
 #: Room between two lines where a wire ends in an arrow, and where none does.
 _ROOM, _NONE = 26.0, 8.0
 _BETWEEN_STATES = 32.0
+#: How far from a box's corner the first delay wire leaves it.
+_INSET = 14.0
 
 
 def layout(view: View) -> Scene:
@@ -25,20 +28,29 @@ def layout(view: View) -> Scene:
 class _Wiring:
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
-        extents = [
-            [(grid.boxes[id].left, grid.boxes[id].right) for id in line.ids if id not in grid.initial]
-            for line in grid.lines
-        ]
-        self.router = Router(extents, grid.gutters)
+        extents = [[grid.extent(id) for id in line.ids if id not in grid.initial] for line in grid.lines]
+        self.router = Router(extents, grid.gutters, self._outlines())
         self.straight = {number for number, edge in enumerate(grid.edges) if self._straight(edge)}
         self.offset = self._offsets()
         self.ports = self._ports()
         self.routes: dict[int, Route] = {}
+        self._delays()
         for number, edge in enumerate(grid.edges):
-            if number not in self.straight:
+            if number not in self.straight and not edge.delay:
                 self._route(number, edge)
         self.track = self.router.tracks()
         self._heights()
+
+    def _outlines(self) -> list[list[tuple[float, float]]]:
+        """For each line, the outlines of cells that stand there; only wires of their own ops may run inside."""
+        grid = self.grid
+        outlines: list[list[tuple[float, float]]] = [[] for _ in grid.lines]
+        for row, wide in grid.block.items():
+            used = {grid.view.item(id).column for line in grid.row_lines[row] for id in grid.lines[line].ids}
+            centres = [sum(grid.columns[column]) / 2 for column in used if column is not None]
+            for line in grid.row_lines[row]:
+                outlines[line] = [(x - wide / 2, x + wide / 2) for x in centres]
+        return outlines
 
     def _straight(self, edge: Edge) -> bool:
         """A state that runs along its own line, from the side of one box into the side of the next."""
@@ -73,6 +85,13 @@ class _Wiring:
         for target, numbers in arriving.items():
             box = grid.boxes[target]
             numbers.sort(key=self._origin)
+            if target in grid.delays:
+                looping = grid.delays[target]
+                for number in numbers:
+                    edge = grid.edges[number]
+                    if edge.delay:
+                        ports[number] = box.right - _INSET - looping[edge.source, edge.name] * 16
+                numbers = [number for number in numbers if number not in ports]
             spacing = min(14.0, (box.width - 12) / max(len(numbers), 1))
             for place, number in enumerate(numbers):
                 ports[number] = box.x + (place - (len(numbers) - 1) / 2) * spacing
@@ -84,7 +103,7 @@ class _Wiring:
         """The x that an edge comes from; a bar is below its target wherever the target stands."""
         edge = self.grid.edges[number]
         source = self.grid.boxes[edge.source]
-        return self.grid.boxes[edge.target].x if source.bar else source.x
+        return float("inf") if edge.delay else self.grid.boxes[edge.target].x if source.bar else source.x
 
     def _route(self, number: int, edge: Edge) -> None:
         grid = self.grid
@@ -96,9 +115,37 @@ class _Wiring:
             leave = arrive if abs(arrive - source.x) < source.width / 2 - 6 else leave
         # A bar lets go of each wire at another place, so its wires are no common net.
         net = -number - 1 if source.bar else edge.source
-        self.routes[number] = self.router.connect(
-            net, grid.line_of[edge.source], grid.line_of[edge.target], leave, arrive
-        )
+        source_line, target_line = grid.line_of[edge.source], grid.line_of[edge.target]
+        rows = {grid.lines[source_line].row, grid.lines[target_line].row}
+        inside = {line for row in rows if row is not None for line in grid.row_lines.get(row, ())}
+        self.routes[number] = self.router.connect(net, source_line, target_line, leave, arrive, inside)
+
+    def _delays(self) -> None:
+        """Lead each delay edge around its loop: out at the top, down on the right, and in from below.
+
+        Several that take one state share its wire. What leads the least far is innermost.
+        """
+        grid = self.grid
+        around = [(number, edge) for number, edge in enumerate(grid.edges) if edge.delay]
+        around.sort(key=lambda pair: grid.line_of[pair[1].source] - grid.line_of[pair[1].target])
+        right: dict[int, float] = {}
+        wires: dict[Hashable, tuple[int, float]] = {}
+        for number, edge in around:
+            source = grid.boxes[edge.source]
+            leave = source.x
+            row = grid.view.item(edge.target).row
+            if edge.target in grid.delays:
+                place = grid.delays[edge.target][edge.source, edge.name]
+                net, corridor = -number - 1, grid.boxes[edge.target].right + (place + 1) * BETWEEN_DELAYS - 8
+                leave = source.right - _INSET - place * 16
+            elif row is not None:
+                if (row, edge.source, edge.name) not in wires:
+                    inside = sum(grid.columns[0]) / 2 + grid.block[row] / 2 - 8
+                    right[row] = right.get(row, inside) + BETWEEN_DELAYS
+                    wires[row, edge.source, edge.name] = -number - 1, right[row]
+                net, corridor = wires[row, edge.source, edge.name]
+            lines = grid.line_of[edge.source], grid.line_of[edge.target]
+            self.routes[number] = self.router.around(net, *lines, leave, self.ports[number], corridor)
 
     # -- heights -------------------------------------------------------------------------------------------------------
 
@@ -182,6 +229,10 @@ class _Wiring:
                 points += [(x, level), (to, level)]
         points.append((route.arrive, b.bottom))
         wire = Wire(edge, points)
+        if edge.delay:
+            x, middle = points[2][0], (points[2][1] + points[3][1]) / 2
+            wire.badge_at, wire.label_at = (x, middle), (x + 5, middle + 26)
+            return wire
         if edge.label:
             wire.label_at, wire.anchor = self._label(edge, points)
         return wire
@@ -230,6 +281,9 @@ class _Wiring:
 def _bounds(boxes: list[Box], wires: list[Wire], frames: list[Frame]) -> tuple[float, float, float, float]:
     xs = [x for wire in wires for x, _ in wire.points]
     ys = [y for wire in wires for _, y in wire.points]
+    for wire in wires:
+        if wire.badge_at and wire.label_at:
+            xs += (wire.badge_at[0] + 15, wire.label_at[0] + width(clean(wire.edge.label, 24), 12))
     for box in boxes:
         xs += (box.left, box.right)
         ys += (box.top, box.bottom)
@@ -246,6 +300,8 @@ def _move(scene: Scene, dx: float, dy: float) -> None:
         wire.points = [(x + dx, y + dy) for x, y in wire.points]
         if wire.label_at:
             wire.label_at = (wire.label_at[0] + dx, wire.label_at[1] + dy)
+        if wire.badge_at:
+            wire.badge_at = (wire.badge_at[0] + dx, wire.badge_at[1] + dy)
     for frame in scene.frames:
         frame.left, frame.top = frame.left + dx, frame.top + dy
     for panel in scene.panels:

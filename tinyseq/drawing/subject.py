@@ -1,0 +1,26 @@
+"""What a picture is of: a graph, and what is known about its nodes beyond what they say themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tinyseq.drawing.view import Change
+from tinyseq.graph import Graph, Node
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A graph to draw.
+
+    ``gradients`` are norms, where these were asked for (a node without one has none); ``values`` the numbers of small
+    tensors in words; ``changes`` what the last compiler pass did to a node; ``packed`` marks ops on joined lanes.
+    """
+
+    graph: Graph
+    gradients: Mapping[Node, float] | None = None
+    values: Mapping[Node, str] = field(default_factory=dict)
+    changes: Mapping[Node, Change] = field(default_factory=dict)
+    packed: bool = False
+    notes: tuple[str, ...] = ()
+    title: str = ""
