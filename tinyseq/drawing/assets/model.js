@@ -86,12 +86,13 @@ function layout(scene, folded) {
   }
   const frames = scene.frames.filter(frame => !hidden(scene, frame, folded));
   for (const group of groups.values()) surround(scene, group);
-  const { x, y } = groups.size ? squeeze(scene, boxes, [...groups.values()], frames) : { x: same, y: same };
+  const states = groups.size ? statesOf(scene, of) : new Map();
+  const { x, y } = groups.size ? squeeze(scene, boxes, [...groups.values()], frames, states) : { x: same, y: same };
   const found = { boxes: [...boxes, ...groups.values()], of, x, y };
   found.frames = frames.map(frame => ({ ...frame, ...mapped(frame, x, y) }));
   found.columns = scene.columns.map(column => ({ ...column, left: x(column.left), right: x(column.right) }));
   found.panels = panels(scene, x, y);
-  const lanes = groups.size ? stateLanes(scene, of) : new Map();
+  const lanes = stateLanes(scene, of, states);
   found.wires = wires(scene, of, x, y, lanes, groups.size > 0);
   found.texts = scene.texts.map(text => ({ ...text, x: x(text.x), y: y(text.y) }));
   return Object.assign(found, bounds(found));
@@ -127,8 +128,9 @@ function surround(scene, group) {
 }
 
 // Find the maps of the two axes, and send every box through them.
-function squeeze(scene, boxes, groups, frames) {
-  const rows = groups.map(group => [group.top, group.top + group.height, FOLDED_HEIGHT]);
+function squeeze(scene, boxes, groups, frames, states) {
+  const height = group => Math.max(FOLDED_HEIGHT, 12 + 28 * (states.get(group.scope)?.length ?? 0));
+  const rows = groups.map(group => [group.top, group.top + group.height, height(group)]);
   const keep = [...boxes.filter(box => box.kind !== "initial"), ...frames].map(box => [box.top, box.top + box.height]);
   const y = squeezed(rows, keep);
   const columns = [];
@@ -229,23 +231,32 @@ function panels(scene, x, y) {
   });
 }
 
-// The height at which a state runs between folded cells: c over h, as the lecture has it. An initial state stands there.
-function stateLanes(scene, of) {
-  const names = new Map(); // a folded scope -> the names of its states
-  const states = scene.edges.filter(edge => edge.state && edge.name && of.get(edge.target).framed);
-  for (const edge of states) {
-    const { scope } = of.get(edge.target);
-    if (!names.has(scope)) names.set(scope, new Set());
-    names.get(scope).add(edge.name);
+// The states that come into each folded cell, top down: c over h, as the lecture has it. A fold around several cells
+// has those of each.
+function statesOf(scene, of) {
+  const names = new Map();
+  for (const edge of scene.edges) {
+    const to = of.get(edge.target);
+    if (!edge.state || !edge.name || !to.framed || of.get(edge.source) === to) continue;
+    if (!names.has(to.scope)) names.set(to.scope, new Set());
+    names.get(to.scope).add(stateKey(scene, edge));
   }
+  return new Map([...names].map(([scope, keys]) => [scope, [...keys].sort()]));
+}
+
+const stateKey = (scene, edge) => `${scene.rows.length - scene.byId.get(edge.target).row} ${edge.name}`;
+
+// The height at which each of them runs from cell to cell. An initial state stands there.
+function stateLanes(scene, of, states) {
   const lanes = new Map();
-  for (const edge of states) {
+  for (const edge of scene.edges) {
     const from = of.get(edge.source), to = of.get(edge.target);
+    const all = edge.state && edge.name && to.framed ? states.get(to.scope) : null;
+    if (!all || from === to) continue;
     const next = from.scope === to.scope && Math.abs(from.column - to.column) === 1;
     if (from.kind !== "initial" && !next) continue;
-    const all = [...names.get(to.scope)].sort();
-    const apart = Math.min(32, (to.height - 16) / all.length);
-    const middle = to.top + to.height / 2 + (all.indexOf(edge.name) - (all.length - 1) / 2) * apart;
+    const apart = Math.min(32, (to.height - 12) / all.length);
+    const middle = to.top + to.height / 2 + (all.indexOf(stateKey(scene, edge)) - (all.length - 1) / 2) * apart;
     lanes.set(edge, middle);
     if (from.kind === "initial") from.top = middle - from.height / 2;
   }
@@ -264,7 +275,7 @@ function wires(scene, of, x, y, lanes, anyFolded) {
     if (anyFolded) {
       if (from === to) continue;
       if (!from.item || !to.item) { // several wires between two boxes of which one is folded are one wire
-        const key = `${from.id}>${to.id}>${edge.label ?? ""}`;
+        const key = `${from.id}>${to.id}>${edge.label ?? ""}>${edge.state ? stateKey(scene, edge) : ""}`;
         if (seen.has(key)) continue;
         seen.add(key);
       }
