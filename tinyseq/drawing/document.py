@@ -10,14 +10,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from tinyseq.drawing.formulas import plain
+from tinyseq.drawing.looks import look_of
+from tinyseq.drawing.palette import heat
 from tinyseq.drawing.playback import Amount, Playback
 from tinyseq.drawing.scene import Box, Scene, Wire
 from tinyseq.drawing.text import clean
-from tinyseq.drawing.view import Details
+from tinyseq.drawing.view import Details, View
 
 FORMAT: Final = "tinyseq-picture"
 #: Raised when a reader of an older version would misread a newer file.
 VERSION: Final = 1
+#: Into how many colours the scale of gradient norms is cut.
+SHADES: Final = 33
 
 Json = dict[str, Any]
 
@@ -30,19 +34,22 @@ class Sheet(NamedTuple):
     playback: Playback | None = None
 
 
-def document(sheets: Sequence[Sheet], title: str, folded: bool) -> Json:
+def document(sheets: Sequence[Sheet], title: str, *, folded: bool = False, start: int = 0) -> Json:
     """Return the document of some scenes.
 
     Args:
         sheets: the scenes, in order.
         title: a heading.
         folded: a viewer should start with every cell folded.
+        start: the scene to begin with.
     """
     value = {
         "format": FORMAT,
         "version": VERSION,
         "title": title,
         "folded": folded,
+        "start": start,
+        "heat": [list(heat(number / (SHADES - 1))) for number in range(SHADES)],
         "scenes": [_scene(sheet) for sheet in sheets],
     }
     return {key: _cleaned(part) for key, part in value.items()}
@@ -59,6 +66,7 @@ def _scene(sheet: Sheet) -> Json:
     weights = [_fields(group) for group in view.weights]
     return {
         "name": sheet.name,
+        "title": view.title,
         "level": view.level,
         "summary": view.summary(),
         "notes": list(view.notes),
@@ -71,20 +79,29 @@ def _scene(sheet: Sheet) -> Json:
             {**_fields(column), "left": left, "right": right}
             for column, (left, right) in zip(view.columns, spans, strict=True)
         ],
-        "items": [_item(box) for box in scene.boxes],
+        "items": [_item(view, box) for box in scene.boxes],
         "edges": [_edge(wire) for wire in scene.wires],
         "weights": weights,
         "frames": [_rounded(_fields(frame)) for frame in scene.frames],
         "panels": [_rounded(_fields(panel)) for panel in scene.panels],
         "texts": [_rounded(_fields(text)) for text in scene.texts],
+        "marks": [_rounded(_fields(mark)) for mark in scene.marks],
         "playback": None if sheet.playback is None else _playback(sheet.playback),
     }
 
 
-def _item(box: Box) -> Json:
+def _item(view: View, box: Box) -> Json:
+    look = look_of(view, box.item)
     item = {key: value for key, value in _fields(box.item).items() if key not in ("key", "nodes", "details")}
     place = [_point(value) for value in (box.left, box.top, box.width, box.height)]
-    known = {"details": _details(box.item.details), "place": place, "bar": box.bar}
+    known = {
+        "details": _details(box.item.details),
+        "place": place,
+        "bar": box.bar,
+        "look": look.kind,
+        "dashed": look.dashed,
+        "behind": look.behind,
+    }
     return item | {key: value for key, value in known.items() if value}
 
 

@@ -7,14 +7,19 @@ out, never set to 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tinyseq.autodiff import backpropagate, pick
-from tinyseq.errors import DataError
-from tinyseq.graph import INPUT, Graph, Leaf, Node, Place, here
+from tinyseq.autodiff import backpropagate, saved_operands
+from tinyseq.compiler.rewriting import symbol
+from tinyseq.drawing.rolling import STORED
+from tinyseq.drawing.symbols import stored_name
+from tinyseq.drawing.text import subscript
+from tinyseq.errors import DataError, GraphError
+from tinyseq.graph import INPUT, Graph, Leaf, Literal, Node, Place, here, reach
 from tinyseq.ops.scan import evaluate
 from tinyseq.tensors import AbstractTensor
 
@@ -49,8 +54,6 @@ def of_recorded(graph: Graph) -> tuple[dict[Node, float], str]:
     The sweep reads what the forward pass saved and leaves it; ``grad`` of no leaf changes. Where an earlier backward
     pass has freed the graph, only the leaves have gradients still: those that ``backward()`` added up.
     """
-    from tinyseq.errors import GraphError
-
     try:
         return _sweep(graph.nodes, graph.outputs, None), ""
     except GraphError:
@@ -71,11 +74,91 @@ def _sweep(nodes: Sequence[Node], outputs: Sequence[Node], known: Mapping[Node, 
     seeds = {node: np.ones(node.shape, node.dtype) for node in outputs if node in wanted and node.dtype.kind == "f"}
     if not seeds:
         return {}
-    norms = _Norms(wanted)
-    if known is None:
-        found = backpropagate(seeds, norms.wanted, retain=True)
-    else:
-        found = backpropagate(
-            seeds, norms.wanted, lambda node: ([known[parent] for parent in node.inputs], known[node]), retain=True
+    targets = list(wanted)
+
+    def at_hand(node: Node) -> tuple[Sequence[Any], Any]:
+        return saved_operands(node) if known is None else ([known[parent] for parent in node.inputs], known[node])
+
+    with np.errstate(all="ignore"):
+        found = backpropagate(seeds, targets, at_hand, retain=True)
+        return {node: norm(value) for node, value in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Backward:
+    """The backward pass: its graph, and what the gradients that flow in it are called."""
+
+    graph: Graph
+    labels: dict[Node, str]
+
+
+def backward_of(graph: Graph) -> Backward:
+    """Return the backward pass of a graph without loops, as a graph by itself.
+
+    Values of the forward pass are leaves in it (``rolling.STORED``). Scopes keep their names behind a ∂, and each
+    gradient stands at the time step whose op it is worked out for.
+
+    Raises:
+        DataError: no gradient flows here.
+    """
+    wanted = tied(graph.nodes)
+    seeds = {node: Leaf(node.shape, node.dtype, name="∂L/∂L") for node in graph.outputs if node in wanted}
+    seeds = {node: leaf for node, leaf in seeds.items() if node.dtype.kind == "f"}
+    weights = [node for node in graph.nodes if isinstance(node, Leaf) and node in wanted]
+    if not seeds or not weights:
+        raise DataError(
+            "draw: there is no backward pass",
+            required="a result that depends on a tensor with requires_grad=True",
+            fix="x.requires_grad = True, or a module's parameters",
         )
-    return {node: norm(value) for node, value in found.items()}
+    arriving = {node: AbstractTensor(seed) for node, seed in seeds.items()}
+    outer = here.place, here.source
+    try:
+        found = backpropagate(arriving, list(wanted), _symbols, retain=True)
+    finally:
+        here.place, here.source = outer
+    gradients = {node: value.node for node, value in found.items() if not isinstance(value, list)}
+    copies = _apart([gradients[leaf] for leaf in weights if leaf in gradients], set(graph.nodes))
+    outputs = [copies[gradients[leaf]] for leaf in weights if leaf in gradients]
+    return Backward(Graph(outputs), _names(gradients, weights, copies))
+
+
+def _symbols(node: Node) -> tuple[Sequence[Any], Any]:
+    here.place, here.source = node.place, node.source
+    return [symbol(parent) for parent in node.inputs], AbstractTensor(node)
+
+
+def _apart(outputs: Sequence[Node], forward: Container[Node]) -> dict[Node, Node]:
+    """Copy the backward nodes to scopes of their own, and put stored values in the place of the forward ones."""
+    copies: dict[Node, Node] = {}
+    places: dict[tuple[str, int | None], Place] = {}
+    for node in reach(outputs, stop=forward.__contains__):
+        if isinstance(node, Literal) or (isinstance(node, Leaf) and node not in forward):
+            copies[node] = node
+            continue
+        kept = node in forward
+        inputs = () if kept else tuple(copies[parent] for parent in node.inputs)
+        copies[node] = fresh = Node(
+            STORED if kept else node.op, inputs, {} if kept else node.attrs, node.shape, node.dtype, node.source
+        )
+        head, _, last = node.place.scope.rpartition("/")
+        scope = f"{head}/{BACKWARD}{last}" if head else f"{BACKWARD}{last}" if last else ""
+        fresh.place = places.setdefault((scope, node.place.step), Place(scope, node.place.step))
+        fresh.name = (node.name or stored_name(node)) if kept else node.name
+    return copies
+
+
+def _names(gradients: dict[Node, Node], weights: Sequence[Leaf], copies: dict[Node, Node]) -> dict[Node, str]:
+    labels: dict[Node, str] = {}
+    for node, gradient in gradients.items():
+        if node.name and node not in weights and gradient in copies:
+            at = "" if node.place.step is None else subscript(node.place.step)
+            labels.setdefault(copies[gradient], f"{BACKWARD}{node.name}{at}")
+    for leaf in weights:  # the sums over the steps, one on the other
+        stack = [copies[gradients[leaf]]] if leaf in gradients else []
+        while stack:
+            total = stack.pop()
+            labels.setdefault(total, f"{BACKWARD}{leaf.name or 'w'}")
+            if total.op.name == "add":
+                stack += [part for part in total.inputs if part.shape == total.shape and part.op.name == "add"]
+    return labels

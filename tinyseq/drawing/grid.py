@@ -11,24 +11,18 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from tinyseq.drawing.arranging import arrange, longest_path
+from tinyseq.drawing.looks import DETAIL, LABEL, caption, detail_of
 from tinyseq.drawing.scene import Box
-from tinyseq.drawing.text import clean, width
+from tinyseq.drawing.text import width
 from tinyseq.drawing.view import Item, View
 
-LABEL, DETAIL = 13.0, 9.0
-_MOST_LETTERS = 32
 #: From one delay wire to the next, around their loop.
 BETWEEN_DELAYS = 46.0
 _LEAST = {"cell": (108, 72), "fold": (60, 72), "initial": (40, 24), "group": (84, 38)}
 
 
-def caption(item: Item) -> str:
-    """Return the first line in a box: the label, and the weights and numbers that it takes."""
-    return clean(" ".join([item.label, *item.tags]), _MOST_LETTERS)
-
-
 def _size(item: Item) -> tuple[float, float]:
-    wide = max(width(caption(item), LABEL), width(clean(item.detail, _MOST_LETTERS), DETAIL))
+    wide = max(width(caption(item), LABEL), width(detail_of(item), DETAIL))
     least, tall = _LEAST.get(item.kind, (38, 34))
     return max(least, wide + 16), tall
 

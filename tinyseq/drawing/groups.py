@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from tinyseq.drawing.folding import Choice
 from tinyseq.drawing.reading import Link, Reading, Trim
+from tinyseq.drawing.rolling import STORED
 from tinyseq.drawing.subject import Subject
 from tinyseq.drawing.symbols import census, details, dtype_text, flops, is_weight, lanes_of, shape_text, symbol
 from tinyseq.drawing.text import plural, subscript
@@ -71,7 +72,7 @@ class Groups:
 
     def _sort(self, node: Node) -> None:
         """Put a node into its group: itself, the cell it is part of, the fold that hides it, or none."""
-        if node.op is LITERAL or is_weight(node):
+        if node.op is LITERAL or node.op is STORED or is_weight(node):
             return
         found = self._of_model(node) if self.choice.level == "model" else self._of_cell(node)
         if found is not None:
@@ -146,6 +147,9 @@ class Groups:
                 origin = link.origin
                 if origin.op is LITERAL:
                     tags[target][f"{origin.attrs['value']:g}"] = None
+                    continue
+                if origin.op is STORED:
+                    tags[target][origin.name or ""] = None
                     continue
                 if is_weight(origin):
                     users[origin][target] = None
@@ -228,6 +232,8 @@ class Groups:
         if link.first:
             state, name = True, link.name
             label = "" if role.startswith("init ") else f"{name} init"
+        elif link.name:
+            label = f"{link.name}ₜ₋₁"
         elif role.startswith("init "):
             state, name = True, role.removeprefix("init ")
         elif before is not None and origin.op is not INPUT:
@@ -242,6 +248,8 @@ class Groups:
             label = "x" + self._at(after[1])
         elif link.output is not None and (origin.op is not INPUT or link.part):
             label = f"[{link.output}]"
+        if origin in self.subject.labels and (state or label):
+            name = label = self.subject.labels[origin]
         return Edge(source, target, label, state, link.cut, name, False, norm)
 
     def _item(self, group: _Group, number: int, tags: tuple[str, ...]) -> Item:

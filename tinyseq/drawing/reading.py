@@ -12,7 +12,7 @@ from collections.abc import Container, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tinyseq.drawing.rolling import EACH, EVERY, LAST, Loop, Rolled
+from tinyseq.drawing.rolling import EACH, EVERY, LAST, STORED, Loop, Rolled
 from tinyseq.drawing.symbols import is_weight
 from tinyseq.graph import INPUT, LITERAL, Graph, Node
 
@@ -108,7 +108,11 @@ def _close(links: dict[Node, list[tuple[int, Link]]], rolled: Rolled) -> None:
                 closed.append((arg, link))
                 continue
             mark = link.origin
-            closed += [(arg, each) for each in state(mark) if each.origin not in rolled.delays]
+            made = [each for each in state(mark) if each.origin not in rolled.delays]
+            if rolled.loop_of.get(node) != rolled.loop_of[mark]:  # the states before each step, on their way elsewhere
+                closed += [(arg, each._replace(delay=False, cut=link.cut)) for each in made]
+                continue
+            closed += [(arg, each) for each in made]
             closed += [(arg, each._replace(first=True, name=mark.name or "s")) for _, each in links[mark]]
         links[node] = closed
 
@@ -227,7 +231,9 @@ def _rows(reading: Reading, trim: Trim, collapse: bool, loop_of: dict[Node, int]
     At op level all of a loop's body is one row, whatever cells it has.
     """
     stepped = [
-        node for node in reading.nodes if node.place.step is not None and node.op is not LITERAL and not is_weight(node)
+        node
+        for node in reading.nodes
+        if node.place.step is not None and node.op not in (LITERAL, STORED) and not is_weight(node)
     ]
     scopes = {trim(node.place.scope) for node in stepped}
     owner = {scope: _outermost(scope, scopes) if collapse else scope for scope in scopes}

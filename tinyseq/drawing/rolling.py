@@ -30,6 +30,8 @@ EACH: Final = _Mark("each")
 DELAY: Final = _Mark("delay")
 LAST: Final = _Mark("last")
 EVERY: Final = _Mark("every")
+#: A value that the forward pass has kept, in a picture of the backward pass.
+STORED: Final = _Mark("stored")
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class Router:
         arrive: float,
         inside: Container[int] = (),
     ) -> Route:
-        """Find a route from the top of a box to the bottom of another; it may enter the outlines on lines ``inside``."""
+        """Find a route from the top of a box to the bottom of another, entering outlines only on lines ``inside``."""
         route = Route(net, source_line, target_line, leave, arrive)
         low, high = (source_line + 1, target_line - 1) if source_line < target_line else (target_line, source_line)
         if low <= high:

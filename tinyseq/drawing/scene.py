@@ -95,6 +95,15 @@ class Text:
 
 
 @dataclass(slots=True)
+class Mark:
+    """Where an instruction of a plan uses a buffer: it is a "read" or a "write"."""
+
+    role: str
+    x: float
+    y: float
+
+
+@dataclass(slots=True)
 class Legend:
     """What colours stand for: ``stops`` are (place from 0 to 1, label) along the strip of a scale."""
 
@@ -119,3 +128,4 @@ class Scene:
     width: float
     height: float
     legend: Legend | None = None
+    marks: list[Mark] = field(default_factory=list)

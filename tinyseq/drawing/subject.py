@@ -14,7 +14,8 @@ class Subject:
     """A graph to draw.
 
     ``gradients`` are norms, where these were asked for (a node without one has none); ``values`` the numbers of small
-    tensors in words; ``changes`` what the last compiler pass did to a node; ``packed`` marks ops on joined lanes.
+    tensors in words; ``changes`` what the last compiler pass did to a node; ``packed`` marks ops on joined lanes;
+    ``labels`` are what values are called on their way, where that is not their node's name.
     """
 
     graph: Graph
@@ -22,5 +23,7 @@ class Subject:
     values: Mapping[Node, str] = field(default_factory=dict)
     changes: Mapping[Node, Change] = field(default_factory=dict)
     packed: bool = False
+    labels: Mapping[Node, str] = field(default_factory=dict)
+    rolled: bool = False
     notes: tuple[str, ...] = ()
     title: str = ""

@@ -87,6 +87,11 @@ def details(node: Node, **known: Any) -> Details:
     return Details(**(fields | known))
 
 
+def stored_name(node: Node) -> str:
+    """Return what a value of the forward pass is called where it has no name: by the op that made it."""
+    return f"⟨{symbol(node.op.name)}⟩" if node.inputs else "x"
+
+
 def is_weight(node: Node) -> bool:
     """A leaf that is learned; it is shown in the margin, and by name where it is used."""
     return isinstance(node, Leaf) and node.requires_grad

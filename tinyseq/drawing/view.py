@@ -7,7 +7,10 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["op", "cell", "group", "input", "constant", "initial", "fold", "instruction", "buffer"]
+Kind = Literal[
+    "op", "cell", "group", "input", "constant", "initial", "fold",
+    "instruction", "buffer", "input buffer", "state buffer", "stack buffer",
+]  # fmt: skip
 #: How a node stands to the pass before: made by this pass, kept with other inputs, or "" for neither.
 Change = Literal["", "new", "rewired"]
 Facts = tuple[tuple[str, str], ...]

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Hashable
 
 from tinyseq.drawing.grid import BETWEEN_DELAYS, Grid
-from tinyseq.drawing.margins import headers, panels
+from tinyseq.drawing.margins import headers, legend, panels
 from tinyseq.drawing.routing import TRACK, Route, Router
 from tinyseq.drawing.scene import Box, Frame, Point, Scene, Wire
 from tinyseq.drawing.text import clean, width
@@ -203,9 +203,13 @@ class _Wiring:
             bottom = max(bottom, panel.top + panel.height)
         for text in texts:
             bottom, top = max(bottom, text.y + 4), min(top, text.y - text.size)
+            right = max(right, text.x + width(text.text, text.size * 0.8)) if text.role == "note" else right
+        scale = legend(grid, left, bottom)
+        if scale is not None:
+            bottom, right = scale.top + 30, max(right, scale.left + scale.width + 160)
         heading = 30 if view.title else 0
         dx, dy = 16 - left, 16 - top + heading
-        scene = Scene(view, boxes, wires, frames, margin, texts, right - left + 32, bottom - top + 32 + heading)
+        scene = Scene(view, boxes, wires, frames, margin, texts, right - left + 32, bottom - top + 32 + heading, scale)
         _move(scene, dx, dy)
         return scene
 
@@ -275,6 +279,40 @@ class _Wiring:
                 frame = Frame(label, middle - wide / 2, top, wide, foot.top + foot.height - top, row, column)
                 if frame not in frames:
                     frames.append(frame)
+        return [*frames, *self._packed()]
+
+    def _packed(self) -> list[Frame]:
+        """Outline neighbouring ops on the same lanes, where nothing else stands between them."""
+        grid = self.grid
+        wide = {item.id for item in grid.view.items if item.lanes > 1}
+        group = {id: id for id in wide}
+
+        def top(id: int) -> int:
+            while group[id] != id:
+                id = group[id]
+            return id
+
+        for edge in grid.edges:
+            one, other = grid.view.item(edge.source), grid.view.item(edge.target)
+            if one.id in wide and other.id in wide and one.row == other.row and one.lanes == other.lanes:
+                group[top(one.id)] = top(other.id)
+        members: dict[int, list[Box]] = defaultdict(list)
+        for id in sorted(wide):
+            members[top(id)].append(grid.boxes[id])
+        frames = []
+        for root, boxes in members.items():
+            left, right = min(box.left for box in boxes) - 10, max(box.right for box in boxes) + 14
+            head, foot = min(box.top for box in boxes) - 20, max(box.bottom for box in boxes) + 8
+            inside = [
+                box for box in grid.boxes.values()
+                if box.left < right and box.right > left and box.top < foot and box.bottom > head
+            ]  # fmt: skip
+            if len(inside) == len(boxes):
+                item = grid.view.item(root)
+                label = f"packed: {item.lanes} lanes"
+                wide_enough = max(right - left, width(label, 11) + 24)
+                size = wide_enough, foot - head
+                frames.append(Frame(label, left, head, *size, item.row or 0, item.column or 0, "packed"))
         return frames
 
 
@@ -307,5 +345,7 @@ def _move(scene: Scene, dx: float, dy: float) -> None:
     for panel in scene.panels:
         panel.left, panel.top = panel.left + dx, panel.top + dy
         panel.wires = [[(x + dx, y + dy) for x, y in line] for line in panel.wires]
+    if scene.legend is not None:
+        scene.legend.left, scene.legend.top = scene.legend.left + dx, scene.legend.top + dy
     for text in scene.texts:
         text.x, text.y = text.x + dx, text.y + dy
