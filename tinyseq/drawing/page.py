@@ -21,11 +21,11 @@ from tinyseq.drawing.palette import DARK, LIGHT, Ink
 SCRIPTS: Final = ("model.js", "picture.js", "words.js", "page.js", "time.js", "controls.js")
 _LIGHT: Final = {
     "back": "#f3f5f7", "card": "#ffffff", "ink": "#1b1f24", "soft": "#58636e", "edge": "#c9d1d8", "veil": "#ffffffd9",
-    "accent": "#0072b2", "hit": "#d55e00", "play": "#b0307e", "change": "#8a3fbf",
+    "accent": "#0072b2", "hit": "#d55e00", "play": "#b0307e",
 }  # fmt: skip
 _DARK: Final = {
     "back": "#0f1215", "card": "#1b2025", "ink": "#eef2f5", "soft": "#a3afba", "edge": "#3a434c", "veil": "#16191dd9",
-    "accent": "#56b4e9", "hit": "#ff8c42", "play": "#f07fbd", "change": "#c48bf0",
+    "accent": "#56b4e9", "hit": "#ff8c42", "play": "#f07fbd",
 }  # fmt: skip
 
 

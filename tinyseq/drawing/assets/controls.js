@@ -48,6 +48,7 @@ const KEYS = [ // keys, the last one as it is shown; what they do in words; the 
   [["p"], "play the backward pass, or pause", () => state.scene.playback && play()],
   [["."], "one step on in the backward pass", () => goToTurn(state.turn + 1)],
   [[","], "one step back", () => goToTurn(state.turn - 1)],
+  [["g"], "gradient norms as colours and widths", () => $("heat").hidden ? say("No gradient yet.") : toggleHeat()],
   [["PageDown", "Page Down"], "the next compiler pass", () => doc.scenes.length > 1 && openScene(doc.scenes.indexOf(state.scene) + 1)],
   [["PageUp", "Page Up"], "the pass before", () => doc.scenes.length > 1 && openScene(doc.scenes.indexOf(state.scene) - 1)],
   [["t"], "light or dark", () => theme()],
@@ -145,6 +146,7 @@ function wire() {
   on("fold-all", "click", () => foldAll(true));
   on("unfold-all", "click", () => foldAll(false));
   on("theme", "click", theme);
+  on("heat", "click", () => toggleHeat());
   on("aside-toggle", "click", aside);
   on("help-open", "click", () => $("help").showModal());
   on("step", "input", () => focusStep($("step").value === "0" ? null : $("step").value - 1));
@@ -196,8 +198,8 @@ function start() {
   $("passes").hidden = doc.scenes.length < 2;
   $("pass").replaceChildren(...doc.scenes.map((scene, index) => make("option", { value: index }, scene.name)));
   $("keys").replaceChildren(...KEYS.flatMap(([keys, words]) => [make("dt", {}, ...keys.slice(-1).map(key => make("kbd", {}, key))), make("dd", {}, words)]));
-  if (doc.folded) state.folded = keysOfAll(doc.scenes[0]);
-  openScene(0);
+  if (doc.folded) state.folded = keysOfAll(state.scene);
+  openScene(doc.start);
   requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("first-picture")));
 }
 

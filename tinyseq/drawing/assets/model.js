@@ -60,6 +60,38 @@ function foldOf(item, folded) {
   return path === undefined ? undefined : keyOf(path, item.column);
 }
 
+// -- gradients --------------------------------------------------------------------------------------------------------
+
+// The norm of the gradient of an item's value, or null where there is none: as it was asked for, or as it was played.
+function normOf(scene, item) {
+  scene.norms ??= new Map((scene.playback?.steps ?? []).filter(turn => turn.arriving).map(turn => [turn.item, turn.arriving.norm]));
+  const norm = item.details?.gradient ?? scene.norms.get(item.id);
+  return typeof norm === "number" ? norm : null;
+}
+
+// The range of norms in a scene: logarithmic, for norms vanish geometrically. Null where nothing has a gradient.
+function scaleOf(scene) {
+  if (scale(scene.scale)) return scene.scale;
+  const norms = scene.items.map(item => normOf(scene, item)).filter(norm => norm > 0);
+  if (!norms.length) return null;
+  const low = Math.min(...norms), high = Math.max(...norms);
+  return high > 1.01 * low ? { low, high } : { low: low / Math.sqrt(10), high: high * Math.sqrt(10) };
+}
+
+const scale = found => found && typeof found.low === "number" && typeof found.high === "number";
+
+function placeOn({ low, high }, norm) {
+  return norm <= low ? 0 : norm >= high ? 1 : Math.log(norm / low) / Math.log(high / low);
+}
+
+// A box's norm: of a fold, that of all its values that leave it, as one vector.
+function normOfBox(scene, shown, box) {
+  if (box.item) return normOf(scene, box.item);
+  const leaving = box.members.filter(item => item.outof.some(edge => shown.of.get(edge.target) !== box));
+  const norms = leaving.map(item => normOf(scene, item)).filter(norm => norm !== null);
+  return norms.length ? Math.hypot(...norms) : null;
+}
+
 // -- layout -----------------------------------------------------------------------------------------------------------
 
 function layout(scene, folded) {
@@ -73,16 +105,16 @@ function layout(scene, folded) {
     const key = keys.get(item);
     if (key === undefined || (sizes.get(key) === 1 && item.column == null)) { // to fold one bar would hide more than it saves
       const [left, top, width, height] = item.place;
-      const box = { id: String(item.id), item, kind: item.kind, left, top, width, height };
+      const box = { id: String(item.id), item, kind: item.kind, look: item.look, left, top, width, height };
       boxes.push(box);
       of.set(item.id, box);
       continue;
     }
-    if (!groups.has(key)) {
-      groups.set(key, { id: key, kind: "cell", column: item.column ?? null, scope: key.slice(0, key.lastIndexOf("|")), members: [] });
-    }
-    groups.get(key).members.push(item);
-    of.set(item.id, groups.get(key));
+    const scope = key.slice(0, key.lastIndexOf("|"));
+    const id = item.column == null ? `${key}${sideOf(scene, scope, item)}` : key; // what leads into a loop, what follows it
+    if (!groups.has(id)) groups.set(id, { id, key, kind: "cell", column: item.column ?? null, scope, members: [] });
+    groups.get(id).members.push(item);
+    of.set(item.id, groups.get(id));
   }
   const frames = scene.frames.filter(frame => !hidden(scene, frame, folded));
   for (const group of groups.values()) surround(scene, group);
@@ -94,6 +126,7 @@ function layout(scene, folded) {
   found.panels = panels(scene, x, y);
   const lanes = stateLanes(scene, of, states);
   found.wires = wires(scene, of, x, y, lanes, groups.size > 0);
+  found.marks = (scene.marks ?? []).map(mark => ({ ...mark, x: x(mark.x), y: y(mark.y) }));
   found.texts = scene.texts.map(text => ({ ...text, x: x(text.x), y: y(text.y) }));
   return Object.assign(found, bounds(found));
 }
@@ -111,10 +144,17 @@ function hidden(scene, frame, folded) {
   return parts.some((_, depth) => folded.has(keyOf(parts.slice(0, depth + 1).join("/"), frame.column)));
 }
 
+const within = (path, scope) => path === scope || path.startsWith(scope + "/");
+
+function sideOf(scene, scope, item) {
+  const frame = scene.frames.find(frame => within(scene.rows[frame.row]?.scope ?? "", scope));
+  return frame && item.place[1] > frame.top ? "below" : "";
+}
+
 // A group stands where its frames were, or where its members were.
 function surround(scene, group) {
-  const within = path => path === group.scope || path.startsWith(group.scope + "/");
-  const rects = scene.frames.filter(frame => frame.column === group.column && within(scene.rows[frame.row]?.scope ?? ""));
+  const rects = group.column === null ? []
+    : scene.frames.filter(frame => frame.column === group.column && within(scene.rows[frame.row]?.scope ?? "", group.scope));
   group.framed = rects.length > 0;
   if (!group.framed) {
     for (const { place: [left, top, width, height] } of group.members) rects.push({ left, top, width, height });
@@ -123,6 +163,7 @@ function surround(scene, group) {
   group.top = Math.min(...rects.map(rect => rect.top));
   group.width = Math.max(...rects.map(rect => rect.left + rect.width)) - group.left;
   group.height = Math.max(...rects.map(rect => rect.top + rect.height)) - group.top;
+  group.look = group.members.some(item => item.change === "new") ? "new" : group.members.some(item => item.change) ? "rewired" : "cell";
   group.label = group.scope.split("/").at(-1);
   group.below = `${group.members.length.toLocaleString("en")} op${group.members.length === 1 ? "" : "s"}`;
 }
@@ -143,20 +184,37 @@ function squeeze(scene, boxes, groups, frames, states) {
     columns.push([column.left, column.right, Math.max(width, ...inputs)]);
   }
   const x = squeezed(columns, []);
-  for (const box of [...boxes, ...groups]) {
+  for (const box of [...boxes, ...groups.filter(group => group.framed)]) {
     if (box.item?.bar || box.framed) {
       Object.assign(box, mapped(box, x, y));
     } else {
-      const width = box.item ? box.width : Math.min(box.width, Math.max(84, box.label.length * 9 + 28));
-      const height = box.item ? box.height : Math.min(box.height, 44);
-      box.left = x(box.left + box.width / 2) - width / 2;
-      box.top = y(box.top + box.height / 2) - height / 2;
-      Object.assign(box, { width, height });
+      box.left = x(box.left + box.width / 2) - box.width / 2;
+      box.top = y(box.top + box.height / 2) - box.height / 2;
     }
+  }
+  const standing = [...boxes, ...groups.filter(group => group.framed)];
+  for (const group of groups) {
+    if (group.framed) continue;
+    settle(group, standing, x, y);
+    standing.push(group);
   }
   apart(boxes.filter(box => box.item.column == null && !box.item.bar).concat(groups.filter(group => !group.framed)));
   return { x, y };
 }
+
+// A fold outside the frames stands where most of its members were, if that is free: in the middle of them, or in the
+// place of one that is not far from it.
+function settle(group, standing, x, y) {
+  const width = Math.max(84, group.label.length * 9 + 32), height = 44;
+  const middle = [group.left + group.width / 2, group.top + group.height / 2];
+  const places = group.members.map(({ place: [left, top, wide, high] }) => [left + wide / 2, top + high / 2]);
+  places.sort((a, b) => Math.hypot(a[0] - middle[0], a[1] - middle[1]) - Math.hypot(b[0] - middle[0], b[1] - middle[1]));
+  const rects = [middle, ...places.slice(0, 12)].map(([cx, cy]) => ({ left: x(cx) - width / 2, top: y(cy) - height / 2, width, height }));
+  Object.assign(group, rects.find(rect => !standing.some(box => overlap(rect, box))) ?? rects[1]);
+}
+
+const overlap = (a, b) =>
+  a.left < b.left + b.width + 4 && b.left < a.left + a.width + 4 && a.top < b.top + b.height + 4 && b.top < a.top + a.height + 4;
 
 // A map of an axis that shrinks the `free` intervals [from, to, size] to their sizes, but no part of the `keep` ones.
 function squeezed(free, keep) {
@@ -271,9 +329,10 @@ function wires(scene, of, x, y, lanes, anyFolded) {
   for (const edge of scene.edges) {
     const from = of.get(edge.source), to = of.get(edge.target);
     const wire = { edge, from, to, kind: edge.cut ? "cut" : edge.state ? "state" : "page", points: edge.points };
+    wire.badge = edge.badge_at ? [x(edge.badge_at[0]), y(edge.badge_at[1])] : null;
     wire.label = edge.label && edge.label_at ? { x: x(edge.label_at[0]), y: y(edge.label_at[1]), anchor: edge.anchor } : null;
     if (anyFolded) {
-      if (from === to) continue;
+      if (from === to && !edge.delay) continue;
       if (!from.item || !to.item) { // several wires between two boxes of which one is folded are one wire
         const key = `${from.id}>${to.id}>${edge.label ?? ""}>${edge.state ? stateKey(scene, edge) : ""}`;
         if (seen.has(key)) continue;
@@ -282,11 +341,12 @@ function wires(scene, of, x, y, lanes, anyFolded) {
       if (lanes.has(edge)) {
         const lane = lanes.get(edge), right = from.left < to.left;
         wire.points = [[right ? from.left + from.width : from.left, lane], [right ? to.left : to.left + to.width, lane]];
-        wire.label &&= { x: (wire.points[0][0] + wire.points[1][0]) / 2, y: lane - 5, anchor: "middle" };
+        const aside = edge.cut ? (right ? -18 : 18) : 0; // clear of the strokes
+        wire.label &&= { x: (wire.points[0][0] + wire.points[1][0]) / 2 + aside, y: lane - 5, anchor: "middle" };
       } else {
         const corners = edge.points.map(([px, py]) => [x(px), y(py)]);
         wire.points = straightened(attached(attached(corners, from).reverse(), to).reverse(), from);
-        if (wire.label && from.framed) wire.label = { x: wire.points[0][0] + 6, y: wire.points[0][1] - 6, anchor: "start" };
+        if (wire.label && from.framed && !edge.delay) wire.label = { x: wire.points[0][0] + 6, y: wire.points[0][1] - 6, anchor: "start" };
       }
     }
     const xs = wire.points.map(point => point[0]), ys = wire.points.map(point => point[1]);

@@ -5,7 +5,8 @@ const doc = JSON.parse($("data").textContent);
 doc.scenes.forEach(prepare);
 
 const state = {
-  scene: doc.scenes[0],
+  scene: doc.scenes[doc.start],
+  heat: false, // gradient norms as colours
   folded: new Set(),
   chosen: null, // a box's id
   hits: [],
@@ -40,10 +41,9 @@ function boxById(id) {
 function marks() {
   const { scene, step } = state;
   const columnOf = box => (box.item ? box.item.column : box.column) ?? null;
+  picture.heat = heat();
   picture.focus = step === null ? null : { column: step, of: columnOf };
   const list = [];
-  const changed = role => [...new Set(scene.items.filter(item => item.change === role).map(item => shown.of.get(item.id)))];
-  if (doc.scenes.length > 1) list.push({ role: "new", boxes: changed("new") }, { role: "rewired", boxes: changed("rewired") });
   const hits = [...new Set(state.hits.map(item => shown.of.get(item.id)))];
   list.push({ role: "hit", boxes: hits });
   if (state.hit >= 0) list.push({ role: "now", boxes: [shown.of.get(state.hits[state.hit].id)] });
@@ -52,6 +52,46 @@ function marks() {
   if (chosen) list.push({ role: "near", wires: shown.wires.filter(wire => wire.from === chosen || wire.to === chosen) }, { role: "chosen", boxes: [chosen] });
   if (state.hover) list.push({ role: "hover", boxes: [state.hover] });
   picture.mark(list);
+}
+
+// The colour and the width of everything by the norm of its gradient.
+function heat() {
+  const { scene } = state;
+  const range = state.heat ? scaleOf(scene) : null;
+  legend(range);
+  if (!range) return null;
+  const shade = place => doc.heat[Math.round(place * (doc.heat.length - 1))];
+  return {
+    box(box) {
+      const norm = normOfBox(scene, shown, box);
+      if (norm === null) return ["fold", "initial", "constant"].includes(box.kind) ? undefined : null;
+      const [fill, line, text] = shade(placeOn(range, norm));
+      return { fill, line, text, words: `‖∂‖ ${figure(norm, 2)}` };
+    },
+    wire(wire) {
+      const norm = wire.edge.gradient ?? normOf(scene, scene.byId.get(wire.edge.source));
+      if (wire.kind === "cut" || typeof norm !== "number") return undefined;
+      const place = placeOn(range, norm);
+      return { line: shade(0.3 + 0.7 * place)[0], width: 0.8 + (wire.edge.state ? 4.2 : 1.6) * place };
+    },
+  };
+}
+
+function legend(range) {
+  $("legend").hidden = !range;
+  if (!range) return;
+  $("low").textContent = figure(range.low, 2);
+  $("high").textContent = figure(range.high, 2);
+  $("strip").style.background = `linear-gradient(to right,${doc.heat.map(([fill]) => fill).join(",")})`;
+}
+
+function toggleHeat(on = !state.heat) {
+  const { scene } = state;
+  state.heat = on && scaleOf(scene) !== null;
+  $("heat").setAttribute("aria-pressed", state.heat);
+  marks();
+  picture.repaint();
+  if (on) say(state.heat ? "Gradient norms as colours, dark is large." : "No gradient yet.");
 }
 
 function turnMarks() {
@@ -123,10 +163,10 @@ function foldChosen(everywhere) {
   if (!box) return say("Choose a node first.");
   const path = box.item ? box.item.paths.at(-1) : box.scope;
   if (!path || !state.scene.scopes.has(path)) return say("This node is in no cell.");
-  const own = keyOf(path, box.item ? box.item.column : box.column);
+  const own = box.item ? keyOf(path, box.item.column) : box.key;
   const close = Boolean(box.item);
   fold(everywhere ? keysOfScope(state.scene, path) : [own], close, path.split("/").at(-1));
-  choose(close ? boxById(own) : shown.of.get(box.members[0].id));
+  choose(shown.of.get((box.item ?? box.members[0]).id));
 }
 
 function foldStep(column) {

@@ -4,6 +4,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const MOST_NEAR = 700; // boxes drawn one by one; more of them are drawn as paths
 const LEAST_SCALE = 0.32; // below it text cannot be read anyway
+const PLAN = /^instruction$|buffer$/;
 const ROUND = { cell: 10, initial: 12, input: 12, constant: 12 };
 
 function draw(name, attributes, ...children) {
@@ -34,6 +35,7 @@ class Picture {
     this.x = this.y = 0;
     this.scale = 1;
     this.drawn = null; // the part of the world that is drawn
+    this.heat = null; // {box, wire}: the colours that stand for gradient norms
     this.focus = null; // {column, of}: everything that is in another column is dimmed
     this.marks = [];
     this.moved = () => {};
@@ -110,7 +112,7 @@ class Picture {
   // The head of a frame is its handle.
   frameAt(px, py) {
     const [x, y] = this.toWorld(px, py);
-    return this.shown.frames.find(frame => x > frame.left && x < frame.left + frame.width && y > frame.top && y < frame.top + 20) ?? null;
+    return this.shown.frames.find(frame => (frame.role ?? "cell") === "cell" && x > frame.left && x < frame.left + frame.width && y > frame.top && y < frame.top + 20) ?? null;
   }
 
   // -- painting --
@@ -148,10 +150,12 @@ class Picture {
     this.world.style.setProperty("--thin", `${Math.max(1.1, 0.8 / this.scale).toFixed(2)}px`);
     this.fill("frames", this.shown.frames.filter(within).map(frame => drawFrame(frame, far, this.focus && frame.column !== this.focus.column)));
     this.fill("buses", this.shown.panels.filter(() => !this.focus).flatMap(panel => panel.wires).map(points => draw("path", { class: "bus", d: line(points) })));
-    this.fill("wires", far ? this.paths(wires, "wire", wire => line(wire.points)) : wires.map(wire => drawWire(wire, this.dimmed(wire))));
-    this.fill("boxes", far ? this.paths(boxes, "box", outline) : boxes.map(box => drawBox(box, this.dimmed(box))));
+    this.fill("wires", far ? this.paths(wires, "wire", wire => line(wire.points)) : wires.map(wire => drawWire(wire, this.dimmed(wire), this.heat?.wire(wire))));
+    this.fill("boxes", far ? this.paths(boxes, "box", outline) : boxes.map(box => drawBox(box, this.dimmed(box), this.heat?.box(box))));
+    this.layers.boxes.append(...this.shown.marks.map(drawMark));
     this.layers.boxes.append(...this.shown.panels.filter(within).map(panel => drawPanel(panel, far)));
     this.fill("labels", far ? [] : wires.filter(wire => wire.label && !this.dimmed(wire)).map(drawLabel));
+    if (!far) this.layers.labels.append(...wires.filter(wire => wire.badge).map(drawBadge));
     this.fill("texts", this.shown.texts.filter(text => text.role !== "note").map(text => write(text.text, text.x, text.y, text.size, { class: "steps", "text-anchor": text.anchor ?? "middle" })));
     this.paintMarks();
   }
@@ -173,13 +177,20 @@ class Picture {
   paths(things, role, shape) {
     const looks = new Map();
     for (const thing of things) {
-      const look = `${role} ${thing.kind}${this.dimmed(thing) ? " dim" : ""}`;
+      const heat = this.heat?.[role](thing);
+      const look = `${role} ${heat === null ? "none" : thing.look ?? thing.kind}${this.dimmed(thing) ? " dim" : ""}|${heat?.fill ?? ""}|${heat?.line ?? ""}`;
       if (!looks.has(look)) looks.set(look, []);
       looks.get(look).push(shape(thing));
     }
-    return [...looks].map(([look, shapes]) => role === "wire"
-      ? draw("path", { class: look, d: shapes.join("") })
-      : draw("g", { class: look }, draw("path", { d: shapes.join("") })));
+    return [...looks].map(([look, shapes]) => {
+      const [name, fill, line] = look.split("|");
+      const path = draw("path", { d: shapes.join("") });
+      if (role === "box" && fill) Object.assign(path.style, { fill, stroke: line });
+      if (role === "wire" && line) path.style.stroke = line;
+      if (role === "box") return draw("g", { class: name }, path);
+      path.setAttribute("class", name);
+      return path;
+    });
   }
 
   // Marks lie over everything, whatever the distance: {role, boxes, wires, texts}.
@@ -227,21 +238,32 @@ class Picture {
 
 // -- single things ----------------------------------------------------------------------------------------------------
 
-function drawBox(box, dim) {
+// `heat` is the colours of the box's gradient, null where it has none, undefined where gradients are not shown.
+function drawBox(box, dim, heat) {
   const { item } = box;
   const title = item ? [item.label, ...(item.tags ?? [])].join(" ") : box.label;
-  const below = item ? item.kind === "initial" ? "" : item.detail ?? "" : box.below;
+  const plainly = item ? item.kind === "initial" ? "" : item.detail ?? "" : box.below;
+  const below = heat === undefined ? plainly : heat === null ? "no gradient yet" : heat.words;
   const cell = box.kind === "cell";
   const x = box.left + box.width / 2, y = box.top + box.height / 2;
   const size = !below ? 11.5 : cell ? 15 : 13;
-  const group = draw("g", { class: `box ${box.kind}${item?.output ? " output" : ""}${dim ? " dim" : ""}`, "data-id": box.id },
-    draw("rect", { x: box.left.toFixed(1), y: box.top.toFixed(1), width: box.width.toFixed(1), height: box.height.toFixed(1), rx: ROUND[box.kind] ?? 5 }));
+  const classes = ["box", box.kind, heat === null ? "none dashed" : box.look, item?.output && "output", item?.dashed && "dashed", dim && "dim"];
+  const group = draw("g", { class: classes.filter(Boolean).join(" "), "data-id": box.id });
+  for (const off of item?.behind ? [3, 0] : [0]) {
+    const rect = draw("rect", { x: (box.left + off).toFixed(1), y: (box.top - off).toFixed(1), width: box.width.toFixed(1), height: box.height.toFixed(1), rx: ROUND[box.kind] ?? 5 });
+    if (heat) Object.assign(rect.style, { fill: heat.fill, stroke: heat.line });
+    group.append(rect);
+  }
+  if (box.kind === "instruction") group.append(write(fitted(title, box.width, 11), box.left + 8, y + 3.8, 11));
+  if (box.kind.endsWith("buffer")) group.append(write(fitted(title, box.width, 8), x, box.top + 11, box.width > 15 ? 8 : 6, { "text-anchor": "middle" }));
+  if (group.childElementCount > 1 && !cell && PLAN.test(box.kind)) return group;
   const times = Math.max(1, Math.round(box.width / 900)); // a bar over many steps says its name more than once
   for (let i = 0; i < times; i++) {
     const at = x + (i - (times - 1) / 2) * box.width / times;
     group.append(write(fitted(title, box.width, size), at, below ? y : y + 4.5, size, { class: "title", "text-anchor": "middle" }));
     if (below) group.append(write(fitted(below, box.width, 9), at, y + 12, 9, { class: "below", "text-anchor": "middle" }));
   }
+  if (heat) for (const text of group.querySelectorAll("text")) text.style.fill = heat.text;
   if (!item) group.append(write("▸", box.left + 8, box.top + 13, 10, {}));
   return group;
 }
@@ -252,9 +274,15 @@ function fitted(text, width, size) {
   return letters.length <= most ? text : letters.slice(0, most - 1).join("") + "…";
 }
 
-function drawWire(wire, dim) {
-  const path = draw("path", { class: `wire ${wire.kind}`, "marker-end": `url(#arrow-${wire.kind})`, d: rounded(wire.points) });
+function drawWire(wire, dim, heat) {
+  const path = draw("path", { class: `wire ${wire.kind}`, d: rounded(wire.points) });
   const group = draw("g", { class: dim ? "edge dim" : "edge", "data-from": wire.from.id, "data-to": wire.to.id }, path);
+  if (heat) { // a marker would keep its own colour and size
+    Object.assign(path.style, { stroke: heat.line, strokeWidth: `${heat.width.toFixed(2)}px` });
+    const head = draw("path", { d: arrowHead(wire.points, heat.width) });
+    head.style.fill = heat.line;
+    group.append(head);
+  } else path.setAttribute("marker-end", `url(#arrow-${wire.kind})`);
   if (wire.kind === "cut") group.append(...scissors(wire.points).map(points => draw("path", { class: "scissors", d: line(points) })));
   return group;
 }
@@ -272,6 +300,12 @@ function rounded(points) {
   return `${path}L${x.toFixed(1)},${y.toFixed(1)}`;
 }
 
+function arrowHead(points, width) {
+  const [ax, ay] = points.at(-2), [x, y] = points.at(-1), far = Math.hypot(x - ax, y - ay) || 1;
+  const dx = (x - ax) / far, dy = (y - ay) / far, long = 7 + width, half = 2.6 + width * 0.75;
+  return line([[x, y], [x - dx * long - dy * half, y - dy * long + dx * half], [x - dx * long + dy * half, y - dy * long - dx * half]]) + "z";
+}
+
 // The two strokes of a cut, across the middle of a wire's longest part.
 function scissors(points) {
   const length = i => Math.hypot(points[i + 1][0] - points[i][0], points[i + 1][1] - points[i][1]);
@@ -285,10 +319,22 @@ function scissors(points) {
 const drawLabel = wire =>
   write(wire.edge.label, wire.label.x, wire.label.y, 12, { class: `label ${wire.kind}`, "text-anchor": wire.label.anchor ?? "start" });
 
+// The mark of a delay of one step, in the middle of its wire.
+function drawBadge({ badge: [x, y] }) {
+  return draw("g", { class: "delay" }, draw("rect", { x: (x - 13).toFixed(1), y: (y - 9).toFixed(1), width: 26, height: 18, rx: 3 }),
+    write("z⁻¹", x, y + 4, 11, { "text-anchor": "middle" }));
+}
+
+function drawMark({ role, x, y }) {
+  return role === "write" ? draw("rect", { class: "use write", x: x - 3.5, y: y - 3.5, width: 7, height: 7 })
+    : draw("circle", { class: "use read", cx: x, cy: y, r: 3 });
+}
+
 function drawFrame(frame, far, dim) {
   const shape = { x: frame.left.toFixed(1), y: frame.top.toFixed(1), width: frame.width.toFixed(1), height: frame.height.toFixed(1), rx: 10 };
   const group = draw("g", { class: `frame ${frame.role ?? "cell"}${dim ? " dim" : ""}` }, draw("rect", shape));
-  if (!far) group.append(write(`▾ ${frame.label}`, frame.left + 8, frame.top + 14, 11));
+  const folds = (frame.role ?? "cell") === "cell";
+  if (!far) group.append(write(`${folds ? "▾ " : ""}${frame.label}`, frame.left + 8, frame.top + 14, 11));
   return group;
 }
 

@@ -91,12 +91,18 @@ function openScene(index, fit = true) {
   $("pass-on").disabled = at === doc.scenes.length - 1;
   $("step").max = scene.columns.length;
   $("time").hidden = scene.columns.length < 2;
+  $("ruler").hidden = !scene.columns.length;
   $("backward").hidden = !scene.playback;
   $("turn").max = scene.playback?.steps.length ?? 0;
   $("notes").textContent = [...scene.notes, scene.playback?.note].filter(Boolean).join(" · ");
   $("summary").textContent = scene.summary;
   const fresh = ["new", "rewired"].map(role => [scene.items.filter(item => item.change === role).length, role]).filter(([number]) => number);
   $("changed").textContent = fresh.map(([number, role]) => `${number} ${role}`).join(", ");
+  $("title").textContent = document.title = [doc.title, scene.title].find(Boolean) ?? "Computational graph";
+  $("heat").hidden = scaleOf(scene) === null;
+  state.heat = Boolean(scene.scale);
+  $("heat").setAttribute("aria-pressed", state.heat);
+  document.querySelector("footer").hidden = $("time").hidden && $("backward").hidden && !$("notes").textContent;
   state.hits = [];
   show(fit);
   search($("find").value);
