@@ -6,9 +6,11 @@ import os
 import tempfile
 from collections.abc import Sequence
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
+from tinyseq.compiler.function import CompiledFunction
 from tinyseq.compiler.plan import Plan
 from tinyseq.drawing import rendering
 from tinyseq.drawing.asking import subject_of
@@ -18,6 +20,7 @@ from tinyseq.drawing.scene import Scene
 from tinyseq.drawing.view import View
 from tinyseq.drawing.wiring import layout
 from tinyseq.errors import DataError, TinyseqError, did_you_mean
+from tinyseq.tensors import Tensor
 
 FORMATS = ("svg", "png", "pdf", "html", "dot")
 ENGINES = ("auto", "grid", "graphviz")
@@ -201,6 +204,20 @@ def draw(
     if path is not None:
         drawing.save(path, format)
     return drawing
+
+
+def show(what: Any) -> str | None:
+    """Return the picture of a graph, a compiled function or a plan as a notebook shows it; None before a first call."""
+    if isinstance(what, CompiledFunction) and what.last is None:
+        return None
+    return draw(what, engine="grid").svg
+
+
+def show_tensor(tensor: Tensor) -> str:
+    """Return a tensor as a notebook shows it: its numbers and, where it has a history, how they came about."""
+    numbers = f"<pre>{escape(repr(tensor))}</pre>"
+    made = tensor.value is not None and tensor.requires_grad and tensor.node.inputs
+    return f"{numbers}{draw(tensor, engine='grid').svg}" if made else numbers
 
 
 def _write(target: Path, data: bytes) -> None:

@@ -271,7 +271,7 @@ class _Wiring:
                 (grid.view.item(id).column, grid.view.item(id).kind) for line in lines for id in grid.lines[line].ids
             }
             for column, kind in sorted(present, key=str):
-                if column is None or kind == "fold":
+                if column is None or kind in ("fold", "cell"):
                     continue
                 middle = sum(grid.columns[column]) / 2
                 wide = grid.block[row]
