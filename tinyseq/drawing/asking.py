@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from tinyseq import trees
 from tinyseq.compiler.function import CompiledFunction
 from tinyseq.compiler.pipeline import Stage
+from tinyseq.compiler.trace import trace_function
 from tinyseq.drawing.changes import compare
 from tinyseq.drawing.gradients import backward_of, of_recorded, of_values
 from tinyseq.drawing.rolling import is_rolled
@@ -23,6 +25,24 @@ from tinyseq.tensors import Tensor
 SMALL = 8
 
 
+@dataclass(frozen=True, slots=True)
+class Valued:
+    """A traced graph, and the values of its inputs: it has loops, and gradients all the same."""
+
+    graph: Graph
+    values: Mapping[Node, Any]
+
+
+def valued(fn: Callable[..., Any], *args: Any) -> Valued:
+    """Trace a function as ``ts.trace`` does, and keep the values of its arguments and of what it closes over."""
+    traced = trace_function(fn, args, {})
+    given = [x for _, x in trees.leaves(args) if isinstance(x, Tensor)]
+    values: dict[Node, Any] = {leaf: x.value for x, leaf in traced.captured.items()}
+    values |= {leaf: x.value for leaf, x in zip(traced.arguments, given, strict=True)}
+    values |= {leaf: np.asarray(read()) for leaf, read in traced.tracing.live.items() if leaf in traced.graph.inputs}
+    return Valued(traced.graph, values)
+
+
 def subject_of(
     what: Any, *, gradients: bool = False, backward: bool = False, values: bool = False, after: str | None = None
 ) -> Subject:
@@ -32,6 +52,7 @@ def subject_of(
         DataError: there is nothing to draw, or not this.
     """
     compiled = isinstance(what, CompiledFunction)
+    known: Mapping[Node, Any] = what.values if isinstance(what, Valued) else {}
     if after is not None or (compiled and not (gradients or backward or values)):
         if not compiled:
             raise DataError("draw: only a compiled function has passes", got=f"after={after!r}", fix="ts.compile(fn)")
@@ -41,14 +62,16 @@ def subject_of(
     if isinstance(what, Stage):
         return Subject(what.graph, packed=True, rolled=is_rolled(what.graph), title=f"after {what.name}")
     graph = what.entry_of_last_call().traced.graph if compiled else graph_of(what)
-    known: Mapping[Node, Any] = what.entry_of_last_call().last_values if compiled else {}
-    if gradients or backward or (compiled and values):
+    if compiled:
+        known = what.entry_of_last_call().last_values
+    if gradients or backward or (known and values):
         graph = graph.unroll() if is_rolled(graph) else graph
     if backward:
         if gradients or values:
             raise DataError("draw: the backward pass is a graph by itself", fix="leave out gradients= and values=")
         passing = backward_of(graph)
-        return Subject(passing.graph, labels=passing.labels, notes=("values of the forward pass stand by their names",))
+        note = "the backward pass; values of the forward pass stand by their names"
+        return Subject(passing.graph, labels=passing.labels, sums=passing.sums, notes=(note,))
     subject = Subject(graph)
     if gradients:
         subject = _measured(subject, known)

@@ -86,10 +86,11 @@ def _sweep(nodes: Sequence[Node], outputs: Sequence[Node], known: Mapping[Node, 
 
 @dataclass(frozen=True, slots=True)
 class Backward:
-    """The backward pass: its graph, and what the gradients that flow in it are called."""
+    """The backward pass: its graph, what the gradients that flow in it are called, and which are sums for a weight."""
 
     graph: Graph
     labels: dict[Node, str]
+    sums: set[Node]
 
 
 def backward_of(graph: Graph) -> Backward:
@@ -120,7 +121,7 @@ def backward_of(graph: Graph) -> Backward:
     gradients = {node: value.node for node, value in found.items() if not isinstance(value, list)}
     copies = _apart([gradients[leaf] for leaf in weights if leaf in gradients], set(graph.nodes))
     outputs = [copies[gradients[leaf]] for leaf in weights if leaf in gradients]
-    return Backward(Graph(outputs), _names(gradients, weights, copies))
+    return Backward(Graph(outputs), *_names(gradients, weights, copies))
 
 
 def _symbols(node: Node) -> tuple[Sequence[Any], Any]:
@@ -148,17 +149,25 @@ def _apart(outputs: Sequence[Node], forward: Container[Node]) -> dict[Node, Node
     return copies
 
 
-def _names(gradients: dict[Node, Node], weights: Sequence[Leaf], copies: dict[Node, Node]) -> dict[Node, str]:
+def _names(
+    gradients: dict[Node, Node], weights: Sequence[Leaf], copies: dict[Node, Node]
+) -> tuple[dict[Node, str], set[Node]]:
+    """What flows is called after what it is the gradient of, the parts of a sum too; and which are weights' own."""
     labels: dict[Node, str] = {}
-    for node, gradient in gradients.items():
-        if node.name and node not in weights and gradient in copies:
-            at = "" if node.place.step is None else subscript(node.place.step)
-            labels.setdefault(copies[gradient], f"{BACKWARD}{node.name}{at}")
-    for leaf in weights:  # the sums over the steps, one on the other
-        stack = [copies[gradients[leaf]]] if leaf in gradients else []
+    sums: set[Node] = set()
+    learned = set(weights)
+    for node, gradient in sorted(gradients.items(), key=lambda pair: pair[0] not in learned):
+        if gradient not in copies or not (node.name or node in learned):
+            continue
+        at = "" if node.place.step is None or node in learned else subscript(node.place.step)
+        stack = [copies[gradient]]
         while stack:
             total = stack.pop()
-            labels.setdefault(total, f"{BACKWARD}{leaf.name or 'w'}")
+            if total in labels:
+                continue
+            labels[total] = f"{BACKWARD}{node.name or 'w'}{at}"
+            if node in learned:
+                sums.add(total)
             if total.op.name == "add":
-                stack += [part for part in total.inputs if part.shape == total.shape and part.op.name == "add"]
-    return labels
+                stack += [part for part in total.inputs if part.shape == total.shape]
+    return labels, sums

@@ -138,6 +138,7 @@ class Groups:
         users: dict[Node, dict[int, None]] = defaultdict(dict)
         edges: dict[Hashable, Edge] = {}
         loops: dict[int, dict[str, None]] = defaultdict(dict)
+        labelled: set[tuple[int, str]] = set()
         for node in reading.nodes:
             group = self.of.get(node)
             if group is None:
@@ -169,6 +170,10 @@ class Groups:
                     edge = replace(edge, label="", name="", state=False)
                 if not edge.state and "fold" in (taken.kind, group.kind):
                     edge = replace(edge, label="", name="")  # one wire for all the steps that are hidden
+                if reading.loops and not edge.state and edge.label:
+                    told = edge.source, edge.label  # once is enough for a value that many things take
+                    edge = replace(edge, label="") if told in labelled else edge
+                    labelled.add(told)
                 edges.setdefault((edge.source, edge.target, edge.label, edge.cut, edge.delay), edge)
         for number, names in loops.items():
             name = ", ".join(names)
@@ -249,7 +254,10 @@ class Groups:
         elif link.output is not None and (origin.op is not INPUT or link.part):
             label = f"[{link.output}]"
         if origin in self.subject.labels and (state or label):
-            name = label = self.subject.labels[origin]
+            label = self.subject.labels[origin]
+            name = label.rstrip("₀₁₂₃₄₅₆₇₈₉")
+            if origin in self.subject.sums and self.choice.level != "op":
+                name = label = "∂weights"
         return Edge(source, target, label, state, link.cut, name, False, norm)
 
     def _item(self, group: _Group, number: int, tags: tuple[str, ...]) -> Item:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinyseq.drawing.palette import Ink, heat, heat_line
-from tinyseq.drawing.scene import Box, Wire
+from tinyseq.drawing.scene import Box
 from tinyseq.drawing.text import clean
-from tinyseq.drawing.view import Item, View
+from tinyseq.drawing.view import Edge, Item, View
 
 #: What marks a delay of one step.
 DELAY = "z⁻¹"
@@ -61,9 +61,8 @@ class Stroke:
     colour: str | None = None
 
 
-def stroke_of(view: View, wire: Wire) -> Stroke:
-    """Return how a wire is inked: ``cut``, ``state`` or ``page``, or by the norm of its gradient."""
-    edge = wire.edge
+def stroke_of(view: View, edge: Edge) -> Stroke:
+    """Return how an edge is inked: ``cut``, ``state`` or ``page``, or by the norm of its gradient."""
     kind = "cut" if edge.cut else "state" if edge.state else "page"
     width = {"page": 1.2, "state": 1.8, "cut": 2.0}[kind]
     if view.scale is None or edge.cut:
@@ -80,8 +79,10 @@ def words_of(box: Box) -> list[tuple[str, str, float, float, float, str]]:
     if item.kind == "instruction":
         return [("detail", clean(item.label, 60), box.left + 8, box.y + 3.8, 11, "start")]
     name, detail = caption(item), detail_of(item)
+    if item.kind == "input buffer":
+        return [("detail", name, box.x, box.top - 3, 8, "middle")]
     if item.kind.endswith("buffer"):
-        return [("detail", name, box.x, box.top + 11, 8 if box.width > 15 else 6, "middle")]
+        return [("detail", name, box.x + 4, box.top + 11, 8, "middle")]
     size = LABEL + (2 if item.kind == "cell" else 0)
     if not detail:
         return [("name", name, box.x, box.y + 4.5, 11.5, "middle")]

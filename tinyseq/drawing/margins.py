@@ -136,7 +136,7 @@ def legend(grid: Grid, left: float, bottom: float) -> Legend | None:
         return None
     decades = range(math.ceil(math.log10(scale.low)), math.floor(math.log10(scale.high)) + 1)
     step = max(1, len(decades) // 4)
-    stops = [(scale.place(10.0**power), f"1e{power}") for power in decades[::step]]
-    ends = [(0.0, f"{scale.low:.1e}"), (1.0, f"{scale.high:.1e}")]
+    stops = [(scale.place(10.0**power), f"{10.0**power:g}") for power in decades[::step]]
+    ends = [(0.0, f"{scale.low:.2g}"), (1.0, f"{scale.high:.2g}")]
     stops = [stop for stop in stops if 0.2 < stop[0] < 0.8]
     return Legend("‖∂L/∂y‖, the norm of the loss's gradient", [*ends, *stops], left + 20, bottom + 26, 260.0, 12.0)

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tinyseq.drawing.sheets import page_of
 from tinyseq.drawing.view import View
 from tinyseq.drawing.wiring import layout
 from tinyseq.errors import DataError, TinyseqError, did_you_mean
+from tinyseq.tensors import Tensor
 
 FORMATS = ("svg", "png", "pdf", "html", "json", "dot")
 ENGINES = ("auto", "grid", "graphviz")
@@ -220,6 +222,20 @@ def draw(
     if path is not None:
         drawing.save(path, format)
     return drawing
+
+
+def show(what: Any) -> str | None:
+    """Return the picture of a graph, a compiled function or a plan as a notebook shows it; None before a first call."""
+    if isinstance(what, CompiledFunction) and what.last is None:
+        return None
+    return draw(what, engine="grid").svg
+
+
+def show_tensor(tensor: Tensor) -> str:
+    """Return a tensor as a notebook shows it: its numbers and, where it has a history, how they came about."""
+    numbers = f"<pre>{escape(repr(tensor))}</pre>"
+    made = tensor.value is not None and tensor.requires_grad and tensor.node.inputs
+    return f"{numbers}{draw(tensor, engine='grid').svg}" if made else numbers
 
 
 def _write(target: Path, data: bytes) -> None:

@@ -15,7 +15,8 @@ from tinyseq.drawing.symbols import details, dtype_text, shape_text
 from tinyseq.drawing.text import clean, plural, width
 from tinyseq.drawing.view import Details, Edge, Item, Kind, View
 
-_ROW, _BAR, _GAP, _TOP = 18.0, 26.0, 4.0, 66.0
+_ROW, _BAR, _GAP, _TOP = 18.0, 34.0, 4.0, 76.0
+_INPUT = 12.0
 #: More rows than this are no picture; the rest is told in a note.
 _MOST_ROWS = 400
 _KINDS: dict[str, Kind] = {"input": "input buffer", "state": "state buffer", "stack": "stack buffer"}
@@ -83,7 +84,7 @@ def _rows(plan: Plan) -> _Rows:
             position += 1
         rows.y[position] = rows.bottom  # where the loop ends is a position too
         position += 1
-        rows.loops.append((instruction, start + 3, rows.bottom + 3))
+        rows.loops.append((instruction, start + 1, rows.bottom + 3))
         rows.bottom += _GAP + 2
     rows.y[position] = rows.bottom
     return rows
@@ -137,20 +138,21 @@ def _scene(view: View, plan: Plan, rows: _Rows, shown: list[tuple[int, Any]]) ->
         if top is None or top > rows.bottom:
             continue
         top, bottom = top - _ROW / 2 + 1, min(bottom + _ROW / 2 - 1, rows.bottom)
-        size = _BAR - 4 if buffer.kind != "input" else 12.0
+        size = _BAR - 4 if buffer.kind != "input" else _INPUT
         boxes.append(Box(view.items[number], columns[buffer.slot], (top + bottom) / 2, size, bottom - top))
     for position, instruction in shown:
-        reads, writes = _refs(instruction)
-        marks += [Mark("read", columns[buffer.slot], rows.y[position]) for buffer in reads]
-        marks += [Mark("write", columns[buffer.slot], rows.y[position]) for buffer in writes]
+        for role, buffers in zip(("read", "write"), _refs(instruction), strict=True):
+            for buffer in buffers:  # to the left of the buffer's name
+                x = columns[buffer.slot] - (0 if buffer.kind == "input" else _BAR / 2 - 9)
+                marks.append(Mark(role, x, rows.y[position]))
     frames = [
         Frame(clean(str(loop), 60), left - 12, top, wide + 24, bottom - top, number, 0)
         for number, (loop, top, bottom) in enumerate(rows.loops)
         if top < rows.bottom
     ]
     texts = [
-        Text("instructions", left, _TOP - 10, 12, "step", "start"),
-        Text("buffers", min(columns.values(), default=left) - 10, _TOP - 10, 12, "step", "start"),
+        Text("instructions", left, _TOP - 20, 12, "step", "start"),
+        Text("buffers", min(columns.values(), default=left) - 10, _TOP - 20, 12, "step", "start"),
     ]
     if plan.forward < len(plan.instructions) and rows.rows:
         texts += _backward_line(plan, rows, left, wide)
@@ -168,7 +170,7 @@ def _columns(plan: Plan, x: float) -> Iterator[tuple[int, float]]:
     for buffer in sorted(plan.buffers, key=lambda buffer: (buffer.kind != "input", buffer.first)):
         slots.setdefault(buffer.slot, buffer)
     for slot, buffer in slots.items():
-        wide = 18.0 if buffer.kind == "input" else _BAR + _GAP
+        wide = _INPUT + 8 if buffer.kind == "input" else _BAR + _GAP
         yield slot, x + wide / 2
         x += wide
 

@@ -50,7 +50,8 @@ class _Painter:
             kind = "packed" if frame.role == "packed" else "frame"
             look = Look(kind, 1.4 if kind == "packed" else 0.8, kind == "packed", 10)
             self.rect(frame.left, frame.top, frame.width, frame.height, look)
-            self.text(frame.label, frame.left + 10, frame.top + 14, 11, LIGHT[kind].text, "start", bold=True)
+            x, anchor = (frame.left + frame.width - 6, "end") if kind == "packed" else (frame.left + 10, "start")
+            self.text(frame.label, x, frame.top + 14, 11, LIGHT[kind].text, anchor, bold=True)
         for panel in scene.panels:
             for line in panel.wires:
                 self.line(line, LIGHT["weight"].line, 1.1, (0, (2, 3)))
@@ -72,7 +73,7 @@ class _Painter:
         for wire in scene.wires:
             if wire.label_at and wire.edge.label:
                 x, y = wire.label_at
-                ink = LIGHT[stroke_of(scene.view, wire).kind].text
+                ink = LIGHT[stroke_of(scene.view, wire.edge).kind].text
                 self.text(clean(wire.edge.label, 24), x, y, 12, ink, wire.anchor, italic=True, halo=True)
         for text in scene.texts:
             self.text(
@@ -150,7 +151,7 @@ class _Painter:
         for move, corners in rounded(wire.points):
             codes += [names[move]] * len(corners)
             points += corners
-        stroke = stroke_of(view, wire)
+        stroke = stroke_of(view, wire.edge)
         ink = stroke.colour or LIGHT[stroke.kind].line
         dashes = (0, (4, 2)) if wire.edge.cut else "-"
         self.axes.add_patch(PathPatch(Path(points, codes), fc="none", ls=dashes, color=ink, lw=stroke.width))

@@ -70,7 +70,8 @@ def read(
     Args:
         graph: what was recorded.
         depth: keep only so many parts of each scope.
-        collapse: see through every ``stack`` of steps too, and let a scope within a cell count as the cell's own.
+        collapse: see through every ``stack`` of steps and every ``reshape`` and ``transpose`` too, and let a scope
+            within a cell count as the cell's own.
         folded: scopes that are drawn as one box, with everything under them.
         rolled: the same graph with the bodies of its loops in it once, which is read instead.
     """
@@ -164,10 +165,12 @@ def _links(graph: Graph, collapse: bool, delays: Container[Node]) -> dict[Node, 
             through[node] = (Link(node.inputs[0], output=node.attrs["index"]),)
         elif name == "stop_gradient":
             through[node] = tuple(link._replace(cut=True) for _, link in own)
-        elif name in ("stack", "transpose") and collapse:
+        elif name in ("stack", "transpose", "reshape") and collapse:
             base, _, moved = _untransposed(node, 0)
             if base.op.name == "stack" and moved:
                 through[node] = tuple(link._replace(stacked=True) for _, link in links[base])
+            elif name != "stack":  # the same numbers in another order are no step that a reader looks for
+                through[node] = tuple(link for _, link in own)
     return links
 
 

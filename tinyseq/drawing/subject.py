@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from tinyseq.drawing.view import Change
@@ -15,7 +15,8 @@ class Subject:
 
     ``gradients`` are norms, where these were asked for (a node without one has none); ``values`` the numbers of small
     tensors in words; ``changes`` what the last compiler pass did to a node; ``packed`` marks ops on joined lanes;
-    ``labels`` are what values are called on their way, where that is not their node's name.
+    ``labels`` are what values are called on their way, where that is not their node's name; ``sums`` are the gradients
+    of weights, added up from step to step.
     """
 
     graph: Graph
@@ -24,6 +25,7 @@ class Subject:
     changes: Mapping[Node, Change] = field(default_factory=dict)
     packed: bool = False
     labels: Mapping[Node, str] = field(default_factory=dict)
+    sums: Set[Node] = frozenset()
     rolled: bool = False
     notes: tuple[str, ...] = ()
     title: str = ""

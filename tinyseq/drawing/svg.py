@@ -61,7 +61,7 @@ def _style() -> str:
     )
     kinds += ".dashed>rect{stroke-dasharray:4 3}.mark{fill:var(--page-text)}"
     kinds += ".mark.read{fill:var(--page-fill);stroke:var(--page-text);stroke-width:1.2}"
-    kinds += ".packed>rect{stroke-width:1.4;stroke-dasharray:7 3}.packed>text{font-weight:600}"
+    kinds += ".packed>rect{stroke-width:1.4;stroke-dasharray:7 3}"
     return (
         f"svg.tinyseq{{{inks(LIGHT)};font-family:{FONT}}}"
         f"@media screen and (prefers-color-scheme:dark){{svg.tinyseq{{{inks(DARK)}}}}}"
@@ -74,7 +74,7 @@ def _style() -> str:
         ".bus{fill:none;stroke:var(--weight-line);stroke-width:1.1;stroke-dasharray:2 3}"
         ".frame>rect{stroke-width:1;stroke-opacity:.55}"
         ".output>rect,.new>rect{stroke-width:2.6}.heading{fill:var(--page-text);font-weight:600}"
-        ".name,.frame>text{font-weight:600}.detail{opacity:.75}"
+        ".name,.head{font-weight:600}.detail{opacity:.75}"
         ".label{fill:var(--page-text);font-style:italic;paint-order:stroke;stroke:var(--page-fill);stroke-width:3px}"
         ".label.state{fill:var(--state-text)}.label.cut{fill:var(--cut-text)}"
         ".step{fill:var(--page-line);font-style:italic}.note{fill:var(--page-line)}"
@@ -124,9 +124,10 @@ def _words(role: str, text: str, x: float, y: float, size: float, anchor: str = 
 def _frame(frame: Frame) -> str:
     kind = "packed" if frame.role == "packed" else "frame"
     size = f'width="{frame.width:.1f}" height="{frame.height:.1f}" rx="10"'
+    x, anchor = (frame.left + frame.width - 6, "end") if kind == "packed" else (frame.left + 10, "start")
     return (
         f'<g class="{kind}"><rect x="{frame.left:.1f}" y="{frame.top:.1f}" {size}/>'
-        f'<text x="{frame.left + 10:.1f}" y="{frame.top + 14:.1f}" font-size="11">{_text(frame.label)}</text></g>'
+        f"{_words('head', frame.label, x, frame.top + 14, 11, anchor)}</g>"
     )
 
 
@@ -181,7 +182,7 @@ def scissors(points: list[Point]) -> list[list[Point]]:
 
 def _wire(view: View, wire: Wire) -> str:
     edge = wire.edge
-    stroke = stroke_of(view, wire)
+    stroke = stroke_of(view, edge)
     path = " ".join(move + " ".join(f"{x:.1f},{y:.1f}" for x, y in points) for move, points in rounded(wire.points))
     title = _title((), _about(view, edge))
     if view.scale is None or edge.cut:

@@ -193,6 +193,7 @@ class _Wiring:
         grid = self.grid
         view = grid.view
         wires = [self._wire(number, edge) for number, edge in enumerate(grid.edges)]
+        _declutter(wires)
         boxes = list(grid.boxes.values())
         frames = self._frames()
         margin = panels(grid)
@@ -270,7 +271,7 @@ class _Wiring:
                 (grid.view.item(id).column, grid.view.item(id).kind) for line in lines for id in grid.lines[line].ids
             }
             for column, kind in sorted(present, key=str):
-                if column is None or kind == "fold":
+                if column is None or kind in ("fold", "cell"):
                     continue
                 middle = sum(grid.columns[column]) / 2
                 wide = grid.block[row]
@@ -301,19 +302,46 @@ class _Wiring:
             members[top(id)].append(grid.boxes[id])
         frames = []
         for root, boxes in members.items():
-            left, right = min(box.left for box in boxes) - 10, max(box.right for box in boxes) + 14
-            head, foot = min(box.top for box in boxes) - 20, max(box.bottom for box in boxes) + 8
+            label = f"{boxes[0].item.lanes} lanes packed"
+            left, right = min(box.left for box in boxes) - 8, max(box.right for box in boxes) + width(label, 11) + 12
+            head, foot = min(box.top for box in boxes) - 8, max(box.bottom for box in boxes) + 6
             inside = [
                 box for box in grid.boxes.values()
                 if box.left < right and box.right > left and box.top < foot and box.bottom > head
             ]  # fmt: skip
             if len(inside) == len(boxes):
                 item = grid.view.item(root)
-                label = f"packed: {item.lanes} lanes"
-                wide_enough = max(right - left, width(label, 11) + 24)
-                size = wide_enough, foot - head
+                size = right - left, foot - head
                 frames.append(Frame(label, left, head, *size, item.row or 0, item.column or 0, "packed"))
         return frames
+
+
+def _declutter(wires: list[Wire]) -> None:
+    """Let no label stand on another: it moves up or down a line, or goes (pointing at its wire still tells)."""
+    taken: dict[tuple[int, int], list[tuple[float, float, float]]] = defaultdict(list)
+    for wire in wires:
+        if wire.label_at is None or not wire.edge.label:
+            continue
+        x, y = wire.label_at
+        wide = width(clean(wire.edge.label, 24), 12) * 0.85
+        left = x - wide / 2 if wire.anchor == "middle" else x
+        place = next((y + shift for shift in (0.0, -14.0, 14.0) if _room(taken, left, y + shift, wide)), None)
+        if place is None:
+            wire.label_at = None
+            continue
+        wire.label_at = x, place
+        for column in range(int(left // 100), int((left + wide) // 100) + 1):
+            taken[column, int(place // 100)].append((left, left + wide, place))
+
+
+def _room(taken: dict[tuple[int, int], list[tuple[float, float, float]]], left: float, y: float, wide: float) -> bool:
+    near = [
+        other
+        for column in range(int(left // 100), int((left + wide) // 100) + 1)
+        for row in (int(y // 100) - 1, int(y // 100), int(y // 100) + 1)
+        for other in taken.get((column, row), ())
+    ]
+    return not any(a < left + wide and left < b and abs(at - y) < 11 for a, b, at in near)
 
 
 def _bounds(boxes: list[Box], wires: list[Wire], frames: list[Frame]) -> tuple[float, float, float, float]:

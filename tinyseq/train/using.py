@@ -10,8 +10,10 @@ from typing import Any
 
 from tinyseq.backends import use
 from tinyseq.errors import DataError
+from tinyseq.train.config import load_config
 from tinyseq.train.registry import find_task
 from tinyseq.train.rundir import RunDirectory
+from tinyseq.train.running import prepared
 from tinyseq.train.tasks.base import Task
 from tinyseq.train.threads import blas_threads
 
@@ -104,6 +106,24 @@ def load(run: str | Path) -> Trained:
         DataError: it is no run directory, or it is damaged.
     """
     return Trained(RunDirectory.find(run))
+
+
+@contextmanager
+def model_of(what: str | Path) -> Iterator[tuple[Task[Any], Any]]:
+    """Give the task and the model of a run, trained, or of a config, fresh.
+
+    Raises:
+        ConfigError: the config is wrong.
+        DataError: it is a folder, but no run directory.
+    """
+    path = Path(what)
+    if path.is_dir():
+        trained = load(path)
+        with trained._running():
+            yield trained.task, trained.model
+    else:
+        with prepared(load_config(path)) as (task, model):
+            yield task, model
 
 
 def _plain(metadata: Any) -> Any:
