@@ -108,6 +108,8 @@ class Router:
             for shift in (0, TRACK, -TRACK, 2 * TRACK, -2 * TRACK, 3 * TRACK, -3 * TRACK):
                 x = base + shift
                 price = abs(x - leave) + abs(x - arrive) + 0.2 * abs(shift) - (30 if x in shared else 0)
+                if price >= cost:
+                    continue
                 price += 0 if base in ends or not self.gutters else 0.05 * min(abs(x - g) for g in self.gutters)
                 price += 24 if base in ends and shift else 0
                 if price < cost and self._free(x, net, low, high, blocks):
