@@ -52,10 +52,14 @@ def opened(started: Any, path: Path, **options: Any) -> Any:
     context = started.new_context(viewport={"width": 1280, "height": 800}, offline=True, **options)
     page = context.new_page()
     page.trouble = []
-    page.on("console", lambda message: page.trouble.append(message.text) if message.type in ("error", "warning") else None)
+    page.on(
+        "console", lambda message: page.trouble.append(message.text) if message.type in ("error", "warning") else None
+    )
     page.on("pageerror", lambda error: page.trouble.append(str(error)))
     page.on("dialog", lambda dialog: (page.trouble.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    page.on("request", lambda request: page.trouble.append(request.url) if not request.url.startswith("file:") else None)
+    page.on(
+        "request", lambda request: page.trouble.append(request.url) if not request.url.startswith("file:") else None
+    )
     page.goto(path.as_uri())
     page.wait_for_function("performance.getEntriesByName('first-picture').length > 0")
     return page

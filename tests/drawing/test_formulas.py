@@ -78,7 +78,9 @@ def evaluated(text: str, values: dict[str, Any]) -> Any:
 def test_a_printed_derivative_computes_the_gradient(name: str) -> None:
     function, shapes, _ = CASES[name]
     rng = np.random.default_rng(1)
-    xs = [rng.uniform(0.3, 1.5, shape) * (rng.integers(0, 2, shape) * 2 - 1 if name == "relu" else 1) for shape in shapes]
+    xs = [
+        rng.uniform(0.3, 1.5, shape) * (rng.integers(0, 2, shape) * 2 - 1 if name == "relu" else 1) for shape in shapes
+    ]
     node = op(function, *shapes)
     y = function(*map(ts.tensor, xs)).numpy()
     g = rng.standard_normal(y.shape)

@@ -104,7 +104,7 @@ def test_what_the_loss_does_not_depend_on_has_no_gradient_and_not_zero() -> None
 def test_a_gradient_that_is_zero_is_zero() -> None:
     x = ts.tensor(np.zeros(3), requires_grad=True)
     playback, _ = played((x * 0.0).sum())
-    (_, total), = playback.weights
+    ((_, total),) = playback.weights
     assert total == Amount(0.0, "(3)", [0.0, 0.0, 0.0])
 
 
@@ -142,7 +142,7 @@ def test_of_several_numbers_the_sum_is_played_and_that_is_said() -> None:
 def test_infinite_gradients_come_through() -> None:
     x = ts.tensor(np.zeros(2), requires_grad=True)
     playback, _ = played(x.sqrt().sum())
-    (_, total), = playback.weights
+    ((_, total),) = playback.weights
     assert total is not None
     assert total.norm == math.inf
 

@@ -80,7 +80,8 @@ def _scene(sheet: Sheet) -> Json:
             for column, (left, right) in zip(view.columns, spans, strict=True)
         ],
         "items": [_item(view, box) for box in scene.boxes],
-        "edges": [_edge(wire) for wire in scene.wires],
+        # A plan has no wires: its marks tell where a buffer is used.
+        "edges": [_edge(wire) for wire in scene.wires] or [_fields(edge) for edge in view.edges],
         "weights": weights,
         "frames": [_rounded(_fields(frame)) for frame in scene.frames],
         "panels": [_rounded(_fields(panel)) for panel in scene.panels],

@@ -8,6 +8,7 @@ const FOLDED_HEIGHT = 72;
 const FOLDABLE = new Set(["op", "group", "cell", "instruction", "buffer"]);
 
 const keyOf = (scope, column) => `${scope}|${column ?? ""}`;
+const scopeOf = key => key.slice(0, key.lastIndexOf("|"));
 
 function prepare(scene) {
   scene.byId = new Map(scene.items.map(item => [item.id, item]));
@@ -98,21 +99,25 @@ function layout(scene, folded) {
   const groups = new Map();
   const boxes = [];
   const of = new Map(); // an item's id -> the box that shows it
-  const keys = new Map(scene.items.map(item => [item, foldOf(item, folded)]));
+  const ids = new Map(); // an item -> the group that it is folded into
   const sizes = new Map();
-  for (const key of keys.values()) sizes.set(key, (sizes.get(key) ?? 0) + 1);
   for (const item of scene.items) {
-    const key = keys.get(item);
-    if (key === undefined || (sizes.get(key) === 1 && item.column == null)) { // to fold one bar would hide more than it saves
+    const key = foldOf(item, folded);
+    if (key === undefined) continue;
+    const id = item.column == null ? `${key}${sideOf(scene, key, item)}` : key; // what leads into a loop, what follows it
+    ids.set(item, { id, key });
+    sizes.set(id, (sizes.get(id) ?? 0) + 1);
+  }
+  for (const item of scene.items) {
+    const { id, key } = ids.get(item) ?? {};
+    if (id === undefined || (sizes.get(id) === 1 && item.column == null)) { // to fold one bar would hide more than it saves
       const [left, top, width, height] = item.place;
       const box = { id: String(item.id), item, kind: item.kind, look: item.look, left, top, width, height };
       boxes.push(box);
       of.set(item.id, box);
       continue;
     }
-    const scope = key.slice(0, key.lastIndexOf("|"));
-    const id = item.column == null ? `${key}${sideOf(scene, scope, item)}` : key; // what leads into a loop, what follows it
-    if (!groups.has(id)) groups.set(id, { id, key, kind: "cell", column: item.column ?? null, scope, members: [] });
+    if (!groups.has(id)) groups.set(id, { id, key, kind: "cell", column: item.column ?? null, scope: scopeOf(key), members: [] });
     groups.get(id).members.push(item);
     of.set(item.id, groups.get(id));
   }
@@ -125,7 +130,7 @@ function layout(scene, folded) {
   found.columns = scene.columns.map(column => ({ ...column, left: x(column.left), right: x(column.right) }));
   found.panels = panels(scene, x, y);
   const lanes = stateLanes(scene, of, states);
-  found.wires = wires(scene, of, x, y, lanes, groups.size > 0);
+  found.wires = wires(scene, of, x, y, lanes, groups.size ? found.boxes : null);
   found.marks = (scene.marks ?? []).map(mark => ({ ...mark, x: x(mark.x), y: y(mark.y) }));
   found.texts = scene.texts.map(text => ({ ...text, x: x(text.x), y: y(text.y) }));
   return Object.assign(found, bounds(found));
@@ -146,7 +151,8 @@ function hidden(scene, frame, folded) {
 
 const within = (path, scope) => path === scope || path.startsWith(scope + "/");
 
-function sideOf(scene, scope, item) {
+function sideOf(scene, key, item) {
+  const scope = scopeOf(key);
   const frame = scene.frames.find(frame => within(scene.rows[frame.row]?.scope ?? "", scope));
   return frame && item.place[1] > frame.top ? "below" : "";
 }
@@ -323,15 +329,16 @@ function stateLanes(scene, of, states) {
 
 // -- wires ------------------------------------------------------------------------------------------------------------
 
-function wires(scene, of, x, y, lanes, anyFolded) {
+function wires(scene, of, x, y, lanes, boxes) {
   const result = [];
   const seen = new Set();
   for (const edge of scene.edges) {
+    if (!edge.points) continue; // a plan tells its reads and writes by marks
     const from = of.get(edge.source), to = of.get(edge.target);
     const wire = { edge, from, to, kind: edge.cut ? "cut" : edge.state ? "state" : "page", points: edge.points };
     wire.badge = edge.badge_at ? [x(edge.badge_at[0]), y(edge.badge_at[1])] : null;
     wire.label = edge.label && edge.label_at ? { x: x(edge.label_at[0]), y: y(edge.label_at[1]), anchor: edge.anchor } : null;
-    if (anyFolded) {
+    if (boxes) { // something is folded
       if (from === to && !edge.delay) continue;
       if (!from.item || !to.item) { // several wires between two boxes of which one is folded are one wire
         const key = `${from.id}>${to.id}>${edge.label ?? ""}>${edge.state ? stateKey(scene, edge) : ""}`;
@@ -345,7 +352,7 @@ function wires(scene, of, x, y, lanes, anyFolded) {
         wire.label &&= { x: (wire.points[0][0] + wire.points[1][0]) / 2 + aside, y: lane - 5, anchor: "middle" };
       } else {
         const corners = edge.points.map(([px, py]) => [x(px), y(py)]);
-        wire.points = straightened(attached(attached(corners, from).reverse(), to).reverse(), from);
+        wire.points = direct(from, to, corners, boxes) ?? straightened(attached(attached(corners, from).reverse(), to).reverse(), from);
         if (wire.label && from.framed && !edge.delay) wire.label = { x: wire.points[0][0] + 6, y: wire.points[0][1] - 6, anchor: "start" };
       }
     }
@@ -378,6 +385,19 @@ function attached(points, box) {
   const edge = Math.abs(y - box.top) < Math.abs(y - bottom) ? box.top : bottom;
   const middle = (edge + ny) / 2;
   return [[at, edge], [at, middle], [x, middle], ...points.slice(1)];
+}
+
+// A fold outside the frames has moved, so its wires are led anew, up, across and up, where nothing is in the way.
+function direct(from, to, corners, boxes) {
+  const moved = box => !box.item && !box.framed;
+  if ((!moved(from) && !moved(to)) || from.top < to.top + to.height + 8) return null;
+  const at = (box, x) => moved(box) ? box.left + box.width / 2 : Math.min(Math.max(x, box.left + 8), box.left + box.width - 8);
+  const [x, end] = [at(from, corners[0][0]), at(to, corners.at(-1)[0])];
+  const low = from.top, high = to.top + to.height, level = moved(from) ? Math.max(low - 12, (low + high) / 2) : Math.min(high + 12, (low + high) / 2);
+  const through = ({ left, top, width, height }) => [[x, level, low], [end, high, level]].some(([at, above, below]) =>
+    at > left && at < left + width && below > top + 1 && above < top + height - 1);
+  if (boxes.some(box => box !== from && box !== to && through(box))) return null;
+  return straightened([[x, low], [x, level], [end, level], [end, high]], from);
 }
 
 // A bend of a few points, where a port was squeezed, only looks crooked.

@@ -261,7 +261,7 @@ function drawBox(box, dim, heat) {
   for (let i = 0; i < times; i++) {
     const at = x + (i - (times - 1) / 2) * box.width / times;
     group.append(write(fitted(title, box.width, size), at, below ? y : y + 4.5, size, { class: "title", "text-anchor": "middle" }));
-    if (below) group.append(write(fitted(below, box.width, 9), at, y + 12, 9, { class: "below", "text-anchor": "middle" }));
+    if (below) group.append(write(fitted(below, box.width + (heat === undefined ? 0 : 28), 9), at, y + 12, 9, { class: "below", "text-anchor": "middle" }));
   }
   if (heat) for (const text of group.querySelectorAll("text")) text.style.fill = heat.text;
   if (!item) group.append(write("▸", box.left + 8, box.top + 13, 10, {}));

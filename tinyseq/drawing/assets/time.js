@@ -24,16 +24,20 @@ function ruler() {
   const buttons = [];
   let end = -Infinity;
   const [width] = picture.size();
+  const centre = column => (column.left + column.right) / 2 * picture.scale + picture.x;
+  const gaps = shown.columns.slice(1).map((column, index) => centre(column) - centre(shown.columns[index]));
+  const brief = Math.min(...gaps) < 76; // only the numbers, where there is little room
   for (const [index, column] of shown.columns.entries()) {
-    const x = (column.left + column.right) / 2 * picture.scale + picture.x;
-    const wide = column.label.length * 7.2 + 34;
+    const x = centre(column);
+    const label = brief && column.step != null ? String(column.step) : column.label;
+    const wide = label.length * 7.2 + 30;
     const now = index === state.step;
     if (x < 0 || x > width || (x - wide / 2 < end && !now)) continue;
     end = x + wide / 2;
     const keys = keysOfStep(state.scene, index);
     const open = keys.some(key => !state.folded.has(key));
     const button = make("button", { class: now ? "now" : false, "data-column": index, "aria-expanded": keys.length ? String(open) : false, tabindex: -1,
-      onclick: () => foldStep(index) }, `${keys.length ? (open ? "▾ " : "▸ ") : ""}${column.label}`);
+      "aria-label": column.label, onclick: () => foldStep(index) }, `${keys.length ? (open ? "▾ " : "▸ ") : ""}${label}`);
     button.style.transform = `translateX(${x.toFixed(1)}px) translateX(-50%)`;
     buttons.push(button);
   }

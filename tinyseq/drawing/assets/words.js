@@ -51,8 +51,9 @@ const factList = rows => make("dl", {}, ...rows.flatMap(([key, value]) =>
 // What a box takes and gives: [names of sources], [names of targets].
 function around(shown, box) {
   const name = other => { const title = titleOf(other); return other.item?.step != null && other.item.step !== box.item?.step ? `${title} (step ${other.item.step})` : title; };
-  const from = shown.wires.filter(wire => wire.to === box).map(wire => name(wire.from));
-  const to = shown.wires.filter(wire => wire.from === box).map(wire => name(wire.to));
+  const members = box.item ? [box.item] : box.members;
+  const others = (edges, end) => members.flatMap(item => item[edges]).map(edge => shown.of.get(edge[end])).filter(other => other !== box).map(name);
+  const from = others("into", "source"), to = others("outof", "target");
   return [[...new Set(from)], [...new Set(to)]];
 }
 
