@@ -13,10 +13,15 @@ import pytest
 
 #: Set by `.ci/run`, which installs chromium: there, a page that is not tried in a browser is a failure.
 REQUIRED = os.environ.get("TINYSEQ_REQUIRE_BROWSER") == "1"
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def chromium() -> str:

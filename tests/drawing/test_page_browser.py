@@ -515,8 +515,8 @@ def test_controls_have_names_and_roles(show: Any) -> None:
     ):  # fmt: skip
         assert part in tree, part
     unnamed = page.evaluate(
-        """() => [...document.querySelectorAll('button,input,select')].filter(control => !(control.getAttribute('aria-label')
-            || control.textContent.trim() || control.labels?.length || control.getAttribute('aria-labelledby'))).length"""
+        """() => [...document.querySelectorAll('button,input,select')].filter(control => !(control.ariaLabel
+            || control.textContent.trim() || control.labels?.length || control.hasAttribute('aria-labelledby'))).length"""
     )
     assert unnamed == 0
 
@@ -593,13 +593,8 @@ def test_hostile_names_are_inert_text(chrome: Any, tmp_path: Path) -> None:
 def test_the_policy_stops_what_an_escape_would_let_through(chrome: Any, tmp_path: Path) -> None:
     """Were a name ever to become markup, the browser would still refuse to run or to load it."""
     path = tmp_path / "broken.html"
-    html = ts.draw(language_model(1), level="cell").html
-    path.write_text(
-        html.replace(
-            "<main>",
-            "<main><script>document.title = 'run'</script><img src='https://x.invalid/a.png' onerror=\"document.title='run'\">",
-        )
-    )
+    bad = "<script>document.title = 'run'</script><img src='https://x.invalid/a.png' onerror=\"document.title='run'\">"
+    path.write_text(ts.draw(language_model(1), level="cell").html.replace("<main>", "<main>" + bad))
     page = opened(chrome, path)
     assert page.title() != "run"
     refused = [line for line in page.trouble if "Content Security Policy" in line]

@@ -187,7 +187,8 @@ def draw(
             time steps and Graphviz, if it is at hand, where there are none.
 
     Returns:
-        the drawing: ``.svg``, ``.html``, ``.dot``, ``.document``, ``.render(format)``, ``.save(path)``, and ``.view``, what it shows.
+        the drawing: ``.svg``, ``.html``, ``.dot``, ``.render(format)``, ``.save(path)``; ``.view``, what it shows, and
+        ``.document``, what a page shows.
 
     Raises:
         DataError: nothing to draw, or an unknown level, pass, scope, format or engine, or a window without steps.

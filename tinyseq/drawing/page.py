@@ -1,8 +1,8 @@
 """The picture as one HTML file: data, script and style in it, no network, nothing to install.
 
 The parts are real files in ``assets/`` and are put together here. Names reach the page only as JSON, of which no
-character can end the element it stands in, and the script sets them as text; the policy in the head lets nothing run but
-the script and style whose digests it names, and nothing be loaded at all.
+character can end the element it stands in, and the script sets them as text. The policy in the head lets nothing run
+but the script and style whose digests it names, and nothing be loaded at all.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The backward pass as a list of steps that can be played: what arrives at each node, its local derivatives, what goes on.
+"""The backward pass as steps that can be played: what arrives at a node, its local derivatives, what goes on.
 
 The order and the arithmetic are the engine's own sweep (``autodiff.backpropagate``), watched from the outside; nothing
 is differentiated a second way. A graph that holds no values (traced, or freed by ``backward()``) plays without norms.
@@ -241,7 +241,7 @@ def _step(turn: _Turn, items: Mapping[Node, int], measured: _Measured | None) ->
 
 
 def _destination(node: Node, items: Mapping[Node, int]) -> tuple[int | None, str]:
-    """What a gradient comes to: past outputs that are picked and sequences that are taken apart, which are not drawn."""
+    """What a gradient comes to, past what is not drawn: outputs that are picked, sequences that are taken apart."""
     while node not in items and (node.op is pick or node.op.name in ("unstack", "transpose")):
         node = node.inputs[0]
     if isinstance(node, Leaf):

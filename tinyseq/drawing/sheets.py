@@ -1,5 +1,5 @@
-"""What a page shows: every operation where that can be drawn, to be folded by the reader; the backward pass, to be played;
-and of a compiled function the graph after each pass, to be switched between.
+"""What a page shows: every operation where that can be drawn, to be folded by the reader; the backward pass, to be
+played; and of a compiled function the graph after each pass, to be switched between.
 """
 
 from __future__ import annotations
