@@ -12,10 +12,12 @@ from tinyseq.drawing.rolling import Rolled, is_rolled, roll
 from tinyseq.drawing.subject import Subject
 from tinyseq.drawing.view import Column, View
 from tinyseq.errors import DataError, did_you_mean
-from tinyseq.graph import INPUT, LITERAL, Graph
+from tinyseq.graph import INPUT, LITERAL, Graph, Node
 
 #: How many nodes a picture may have before it folds by itself.
 BUDGET = 400
+#: Operations one after another that still make a picture; more of them are a sliver.
+LONGEST = 40
 LEVELS = ("model", "cell", "op")
 
 
@@ -61,6 +63,10 @@ def build(
             )
         return readings[level, depth]
 
+    sliver = level == "op" and budget is not None and not reading(level, None).steps and _is_sliver(subject, collapse)
+    if sliver:
+        level = "cell"
+        subject = replace(subject, notes=(*subject.notes, _SLIVER))
     ops = sum(node.op is not INPUT and node.op is not LITERAL for node in subject.graph.nodes)
     heading = subject.title if title is None else title
     result: View | None = None
@@ -73,6 +79,18 @@ def build(
         result = None if len(groups) > 4 * max(budget, 100) else groups.view(heading, ops)
     # Nothing is small enough: a graph with very many leaves. The last way is the most folded.
     return result or groups.view(heading, ops)
+
+
+_SLIVER = f"folded to cell level: more than {LONGEST} operations one after another; budget=None draws them"
+
+
+def _is_sliver(subject: Subject, collapse: Sequence[str]) -> bool:
+    """Whether a graph without time steps is a long chain, a sliver if drawn, and has modules to fold to."""
+    depth: dict[Node, int] = {}
+    for node in subject.graph.nodes:
+        depth[node] = 1 + max((depth[parent] for parent in node.inputs), default=-1)
+    modules = {node.place.scope for node in subject.graph.nodes if node.place.scope}
+    return max(depth.values(), default=0) > LONGEST and len(modules) > 3 and not collapse
 
 
 def _rolled(subject: Subject, asked: bool, steps: tuple[int, int] | None) -> Rolled | None:

@@ -16,7 +16,7 @@ import numpy as np
 from tinyseq.autodiff import backpropagate, saved_operands
 from tinyseq.compiler.rewriting import symbol
 from tinyseq.drawing.rolling import STORED
-from tinyseq.drawing.symbols import stored_name
+from tinyseq.drawing.symbols import called, stored_name
 from tinyseq.drawing.text import subscript
 from tinyseq.errors import DataError, GraphError
 from tinyseq.graph import INPUT, Graph, Leaf, Literal, Node, Place, here, reach
@@ -145,7 +145,7 @@ def _apart(outputs: Sequence[Node], forward: Container[Node]) -> dict[Node, Node
         head, _, last = node.place.scope.rpartition("/")
         scope = f"{head}/{BACKWARD}{last}" if head else f"{BACKWARD}{last}" if last else ""
         fresh.place = places.setdefault((scope, node.place.step), Place(scope, node.place.step))
-        fresh.name = (node.name or stored_name(node)) if kept else node.name
+        fresh.name = (called(node.name) or stored_name(node)) if kept else node.name
     return copies
 
 
@@ -165,7 +165,7 @@ def _names(
             total = stack.pop()
             if total in labels:
                 continue
-            labels[total] = f"{BACKWARD}{node.name or 'w'}{at}"
+            labels[total] = f"{BACKWARD}{called(node.name) or 'w'}{at}"
             if node in learned:
                 sums.add(total)
             if total.op.name == "add":

@@ -111,7 +111,8 @@ class Grid:
             loose = [id for key in by_rank[number] if key not in rows for id in members[key]]
             bars = [id for id in loose if len(self.touched[id]) > 1]
             loose = [id for id in loose if id not in bars]
-            for bar in bars:
+            above = bars if side else []  # what feeds other rows stands over this one, nearer to them
+            for bar in [] if side else bars:
                 self._line([bar])
             if loose and bars and not side:  # beside the bar
                 self.lines[-1].ids.extend(loose)
@@ -128,6 +129,8 @@ class Grid:
                 line = self.row_lines[row][-1]
                 self.lines[line].ids.extend(loose)
                 self.line_of.update(dict.fromkeys(loose, line))
+            for bar in above:
+                self._line([bar])
         for id, taker in self.initial.items():
             if taker is not None:
                 line = self.line_of[taker.id]

@@ -11,7 +11,7 @@ from tinyseq.drawing.folding import Choice
 from tinyseq.drawing.reading import Link, Reading, Trim
 from tinyseq.drawing.rolling import STORED
 from tinyseq.drawing.subject import Subject
-from tinyseq.drawing.symbols import census, details, dtype_text, flops, is_weight, lanes_of, shape_text, symbol
+from tinyseq.drawing.symbols import called, census, details, dtype_text, flops, is_weight, lanes_of, shape_text, symbol
 from tinyseq.drawing.text import plural, subscript
 from tinyseq.drawing.view import (
     NO_GRADIENT,
@@ -232,7 +232,7 @@ class Groups:
             return Edge(source, target, link.name, True, link.cut, link.name, True, norm)
         before, after = self.reading.place.get(origin), self.reading.place.get(node)
         name = label = ""
-        state = before is not None and after is not None and before[1] != after[1]
+        state = before is not None and after is not None and before[1] != after[1] and not link.stacked
         role = self.reading.roles.get(origin, "")
         if link.first:
             state, name = True, link.name
@@ -242,7 +242,7 @@ class Groups:
         elif role.startswith("init "):
             state, name = True, role.removeprefix("init ")
         elif before is not None and origin.op is not INPUT:
-            name = origin.name or ""
+            name = called(origin.name)
             if link.stacked or (after is None and node.op.name == "stack"):
                 name = "y"
             if link.last:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tinyseq.drawing.rolling import EACH, EVERY, LAST, STORED, Loop, Rolled
-from tinyseq.drawing.symbols import is_weight
+from tinyseq.drawing.symbols import called, is_weight
 from tinyseq.graph import INPUT, LITERAL, Graph, Node
 
 
@@ -97,7 +97,7 @@ def _close(links: dict[Node, list[tuple[int, Link]]], rolled: Rolled) -> None:
     """Lead what takes s_{t-1} to where s_t is made, and to what s is before the first step."""
 
     def state(mark: Node) -> list[Link]:
-        made, name = rolled.delays[mark], mark.name or "s"
+        made, name = rolled.delays[mark], called(mark.name) or "s"
         cut = rolled.loops[rolled.loop_of[mark]].cut is not None
         origins = [link for _, link in links[made]] if made.op in (EACH, LAST, EVERY) else [Link(made)]
         return [link._replace(delay=True, cut=cut, name=name) for link in origins]
@@ -114,7 +114,7 @@ def _close(links: dict[Node, list[tuple[int, Link]]], rolled: Rolled) -> None:
                 closed += [(arg, each._replace(delay=False, cut=link.cut)) for each in made]
                 continue
             closed += [(arg, each) for each in made]
-            closed += [(arg, each._replace(first=True, name=mark.name or "s")) for _, each in links[mark]]
+            closed += [(arg, each._replace(first=True, name=called(mark.name) or "s")) for _, each in links[mark]]
         links[node] = closed
 
 
@@ -320,7 +320,7 @@ def _roles(reading: Reading) -> None:
                 if origin.op is INPUT and not is_weight(origin):
                     leaves.append((origin, key, arg, place[0]))
             elif before[0] == place[0] and before[1] != place[1]:
-                carried.setdefault((place[0], key, arg), origin.name or "s")
+                carried.setdefault((place[0], key, arg), called(origin.name) or "s")
             elif before[0] == place[0]:
                 computed.setdefault((place[0], key, arg), origin.op.name)
     for leaf, key, arg, row in leaves:

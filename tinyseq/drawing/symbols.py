@@ -45,6 +45,9 @@ _SYMBOLS: Final = {
 }
 
 
+_SUPERSCRIPTS: Final = str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹˒")
+
+
 def symbol(name: str) -> str:
     """Return the sign of an op: ``×`` for mul, ``σ`` for sigmoid, its own name where there is none."""
     return _SYMBOLS.get(name, name)
@@ -90,6 +93,17 @@ def details(node: Node, **known: Any) -> Details:
 def stored_name(node: Node) -> str:
     """Return what a value of the forward pass is called where it has no name: by the op that made it."""
     return f"⟨{symbol(node.op.name)}⟩" if node.inputs else "x"
+
+
+def called(name: str | None) -> str:
+    """Return what a value is called in a picture: in a stack of layers ``0.c`` is c¹, and a bare ``1`` is h²."""
+    parts = (name or "").split(".")
+    layers = [part for part in parts if part.isdecimal()]
+    words = [part for part in parts if not part.isdecimal()]
+    if not layers or len(words) > 1:
+        return name or ""
+    above = ",".join(str(int(layer) + 1) for layer in layers).translate(_SUPERSCRIPTS)
+    return f"{words[0] if words else 'h'}{above}"
 
 
 def is_weight(node: Node) -> bool:

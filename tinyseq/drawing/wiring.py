@@ -32,6 +32,7 @@ class _Wiring:
         self.router = Router(extents, grid.gutters, self._outlines())
         self.straight = {number for number, edge in enumerate(grid.edges) if self._straight(edge)}
         self.offset = self._offsets()
+        self.whole = self._whole()
         self.ports = self._ports()
         self.routes: dict[int, Route] = {}
         self._delays()
@@ -60,6 +61,15 @@ class _Wiring:
             return False
         left, right = (a.right, b.left) if a.x < b.x else (b.right, a.left)
         return right > left and self.router.clear(line, left, right)
+
+    def _whole(self) -> set[int]:
+        """The edges by which a bar goes as a whole to several steps of a row, as a memory does: one wire with taps."""
+        fans: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for number, edge in enumerate(self.grid.edges):
+            row = self.grid.view.item(edge.target).row
+            if self.grid.boxes[edge.source].bar and row is not None and not edge.label:
+                fans[edge.source, row].append(number)
+        return {number for numbers in fans.values() if len(numbers) > 1 for number in numbers}
 
     def _offsets(self) -> dict[tuple[int, str], float]:
         """How far above the middle of a line each state runs: c over h, as the lecture has it."""
@@ -110,11 +120,13 @@ class _Wiring:
         source = grid.boxes[edge.source]
         arrive = self.ports[number]
         leave = min(max(arrive, source.left + 8), source.right - 8) if source.bar else source.x
+        if number in self.whole:
+            leave = source.right - 12
         # Where two boxes all but face each other a bend of a few points only looks crooked.
         if abs(leave - arrive) < 12 and not source.bar and len(grid.boxes) < 2000:
             leave = arrive if abs(arrive - source.x) < source.width / 2 - 6 else leave
-        # A bar lets go of each wire at another place, so its wires are no common net.
-        net = -number - 1 if source.bar else edge.source
+        # A bar lets go of each step's part at another place, so these wires are no common net.
+        net = -number - 1 if source.bar and number not in self.whole else edge.source
         source_line, target_line = grid.line_of[edge.source], grid.line_of[edge.target]
         rows = {grid.lines[source_line].row, grid.lines[target_line].row}
         inside = {line for row in rows if row is not None for line in grid.row_lines.get(row, ())}
