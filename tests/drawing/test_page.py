@@ -14,7 +14,7 @@ import jsonschema
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from drawing_models import Leaky, LanguageModel, language_model
+from drawing_models import LanguageModel, Leaky, language_model
 from hypothesis import given
 from hypothesis import strategies as st
 from test_writers import HOSTILE, named
@@ -191,10 +191,7 @@ def test_the_suffix_is_the_format(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["html", "json"])
 def test_the_command_line_writes_both(suffix: str, tmp_path: Path) -> None:
-    config = tmp_path / "rnn.yaml"
-    config.write_text(
-        (Path(__file__).parents[2] / "examples" / "rnn.yaml").read_text(encoding="utf-8"), encoding="utf-8"
-    )
+    config = Path(__file__).parents[2] / "examples" / "adding.yaml"
     out = tmp_path / f"picture.{suffix}"
     done = CliRunner().invoke(main, ["graph", str(config), "--steps", "2", "-o", str(out)])
     assert done.exit_code == 0, done.output

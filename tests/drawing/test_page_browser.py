@@ -516,7 +516,8 @@ def test_controls_have_names_and_roles(show: Any) -> None:
         assert part in tree, part
     unnamed = page.evaluate(
         """() => [...document.querySelectorAll('button,input,select')].filter(control => !(control.ariaLabel
-            || control.textContent.trim() || control.labels?.length || control.hasAttribute('aria-labelledby'))).length"""
+            || control.textContent.trim() || control.labels?.length
+            || control.hasAttribute('aria-labelledby'))).length"""
     )
     assert unnamed == 0
 

@@ -10,6 +10,7 @@ import pytest
 from drawing_models import language_model
 
 import tinyseq as ts
+from tinyseq.drawing import valued
 from tinyseq.drawing.playback import Amount, Playback, play
 from tinyseq.graph import Graph, Node
 
@@ -116,6 +117,26 @@ def test_a_traced_graph_plays_without_norms_in_the_same_order() -> None:
     assert sorted(step.op for step in eager.steps if step.op == "tanh") == sorted(
         step.op for step in traced.steps if step.op == "tanh"
     )
+
+
+def test_a_traced_graph_with_the_values_of_its_inputs_plays_as_an_eager_one() -> None:
+    cell = ts.nn.LSTMCell(3, 3)
+    xs = ts.randn(2, 3, 3)
+
+    def loss(xs: Any) -> Any:
+        return (cell(xs)[0] ** 2).sum()
+
+    subject = valued(loss, xs)
+    graph = subject.graph.unroll()
+    traced = play(graph, {node: number for number, node in enumerate(graph.nodes)}, subject.values)
+    eager, _ = played(loss(xs))
+    assert traced is not None
+    assert traced.note == ""
+    expected = {name: total.norm for name, total in eager.weights if total is not None}
+    assert {name: total.norm for name, total in traced.weights if total is not None} == pytest.approx(
+        expected, rel=1e-5
+    )
+    assert len(expected) == 8
 
 
 def test_a_freed_graph_says_what_keeps_the_values() -> None:

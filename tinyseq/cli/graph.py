@@ -53,7 +53,7 @@ class Steps(click.ParamType[Any]):
     "-o",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help=".svg, .png, .pdf, .html or .dot; by default CONFIG.svg.",
+    help=".svg, .png, .pdf, .html, .json or .dot; by default CONFIG.svg.",
 )
 @debug_option
 def command(
@@ -81,6 +81,8 @@ def command(
         tinyseq graph runs/lstm/0001 --steps 8 --level cell --gradients
         tinyseq graph examples/lstm.yaml --after pack -o packed.svg     what the compiler made of it, and what changed
         tinyseq graph examples/lstm.yaml --plan -o plan.svg
+        tinyseq graph examples/lstm.yaml -o lstm.html                   a page to explore, and to play backward
+        tinyseq graph examples/lstm.yaml --after trace -o passes.html   every pass, to switch between
     """
     from tinyseq.drawing import draw
     from tinyseq.train.using import model_of

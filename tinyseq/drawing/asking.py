@@ -72,7 +72,7 @@ def subject_of(
         passing = backward_of(graph)
         note = "the backward pass; values of the forward pass stand by their names"
         return Subject(passing.graph, labels=passing.labels, sums=passing.sums, notes=(note,))
-    subject = Subject(graph)
+    subject = Subject(graph, given=known)
     if gradients:
         subject = _measured(subject, known)
     if values:

@@ -6,6 +6,7 @@ is differentiated a second way. A graph that holds no values (traced, or freed b
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +14,14 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from tinyseq.autodiff import FREED, backpropagate, pick, saved_operands
+from tinyseq.autodiff import FREED, Operands, backpropagate, pick, saved_operands
 from tinyseq.drawing.formulas import arguments, derivative
 from tinyseq.drawing.symbols import shape_text
 from tinyseq.graph import Graph, Leaf, Node, rebuild, remake
 from tinyseq.ops.base import module_of
 from tinyseq.ops.elementwise import cast
+from tinyseq.ops.scan import evaluate
 from tinyseq.ops.shape import sum_to
-from tinyseq.tensors import Tensor
 
 #: Tensors of at most so many numbers are told number by number.
 MOST_NUMBERS: Final = 16
@@ -83,7 +84,7 @@ class _Turn(NamedTuple):
 Watch = Callable[[Node, Any, list[Any]], None]
 
 
-def play(graph: Graph, items: Mapping[Node, int]) -> Playback | None:
+def play(graph: Graph, items: Mapping[Node, int], given: Mapping[Node, Any] | None = None) -> Playback | None:
     """Return the backward pass of a graph's loss; None where no gradient reaches a weight.
 
     The loss is the first scalar float output, or else the sum of the first float output.
@@ -91,6 +92,7 @@ def play(graph: Graph, items: Mapping[Node, int]) -> Playback | None:
     Args:
         graph: a graph without loops.
         items: the drawn thing that stands for a node.
+        given: the values of the inputs of a traced graph; an eager graph has kept what it needs.
     """
     floats = [node for node in graph.outputs if not isinstance(node.dtype, tuple) and node.dtype.kind == "f"]
     loss = next((node for node in floats if node.shape == ()), floats[0] if floats else None)
@@ -99,7 +101,8 @@ def play(graph: Graph, items: Mapping[Node, int]) -> Playback | None:
     turns = _order(loss)
     if not turns:
         return None
-    measured = _Measured(loss) if all(_has_values(turn.node) for turn in turns) else None
+    operands = _computed(graph, given) if given else saved_operands
+    measured = _Measured(loss, operands) if given or all(_has_values(turn.node) for turn in turns) else None
     steps = tuple(_step(turn, items, measured) for turn in turns if turn.node in items)
     leaves = dict.fromkeys(
         parent
@@ -145,18 +148,25 @@ def _has_values(node: Node) -> bool:
     )
 
 
+def _computed(graph: Graph, given: Mapping[Node, Any]) -> Operands:
+    """Compute every value of a traced graph, for the rules to read."""
+    known = {node: _on_host(value) for node, value in given.items()}
+    evaluate(graph.nodes, known, np)
+    return lambda node: ([known[parent] for parent in node.inputs], known[node])
+
+
 class _Measured:
     """The sweep with values: the amount that arrives at each node, and the amount that goes to each input."""
 
-    def __init__(self, loss: Node) -> None:
+    def __init__(self, loss: Node, operands: Operands) -> None:
         self.arriving: dict[Node, Amount] = {}
         self.going: dict[tuple[Node, int], Amount] = {}
         self.marked: set[Node | tuple[Node, int]] = set()
-        xp = _module(loss)
-        found = _sweep(loss, xp.ones(loss.shape, loss.dtype), self._note)
+        xp = _module(loss, operands)
+        found = _sweep(loss, xp.ones(loss.shape, loss.dtype), operands, self._note)
         # A slice passes zeros on for what it left out. A NaN sent the same way tells them from gradients that are 0:
         # no product swallows it, so what stays free of it was not reached.
-        marks = _sweep(loss, xp.full(loss.shape, np.nan, loss.dtype), self._mark)
+        marks = _sweep(loss, xp.full(loss.shape, np.nan, loss.dtype), operands, self._mark)
         self.weights = {leaf: amount(g) for leaf, g in found.items() if _is_nan(marks.get(leaf))}
 
     def _note(self, node: Node, g: Any, parts: list[Any]) -> None:
@@ -183,12 +193,12 @@ class _Measured:
         return self.weights.get(leaf)
 
 
-def _sweep(loss: Node, seed: Any, watch: Watch) -> dict[Node, Any]:
+def _sweep(loss: Node, seed: Any, operands: Operands, watch: Watch) -> dict[Node, Any]:
     """Run the engine's sweep on arrays, and show each node's turn to ``watch``."""
     graph = Graph([loss])
 
     def rule(node: Node, g: Any, needed: Sequence[bool]) -> list[Any]:
-        args, out = saved_operands(node)
+        args, out = operands(node)
         parts: list[Any] = []
         for index, (parent, wanted) in enumerate(zip(node.inputs, needed, strict=True)):
             part = node.op.vjp(index, g, out, *args, **node.attrs) if wanted else None  # type: ignore[attr-defined]
@@ -200,17 +210,20 @@ def _sweep(loss: Node, seed: Any, watch: Watch) -> dict[Node, Any]:
         return backpropagate({loss: seed}, None, retain=True, rules=_rules(graph.nodes, rule))
 
 
-def _module(loss: Node) -> Any:
-    values = (value for node in Graph([loss]).nodes if node.args not in (None, FREED) for value in node.args)
-    return module_of([value for value in values if hasattr(value, "shape")][:1])
+def _module(loss: Node, operands: Operands) -> Any:
+    """The array module that the values are of."""
+    nodes = (node for node in Graph([loss]).nodes if node.inputs and node.args is not FREED)
+    arrays = (x for node in nodes for x in operands(node)[0] if hasattr(x, "ndim") and not isinstance(x, Node))
+    return module_of(list(itertools.islice(arrays, 1)))
+
+
+def _on_host(x: Any) -> Any:
+    return np.asarray(x.get() if hasattr(x, "get") else x)
 
 
 def _arrays(g: Any) -> list[np.ndarray[Any, Any]]:
     """A gradient's arrays on the host: one, or those of an op with several outputs that have a gradient."""
-    parts = g if isinstance(g, list | tuple) else [g]
-    return [
-        np.asarray(Tensor(np.asarray(x) if isinstance(x, np.generic) else x).numpy()) for x in parts if x is not None
-    ]
+    return [_on_host(x) for x in (g if isinstance(g, list | tuple) else [g]) if x is not None]
 
 
 def _is_nan(g: Any) -> bool:

@@ -74,4 +74,4 @@ def _sheet(
         return Sheet(name, layout(view))
     by_serial = {node.serial: node for node in nodes}
     items = {by_serial[serial]: item.id for item in view.items for serial in item.nodes}
-    return Sheet(name, layout(view), play(subject.graph, items))
+    return Sheet(name, layout(view), play(subject.graph, items, subject.given))

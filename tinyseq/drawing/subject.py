@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
+from typing import Any
 
 from tinyseq.drawing.view import Change
 from tinyseq.graph import Graph, Node
@@ -27,5 +28,6 @@ class Subject:
     labels: Mapping[Node, str] = field(default_factory=dict)
     sums: Set[Node] = frozenset()
     rolled: bool = False
+    given: Mapping[Node, Any] = field(default_factory=dict)  # the values of its inputs, where these are at hand
     notes: tuple[str, ...] = ()
     title: str = ""
