@@ -167,7 +167,7 @@ def test_all_cells_fold_to_the_lectures_figure_and_unfold_again(show: Any) -> No
 
 def test_folded_wires_end_on_the_boxes_they_join(show: Any) -> None:
     page = show("lstm.html")
-    page.locator('#list button.fold[data-scope="rnn/lstm0"]').click()
+    page.locator('#scopes button[data-scope="rnn/lstm0"]').click()
     settled(page)
     ends = page.evaluate(
         """() => [...document.querySelectorAll('#picture .edge')].map(edge => {
@@ -197,7 +197,7 @@ def test_no_box_lies_on_another_whatever_is_folded(show: Any) -> None:
     }"""
     assert page.evaluate(overlaps) == 0
     for scope in ("rnn/lstm1", "head", "rnn", "rnn/lstm0"):
-        page.locator(f'#list button.fold[data-scope="{scope}"]').click()
+        page.locator(f'#scopes button[data-scope="{scope}"]').click()
         settled(page)
         assert page.evaluate(overlaps) == 0, scope
     press(page, "a", "a")
@@ -524,10 +524,10 @@ def test_controls_have_names_and_roles(show: Any) -> None:
 
 def test_the_contents_list_every_node_as_text_and_lead_to_it(show: Any) -> None:
     page = show("lstm.html")
-    for summary in page.locator("#list summary").all():
+    for summary in page.locator("#nodes summary").all():
         summary.click()
-    assert page.locator("#list [data-item]").count() == nodes(page)
-    page.locator('#list details[data-column="2"] button:has-text("@ W_i")').first.click()
+    assert page.locator("#nodes [data-item]").count() == nodes(page)
+    page.locator('#nodes details[data-column="2"] button:has-text("@ W_i")').first.click()
     assert "matmul" in text_of(page, "#details")
     assert said(page).startswith("@ W_i, matmul; t = 2")
 
@@ -573,12 +573,12 @@ def test_hostile_names_are_inert_text(chrome: Any, tmp_path: Path) -> None:
     ts.draw(hostile(names), path, title="".join(names), budget=None)
     page = opened(chrome, path)
     press(page, "0", "a", "a", ".", ".")
-    for summary in page.locator("#list summary").all():
+    for summary in page.locator("#nodes summary").all():
         summary.click()
     for word in ("script", "tanh"):
         page.fill("#find", word)
         page.press("#find", "Enter")
-    for fold in page.locator("#list button.fold").all()[:6]:
+    for fold in page.locator("#scopes button").all()[:6]:
         fold.click()
     shown = page.locator("body").text_content()
     for name in names:

@@ -81,14 +81,6 @@ function aside() {
   $("aside-toggle").setAttribute("aria-expanded", open);
 }
 
-function listContents() {
-  const open = new Set([...document.querySelectorAll("#list details[open]")].map(list => list.dataset.column));
-  const focused = document.activeElement?.closest?.("#list button.fold")?.dataset.scope;
-  $("list").replaceChildren(...contents(state.scene, state.folded, { fold, choose: goTo }));
-  for (const list of document.querySelectorAll("#list details")) list.open = open.has(list.dataset.column);
-  if (focused !== undefined) [...document.querySelectorAll("#list button.fold")].find(button => button.dataset.scope === focused)?.focus();
-}
-
 // -- wiring -----------------------------------------------------------------------------------------------------------
 
 function wire() {
@@ -157,7 +149,7 @@ function wire() {
   on("pass", "change", () => openScene(Number($("pass").value)));
   on("pass-back", "click", () => openScene(doc.scenes.indexOf(state.scene) - 1));
   on("pass-on", "click", () => openScene(doc.scenes.indexOf(state.scene) + 1));
-  new ResizeObserver(() => shown && picture.move()).observe(stage);
+  new ResizeObserver(() => shown && picture.resized()).observe(stage);
   addEventListener("beforeprint", () => picture.beforePrint());
   addEventListener("afterprint", () => picture.afterPrint());
 }
@@ -186,9 +178,9 @@ function hover(event) {
     if (box) tip.replaceChildren(make("p", { class: "name" }, titleOf(box)), factList(factsOf(state.scene, box)));
   }
   if (!box) return;
-  const { clientWidth, clientHeight } = $("stage");
-  tip.style.left = `${Math.max(0, Math.min(at[0] + 14, clientWidth - tip.offsetWidth - 4))}px`;
-  tip.style.top = `${Math.max(0, at[1] + 18 + tip.offsetHeight > clientHeight ? at[1] - tip.offsetHeight - 12 : at[1] + 18)}px`;
+  const [width, height] = picture.size();
+  tip.style.left = `${Math.max(0, Math.min(at[0] + 14, width - tip.offsetWidth - 4))}px`;
+  tip.style.top = `${Math.max(0, at[1] + 18 + tip.offsetHeight > height ? at[1] - tip.offsetHeight - 12 : at[1] + 18)}px`;
 }
 
 function start() {

@@ -13,12 +13,16 @@ const scopeOf = key => key.slice(0, key.lastIndexOf("|"));
 function prepare(scene) {
   scene.byId = new Map(scene.items.map(item => [item.id, item]));
   scene.scopes = new Map(); // a scope's path -> the items in it, at whatever depth
+  scene.byColumn = new Map(); // a column, or null for what is outside time steps -> the items in it
   for (const item of scene.items) {
     item.into = [];
     item.outof = [];
     item.paths = [];
     const facts = item.details ?? {};
     item.text = [item.label, ...(item.tags ?? []), facts.op, facts.name, item.scope].join(" ").toLowerCase();
+    const column = item.column ?? null;
+    if (!scene.byColumn.has(column)) scene.byColumn.set(column, []);
+    scene.byColumn.get(column).push(item);
     if (!FOLDABLE.has(item.kind) || !item.scope) continue;
     const parts = item.scope.split("/");
     parts.forEach((_, depth) => {
@@ -33,6 +37,7 @@ function prepare(scene) {
     scene.byId.get(edge.source).outof.push(edge);
     scene.byId.get(edge.target).into.push(edge);
   }
+  scene.turnOf = new Map((scene.playback?.steps ?? []).map(turn => [turn.item, turn]));
   return scene;
 }
 
@@ -42,8 +47,12 @@ function keysOfScope(scene, path) {
 }
 
 function keysOfStep(scene, column) {
-  const here = scene.items.filter(item => item.column === column && item.paths.length);
-  return [...new Set(here.map(item => keyOf(item.paths.at(-1), column)))];
+  scene.keys ??= new Map();
+  if (!scene.keys.has(column)) {
+    const here = (scene.byColumn.get(column) ?? []).filter(item => item.paths.length);
+    scene.keys.set(column, [...new Set(here.map(item => keyOf(item.paths.at(-1), column)))]);
+  }
+  return scene.keys.get(column);
 }
 
 function keysOfAll(scene) {
@@ -65,8 +74,7 @@ function foldOf(item, folded) {
 
 // The norm of the gradient of an item's value, or null where there is none: as it was asked for, or as it was played.
 function normOf(scene, item) {
-  scene.norms ??= new Map((scene.playback?.steps ?? []).filter(turn => turn.arriving).map(turn => [turn.item, turn.arriving.norm]));
-  const norm = item.details?.gradient ?? scene.norms.get(item.id);
+  const norm = item.details?.gradient ?? scene.turnOf.get(item.id)?.arriving?.norm;
   return typeof norm === "number" ? norm : null;
 }
 
@@ -125,7 +133,8 @@ function layout(scene, folded) {
   for (const group of groups.values()) surround(scene, group);
   const states = groups.size ? statesOf(scene, of) : new Map();
   const { x, y } = groups.size ? squeeze(scene, boxes, [...groups.values()], frames, states) : { x: same, y: same };
-  const found = { boxes: [...boxes, ...groups.values()], of, x, y };
+  const found = { boxes: [...boxes, ...groups.values()], of };
+  found.byId = new Map(found.boxes.map(box => [box.id, box]));
   found.frames = frames.map(frame => ({ ...frame, ...mapped(frame, x, y) }));
   found.columns = scene.columns.map(column => ({ ...column, left: x(column.left), right: x(column.right) }));
   found.panels = panels(scene, x, y);
@@ -181,13 +190,14 @@ function squeeze(scene, boxes, groups, frames, states) {
   const keep = [...boxes.filter(box => box.kind !== "initial"), ...frames].map(box => [box.top, box.top + box.height]);
   const y = squeezed(rows, keep);
   const columns = [];
+  const open = new Set(frames.map(frame => frame.column)), least = new Map(), widest = new Map();
+  const largest = (map, key, value) => map.set(key, Math.max(map.get(key) ?? 0, value));
+  for (const group of groups) largest(least, group.column, Math.max(76, group.label.length * 9 + 28) / group.width);
+  for (const box of boxes) if (box.item.column != null) largest(widest, box.item.column, box.width + 8);
   for (const [index, column] of scene.columns.entries()) {
-    const mine = groups.filter(group => group.column === index);
-    if (!mine.length || frames.some(frame => frame.column === index)) continue;
-    const least = Math.max(...mine.map(group => Math.max(76, group.label.length * 9 + 28) / group.width));
-    const width = (column.right - column.left) * Math.min(least, 1);
-    const inputs = boxes.filter(box => box.item.column === index).map(box => box.width + 8);
-    columns.push([column.left, column.right, Math.max(width, ...inputs)]);
+    if (!least.has(index) || open.has(index)) continue;
+    const width = (column.right - column.left) * Math.min(least.get(index), 1);
+    columns.push([column.left, column.right, Math.max(width, widest.get(index) ?? 0)]);
   }
   const x = squeezed(columns, []);
   for (const box of [...boxes, ...groups.filter(group => group.framed)]) {

@@ -25,17 +25,24 @@ const say = text => { $("live").textContent = text; };
 function show(fit = false) {
   const { scene } = state;
   shown = layout(scene, state.folded);
-  if (state.chosen !== null && !shown.boxes.some(box => box.id === state.chosen)) state.chosen = null;
+  if (!shown.byId.has(state.chosen)) state.chosen = null;
   picture.shown = shown;
   if (fit) picture.home();
   picture.show(shown);
   marks();
-  listContents();
+  scopes();
   ruler();
 }
 
+// The list of scopes again, with the keyboard's focus where it was.
+function scopes() {
+  const focused = document.activeElement?.closest?.("#scopes button")?.dataset.scope;
+  $("scopes").replaceChildren(scopeList(state.scene, state.folded, fold));
+  if (focused !== undefined) [...$("scopes").querySelectorAll("button")].find(button => button.dataset.scope === focused)?.focus();
+}
+
 function boxById(id) {
-  return shown.boxes.find(box => box.id === id) ?? null;
+  return shown.byId.get(id) ?? null;
 }
 
 function marks() {
@@ -121,7 +128,7 @@ function details() {
     return;
   }
   const now = playback && state.turn ? playback.steps[state.turn - 1] : null;
-  const turn = now && shown.of.get(now.item) === box ? now : box.item && playback?.steps.find(turn => turn.item === box.item.id);
+  const turn = now && shown.of.get(now.item) === box ? now : box.item && state.scene.turnOf.get(box.item.id);
   $("details").replaceChildren(make("p", { class: "name" }, titleOf(box)), factList(factsOf(state.scene, box)), ...(turn ? turnDetails(turn) : []),
     ...(playback && state.turn === playback.steps.length ? totals(playback) : []));
 }
@@ -130,9 +137,9 @@ function choose(box, { reveal = true, speak = true } = {}) {
   state.chosen = box?.id ?? null;
   marks();
   details();
-  document.querySelectorAll("#list [aria-current]").forEach(button => button.removeAttribute("aria-current"));
+  document.querySelectorAll("#nodes [aria-current]").forEach(button => button.removeAttribute("aria-current"));
   if (!box) return;
-  if (box.item) document.querySelector(`#list [data-item="${box.item.id}"]`)?.setAttribute("aria-current", "true");
+  if (box.item) document.querySelector(`#nodes [data-item="${box.item.id}"]`)?.setAttribute("aria-current", "true");
   if (reveal) picture.reveal(box);
   if (speak) say(sentence(state.scene, shown, box));
 }

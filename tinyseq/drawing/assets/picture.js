@@ -2,7 +2,7 @@
 // group of its own. Panning inside what is drawn is one transform.
 
 const SVG = "http://www.w3.org/2000/svg";
-const MOST_NEAR = 700; // boxes drawn one by one; more of them are drawn as paths
+const MOST_NEAR = 500; // boxes drawn one by one; more of them are drawn as paths
 const LEAST_SCALE = 0.32; // below it text cannot be read anyway
 const PLAN = /^instruction$|buffer$/;
 const ROUND = { cell: 10, initial: 12, input: 12, constant: 12 };
@@ -46,8 +46,15 @@ class Picture {
     this.repaint();
   }
 
+  // The ruler covers the rest. The size is kept: to ask for it after a change makes the browser lay out the page.
   size() {
-    return [this.svg.clientWidth || 800, (this.svg.clientHeight || 600) - 25]; // the ruler covers the rest
+    this.extent ??= [this.svg.clientWidth || 800, (this.svg.clientHeight || 600) - 25];
+    return this.extent;
+  }
+
+  resized() {
+    this.extent = null;
+    this.move();
   }
 
   // -- where we look --
@@ -140,7 +147,7 @@ class Picture {
   }
 
   paint(everything = false) {
-    const part = everything ? this.shown : { ...this.sight(0.4), scale: this.scale };
+    const part = everything ? this.shown : { ...this.sight(0.3), scale: this.scale };
     this.drawn = part;
     const within = rect => rect.left < part.right && rect.left + rect.width > part.left && rect.top < part.bottom && rect.top + rect.height > part.top;
     const boxes = this.shown.boxes.filter(within);

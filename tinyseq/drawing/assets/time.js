@@ -108,6 +108,7 @@ function openScene(index, fit = true) {
   $("heat").setAttribute("aria-pressed", state.heat);
   document.querySelector("footer").hidden = $("time").hidden && $("backward").hidden && !$("notes").textContent;
   state.hits = [];
+  $("nodes").replaceChildren(nodeList(scene, goTo));
   show(fit);
   search($("find").value);
   focusStep(null);

@@ -98,28 +98,31 @@ function totals(playback) {
 
 // -- contents ---------------------------------------------------------------------------------------------------------
 
-// Scopes with their folds, then every step and what is outside steps: lists that are filled when they are opened.
-function contents(scene, folded, act) {
+// Scopes, each with a handle that folds it at every step.
+function scopeList(scene, folded, fold) {
   const paths = [...scene.scopes.keys()].sort();
-  const scopes = make("ul", { "aria-label": "Scopes" }, ...paths.map(path => {
+  return make("ul", { "aria-label": "Scopes" }, ...paths.map(path => {
     const keys = keysOfScope(scene, path);
     const open = !keys.every(key => folded.has(key));
     return make("li", {}, make("button", { class: "fold", "aria-expanded": String(open), "aria-label": `${open ? "Fold" : "Unfold"} ${path}`, "data-scope": path,
-      onclick: () => act.fold(keys, open) }, open ? "▾" : "▸"), "\u00a0".repeat(3 * (path.split("/").length - 1)), path.split("/").at(-1),
+      onclick: () => fold(keys, open, path) }, open ? "▾" : "▸"), "\u00a0".repeat(3 * (path.split("/").length - 1)), path.split("/").at(-1),
       make("span", { class: "more" }, `  ${count(scene.scopes.get(path).length, "op")}`));
   }));
+}
+
+// Every node as text: what is outside time steps, then each step. A list is filled when it is opened.
+function nodeList(scene, choose) {
   const parts = [[null, "Outside time steps"], ...scene.columns.map((column, index) => [index, column.label])];
-  const steps = make("ul", { "aria-label": "Nodes by time step" }, ...parts.map(([column, label]) => {
-    const items = scene.items.filter(item => (item.column ?? null) === column);
-    if (!items.length) return "";
+  return make("ul", { "aria-label": "Nodes by time step" }, ...parts.map(([column, label]) => {
+    const items = scene.byColumn.get(column);
+    if (!items) return "";
     const list = make("details", { "data-column": column ?? "none" }, make("summary", {}, label, make("span", { class: "more" }, `  ${count(items.length, "node")}`)));
     list.addEventListener("toggle", () => {
       if (list.open && list.children.length === 1) {
-        list.append(make("ul", {}, ...items.map(item => make("li", {}, make("button", { "data-item": item.id, onclick: () => act.choose(item) },
+        list.append(make("ul", {}, ...items.map(item => make("li", {}, make("button", { "data-item": item.id, onclick: () => choose(item) },
           [item.label, ...(item.tags ?? [])].join(" "), make("span", { class: "more" }, `  ${item.detail ?? ""}`))))));
       }
     });
     return make("li", {}, list);
   }));
-  return [scopes, steps];
 }
