@@ -21,7 +21,7 @@ from test_writers import HOSTILE, named
 
 import tinyseq as ts
 from tinyseq.cli import main
-from tinyseq.drawing.page import embedded
+from tinyseq.drawing.page import SCRIPTS, embedded
 from tinyseq.drawing.sheets import MOST_ON_A_PAGE
 
 SCHEMA = json.loads(files("tinyseq.drawing").joinpath("assets", "picture.schema.json").read_text(encoding="utf-8"))
@@ -173,7 +173,7 @@ def test_the_policy_names_the_script_and_the_style_by_their_digests_and_nothing_
 
 
 def test_the_script_writes_text_only_and_asks_for_nothing() -> None:
-    for part in ("model.js", "picture.js", "words.js", "page.js", "time.js", "controls.js"):
+    for part in SCRIPTS:
         code = files("tinyseq.drawing").joinpath("assets", part).read_text(encoding="utf-8")
         for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(", "fetch(",
                      "XMLHttpRequest", "import(", "http:", "https:"):  # fmt: skip

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from tinyseq.drawing.palette import DARK, LIGHT, Ink
 
-SCRIPTS: Final = ("model.js", "picture.js", "words.js", "page.js", "time.js", "controls.js")
+SCRIPTS: Final = ("scene.js", "layout.js", "shapes.js", "picture.js", "words.js", "page.js", "time.js", "controls.js")
 _LIGHT: Final = {
     "back": "#f3f5f7", "card": "#ffffff", "ink": "#1b1f24", "soft": "#58636e", "edge": "#c9d1d8", "veil": "#ffffffd9",
     "accent": "#0072b2", "hit": "#d55e00", "play": "#b0307e",

@@ -6,12 +6,17 @@
 function walk(dx, dy) {
   const from = boxById(state.chosen);
   const [width, height] = picture.size();
-  const [cx, cy] = from ? [from.left + from.width / 2, from.top + from.height / 2] : picture.toWorld(width / 2, height / 2);
-  let best = null, least = Infinity;
+  const [cx, cy] = from
+    ? [from.left + from.width / 2, from.top + from.height / 2]
+    : picture.toWorld(width / 2, height / 2);
+  let best = null,
+    least = Infinity;
   for (const box of shown.boxes) {
     if (box === from) continue;
-    const x = box.left + box.width / 2 - cx, y = box.top + box.height / 2 - cy;
-    const along = x * dx + y * dy, aside = Math.abs(x * dy) + Math.abs(y * dx);
+    const x = box.left + box.width / 2 - cx,
+      y = box.top + box.height / 2 - cy;
+    const along = x * dx + y * dy,
+      aside = Math.abs(x * dy) + Math.abs(y * dx);
     const cost = from ? along + 2.2 * aside : Math.hypot(x, y);
     if ((!from || along > 4) && cost < least) [best, least] = [box, cost];
   }
@@ -19,7 +24,7 @@ function walk(dx, dy) {
   else say("Nothing there.");
 }
 
-const arrow = (dx, dy) => event => event.shiftKey ? picture.pan(-80 * dx, -80 * dy) : walk(dx, dy);
+const arrow = (dx, dy) => event => (event.shiftKey ? picture.pan(-80 * dx, -80 * dy) : walk(dx, dy));
 const stepBy = by => () => {
   const last = state.scene.columns.length - 1;
   const at = state.step === null ? (by > 0 ? 0 : last) : state.step + by;
@@ -27,7 +32,8 @@ const stepBy = by => () => {
   say(state.step === null ? "All steps." : `Step ${shown.columns[at].label}.`);
 };
 
-const KEYS = [ // keys, the last one as it is shown; what they do in words; the deed
+const KEYS = [
+  // keys, the last one as it is shown; what they do in words; the deed
   [["ArrowLeft", "←"], "go to the nearest node on the left; with Shift: move the picture", arrow(-1, 0)],
   [["ArrowRight", "→"], "... on the right", arrow(1, 0)],
   [["ArrowUp", "↑"], "... above", arrow(0, -1)],
@@ -38,19 +44,32 @@ const KEYS = [ // keys, the last one as it is shown; what they do in words; the 
   [["/"], "search; Enter goes to the next hit, Shift+Enter to the one before", () => $("find").focus()],
   [["f"], "fold the chosen node's cell at this step, or unfold it", () => foldChosen(false)],
   [["F"], "... at every step", () => foldChosen(true)],
-  [["s"], "fold or unfold the chosen node's time step", () => {
-    const box = boxById(state.chosen), column = state.step ?? (box?.item ? box.item.column : box?.column);
-    return column == null ? say("Choose a node in a time step first.") : foldStep(column);
-  }],
+  [
+    ["s"],
+    "fold or unfold the chosen node's time step",
+    () => {
+      const box = boxById(state.chosen),
+        column = state.step ?? (box?.item ? box.item.column : box?.column);
+      return column == null ? say("Choose a node in a time step first.") : foldStep(column);
+    },
+  ],
   [["a"], "fold everything, or unfold everything", () => foldAll(state.folded.size === 0)],
   [["]"], "focus on the next time step", stepBy(1)],
   [["["], "... on the one before", stepBy(-1)],
   [["p"], "play the backward pass, or pause", () => state.scene.playback && play()],
   [["."], "one step on in the backward pass", () => goToTurn(state.turn + 1)],
   [[","], "one step back", () => goToTurn(state.turn - 1)],
-  [["g"], "gradient norms as colours and widths", () => $("heat").hidden ? say("No gradient yet.") : toggleHeat()],
-  [["PageDown", "Page Down"], "the next compiler pass", () => doc.scenes.length > 1 && openScene(doc.scenes.indexOf(state.scene) + 1)],
-  [["PageUp", "Page Up"], "the pass before", () => doc.scenes.length > 1 && openScene(doc.scenes.indexOf(state.scene) - 1)],
+  [["g"], "gradient norms as colours and widths", () => ($("heat").hidden ? say("No gradient yet.") : toggleHeat())],
+  [
+    ["PageDown", "Page Down"],
+    "the next compiler pass",
+    () => doc.scenes.length > 1 && openScene(doc.scenes.indexOf(state.scene) + 1),
+  ],
+  [
+    ["PageUp", "Page Up"],
+    "the pass before",
+    () => doc.scenes.length > 1 && openScene(doc.scenes.indexOf(state.scene) - 1),
+  ],
   [["t"], "light or dark", () => theme()],
   [["o"], "details and contents: show or hide", () => aside()],
   [["?"], "these keys", () => $("help").showModal()],
@@ -90,9 +109,10 @@ function wire() {
     if (event.ctrlKey || event.metaKey || event.altKey || $("help").open) return;
     const typing = event.target.matches("input[type=search]");
     if (typing && event.key === "Enter") return nextHit(event.shiftKey ? -1 : 1);
-    if (typing && event.key === "Escape") return clear(), stage.focus();
+    if (typing && event.key === "Escape") return (clear(), stage.focus());
     // Sliders, lists and buttons keep the keys that are theirs.
-    const own = typing || (event.target.matches("input,select,summary,#aside *") && /^(Arrow|Page|Home|End)/.test(event.key));
+    const own =
+      typing || (event.target.matches("input,select,summary,#aside *") && /^(Arrow|Page|Home|End)/.test(event.key));
     const deed = own ? null : deeds.get(event.key);
     if (!deed) return;
     event.preventDefault();
@@ -107,7 +127,8 @@ function wire() {
   });
   stage.addEventListener("pointermove", event => {
     if (from) {
-      const dx = event.clientX - from.x, dy = event.clientY - from.y;
+      const dx = event.clientX - from.x,
+        dy = event.clientY - from.y;
       if (from.still && Math.hypot(dx, dy) < 4) return;
       Object.assign(from, { x: event.clientX, y: event.clientY, still: false });
       stage.classList.add("drag");
@@ -120,15 +141,22 @@ function wire() {
     from = null;
   });
   stage.addEventListener("pointerleave", () => hover(null));
-  stage.addEventListener("wheel", event => {
-    event.preventDefault();
-    picture.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015)), place(event));
-  }, { passive: false });
+  stage.addEventListener(
+    "wheel",
+    event => {
+      event.preventDefault();
+      picture.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015)), place(event));
+    },
+    { passive: false },
+  );
   stage.addEventListener("dblclick", event => {
     const box = picture.boxAt(...place(event));
-    if (box) choose(box, { reveal: false }), foldChosen(event.shiftKey);
+    if (box) (choose(box, { reveal: false }), foldChosen(event.shiftKey));
   });
-  stage.addEventListener("focus", () => state.chosen === null && say(`${state.scene.summary} Arrow keys walk from node to node, ? lists all keys.`));
+  stage.addEventListener(
+    "focus",
+    () => state.chosen === null && say(`${state.scene.summary} Arrow keys walk from node to node, ? lists all keys.`),
+  );
 
   const on = (id, event, deed) => $(id).addEventListener(event, deed);
   on("find", "input", () => search($("find").value));
@@ -161,7 +189,8 @@ const place = event => {
 
 function click(event) {
   const at = place(event);
-  const box = picture.boxAt(...at), frame = box ? null : picture.frameAt(...at);
+  const box = picture.boxAt(...at),
+    frame = box ? null : picture.frameAt(...at);
   if (frame) return fold([keyOf(state.scene.rows[frame.row].scope, frame.column)], true, frame.label);
   choose(box, { reveal: false });
 }
@@ -189,7 +218,12 @@ function start() {
   $("theme").setAttribute("aria-pressed", dark.matches);
   $("passes").hidden = doc.scenes.length < 2;
   $("pass").replaceChildren(...doc.scenes.map((scene, index) => make("option", { value: index }, scene.name)));
-  $("keys").replaceChildren(...KEYS.flatMap(([keys, words]) => [make("dt", {}, ...keys.slice(-1).map(key => make("kbd", {}, key))), make("dd", {}, words)]));
+  $("keys").replaceChildren(
+    ...KEYS.flatMap(([keys, words]) => [
+      make("dt", {}, ...keys.slice(-1).map(key => make("kbd", {}, key))),
+      make("dd", {}, words),
+    ]),
+  );
   if (doc.folded) state.folded = keysOfAll(state.scene);
   openScene(doc.start);
   requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("first-picture")));

@@ -18,7 +18,9 @@ const state = {
 const picture = new Picture($("picture"));
 let shown = null;
 
-const say = text => { $("live").textContent = text; };
+const say = text => {
+  $("live").textContent = text;
+};
 
 // -- showing ----------------------------------------------------------------------------------------------------------
 
@@ -38,7 +40,8 @@ function show(fit = false) {
 function scopes() {
   const focused = document.activeElement?.closest?.("#scopes button")?.dataset.scope;
   $("scopes").replaceChildren(scopeList(state.scene, state.folded, fold));
-  if (focused !== undefined) [...$("scopes").querySelectorAll("button")].find(button => button.dataset.scope === focused)?.focus();
+  if (focused !== undefined)
+    [...$("scopes").querySelectorAll("button")].find(button => button.dataset.scope === focused)?.focus();
 }
 
 function boxById(id) {
@@ -56,7 +59,11 @@ function marks() {
   if (state.hit >= 0) list.push({ role: "now", boxes: [shown.of.get(state.hits[state.hit].id)] });
   list.push(...turnMarks());
   const chosen = boxById(state.chosen);
-  if (chosen) list.push({ role: "near", wires: shown.wires.filter(wire => wire.from === chosen || wire.to === chosen) }, { role: "chosen", boxes: [chosen] });
+  if (chosen)
+    list.push(
+      { role: "near", wires: shown.wires.filter(wire => wire.from === chosen || wire.to === chosen) },
+      { role: "chosen", boxes: [chosen] },
+    );
   if (state.hover) list.push({ role: "hover", boxes: [state.hover] });
   picture.mark(list);
 }
@@ -111,10 +118,22 @@ function turnMarks() {
   }
   const turn = playback.steps[state.turn - 1];
   const box = shown.of.get(turn.item);
-  const reached = new Set(turn.flows.map(flow => flow.item).filter(item => item !== null && item !== undefined).map(item => shown.of.get(item)));
+  const reached = new Set(
+    turn.flows
+      .map(flow => flow.item)
+      .filter(item => item !== null && item !== undefined)
+      .map(item => shown.of.get(item)),
+  );
   return [
-    { role: "done", boxes: [...done.keys()], texts: [...done].filter(([, text]) => text).map(([box, text]) => [text, box]) },
-    { role: "flow", wires: shown.wires.filter(wire => wire.to === box && reached.has(wire.from) && wire.kind !== "cut") },
+    {
+      role: "done",
+      boxes: [...done.keys()],
+      texts: [...done].filter(([, text]) => text).map(([box, text]) => [text, box]),
+    },
+    {
+      role: "flow",
+      wires: shown.wires.filter(wire => wire.to === box && reached.has(wire.from) && wire.kind !== "cut"),
+    },
     { role: "turn", boxes: [box] },
   ];
 }
@@ -124,13 +143,21 @@ function details() {
   const box = boxById(state.chosen);
   if (!box) {
     const end = playback && state.turn === playback.steps.length;
-    $("details").replaceChildren(...(end ? totals(playback) : [make("p", { class: "hint" }, "Point at a node, click it, or walk with the arrow keys.")]));
+    $("details").replaceChildren(
+      ...(end
+        ? totals(playback)
+        : [make("p", { class: "hint" }, "Point at a node, click it, or walk with the arrow keys.")]),
+    );
     return;
   }
   const now = playback && state.turn ? playback.steps[state.turn - 1] : null;
   const turn = now && shown.of.get(now.item) === box ? now : box.item && state.scene.turnOf.get(box.item.id);
-  $("details").replaceChildren(make("p", { class: "name" }, titleOf(box)), factList(factsOf(state.scene, box)), ...(turn ? turnDetails(turn) : []),
-    ...(playback && state.turn === playback.steps.length ? totals(playback) : []));
+  $("details").replaceChildren(
+    make("p", { class: "name" }, titleOf(box)),
+    factList(factsOf(state.scene, box)),
+    ...(turn ? turnDetails(turn) : []),
+    ...(playback && state.turn === playback.steps.length ? totals(playback) : []),
+  );
 }
 
 function choose(box, { reveal = true, speak = true } = {}) {
@@ -148,11 +175,14 @@ function choose(box, { reveal = true, speak = true } = {}) {
 
 function fold(keys, close, what = "") {
   const anchor = boxById(state.chosen) ?? null;
-  for (const key of keys) if (close) state.folded.add(key); else state.folded.delete(key);
+  for (const key of keys)
+    if (close) state.folded.add(key);
+    else state.folded.delete(key);
   const before = anchor && [anchor.left * picture.scale + picture.x, anchor.top * picture.scale + picture.y];
   show();
   const after = anchor && boxById(anchor.id);
-  if (after) picture.pan(before[0] - after.left * picture.scale - picture.x, before[1] - after.top * picture.scale - picture.y);
+  if (after)
+    picture.pan(before[0] - after.left * picture.scale - picture.x, before[1] - after.top * picture.scale - picture.y);
   details();
   if (what) say(`${what} ${close ? "folded" : "unfolded"}.`);
 }
@@ -178,7 +208,12 @@ function foldChosen(everywhere) {
 
 function foldStep(column) {
   const keys = keysOfStep(state.scene, column);
-  if (keys.length) fold(keys, keys.some(key => !state.folded.has(key)), state.scene.columns[column].label);
+  if (keys.length)
+    fold(
+      keys,
+      keys.some(key => !state.folded.has(key)),
+      state.scene.columns[column].label,
+    );
 }
 
 // Open the folds around an item, and choose it.

@@ -13,7 +13,7 @@ function focusStep(column) {
   if (column !== null) {
     const { left, right } = shown.columns[column];
     const [width] = picture.size();
-    const x = (left + right) / 2 * picture.scale + picture.x;
+    const x = ((left + right) / 2) * picture.scale + picture.x;
     if (x < 40 || x > width - 40) picture.pan(width / 2 - x, 0);
   }
   picture.repaint();
@@ -24,7 +24,7 @@ function ruler() {
   const buttons = [];
   let end = -Infinity;
   const [width] = picture.size();
-  const centre = column => (column.left + column.right) / 2 * picture.scale + picture.x;
+  const centre = column => ((column.left + column.right) / 2) * picture.scale + picture.x;
   const gaps = shown.columns.slice(1).map((column, index) => centre(column) - centre(shown.columns[index]));
   const brief = Math.min(...gaps) < 76; // only the numbers, where there is little room
   for (const [index, column] of shown.columns.entries()) {
@@ -36,8 +36,18 @@ function ruler() {
     end = x + wide / 2;
     const keys = keysOfStep(state.scene, index);
     const open = keys.some(key => !state.folded.has(key));
-    const button = make("button", { class: now ? "now" : false, "data-column": index, "aria-expanded": keys.length ? String(open) : false, tabindex: -1,
-      "aria-label": column.label, onclick: () => foldStep(index) }, `${keys.length ? (open ? "▾ " : "▸ ") : ""}${label}`);
+    const button = make(
+      "button",
+      {
+        class: now ? "now" : false,
+        "data-column": index,
+        "aria-expanded": keys.length ? String(open) : false,
+        tabindex: -1,
+        "aria-label": column.label,
+        onclick: () => foldStep(index),
+      },
+      `${keys.length ? (open ? "▾ " : "▸ ") : ""}${label}`,
+    );
     button.style.transform = `translateX(${x.toFixed(1)}px) translateX(-50%)`;
     buttons.push(button);
   }
@@ -53,14 +63,23 @@ function goToTurn(number) {
   if (state.turn === playback.steps.length) pause();
   const turn = state.turn ? playback.steps[state.turn - 1] : null;
   const item = turn && state.scene.byId.get(turn.item);
-  const text = turn ? `${state.turn} of ${playback.steps.length}: ${turn.op}${item.step == null ? "" : `, step ${item.step}`}` : `${playback.steps.length} steps`;
+  const text = turn
+    ? `${state.turn} of ${playback.steps.length}: ${turn.op}${item.step == null ? "" : `, step ${item.step}`}`
+    : `${playback.steps.length} steps`;
   $("turn").value = state.turn;
   $("turn").setAttribute("aria-valuetext", text);
   $("turn-name").textContent = text;
   choose(turn ? shown.of.get(turn.item) : null, { speak: false, reveal: Boolean(turn) });
   if (turn && !state.timer) {
-    const flows = turn.flows.map(flow => `to ${flow.argument}, ${flow.name}: ${flow.derivative}${flow.amount ? `, norm ${figure(flow.amount.norm)}` : ""}`).join("; ");
-    say(`Backward ${text}; ${turn.arriving ? `gradient of norm ${figure(turn.arriving.norm)} arrives` : "no gradient yet"}; ${flows}.`);
+    const flows = turn.flows
+      .map(
+        flow =>
+          `to ${flow.argument}, ${flow.name}: ${flow.derivative}${flow.amount ? `, norm ${figure(flow.amount.norm)}` : ""}`,
+      )
+      .join("; ");
+    say(
+      `Backward ${text}; ${turn.arriving ? `gradient of norm ${figure(turn.arriving.norm)} arrives` : "no gradient yet"}; ${flows}.`,
+    );
   }
 }
 
@@ -100,7 +119,9 @@ function openScene(index, fit = true) {
   $("turn").max = scene.playback?.steps.length ?? 0;
   $("notes").textContent = [...scene.notes, scene.playback?.note].filter(Boolean).join(" · ");
   $("summary").textContent = scene.summary;
-  const fresh = ["new", "rewired"].map(role => [scene.items.filter(item => item.change === role).length, role]).filter(([number]) => number);
+  const fresh = ["new", "rewired"]
+    .map(role => [scene.items.filter(item => item.change === role).length, role])
+    .filter(([number]) => number);
   $("changed").textContent = fresh.map(([number, role]) => `${number} ${role}`).join(", ");
   $("title").textContent = document.title = [doc.title, scene.title].find(Boolean) ?? "Computational graph";
   $("heat").hidden = scaleOf(scene) === null;

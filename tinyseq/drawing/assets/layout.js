@@ -1,107 +1,10 @@
-// What is shown: a scene as it was written, indexed, and laid out anew for what is folded. No DOM in this file.
+// A scene laid out anew for what is folded.
 //
 // Folding needs no second layout. A folded cell is one box in the place of its frame, and the axes are squeezed, piece
 // by piece and in order, where nothing but folded things stands; every corner of every wire goes through the same two
 // maps, so a wire that was drawn stays a wire that is right.
 
 const FOLDED_HEIGHT = 72;
-const FOLDABLE = new Set(["op", "group", "cell", "instruction", "buffer"]);
-
-const keyOf = (scope, column) => `${scope}|${column ?? ""}`;
-const scopeOf = key => key.slice(0, key.lastIndexOf("|"));
-
-function prepare(scene) {
-  scene.byId = new Map(scene.items.map(item => [item.id, item]));
-  scene.scopes = new Map(); // a scope's path -> the items in it, at whatever depth
-  scene.byColumn = new Map(); // a column, or null for what is outside time steps -> the items in it
-  for (const item of scene.items) {
-    item.into = [];
-    item.outof = [];
-    item.paths = [];
-    const facts = item.details ?? {};
-    item.text = [item.label, ...(item.tags ?? []), facts.op, facts.name, item.scope].join(" ").toLowerCase();
-    const column = item.column ?? null;
-    if (!scene.byColumn.has(column)) scene.byColumn.set(column, []);
-    scene.byColumn.get(column).push(item);
-    if (!FOLDABLE.has(item.kind) || !item.scope) continue;
-    const parts = item.scope.split("/");
-    parts.forEach((_, depth) => {
-      const path = parts.slice(0, depth + 1).join("/");
-      item.paths.push(path);
-      if (!scene.scopes.has(path)) scene.scopes.set(path, []);
-      scene.scopes.get(path).push(item);
-    });
-  }
-  for (const [path, items] of scene.scopes) if (items.length < 2) scene.scopes.delete(path);
-  for (const edge of scene.edges) {
-    scene.byId.get(edge.source).outof.push(edge);
-    scene.byId.get(edge.target).into.push(edge);
-  }
-  scene.turnOf = new Map((scene.playback?.steps ?? []).map(turn => [turn.item, turn]));
-  return scene;
-}
-
-// The folds of one scope, or of one time step: keys of (scope, column).
-function keysOfScope(scene, path) {
-  return [...new Set(scene.scopes.get(path).map(item => keyOf(path, item.column)))];
-}
-
-function keysOfStep(scene, column) {
-  scene.keys ??= new Map();
-  if (!scene.keys.has(column)) {
-    const here = (scene.byColumn.get(column) ?? []).filter(item => item.paths.length);
-    scene.keys.set(column, [...new Set(here.map(item => keyOf(item.paths.at(-1), column)))]);
-  }
-  return scene.keys.get(column);
-}
-
-function keysOfAll(scene) {
-  const keys = new Set();
-  for (const item of scene.items) {
-    const path = item.paths.at(-1);
-    if (path && scene.scopes.has(path)) keys.add(keyOf(path, item.column));
-  }
-  return keys;
-}
-
-// The outermost fold that an item is in, or undefined.
-function foldOf(item, folded) {
-  const path = item.paths.find(path => folded.has(keyOf(path, item.column)));
-  return path === undefined ? undefined : keyOf(path, item.column);
-}
-
-// -- gradients --------------------------------------------------------------------------------------------------------
-
-// The norm of the gradient of an item's value, or null where there is none: as it was asked for, or as it was played.
-function normOf(scene, item) {
-  const norm = item.details?.gradient ?? scene.turnOf.get(item.id)?.arriving?.norm;
-  return typeof norm === "number" ? norm : null;
-}
-
-// The range of norms in a scene: logarithmic, for norms vanish geometrically. Null where nothing has a gradient.
-function scaleOf(scene) {
-  if (scale(scene.scale)) return scene.scale;
-  const norms = scene.items.map(item => normOf(scene, item)).filter(norm => norm > 0);
-  if (!norms.length) return null;
-  const low = Math.min(...norms), high = Math.max(...norms);
-  return high > 1.01 * low ? { low, high } : { low: low / Math.sqrt(10), high: high * Math.sqrt(10) };
-}
-
-const scale = found => found && typeof found.low === "number" && typeof found.high === "number";
-
-function placeOn({ low, high }, norm) {
-  return norm <= low ? 0 : norm >= high ? 1 : Math.log(norm / low) / Math.log(high / low);
-}
-
-// A box's norm: of a fold, that of all its values that leave it, as one vector.
-function normOfBox(scene, shown, box) {
-  if (box.item) return normOf(scene, box.item);
-  const leaving = box.members.filter(item => item.outof.some(edge => shown.of.get(edge.target) !== box));
-  const norms = leaving.map(item => normOf(scene, item)).filter(norm => norm !== null);
-  return norms.length ? Math.hypot(...norms) : null;
-}
-
-// -- layout -----------------------------------------------------------------------------------------------------------
 
 function layout(scene, folded) {
   const groups = new Map();
@@ -118,14 +21,16 @@ function layout(scene, folded) {
   }
   for (const item of scene.items) {
     const { id, key } = ids.get(item) ?? {};
-    if (id === undefined || (sizes.get(id) === 1 && item.column == null)) { // to fold one bar would hide more than it saves
+    if (id === undefined || (sizes.get(id) === 1 && item.column == null)) {
+      // to fold one bar would hide more than it saves
       const [left, top, width, height] = item.place;
       const box = { id: String(item.id), item, kind: item.kind, look: item.look, left, top, width, height };
       boxes.push(box);
       of.set(item.id, box);
       continue;
     }
-    if (!groups.has(id)) groups.set(id, { id, key, kind: "cell", column: item.column ?? null, scope: scopeOf(key), members: [] });
+    if (!groups.has(id))
+      groups.set(id, { id, key, kind: "cell", column: item.column ?? null, scope: scopeOf(key), members: [] });
     groups.get(id).members.push(item);
     of.set(item.id, groups.get(id));
   }
@@ -148,7 +53,8 @@ function layout(scene, folded) {
 const same = v => v;
 
 function mapped(rect, x, y) {
-  const left = x(rect.left), top = y(rect.top);
+  const left = x(rect.left),
+    top = y(rect.top);
   return { left, top, width: x(rect.left + rect.width) - left, height: y(rect.top + rect.height) - top };
 }
 
@@ -168,17 +74,28 @@ function sideOf(scene, key, item) {
 
 // A group stands where its frames were, or where its members were.
 function surround(scene, group) {
-  const rects = group.column === null ? []
-    : scene.frames.filter(frame => frame.column === group.column && within(scene.rows[frame.row]?.scope ?? "", group.scope));
+  const rects =
+    group.column === null
+      ? []
+      : scene.frames.filter(
+          frame => frame.column === group.column && within(scene.rows[frame.row]?.scope ?? "", group.scope),
+        );
   group.framed = rects.length > 0;
   if (!group.framed) {
-    for (const { place: [left, top, width, height] } of group.members) rects.push({ left, top, width, height });
+    for (const {
+      place: [left, top, width, height],
+    } of group.members)
+      rects.push({ left, top, width, height });
   }
   group.left = Math.min(...rects.map(rect => rect.left));
   group.top = Math.min(...rects.map(rect => rect.top));
   group.width = Math.max(...rects.map(rect => rect.left + rect.width)) - group.left;
   group.height = Math.max(...rects.map(rect => rect.top + rect.height)) - group.top;
-  group.look = group.members.some(item => item.change === "new") ? "new" : group.members.some(item => item.change) ? "rewired" : "cell";
+  group.look = group.members.some(item => item.change === "new")
+    ? "new"
+    : group.members.some(item => item.change)
+      ? "rewired"
+      : "cell";
   group.label = group.scope.split("/").at(-1);
   group.below = `${group.members.length.toLocaleString("en")} op${group.members.length === 1 ? "" : "s"}`;
 }
@@ -190,7 +107,9 @@ function squeeze(scene, boxes, groups, frames, states) {
   const keep = [...boxes.filter(box => box.kind !== "initial"), ...frames].map(box => [box.top, box.top + box.height]);
   const y = squeezed(rows, keep);
   const columns = [];
-  const open = new Set(frames.map(frame => frame.column)), least = new Map(), widest = new Map();
+  const open = new Set(frames.map(frame => frame.column)),
+    least = new Map(),
+    widest = new Map();
   const largest = (map, key, value) => map.set(key, Math.max(map.get(key) ?? 0, value));
   for (const group of groups) largest(least, group.column, Math.max(76, group.label.length * 9 + 28) / group.width);
   for (const box of boxes) if (box.item.column != null) largest(widest, box.item.column, box.width + 8);
@@ -221,16 +140,27 @@ function squeeze(scene, boxes, groups, frames, states) {
 // A fold outside the frames stands where most of its members were, if that is free: in the middle of them, or in the
 // place of one that is not far from it.
 function settle(group, standing, x, y) {
-  const width = Math.max(84, group.label.length * 9 + 32), height = 44;
+  const width = Math.max(84, group.label.length * 9 + 32),
+    height = 44;
   const middle = [group.left + group.width / 2, group.top + group.height / 2];
   const places = group.members.map(({ place: [left, top, wide, high] }) => [left + wide / 2, top + high / 2]);
-  places.sort((a, b) => Math.hypot(a[0] - middle[0], a[1] - middle[1]) - Math.hypot(b[0] - middle[0], b[1] - middle[1]));
-  const rects = [middle, ...places.slice(0, 12)].map(([cx, cy]) => ({ left: x(cx) - width / 2, top: y(cy) - height / 2, width, height }));
+  places.sort(
+    (a, b) => Math.hypot(a[0] - middle[0], a[1] - middle[1]) - Math.hypot(b[0] - middle[0], b[1] - middle[1]),
+  );
+  const rects = [middle, ...places.slice(0, 12)].map(([cx, cy]) => ({
+    left: x(cx) - width / 2,
+    top: y(cy) - height / 2,
+    width,
+    height,
+  }));
   Object.assign(group, rects.find(rect => !standing.some(box => overlap(rect, box))) ?? rects[1]);
 }
 
 const overlap = (a, b) =>
-  a.left < b.left + b.width + 4 && b.left < a.left + a.width + 4 && a.top < b.top + b.height + 4 && b.top < a.top + a.height + 4;
+  a.left < b.left + b.width + 4 &&
+  b.left < a.left + a.width + 4 &&
+  a.top < b.top + b.height + 4 &&
+  b.top < a.top + a.height + 4;
 
 // A map of an axis that shrinks the `free` intervals [from, to, size] to their sizes, but no part of the `keep` ones.
 function squeezed(free, keep) {
@@ -246,7 +176,8 @@ function squeezed(free, keep) {
     }
     if (at < to) runs.push([at, to, size]);
   }
-  const old = [0], fresh = [0];
+  const old = [0],
+    fresh = [0];
   let shift = 0;
   for (const [from, to, size] of runs) {
     old.push(from, to);
@@ -255,7 +186,8 @@ function squeezed(free, keep) {
     fresh.push(to - shift);
   }
   return v => {
-    let low = 0, high = old.length - 1;
+    let low = 0,
+      high = old.length - 1;
     if (v >= old[high]) return v - shift;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
@@ -263,7 +195,7 @@ function squeezed(free, keep) {
       else high = middle - 1;
     }
     const span = old[low + 1] - old[low];
-    return fresh[low] + (span ? (v - old[low]) * (fresh[low + 1] - fresh[low]) / span : 0);
+    return fresh[low] + (span ? ((v - old[low]) * (fresh[low + 1] - fresh[low])) / span : 0);
   };
 }
 
@@ -289,7 +221,8 @@ function apart(boxes) {
   }
   for (const line of lines.values()) {
     line.sort((a, b) => a.left - b.left);
-    for (let i = 1; i < line.length; i++) line[i].left = Math.max(line[i].left, line[i - 1].left + line[i - 1].width + 16);
+    for (let i = 1; i < line.length; i++)
+      line[i].left = Math.max(line[i].left, line[i - 1].left + line[i - 1].width + 16);
   }
 }
 
@@ -299,8 +232,12 @@ function panels(scene, x, y) {
   return order.map(([middle, panel]) => {
     const top = Math.min(middle - panel.height / 2, floor - panel.height - 8);
     floor = top;
-    const lines = (panel.wires ?? []).map((line, number) => line.map(([px, py], corner) => [
-      x(px), number === 0 && corner < 2 ? Math.min(Math.max(y(py), top + 8), top + panel.height - 8) : y(py)]));
+    const lines = (panel.wires ?? []).map((line, number) =>
+      line.map(([px, py], corner) => [
+        x(px),
+        number === 0 && corner < 2 ? Math.min(Math.max(y(py), top + 8), top + panel.height - 8) : y(py),
+      ]),
+    );
     return { ...panel, top, left: x(panel.left), wires: lines };
   });
 }
@@ -324,7 +261,8 @@ const stateKey = (scene, edge) => `${scene.rows.length - scene.byId.get(edge.tar
 function stateLanes(scene, of, states) {
   const lanes = new Map();
   for (const edge of scene.edges) {
-    const from = of.get(edge.source), to = of.get(edge.target);
+    const from = of.get(edge.source),
+      to = of.get(edge.target);
     const all = edge.state && edge.name && to.framed ? states.get(to.scope) : null;
     if (!all || from === to) continue;
     const next = from.scope === to.scope && Math.abs(from.column - to.column) === 1;
@@ -344,30 +282,47 @@ function wires(scene, of, x, y, lanes, boxes) {
   const seen = new Set();
   for (const edge of scene.edges) {
     if (!edge.points) continue; // a plan tells its reads and writes by marks
-    const from = of.get(edge.source), to = of.get(edge.target);
+    const from = of.get(edge.source),
+      to = of.get(edge.target);
     const wire = { edge, from, to, kind: edge.cut ? "cut" : edge.state ? "state" : "page", points: edge.points };
     wire.badge = edge.badge_at ? [x(edge.badge_at[0]), y(edge.badge_at[1])] : null;
-    wire.label = edge.label && edge.label_at ? { x: x(edge.label_at[0]), y: y(edge.label_at[1]), anchor: edge.anchor } : null;
-    if (boxes) { // something is folded
+    wire.label =
+      edge.label && edge.label_at ? { x: x(edge.label_at[0]), y: y(edge.label_at[1]), anchor: edge.anchor } : null;
+    if (boxes) {
+      // something is folded
       if (from === to && !edge.delay) continue;
-      if (!from.item || !to.item) { // several wires between two boxes of which one is folded are one wire
+      if (!from.item || !to.item) {
+        // several wires between two boxes of which one is folded are one wire
         const key = `${from.id}>${to.id}>${edge.label ?? ""}>${edge.state ? stateKey(scene, edge) : ""}`;
         if (seen.has(key)) continue;
         seen.add(key);
       }
       if (lanes.has(edge)) {
-        const lane = lanes.get(edge), right = from.left < to.left;
-        wire.points = [[right ? from.left + from.width : from.left, lane], [right ? to.left : to.left + to.width, lane]];
+        const lane = lanes.get(edge),
+          right = from.left < to.left;
+        wire.points = [
+          [right ? from.left + from.width : from.left, lane],
+          [right ? to.left : to.left + to.width, lane],
+        ];
         const aside = edge.cut ? (right ? -18 : 18) : 0; // clear of the strokes
         wire.label &&= { x: (wire.points[0][0] + wire.points[1][0]) / 2 + aside, y: lane - 5, anchor: "middle" };
       } else {
         const corners = edge.points.map(([px, py]) => [x(px), y(py)]);
-        wire.points = direct(from, to, corners, boxes) ?? straightened(attached(attached(corners, from).reverse(), to).reverse(), from);
-        if (wire.label && from.framed && !edge.delay) wire.label = { x: wire.points[0][0] + 6, y: wire.points[0][1] - 6, anchor: "start" };
+        wire.points =
+          direct(from, to, corners, boxes) ??
+          straightened(attached(attached(corners, from).reverse(), to).reverse(), from);
+        if (wire.label && from.framed && !edge.delay)
+          wire.label = { x: wire.points[0][0] + 6, y: wire.points[0][1] - 6, anchor: "start" };
       }
     }
-    const xs = wire.points.map(point => point[0]), ys = wire.points.map(point => point[1]);
-    Object.assign(wire, { left: Math.min(...xs), right: Math.max(...xs), top: Math.min(...ys), bottom: Math.max(...ys) });
+    const xs = wire.points.map(point => point[0]),
+      ys = wire.points.map(point => point[1]);
+    Object.assign(wire, {
+      left: Math.min(...xs),
+      right: Math.max(...xs),
+      top: Math.min(...ys),
+      bottom: Math.max(...ys),
+    });
     result.push(wire);
   }
   return result;
@@ -381,14 +336,18 @@ function attached(points, box) {
   let i = 0;
   while (i + 1 < points.length && inside(points[i + 1], box)) i++;
   if (i + 1 === points.length) return points;
-  const [x, y] = points[i], [nx, ny] = points[i + 1];
-  const right = box.left + box.width, bottom = box.top + box.height;
+  const [x, y] = points[i],
+    [nx, ny] = points[i + 1];
+  const right = box.left + box.width,
+    bottom = box.top + box.height;
   if (inside(points[i], box)) {
     const upright = Math.abs(nx - x) < 0.5;
     return [upright ? [x, ny < y ? box.top : bottom] : [nx > x ? right : box.left, y], ...points.slice(i + 1)];
   }
-  if (Math.abs(ny - y) < 0.5) { // it left at the side
-    const side = Math.abs(x - box.left) < Math.abs(x - right) ? box.left : right, level = box.top + box.height / 2;
+  if (Math.abs(ny - y) < 0.5) {
+    // it left at the side
+    const side = Math.abs(x - box.left) < Math.abs(x - right) ? box.left : right,
+      level = box.top + box.height / 2;
     return [[side, level], [(side + nx) / 2, level], [(side + nx) / 2, y], ...points.slice(1)];
   }
   const at = Math.min(Math.max(x, box.left + 8), right - 8);
@@ -401,33 +360,58 @@ function attached(points, box) {
 function direct(from, to, corners, boxes) {
   const moved = box => !box.item && !box.framed;
   if ((!moved(from) && !moved(to)) || from.top < to.top + to.height + 8) return null;
-  const at = (box, x) => moved(box) ? box.left + box.width / 2 : Math.min(Math.max(x, box.left + 8), box.left + box.width - 8);
+  const at = (box, x) =>
+    moved(box) ? box.left + box.width / 2 : Math.min(Math.max(x, box.left + 8), box.left + box.width - 8);
   const [x, end] = [at(from, corners[0][0]), at(to, corners.at(-1)[0])];
-  const low = from.top, high = to.top + to.height, level = moved(from) ? Math.max(low - 12, (low + high) / 2) : Math.min(high + 12, (low + high) / 2);
-  const through = ({ left, top, width, height }) => [[x, level, low], [end, high, level]].some(([at, above, below]) =>
-    at > left && at < left + width && below > top + 1 && above < top + height - 1);
+  const low = from.top,
+    high = to.top + to.height,
+    level = moved(from) ? Math.max(low - 12, (low + high) / 2) : Math.min(high + 12, (low + high) / 2);
+  const through = ({ left, top, width, height }) =>
+    [
+      [x, level, low],
+      [end, high, level],
+    ].some(([at, above, below]) => at > left && at < left + width && below > top + 1 && above < top + height - 1);
   if (boxes.some(box => box !== from && box !== to && through(box))) return null;
-  return straightened([[x, low], [x, level], [end, level], [end, high]], from);
+  return straightened(
+    [
+      [x, low],
+      [x, level],
+      [end, level],
+      [end, high],
+    ],
+    from,
+  );
 }
 
 // A bend of a few points, where a port was squeezed, only looks crooked.
 function straightened(points, from) {
   const x = from.item && !from.item.bar ? points[0][0] : points.at(-1)[0];
   const upright = points.length === 4 && points[0][1] !== points[1][1] && points[2][1] !== points[3][1];
-  return upright && Math.abs(points[0][0] - points[3][0]) < 10 ? [[x, points[0][1]], [x, points[3][1]]] : points;
+  return upright && Math.abs(points[0][0] - points[3][0]) < 10
+    ? [
+        [x, points[0][1]],
+        [x, points[3][1]],
+      ]
+    : points;
 }
 
 function bounds(found) {
   const { boxes, wires, frames, panels, texts } = found;
-  let left = Infinity, top = Infinity, right = -Infinity, bottom = -Infinity;
+  let left = Infinity,
+    top = Infinity,
+    right = -Infinity,
+    bottom = -Infinity;
   const grow = (l, t, r, b) => {
     left = Math.min(left, l);
     top = Math.min(top, t);
     right = Math.max(right, r);
     bottom = Math.max(bottom, b);
   };
-  for (const box of [...boxes, ...frames, ...panels]) grow(box.left, box.top, box.left + box.width, box.top + box.height);
+  for (const box of [...boxes, ...frames, ...panels])
+    grow(box.left, box.top, box.left + box.width, box.top + box.height);
   for (const wire of wires) grow(wire.left, wire.top, wire.right, wire.bottom);
   for (const text of texts) grow(text.x, text.y - text.size, text.x, text.y + 4);
-  return boxes.length ? { left: left - 16, top: top - 16, right: right + 16, bottom: bottom + 16 } : { left: 0, top: 0, right: 200, bottom: 100 };
+  return boxes.length
+    ? { left: left - 16, top: top - 16, right: right + 16, bottom: bottom + 16 }
+    : { left: 0, top: 0, right: 200, bottom: 100 };
 }
