@@ -132,6 +132,12 @@ def _written(graph: Graph, what: Any, given: Mapping[Node, Any]) -> dict[Node, s
                 known.setdefault(node, node.out)
             for parent, value in zip(node.inputs, node.args if isinstance(node.args, list) else (), strict=False):
                 known.setdefault(parent, value)
+        for node in graph.nodes:  # what can be had from these
+            given_all = all(parent in known or isinstance(parent, Literal) for parent in node.inputs)
+            if node.inputs and node not in known and given_all and hasattr(node.op, "kernel"):
+                values_of = {parent: known[parent] for parent in node.inputs if parent in known}
+                evaluate((*(p for p in node.inputs if isinstance(p, Literal)), node), values_of, np)
+                known[node] = values_of[node]
     return {
         node: _numbers(value)
         for node, value in known.items()

@@ -86,11 +86,17 @@ def _sweep(nodes: Sequence[Node], outputs: Sequence[Node], known: Mapping[Node, 
 
 @dataclass(frozen=True, slots=True)
 class Backward:
-    """The backward pass: its graph, what the gradients that flow in it are called, and which are sums for a weight."""
+    """The backward pass: its graph, what the gradients that flow in it are called, and which are sums for a weight.
+
+    ``stored`` tells the forward node whose value a leaf of the graph stands for; the outputs are the gradients of
+    ``weights``, in their order.
+    """
 
     graph: Graph
     labels: dict[Node, str]
     sums: set[Node]
+    stored: dict[Node, Node]
+    weights: tuple[Leaf, ...]
 
 
 def backward_of(graph: Graph) -> Backward:
@@ -120,8 +126,11 @@ def backward_of(graph: Graph) -> Backward:
         here.place, here.source = outer
     gradients = {node: value.node for node, value in found.items() if not isinstance(value, list)}
     copies = _apart([gradients[leaf] for leaf in weights if leaf in gradients], set(graph.nodes))
-    outputs = [copies[gradients[leaf]] for leaf in weights if leaf in gradients]
-    return Backward(Graph(outputs), *_names(gradients, weights, copies))
+    reached = tuple(leaf for leaf in weights if leaf in gradients)
+    forward = set(graph.nodes)
+    stored = {copy: node for node, copy in copies.items() if node in forward}
+    outputs = [copies[gradients[leaf]] for leaf in reached]
+    return Backward(Graph(outputs), *_names(gradients, weights, copies), stored, reached)
 
 
 def _symbols(node: Node) -> tuple[Sequence[Any], Any]:

@@ -74,6 +74,12 @@ class Grid:
         count = len(self.delays.get(id, ()))
         return count * BETWEEN_DELAYS + 30 if count else 0.0
 
+    def _loop_end(self, row: int) -> float:
+        """How far the delay wires around a row of ops run to the right."""
+        around = [edge for edge in self.edges if edge.delay and self.view.item(edge.target).row == row]
+        count = len({(edge.source, edge.name) for edge in around})
+        return sum(self.columns[0]) / 2 + self.block[row] / 2 + count * BETWEEN_DELAYS + 30 if count else 0.0
+
     def extent(self, id: int) -> tuple[float, float]:
         """What a box takes up on its line."""
         box = self.boxes[id]
@@ -261,6 +267,7 @@ class Grid:
             if box.bar or item.row is not None or self.initial.get(item.id) is not None:
                 fixed[item.id] = box.x
         end = max((self.extent(id)[1] for id in fixed), default=0.0)  # type: ignore[arg-type]
+        end = max([end, *(self._loop_end(row) for row in self.block)])
         loose: list[list[Hashable]] = []
         for line in self.lines:
             free: list[Hashable] = [id for id in line.ids if id not in fixed]

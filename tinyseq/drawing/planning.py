@@ -82,11 +82,11 @@ def _rows(plan: Plan) -> _Rows:
         for inner in instruction.body:
             rows.add(position, inner)
             position += 1
-        rows.y[position] = rows.bottom  # where the loop ends is a position too
+        rows.y[position] = rows.bottom - _ROW / 2  # where the loop ends is a position too, without a row
         position += 1
         rows.loops.append((instruction, start + 1, rows.bottom + 3))
         rows.bottom += _GAP + 2
-    rows.y[position] = rows.bottom
+    rows.y[position] = rows.bottom - _ROW / 2
     return rows
 
 

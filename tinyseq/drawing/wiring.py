@@ -28,7 +28,7 @@ def layout(view: View) -> Scene:
 class _Wiring:
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
-        extents = [[grid.extent(id) for id in line.ids if id not in grid.initial] for line in grid.lines]
+        extents = [[grid.extent(id) for id in line.ids] for line in grid.lines]
         self.router = Router(extents, grid.gutters, self._outlines())
         self.straight = {number for number, edge in enumerate(grid.edges) if self._straight(edge)}
         self.offset = self._offsets()
