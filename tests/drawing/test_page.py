@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from test_writers import HOSTILE, named
 
 import tinyseq as ts
+from tinyseq import nn
 from tinyseq.cli import main
 from tinyseq.drawing.page import SCRIPTS, embedded
 from tinyseq.drawing.sheets import MOST_ON_A_PAGE
@@ -114,6 +115,17 @@ def test_what_is_larger_than_a_page_is_folded_and_says_so() -> None:
     assert scene["ops"] > MOST_ON_A_PAGE
     assert len(scene["items"]) <= MOST_ON_A_PAGE
     assert any("budget" in note for note in scene["notes"])
+
+
+def test_without_time_steps_a_page_holds_the_folded_picture_and_the_operations() -> None:
+    encoder = nn.TransformerEncoder(8, 2, 2)
+    drawing = ts.draw(ts.trace(lambda x: encoder(x).sum(), ts.randn(1, 3, 8)))
+    folded, whole = drawing.document["scenes"]
+    assert (folded["name"], whole["name"]) == ("by cell", "operations")
+    assert len(folded["items"]) < len(whole["items"])
+    ids = {item["id"] for item in folded["items"]}
+    assert {step["item"] for step in folded["playback"]["steps"]} <= ids
+    assert len(folded["playback"]["steps"]) > len(ids)  # a cell has a turn for each of its ops
 
 
 def test_a_compiled_function_brings_every_pass_and_what_it_changed() -> None:

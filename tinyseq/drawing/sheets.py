@@ -51,7 +51,10 @@ def page_of(
             for name, each in zip(names, subjects, strict=True)
         ]
         return document(sheets, "", start=0 if after is None else number_of_pass(stages, after))
-    sheet = _sheet("graph", subject, view.rolled, steps, collapse, playable)
+    sheet = _sheet("operations", subject, view.rolled, steps, collapse, playable)
+    if view.level != "op" and not view.columns:  # a fold by its own layout is better than folds by the reader's
+        whole = _sheet(f"by {view.level}", subject, view.rolled, steps, collapse, playable, view)
+        return document([whole, sheet], view.title)
     folded = view.level != "op" or len(view.items) < len(sheet.scene.boxes)
     return document([sheet], view.title, folded=folded)
 
@@ -63,15 +66,17 @@ def _sheet(
     steps: tuple[int, int] | None,
     collapse: Sequence[str],
     playable: bool = False,
+    view: View | None = None,
 ) -> Sheet:
-    """Lay out a graph unfolded, unless it is larger than a page can hold."""
+    """Lay out a view or, without one, the graph unfolded, unless it is larger than a page can hold."""
     if not rolled and is_rolled(subject.graph):
         subject = replace(subject, graph=subject.graph.unroll())
     nodes = subject.graph.nodes
     budget = None if len(nodes) <= MOST_ON_A_PAGE else MOST_ON_A_PAGE
-    view = build(subject, steps=steps, budget=budget, rolled=rolled, collapse=collapse)
+    if view is None:
+        view = build(subject, steps=steps, budget=budget, rolled=rolled, collapse=collapse)
     if rolled or not playable:
         return Sheet(name, layout(view))
     by_serial = {node.serial: node for node in nodes}
-    items = {by_serial[serial]: item.id for item in view.items for serial in item.nodes}
+    items = {by_serial[serial]: item.id for item in view.items for serial in item.nodes if serial in by_serial}
     return Sheet(name, layout(view), play(subject.graph, items, subject.given))

@@ -62,7 +62,7 @@ const KEYS = [
   [["g"], "gradient norms as colours and widths", () => ($("heat").hidden ? say("No gradient yet.") : toggleHeat())],
   [
     ["PageDown", "Page Down"],
-    "the next compiler pass",
+    "the next compiler pass, or level",
     () => doc.scenes.length > 1 && openScene(doc.scenes.indexOf(state.scene) + 1),
   ],
   [

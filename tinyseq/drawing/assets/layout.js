@@ -42,7 +42,7 @@ function layout(scene, folded) {
   found.byId = new Map(found.boxes.map(box => [box.id, box]));
   found.frames = frames.map(frame => ({ ...frame, ...mapped(frame, x, y) }));
   found.columns = scene.columns.map(column => ({ ...column, left: x(column.left), right: x(column.right) }));
-  found.panels = panels(scene, x, y);
+  found.panels = panels(scene, folded, x, y);
   const lanes = stateLanes(scene, of, states);
   found.wires = wires(scene, of, x, y, lanes, groups.size ? found.boxes : null);
   found.marks = (scene.marks ?? []).map(mark => ({ ...mark, x: x(mark.x), y: y(mark.y) }));
@@ -97,7 +97,11 @@ function surround(scene, group) {
       ? "rewired"
       : "cell";
   group.label = group.scope.split("/").at(-1);
-  group.below = `${group.members.length.toLocaleString("en")} op${group.members.length === 1 ? "" : "s"}`;
+  const number = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+  const parameters = group.members.reduce((sum, item) => sum + (item.details?.parameters ?? 0), 0);
+  // Where a cell is used at every step its weights stand in the margin.
+  group.below =
+    group.column === null && parameters ? number(parameters, "parameter") : number(group.members.length, "op");
 }
 
 // Find the maps of the two axes, and send every box through them.
@@ -147,13 +151,20 @@ function settle(group, standing, x, y) {
   places.sort(
     (a, b) => Math.hypot(a[0] - middle[0], a[1] - middle[1]) - Math.hypot(b[0] - middle[0], b[1] - middle[1]),
   );
-  const rects = [middle, ...places.slice(0, 12)].map(([cx, cy]) => ({
-    left: x(cx) - width / 2,
-    top: y(cy) - height / 2,
-    width,
-    height,
-  }));
-  Object.assign(group, rects.find(rect => !standing.some(box => overlap(rect, box))) ?? rects[1]);
+  const at = (cx, cy) => ({ left: cx - width / 2, top: cy - height / 2, width, height });
+  const free = rect => !standing.some(box => overlap(rect, box));
+  let found = [middle, ...places.slice(0, 12)].map(([cx, cy]) => at(x(cx), y(cy))).find(free);
+  const [cx, cy] = [x(places[0][0]), y(places[0][1])];
+  for (let round = 1; !found; round++) {
+    const around = [
+      [0, -1],
+      [1, 0],
+      [-1, 0],
+      [0, 1],
+    ]; // above it, beside it, below it, further and further
+    found = around.map(([dx, dy]) => at(cx + dx * round * (width / 2), cy + dy * round * (height / 2))).find(free);
+  }
+  Object.assign(group, found);
 }
 
 const overlap = (a, b) =>
@@ -226,9 +237,17 @@ function apart(boxes) {
   }
 }
 
-function panels(scene, x, y) {
+// The weights of what is folded outside time steps are told by the fold itself.
+function panels(scene, folded, x, y) {
   let floor = Infinity;
-  const order = scene.panels.map(panel => [y(panel.top + panel.height / 2), panel]).sort((a, b) => b[0] - a[0]);
+  const told = panel => {
+    const scope = (panel.facts ?? []).find(([key]) => key === "scope")?.[1] ?? "";
+    return !panel.wires?.length && [...folded].some(key => key.endsWith("|") && within(scope, scopeOf(key)));
+  };
+  const order = scene.panels
+    .filter(panel => !told(panel))
+    .map(panel => [y(panel.top + panel.height / 2), panel])
+    .sort((a, b) => b[0] - a[0]);
   return order.map(([middle, panel]) => {
     const top = Math.min(middle - panel.height / 2, floor - panel.height - 8);
     floor = top;
@@ -311,8 +330,10 @@ function wires(scene, of, x, y, lanes, boxes) {
         wire.points =
           direct(from, to, corners, boxes) ??
           straightened(attached(attached(corners, from).reverse(), to).reverse(), from);
+        const [first, last] = [wire.points[0], wire.points.at(-1)];
         if (wire.label && from.framed && !edge.delay)
-          wire.label = { x: wire.points[0][0] + 6, y: wire.points[0][1] - 6, anchor: "start" };
+          wire.label = { x: first[0] + 6, y: first[1] - 6, anchor: "start" };
+        else if (wire.label && !from.item) wire.label = { x: last[0] + 5, y: last[1] + 17, anchor: "start" };
       }
     }
     const xs = wire.points.map(point => point[0]),

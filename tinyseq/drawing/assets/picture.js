@@ -74,15 +74,17 @@ class Picture {
     this.move();
   }
 
-  // Everything where that can be read; of a long sequence its beginning, as high as the window.
+  // Everything, where that can be read; else as much as fills the window one way, from where time and data begin.
   home() {
     this.fit();
     if (this.scale >= LEAST_SCALE) return;
-    const { left, top, bottom } = this.shown;
-    const [, height] = this.size();
-    this.scale = Math.min(height / (bottom - top), 1.1);
-    this.x = -left * this.scale;
-    this.y = height / 2 - ((top + bottom) / 2) * this.scale;
+    const { left, top, right, bottom } = this.shown;
+    const [width, height] = this.size();
+    this.scale = Math.min(Math.max(width / (right - left), height / (bottom - top)), 0.9);
+    const wide = (right - left) * this.scale > width + 1,
+      tall = (bottom - top) * this.scale > height + 1;
+    this.x = wide ? -left * this.scale : width / 2 - ((left + right) / 2) * this.scale;
+    this.y = tall ? height - bottom * this.scale : height / 2 - ((top + bottom) / 2) * this.scale;
     this.move();
   }
 
