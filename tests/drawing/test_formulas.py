@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinyseq as ts
-from tinyseq.drawing.formulas import arguments, derivative, plain
+from tinyseq.drawing.formulas import arguments, derivative, plain, written
 from tinyseq.graph import Node
 from tinyseq.ops.base import OPS
 
@@ -96,6 +96,38 @@ def test_a_printed_derivative_computes_the_gradient(name: str) -> None:
                 ends.append(float((function(*map(ts.tensor, moved)).numpy() * g).sum()))
             numeric[place] = (ends[0] - ends[1]) / 2e-6
         np.testing.assert_allclose(np.broadcast_to(written, x.shape), numeric, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (lambda a, b, c: a - (b - c), "a − (b − c)"),
+        (lambda a, b, c: a - b - c, "a − b − c"),
+        (lambda a, b, c: a / (b * c), "a / (b · c)"),
+        (lambda a, b, c: (a + b) * c, "(a + b) · c"),
+        (lambda a, b, c: a * b + c, "a · b + c"),
+        (lambda a, b, c: (a + b) ** 2 - c * c, "(a + b)² − c²"),
+        (lambda a, b, c: a @ (b @ c), "a @ (b @ c)"),
+        (lambda a, b, c: (a @ b).T @ c, "(a @ b)ᵀ @ c"),
+        (lambda a, b, c: -(a + b) * c, "(−(a + b)) · c"),
+        (lambda a, b, c: ts.where(a > b, c, -0.5), "where(a > b, c, −0.5)"),
+    ],
+)
+def test_brackets_stand_where_they_must_and_nowhere_else(function: Any, text: str) -> None:
+    graph = ts.trace(function, *(ts.ones(3, 3) for _ in range(3)))
+    assert written(graph.outputs[0], dict(zip(graph.inputs, "abc", strict=True))) == text
+
+
+def test_a_long_formula_is_cut() -> None:
+    def long(a: Any) -> Any:
+        for _ in range(60):
+            a = a.exp() + a
+        return a
+
+    graph = ts.trace(long, ts.ones(2))
+    text = written(graph.outputs[0], {graph.inputs[0]: "a"})
+    assert len(text) <= 160
+    assert text.endswith("…")
 
 
 def test_inputs_are_called_as_in_the_formula() -> None:

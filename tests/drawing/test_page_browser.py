@@ -157,6 +157,8 @@ def test_all_cells_fold_to_the_lectures_figure_and_unfold_again(show: Any) -> No
     assert boxes(page, "op") < 10
     labels = page.locator("#picture .label.state").all_text_contents()
     assert sorted(labels) == sorted(["c₀", "c₁", "c₂", "h₀", "h₁", "h₂"] * 2)
+    height = {label.text_content(): float(label.get_attribute("y")) for label in page.locator("#picture .label").all()}
+    assert height["c₁"] < height["h₁"]
     for edge in page.locator("#picture .edge:has(.state) path").all():  # straight, from side to side
         numbers = [float(part) for part in re.findall(r"-?\d+\.?\d*", edge.get_attribute("d"))]
         assert numbers[1] == numbers[-1]
