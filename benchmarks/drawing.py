@@ -59,7 +59,7 @@ def megabytes(work: Callable[[], Any]) -> float:
 def main() -> None:
     """Print the table."""
     model = Tagger()
-    steps = 500
+    steps = 530
     unrolled = ts.trace(model, *example(steps)).unroll()
     long = ts.trace(model, *example(1000))
     eager = model(*example(1000))
@@ -81,7 +81,7 @@ def main() -> None:
     for title, work in rows:
         print(f"{title:<46}{seconds(work, 3):>9.2f}", flush=True)
     print(f"\n{'memory of the unfolded picture':<46}{'nodes':>9}{'MB':>9}{'kB/node':>9}")
-    for steps in (125, 250, 500):
+    for steps in (132, 265, 530):
         graph = ts.trace(model, *example(steps)).unroll()
         for title, work in (
             ("DOT", lambda graph=graph: draw(graph, budget=None).dot),
