@@ -28,9 +28,7 @@ function show(fit = false) {
   const { scene } = state;
   shown = layout(scene, state.folded);
   if (!shown.byId.has(state.chosen)) state.chosen = null;
-  picture.shown = shown;
-  if (fit) picture.home();
-  picture.show(shown);
+  picture.show(shown, fit);
   marks();
   scopes();
   ruler();

@@ -1,7 +1,7 @@
 // The picture on the page: SVG, but only of what is in sight. Far away a kind of thing is one path; near, a node is a
 // group of its own. Panning inside what is drawn is one transform.
 
-const MOST_NEAR = 400; // boxes drawn one by one; more of them are drawn as paths
+const MOST_NEAR = 350; // boxes drawn one by one; more of them are drawn as paths
 const LEAST_SCALE = 0.32; // below it text cannot be read anyway
 
 class Picture {
@@ -47,8 +47,9 @@ class Picture {
     this.moved = () => {};
   }
 
-  show(shown) {
+  show(shown, anew) {
     this.shown = shown;
+    if (anew) this.home();
     this.repaint();
   }
 
@@ -66,26 +67,31 @@ class Picture {
   // -- where we look --
 
   fit() {
-    const { left, top, right, bottom } = this.shown;
-    const [width, height] = this.size();
-    this.scale = Math.min(width / (right - left), height / (bottom - top), 1.6);
-    this.x = width / 2 - ((left + right) / 2) * this.scale;
-    this.y = height / 2 - ((top + bottom) / 2) * this.scale;
+    this.aimAtAll();
     this.move();
   }
 
   // Everything, where that can be read; else as much as fills the window one way, from where time and data begin.
   home() {
-    this.fit();
-    if (this.scale >= LEAST_SCALE) return;
+    this.aimAtAll();
+    if (this.scale < LEAST_SCALE) {
+      const { left, top, right, bottom } = this.shown;
+      const [width, height] = this.size();
+      this.scale = Math.min(Math.max(width / (right - left), height / (bottom - top)), 0.9);
+      const wide = (right - left) * this.scale > width + 1,
+        tall = (bottom - top) * this.scale > height + 1;
+      this.x = wide ? -left * this.scale : width / 2 - ((left + right) / 2) * this.scale;
+      this.y = tall ? height - bottom * this.scale : height / 2 - ((top + bottom) / 2) * this.scale;
+    }
+    this.move();
+  }
+
+  aimAtAll() {
     const { left, top, right, bottom } = this.shown;
     const [width, height] = this.size();
-    this.scale = Math.min(Math.max(width / (right - left), height / (bottom - top)), 0.9);
-    const wide = (right - left) * this.scale > width + 1,
-      tall = (bottom - top) * this.scale > height + 1;
-    this.x = wide ? -left * this.scale : width / 2 - ((left + right) / 2) * this.scale;
-    this.y = tall ? height - bottom * this.scale : height / 2 - ((top + bottom) / 2) * this.scale;
-    this.move();
+    this.scale = Math.min(width / (right - left), height / (bottom - top), 1.6);
+    this.x = width / 2 - ((left + right) / 2) * this.scale;
+    this.y = height / 2 - ((top + bottom) / 2) * this.scale;
   }
 
   zoom(factor, at) {
@@ -177,7 +183,7 @@ class Picture {
   }
 
   paint(everything = false) {
-    const part = everything ? this.shown : { ...this.sight(0.3), scale: this.scale };
+    const part = everything ? this.shown : { ...this.sight(0.15), scale: this.scale };
     this.drawn = part;
     const within = rect =>
       rect.left < part.right &&
