@@ -153,6 +153,23 @@ def test_without_weights_there_is_nothing_to_play() -> None:
     assert play(ts.trace(lambda x: x > 0, ts.randn(3)), {}) is None
 
 
+def test_a_gradient_within_a_traced_function_is_not_played() -> None:
+    weight = ts.tensor(np.ones(3), requires_grad=True)
+    graph = ts.trace(lambda x: ts.grad(lambda x: (x * weight).tanh().sum())(x).sum(), ts.randn(3))
+    assert play(graph, {node: number for number, node in enumerate(graph.nodes)}) is None
+
+
+def test_a_call_of_a_compiled_function_is_one_step_and_can_be_run_backward_afterwards() -> None:
+    weight = ts.tensor(np.ones(3), requires_grad=True)
+    loss = ts.compile(lambda x: (x * weight).tanh().sum())(ts.tensor(np.array([0.1, 0.2, 0.3])))
+    playback, _ = played(loss * 2.0)
+    assert [step.op for step in playback.steps] == ["mul", "compiled"]
+    ((_, total),) = playback.weights
+    (loss * 2.0).backward()
+    assert total is not None
+    np.testing.assert_allclose(total.values, weight.grad.numpy(), rtol=1e-6)
+
+
 def test_of_several_numbers_the_sum_is_played_and_that_is_said() -> None:
     x = ts.tensor(np.ones(20), requires_grad=True)
     playback, _ = played(x.tanh())

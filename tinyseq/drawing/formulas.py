@@ -92,9 +92,12 @@ def arguments(node: Node) -> tuple[str, ...]:
 def derivative(node: Node, index: int) -> str:
     """Return what the gradient of an op's input is, g being that of its output: ``g · (1 − y · y)``.
 
-    Where the rule cannot be written on symbols the text is ``∂y/∂x ᵀ g``, which holds for any op.
+    Where the rule cannot be written on symbols the text is ``(∂y/∂x)ᵀ g``, which holds for any op.
     """
     names = arguments(node)
+    general = f"(∂y/∂{names[index]})ᵀ g"
+    if isinstance(node.dtype, tuple) and not getattr(node.op, "vjps", ()):  # a whole function: its rule runs it
+        return general
     leaves = [Leaf(x.shape, x.dtype) for x in node.inputs]
     known: dict[Node, str] = dict(zip(leaves, names, strict=True))
     inputs = [
@@ -110,11 +113,9 @@ def derivative(node: Node, index: int) -> str:
             known |= {g: "g", y: "y"}
             values = AbstractTensor(g), AbstractTensor(y)
         result = node.op.vjp(index, *values, *inputs, **node.attrs)  # type: ignore[attr-defined]
-    except (TinyseqError, TypeError, ValueError, AttributeError):
-        result = None
-    if not isinstance(result, AbstractTensor):
-        return f"(∂y/∂{names[index]})ᵀ g"
-    return written(result.node, known)
+    except (TinyseqError, TypeError, ValueError, AttributeError, LookupError):
+        return general
+    return written(result.node, known) if isinstance(result, AbstractTensor) else general
 
 
 def written(output: Node, names: Mapping[Node, str]) -> str:

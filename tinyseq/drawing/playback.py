@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from tinyseq.autodiff import FREED, Operands, backpropagate, pick, saved_operands
+from tinyseq.autodiff import FREED, Operands, backpropagate, gradient, pick, saved_operands
 from tinyseq.drawing.formulas import arguments, derivative
 from tinyseq.drawing.symbols import shape_text
 from tinyseq.graph import Graph, Leaf, Node, rebuild, remake
@@ -99,7 +99,8 @@ def play(graph: Graph, items: Mapping[Node, int], given: Mapping[Node, Any] | No
     if loss is None:
         return None
     turns = _order(loss)
-    if not turns:
+    # A gradient within a traced function has no rule yet: the compiler works it out.
+    if not turns or any(turn.node.op is gradient for turn in turns):
         return None
     operands = _computed(graph, given) if given else saved_operands
     measured = _Measured(loss, operands) if given or all(_has_values(turn.node) for turn in turns) else None

@@ -1,4 +1,4 @@
-// The page: its state, and what each control and key does to it.
+// The page: its state, what is shown of it, choosing, folding, search.
 
 const $ = id => document.getElementById(id);
 const doc = JSON.parse($("data").textContent);
@@ -13,7 +13,8 @@ const state = {
   hit: -1,
   step: null, // a column in focus
   turn: 0, // of the backward pass: 0 is before it
-  timer: null,
+  timer: null, // while the backward pass plays
+  hover: null, // the box under the pointer
 };
 const picture = new Picture($("picture"));
 let shown = null;
@@ -28,6 +29,8 @@ function show(fit = false) {
   const { scene } = state;
   shown = layout(scene, state.folded);
   if (!shown.byId.has(state.chosen)) state.chosen = null;
+  state.hover = null;
+  $("tip").hidden = true;
   picture.show(shown, fit);
   marks();
   scopes();

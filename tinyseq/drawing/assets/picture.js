@@ -150,6 +150,7 @@ class Picture {
   // -- painting --
 
   move() {
+    if (this.printing) return;
     this.world.setAttribute(
       "transform",
       `translate(${this.x.toFixed(2)} ${this.y.toFixed(2)}) scale(${this.scale.toFixed(5)})`,
@@ -313,6 +314,8 @@ class Picture {
 
   // Print the whole picture, not the part in sight.
   beforePrint() {
+    this.printing = true;
+    cancelAnimationFrame(this.frame);
     const { left, top, right, bottom } = this.shown;
     this.svg.setAttribute("viewBox", `${left} ${top} ${right - left} ${bottom - top}`);
     this.world.removeAttribute("transform");
@@ -320,6 +323,7 @@ class Picture {
   }
 
   afterPrint() {
+    this.printing = false;
     this.svg.removeAttribute("viewBox");
     this.drawn = null;
     this.move();
