@@ -76,10 +76,12 @@ def by_torchlens(steps: int, rolled: bool = False) -> str:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "graph"
-        torchlens.show_model_graph(
-            TextbookLSTM(), torch.randn(2, steps, 8), vis_mode="rolled" if rolled else "unrolled",
-            vis_outpath=str(path), vis_fileformat="svg", vis_save_only=True,
-        )  # fmt: skip
+        torchlens.trace(TextbookLSTM(), torch.randn(2, steps, 8)).draw(
+            vis_mode="rolled" if rolled else "unrolled",
+            vis_outpath=str(path),
+            vis_fileformat="svg",
+            vis_save_only=True,
+        )
         return next(Path(folder).glob("*.svg")).read_text(encoding="utf-8")
 
 
@@ -92,6 +94,7 @@ def main() -> None:
     """Print a line a tool and length."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, nargs="+", default=[3, 30, 100])
+    parser.add_argument("--only", default="", help="only tools whose names begin so")
     parser.add_argument("--out", type=Path, help="keep the pictures here")
     chosen = parser.parse_args()
     tools: dict[str, Callable[[int], str]] = {
@@ -104,7 +107,7 @@ def main() -> None:
         "tinyseq gradients": lambda steps: by_tinyseq(steps, level="cell", gradients=True),
     }
     print(f"{'':<20}{'steps':>6}{'seconds':>9}{'kB':>7}{'width x height, pt':>22}")
-    for name, tool in tools.items():
+    for name, tool in ((name, tool) for name, tool in tools.items() if name.startswith(chosen.only)):
         for steps in chosen.steps:
             start = time.perf_counter()
             try:

@@ -1,7 +1,7 @@
 """Render the gallery: every architecture of the repository, drawn in every way, into a folder with an index page.
 
     python docs/make_gallery.py                 the pictures of docs/gallery/, as SVG
-    python docs/make_gallery.py --png --all -o /tmp/gallery    as PNG too, and after each pass for every architecture
+    python docs/make_gallery.py --png --all -o FOLDER    as PNG too, and after each pass for every architecture
 
 What it writes depends on nothing but the source: models are small and seeded.
 """
@@ -26,8 +26,9 @@ from tinyseq.nn.encoders import RecurrentEncoder, TransformerTextEncoder
 from tinyseq.nn.writers import EncoderDecoder, RecurrentWriter, TransformerWriter
 
 FOLDER = Path(__file__).parent / "gallery"
-#: The architectures that are shown after every pass without --all: the lecture's.
-PASSES_OF = ("LSTM", "GRU")
+#: Without --all, to keep the folder small: what is shown after every pass, and what with every operation of every step.
+PASSES_OF = ("LSTM",)
+OPS_OF = ("RNN", "LSTM", "GRU", "bidirectional LSTM")
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,8 @@ def reservoir(steps: int) -> ts.Tensor:
 def architectures() -> Iterator[Architecture]:
     """Yield what the gallery shows."""
     for name, cell in nn.CELLS.items():
-        title = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN", "esn": "ESN cell", "indrnn": "IndRNN"}
         yield Architecture(
-            title.get(name, name.replace("_", " ")),
+            cell.__name__.removesuffix("Cell") if name != "esn" else "ESN cell",
             (cell.__doc__ or "").strip().splitlines()[0],
             tagging(partial(nn.Recurrent, name, 3, 4)),
         )
@@ -143,7 +143,7 @@ def architectures() -> Iterator[Architecture]:
     )
 
 
-def pictures(one: Architecture, passes: bool) -> Iterator[tuple[str, str, Drawing]]:
+def pictures(one: Architecture, everything: bool) -> Iterator[tuple[str, str, Drawing]]:
     """Yield (file stem, caption, picture) for an architecture."""
     ts.seed(0)
     graph = valued(lambda: one.loss(one.steps))
@@ -157,7 +157,8 @@ def pictures(one: Architecture, passes: bool) -> Iterator[tuple[str, str, Drawin
         "unrolled, a box a cell and step",
         draw(graph, level="cell", title=f"{one.name}, unrolled", engine="grid"),
     )
-    yield "ops", "unrolled, every operation", draw(graph, title=f"{one.name}, {one.steps} steps", engine="grid")
+    if everything or one.name in OPS_OF:
+        yield "ops", "unrolled, every operation", draw(graph, title=f"{one.name}, {one.steps} steps", engine="grid")
     longer = valued(lambda: one.loss(2 * one.steps))
     yield (
         "gradients",
@@ -169,7 +170,7 @@ def pictures(one: Architecture, passes: bool) -> Iterator[tuple[str, str, Drawin
         "the backward pass",
         draw(graph, level="cell", backward=True, title=f"{one.name}: backward", engine="grid"),
     )
-    if not passes:
+    if not everything and one.name not in PASSES_OF:
         return
     fast = ts.compile(lambda: one.loss(one.steps))
     fast()
@@ -189,9 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--out", type=Path, default=FOLDER, help="the folder, made where it is not there")
     parser.add_argument("--only", default="", help="only architectures whose names hold this")
-    parser.add_argument(
-        "--all", action="store_true", help="after each pass for every architecture, not only for LSTM and GRU"
-    )
+    parser.add_argument("--all", action="store_true", help="every picture of every architecture")
     parser.add_argument("--png", action="store_true", help="PNG beside SVG")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
@@ -201,7 +200,7 @@ def main() -> None:
         if chosen.only.lower() not in one.name.lower():
             continue
         rows = []
-        for stem, caption, picture in pictures(one, chosen.all or one.name in PASSES_OF):
+        for stem, caption, picture in pictures(one, chosen.all):
             name = f"{one.stem}-{stem}"
             picture.save(chosen.out / f"{name}.svg")
             if chosen.png:

@@ -140,7 +140,7 @@ def _edge(graph: Any, view: View, edge: Edge, initial: bool) -> None:
         attrs.update(style="dashed", dir="both", arrowtail="teetee")
         attrs["label"] = _label(f"{clean(edge.label, 30)} cut ∂".strip())
         attrs["tooltip"] = "the gradient is cut here (stop_gradient)"
-    if edge.state and not initial and "label" in attrs:
+    if edge.state and not initial and "label" in attrs and edge.source != edge.target:
         attrs["xlabel"] = attrs.pop("label")
     graph.edge(f"n{edge.source}", f"n{edge.target}", **attrs)
 

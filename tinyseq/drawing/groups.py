@@ -138,7 +138,7 @@ class Groups:
         users: dict[Node, dict[int, None]] = defaultdict(dict)
         edges: dict[Hashable, Edge] = {}
         loops: dict[int, dict[str, None]] = defaultdict(dict)
-        labelled: set[tuple[int, str]] = set()
+        labelled: dict[tuple[int, str], int] = {}
         for node in reading.nodes:
             group = self.of.get(node)
             if group is None:
@@ -172,8 +172,7 @@ class Groups:
                     edge = replace(edge, label="", name="")  # one wire for all the steps that are hidden
                 if reading.loops and not edge.state and edge.label:
                     told = edge.source, edge.label  # once is enough for a value that many things take
-                    edge = replace(edge, label="") if told in labelled else edge
-                    labelled.add(told)
+                    edge = edge if labelled.setdefault(told, target) == target else replace(edge, label="")
                 edges.setdefault((edge.source, edge.target, edge.label, edge.cut, edge.delay), edge)
         for number, names in loops.items():
             name = ", ".join(names)
