@@ -15,12 +15,13 @@ function layout(scene, folded) {
   for (const item of scene.items) {
     const key = foldOf(item, folded);
     if (key === undefined) continue;
-    const id = item.column == null ? `${key}${sideOf(scene, key, item)}` : key; // what leads into a loop, what follows it
-    ids.set(item, { id, key });
+    const part = partOf(scene, key, item);
+    const id = part ? `${key}#${part}` : key;
+    ids.set(item, { id, key, part });
     sizes.set(id, (sizes.get(id) ?? 0) + 1);
   }
   for (const item of scene.items) {
-    const { id, key } = ids.get(item) ?? {};
+    const { id, key, part } = ids.get(item) ?? {};
     if (id === undefined || (sizes.get(id) === 1 && item.column == null)) {
       // to fold one bar would hide more than it saves
       const [left, top, width, height] = item.place;
@@ -30,7 +31,7 @@ function layout(scene, folded) {
       continue;
     }
     if (!groups.has(id))
-      groups.set(id, { id, key, kind: "cell", column: item.column ?? null, scope: scopeOf(key), members: [] });
+      groups.set(id, { id, key, part, kind: "cell", column: item.column ?? null, scope: scopeOf(key), members: [] });
     groups.get(id).members.push(item);
     of.set(item.id, groups.get(id));
   }
@@ -66,10 +67,33 @@ function hidden(scene, frame, folded) {
 
 const within = (path, scope) => path === scope || path.startsWith(scope + "/");
 
-function sideOf(scene, key, item) {
+// A scope may fold into several boxes: what leads into a loop and what follows it, a loop and its backward loop. Only
+// rows that stand right over one another are one box.
+function partOf(scene, key, item) {
   const scope = scopeOf(key);
-  const frame = scene.frames.find(frame => within(scene.rows[frame.row]?.scope ?? "", scope));
-  return frame && item.place[1] > frame.top ? "below" : "";
+  scene.parts ??= new Map();
+  if (!scene.parts.has(scope)) scene.parts.set(scope, rowParts(scene, scope));
+  const rows = scene.parts.get(scope);
+  if (item.column != null) return rows.get(item.row)?.part ?? 0;
+  const above = [...rows.values()].filter(row => row.top < item.place[1]);
+  return new Set(above.map(row => row.part)).size;
+}
+
+// The rows of a scope from the top down, and the part that each of them is in.
+function rowParts(scene, scope) {
+  const extents = new Map();
+  for (const { row, top, height } of scene.frames) {
+    if (within(scene.rows[row]?.scope ?? "", scope)) extents.set(row, { top, bottom: top + height });
+  }
+  const middles = scene.items.filter(item => !extents.has(item.row)).map(({ place }) => place[1] + place[3] / 2);
+  let part = 0,
+    above = null;
+  for (const row of [...extents.values()].sort((a, b) => a.top - b.top)) {
+    if (above && middles.some(y => y > above.bottom && y < row.top)) part++;
+    row.part = part;
+    above = row;
+  }
+  return extents;
 }
 
 // A group stands where its frames were, or where its members were.
@@ -78,7 +102,7 @@ function surround(scene, group) {
     group.column === null
       ? []
       : scene.frames.filter(
-          frame => frame.column === group.column && within(scene.rows[frame.row]?.scope ?? "", group.scope),
+          frame => frame.column === group.column && scene.parts.get(group.scope).get(frame.row)?.part === group.part,
         );
   group.framed = rects.length > 0;
   if (!group.framed) {
@@ -106,7 +130,7 @@ function surround(scene, group) {
 
 // Find the maps of the two axes, and send every box through them.
 function squeeze(scene, boxes, groups, frames, states) {
-  const height = group => Math.max(FOLDED_HEIGHT, 12 + 28 * (states.get(group.scope)?.length ?? 0));
+  const height = group => Math.max(FOLDED_HEIGHT, 12 + 28 * (states.get(cellOf(group))?.length ?? 0));
   const rows = groups.map(group => [group.top, group.top + group.height, height(group)]);
   const keep = [...boxes.filter(box => box.kind !== "initial"), ...frames].map(box => [box.top, box.top + box.height]);
   const y = squeezed(rows, keep);
@@ -268,11 +292,14 @@ function statesOf(scene, of) {
   for (const edge of scene.edges) {
     const to = of.get(edge.target);
     if (!edge.state || !edge.name || !to.framed || of.get(edge.source) === to) continue;
-    if (!names.has(to.scope)) names.set(to.scope, new Set());
-    names.get(to.scope).add(stateKey(scene, edge));
+    if (!names.has(cellOf(to))) names.set(cellOf(to), new Set());
+    names.get(cellOf(to)).add(stateKey(scene, edge));
   }
-  return new Map([...names].map(([scope, keys]) => [scope, [...keys].sort()]));
+  return new Map([...names].map(([cell, keys]) => [cell, [...keys].sort()]));
 }
+
+// What folds of one cell at several steps have in common.
+const cellOf = group => `${group.scope}#${group.part}`;
 
 const stateKey = (scene, edge) => `${scene.rows.length - scene.byId.get(edge.target).row} ${edge.name}`;
 
@@ -282,9 +309,9 @@ function stateLanes(scene, of, states) {
   for (const edge of scene.edges) {
     const from = of.get(edge.source),
       to = of.get(edge.target);
-    const all = edge.state && edge.name && to.framed ? states.get(to.scope) : null;
+    const all = edge.state && edge.name && to.framed ? states.get(cellOf(to)) : null;
     if (!all || from === to) continue;
-    const next = from.scope === to.scope && Math.abs(from.column - to.column) === 1;
+    const next = !from.item && cellOf(from) === cellOf(to) && Math.abs(from.column - to.column) === 1;
     if (from.kind !== "initial" && !next) continue;
     const apart = Math.min(32, (to.height - 12) / all.length);
     const middle = to.top + to.height / 2 + (all.indexOf(stateKey(scene, edge)) - (all.length - 1) / 2) * apart;
@@ -331,8 +358,9 @@ function wires(scene, of, x, y, lanes, boxes) {
           direct(from, to, corners, boxes) ??
           straightened(attached(attached(corners, from).reverse(), to).reverse(), from);
         const [first, last] = [wire.points[0], wire.points.at(-1)];
+        const left = wire.points[1][0] < first[0] - 0.5; // it leaves to the left
         if (wire.label && from.framed && !edge.delay)
-          wire.label = { x: first[0] + 6, y: first[1] - 6, anchor: "start" };
+          wire.label = { x: first[0] + (left ? -6 : 6), y: first[1] - 6, anchor: left ? "end" : "start" };
         else if (wire.label && !from.item) wire.label = { x: last[0] + 5, y: last[1] + 17, anchor: "start" };
       }
     }
