@@ -44,7 +44,7 @@ def test_help_teaches_and_version_is_told():
     result = invoke("--help")
     assert result.exit_code == 0
     assert "tinyseq run examples/lstm.yaml" in result.stdout
-    for command in ("run", "evaluate", "predict", "sample", "graph"):
+    for command in ("run", "evaluate", "predict", "sample", "graph", "plot", "report", "equations"):
         shown = invoke(command, "--help")
         assert shown.exit_code == 0
         assert f"tinyseq {command} " in shown.stdout, "an example"

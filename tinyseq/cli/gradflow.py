@@ -38,13 +38,16 @@ def command(
     import numpy as np
 
     from tinyseq.train import load_config
-    from tinyseq.train.flow_report import draw_flow
+    from tinyseq.figures import gradient_flow, save
+    from tinyseq.figures.style import check_format
     from tinyseq.train.gradflow import measure
     from tinyseq.train.gradflow import updates as train_on
     from tinyseq.train.running import prepared
 
     if out is not None and not Path(out).absolute().parent.is_dir():
         raise click.BadParameter(f"the folder {Path(out).parent} does not exist", param_hint="'-o'")
+    if out is not None:
+        check_format(Path(out))  # before anything is computed
     overrides = {"dtype": "float64", **({} if seed is None else {"seed": seed})}
     flows: list[gradflow.Flow] = []
     watched: dict[str, dict[str, gradflow.Updates]] = {}
@@ -60,7 +63,7 @@ def command(
                     watched.setdefault(label, {})[how] = train_on(task, model, config.train, updates, limit)
     _show(flows, watched, steps)
     if out is not None:
-        draw_flow(flows, watched, Path(out))
+        save(gradient_flow(flows, watched), out)
         click.echo(f"\n{out}")
 
 

@@ -16,11 +16,11 @@ import tinyseq
 from tinyseq import backends, nn
 from tinyseq.backends import use
 from tinyseq.errors import TinyseqError
+from tinyseq.figures import learning_curves, save
 from tinyseq.random import seed as set_seed
 from tinyseq.train import checkpoint, environment, yaml
 from tinyseq.train.checkpoint import Checkpoint
 from tinyseq.train.config import RunConfig, check
-from tinyseq.train.curve import draw_curve
 from tinyseq.train.digest import code_digests, data_digest
 from tinyseq.train.locking import locked
 from tinyseq.train.loop import Outcome, Row, train
@@ -266,7 +266,17 @@ def draw_run(
     )
     star = (best_step, test[key]) if test else None
     with _only_noted(progress, "curve.png"), directory.drafts() as drafts:
-        draw_curve(rows, task.measure, baselines, star, title, drafts / "curve.png")
+        measure = task.measure
+        curves = learning_curves(
+            rows,
+            measure.key,
+            measure.label,
+            lower_is_better=measure.lower_is_better,
+            baselines=baselines,
+            test=star,
+            title=title,
+        )
+        save(curves, drafts / "curve.png")
     if test:
         with _only_noted(progress, "graph.svg"), directory.drafts() as drafts:
             draw_example(task, model, GRAPH_STEPS, drafts / "graph.svg")

@@ -128,6 +128,19 @@ class Captioning(WritingTask[CaptioningConfig]):
     def size(self, source: Features) -> int:
         return 0
 
+    def marks(self, source: Features) -> list[str]:
+        """Return the upper left corner of each patch, row and column."""
+        patch = self.config.model.patch
+        if patch is None:
+            return []
+        width = int(np.prod(self.shape[1:]))
+        corners = patches_of(self.shape, patch)[:, 0]
+        depth = width // self.shape[1]
+        return [f"{at // width},{at % width // depth}" for at in corners.tolist()]
+
+    def attends(self, model: EncoderDecoder) -> bool:
+        return super().attends(model) and self.config.model.patch is not None
+
     def show(self, source: Features) -> dict[str, Any]:
         return {"input": source.name}
 

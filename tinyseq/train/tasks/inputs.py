@@ -138,6 +138,10 @@ class Inputs(ABC):
         """Return what of an input belongs into its prediction."""
         return {}
 
+    def steps(self, value: Any) -> list[str]:
+        """Return the words for an input's time steps; none where it has no time."""
+        return []
+
     def batch(self, encoded: Sequence[Array]) -> tuple[Tensor, Tensor | None]:
         """Return padded inputs, and the lengths where they differ."""
         if len({len(one) for one in encoded}) == 1:
@@ -185,6 +189,9 @@ class TextInputs(Inputs):
 
     def shown(self, value: Any) -> dict[str, Any]:
         return {"text": value}
+
+    def steps(self, value: Any) -> list[str]:
+        return self.cut(value)
 
 
 class Numbers(Inputs):
@@ -238,6 +245,9 @@ class SequenceInputs(Numbers):
 
     def sample(self, steps: int) -> Array:
         return np.ones((steps, len(self.scaler.mean)), self.dtype)
+
+    def steps(self, value: Any) -> list[str]:
+        return [str(step) for step in range(len(value))]
 
 
 class VectorInputs(Numbers):

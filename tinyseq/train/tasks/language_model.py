@@ -26,7 +26,7 @@ from tinyseq.train.config import FilePath, RunConfig
 from tinyseq.train.model_sections import CellConfig, LevelName, Shares
 from tinyseq.train.registry import build_recurrent
 from tinyseq.train.sections import Section
-from tinyseq.train.tasks.base import Feed, Measure, Task
+from tinyseq.train.tasks.base import Feed, Measure, Reading, Task
 
 #: How many next tokens a prediction lists.
 LIKELIEST = 5
@@ -330,6 +330,13 @@ class LanguageModel(Task[LanguageModelConfig]):
                 ys, state = model(tensor([[written[-1]]]), state)
         prime = self.level.join(begun)
         return prime, self.level.join([*begun, *self.vocabulary.lookup(written)])[len(prime) :]
+
+    def readings(self, model: LanguageModelNet, record: str) -> list[Reading]:
+        tokens = self.level.cut(record)
+        if not tokens:
+            return []
+        ids = self.vocabulary.encode(tokens)
+        return [Reading(list(tokens), lambda: model(tensor(ids[None])))]
 
     def example(self, model: LanguageModelNet, steps: int) -> Tensor:
         ids = np.arange(steps + 1, dtype=np.int64) % len(self.vocabulary)

@@ -46,6 +46,17 @@ class SequenceNet(nn.Module):
         outputs: Tensor = self.head(self.dropout(self.pooling(ys, lengths)))
         return outputs
 
+    @property
+    def attends(self) -> bool:
+        """Whether the pooling weighs the steps."""
+        return isinstance(self.pooling, nn.AttentionPooling)
+
+    def weights(self, xs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return how much each step counts, (batch, time), where the network ``attends``."""
+        ys, _ = self.recurrent(xs, lengths=lengths)
+        found: Tensor = self.pooling.weights(ys, lengths)  # type: ignore[attr-defined]
+        return found
+
 
 class TextNet(nn.Module):
     """Tokens -> embeddings -> ``SequenceNet``."""
@@ -59,6 +70,15 @@ class TextNet(nn.Module):
         """Return (batch, outputs) for ids (batch, time)."""
         outputs: Tensor = self.sequence(self.dropout(self.embedding(ids)), lengths)
         return outputs
+
+    @property
+    def attends(self) -> bool:
+        """Whether the pooling weighs the steps."""
+        return self.sequence.attends
+
+    def weights(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return how much each token counts, (batch, time), where the network ``attends``."""
+        return self.sequence.weights(self.embedding(ids), lengths)
 
 
 class MLP(nn.Module):

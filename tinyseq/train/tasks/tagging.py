@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -15,12 +15,13 @@ from tinyseq.creation import tensor
 from tinyseq.data.batching import IGNORED
 from tinyseq.data.conll import Tagged, most_frequent_tags, read_conll
 from tinyseq.data.examples import split_examples
-from tinyseq.data.measures import span_scores, spans
+from tinyseq.data.measures import confusion_matrix, span_scores, spans
 from tinyseq.data.padding import by_length, pad, shuffled
 from tinyseq.data.tagging import entity_sentences
 from tinyseq.data.text import load_text
 from tinyseq.data.tokens import build_vocabulary
 from tinyseq.errors import DataError, did_you_mean
+from tinyseq.figures import confusion_matrix as draw_confusion
 from tinyseq.modes import no_grad
 from tinyseq.ops.reduce import log_softmax
 from tinyseq.ops.shape import concat, reshape
@@ -28,7 +29,10 @@ from tinyseq.tensors import Tensor
 from tinyseq.train.config import FilePath, RunConfig
 from tinyseq.train.model_sections import RecurrentConfig, Shares
 from tinyseq.train.sections import Section
-from tinyseq.train.tasks.base import Feed, Measure, Task
+from tinyseq.train.tasks.base import Feed, Measure, Reading, Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
 #: Sentences are padded to a multiple of this many words, words to one of so many characters: few shapes are compiled.
@@ -306,6 +310,18 @@ class Tagging(Task[TaggingConfig]):
         lines = (json.dumps(prediction, ensure_ascii=False) + "\n" for prediction in found)
         (directory / "predictions.jsonl").write_text("".join(lines), encoding="utf-8")
         return "\n".join(self.as_text(prediction) for prediction in found[:5])
+
+    def figures(self, model: Tagger, records: Sequence[Tagged]) -> Mapping[str, Callable[[], Figure]]:
+        return {"confusion": lambda: self._confusion(model, records)}
+
+    def _confusion(self, model: Tagger, records: Sequence[Tagged]) -> Figure:
+        true = np.concatenate(self.numbers(records))
+        found = np.concatenate([scores.argmax(-1) for scores in self.compute(model, records, None)])
+        matrix = confusion_matrix(true, found, len(self.tags))
+        return draw_confusion(matrix, self.tags, f"tags of {len(true):,} words")
+
+    def readings(self, model: Tagger, record: Tagged) -> list[Reading]:
+        return [Reading(list(record.words), lambda: model(*self.encode([record])))]
 
     def example(self, model: Tagger, steps: int) -> Tensor:
         words = tensor(np.arange(steps)[np.newaxis] % len(self.words))
