@@ -237,7 +237,7 @@ def test_without_sacrebleu_the_message_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "sacrebleu", raising=False)
     with pytest.raises(DataError, match=r'pip install "tinyseq\[bleu\]"'):
         make(decode={"bleu": True})
-    with pytest.raises(DataError, match=r"decode\.bleu: true"):
+    with pytest.raises(ConfigError, match=r"decode\.bleu: true"):
         make(decode={"measure": "bleu"})
 
 

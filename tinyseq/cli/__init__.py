@@ -24,6 +24,10 @@ COMMANDS = {
     "report": "tinyseq.cli.report",
     "equations": "tinyseq.cli.equations",
     "replay": "tinyseq.cli.replay",
+    "check": "tinyseq.cli.check",
+    "config": "tinyseq.cli.config",
+    "schema": "tinyseq.cli.schema",
+    "init": "tinyseq.cli.init",
 }
 
 
@@ -67,6 +71,9 @@ def main() -> None:
         tinyseq graph examples/lstm.yaml --steps 3 -o lstm.svg
         tinyseq plot runs/lstm
         tinyseq report runs/lstm
+    A config of your own, from a starter (without a kind: what there is); is it right, and what does it cost?
+        tinyseq init tagging > mine.yaml
+        tinyseq check mine.yaml
 
     Exit codes: 0 done, 1 failure, 2 usage or config, 3 diverged, 130 interrupted, 143 terminated.
     """

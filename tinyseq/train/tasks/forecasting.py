@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from tinyseq import nn
 from tinyseq.creation import tensor
@@ -24,6 +24,7 @@ from tinyseq.figures import forecasts as draw_forecasts
 from tinyseq.modes import no_grad
 from tinyseq.tensors import Tensor
 from tinyseq.train.config import RunConfig
+from tinyseq.train.document import Problem
 from tinyseq.train.forecaster import ForecastConfig, ForecastNet, SeriesConfig
 from tinyseq.train.model_sections import RecurrentConfig
 from tinyseq.train.tasks.base import Feed, Measure, Reading, Task
@@ -43,12 +44,15 @@ class ForecastingConfig(RunConfig):
     model: RecurrentConfig = Field(default_factory=RecurrentConfig, description="What learns.")
     forecast: ForecastConfig = Field(default_factory=ForecastConfig, description="What is foretold.")
 
-    @field_validator("model")
-    @classmethod
-    def _forward(cls, model: RecurrentConfig) -> RecurrentConfig:
-        if model.bidirectional:
-            raise ValueError("bidirectional: a forecast must not read from the end; required false")
-        return model
+    def contradictions(self) -> Iterator[Problem]:
+        if self.model.bidirectional:
+            yield Problem(("model", "bidirectional"), "a forecast must not read from the end; required false")
+        bptt = self.train.bptt
+        if self.data.window is None and bptt.depth != bptt.every:
+            message = (
+                f"forecasting reads on by whole chunks (data.window: null); required null or `every`, got {bptt.back}"
+            )
+            yield Problem(("train", "bptt", "back"), message, involves=(("data", "window"), ("train", "bptt", "every")))
 
 
 class Stretch(NamedTuple):

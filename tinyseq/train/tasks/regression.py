@@ -16,8 +16,9 @@ from tinyseq.data.sources import SOURCES
 from tinyseq.errors import DataError
 from tinyseq.figures import agreement
 from tinyseq.tensors import Tensor
+from tinyseq.train.sections import OneOf
 from tinyseq.train.tasks.base import Measure
-from tinyseq.train.tasks.inputs import ExamplesConfig, known
+from tinyseq.train.tasks.inputs import ExamplesConfig, InputsName
 from tinyseq.train.tasks.many_to_one import Array, ManyToOne, ManyToOneConfig
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 class RegressionData(ExamplesConfig):
     """What is read: a table, or examples at hand."""
 
-    source: Annotated[str, known(SOURCES, "source")] = Field("adding", description="Examples at hand.")
-    inputs: str = Field("sequence", description="What the file's inputs are: text, sequence or vector.")
+    source: Annotated[str, OneOf(SOURCES, "source")] = Field("adding", description="Examples at hand.")
+    inputs: InputsName = Field("sequence", description="What the file's inputs are: text, sequence or vector.")
     target: str = Field("target", description="The column that is learned.")
 
 

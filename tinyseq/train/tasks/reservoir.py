@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field
 
 from tinyseq import nn
 from tinyseq.creation import tensor
 from tinyseq.data.forecasts import nrmse
 from tinyseq.data.series import read_series
 from tinyseq.data.systems import SYSTEMS, System
-from tinyseq.errors import DataError, did_you_mean
+from tinyseq.errors import DataError
 from tinyseq.figures import Line, Panel, forecasts, save
 from tinyseq.modes import no_grad
 from tinyseq.ops.shape import concat
 from tinyseq.tensors import Tensor
 from tinyseq.train.config import RunConfig
+from tinyseq.train.document import Problem, within
 from tinyseq.train.registry import option_problems
-from tinyseq.train.sections import Section, refuse
+from tinyseq.train.sections import OneOf, Section
 from tinyseq.train.tasks.base import Feed, Measure, Reading, Task
 
 if TYPE_CHECKING:
@@ -37,25 +38,17 @@ _WATCHED = 100
 class SystemConfig(Section):
     """What is foretold."""
 
-    system: str = Field("mackey_glass", description="mackey_glass, lorenz or narma10.")
-    options: dict[str, Any] = Field(default_factory=dict, validate_default=True, description="Options of the system.")
+    system: Annotated[str, OneOf(SYSTEMS, "system")] = Field(
+        "mackey_glass", description="mackey_glass, lorenz or narma10."
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the system.")
     train: int = Field(6000, ge=2, description="Steps that are learned from, the washout included.")
     valid: int = Field(1000, ge=2, description="Steps that follow, for choosing.")
     test: int = Field(8400, ge=2, description="Steps that follow, for the result.")
 
-    @field_validator("system")
-    @classmethod
-    def _known(cls, system: str) -> str:
-        if system not in SYSTEMS:
-            raise ValueError(f"unknown system {system!r}; {did_you_mean(system, SYSTEMS)}")
-        return system
-
-    @field_validator("options")
-    @classmethod
-    def _taken(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if "system" in info.data:
-            refuse(option_problems(SYSTEMS[info.data["system"]], options, (2, 0)))
-        return options
+    def contradictions(self) -> Iterator[Problem]:
+        found = option_problems(SYSTEMS[self.system], self.options, (2, 0))
+        yield from within("options", found, involves=("system",))
 
 
 class ReservoirConfig(Section):
@@ -103,16 +96,15 @@ class ReservoirTaskConfig(RunConfig):
     readout: ReadoutConfig = Field(default_factory=ReadoutConfig, description="How the readout is learned.")
     evaluate: JudgeConfig = Field(default_factory=JudgeConfig, description="What counts.")
 
-    @model_validator(mode="after")
-    def _long_enough(self) -> ReservoirTaskConfig:
-        if self.readout.washout >= self.data.train:
-            raise ValueError(
-                f"readout.washout: required less than data.train ({self.data.train}), got {self.readout.washout}"
-            )
-        short = next((p for p in ("valid", "test") if getattr(self.data, p) <= self.evaluate.ahead), None)
-        if short is not None:
-            raise ValueError(f"data.{short}: required more than evaluate.ahead ({self.evaluate.ahead} steps)")
-        return self
+    def contradictions(self) -> Iterator[Problem]:
+        data, washout, ahead = self.data, self.readout.washout, self.evaluate.ahead
+        if washout >= data.train:
+            message = f"required less than data.train ({data.train}), got {washout}"
+            yield Problem(("readout", "washout"), message, involves=(("data", "train"),))
+        for part in ("valid", "test"):
+            if getattr(data, part) <= ahead:
+                message = f"required more than evaluate.ahead ({ahead}), got {getattr(data, part)}"
+                yield Problem(("data", part), message, involves=(("evaluate", "ahead"),))
 
 
 class Drive(NamedTuple):

@@ -5,27 +5,21 @@ from __future__ import annotations
 import itertools
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from tinyseq import nn
-from tinyseq.errors import did_you_mean
 from tinyseq.nn.pooling import POOLINGS
 from tinyseq.ops.elementwise import relu
 from tinyseq.tensors import Tensor
 from tinyseq.train.model_sections import RecurrentConfig
-
-
-def _pooling(value: str) -> str:
-    if value not in POOLINGS:
-        raise ValueError(f"unknown pooling {value!r}; {did_you_mean(value, POOLINGS)}")
-    return value
+from tinyseq.train.sections import OneOf
 
 
 class SummaryConfig(RecurrentConfig):
     """What learns: recurrent layers and how they are summed up; for vectors the layers of an MLP."""
 
     embedding_size: int = Field(32, ge=1, description="Features of a token's learned vector (text).")
-    pooling: Annotated[str, AfterValidator(_pooling)] = Field(
+    pooling: Annotated[str, OneOf(POOLINGS, "pooling")] = Field(
         "final", description="One vector for a sequence: its final outputs, their mean, or attention over them."
     )
     layers: list[int] = Field(default=[64], description="Units of each hidden layer of the MLP (vectors).")

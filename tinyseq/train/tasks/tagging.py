@@ -27,7 +27,8 @@ from tinyseq.ops.reduce import log_softmax
 from tinyseq.ops.shape import concat, reshape
 from tinyseq.tensors import Tensor
 from tinyseq.train.config import FilePath, RunConfig
-from tinyseq.train.model_sections import RecurrentConfig, Shares
+from tinyseq.train.document import Problem
+from tinyseq.train.model_sections import RecurrentConfig, Shares, without_path
 from tinyseq.train.sections import Section
 from tinyseq.train.tasks.base import Feed, Measure, Reading, Task
 
@@ -53,6 +54,9 @@ class SentencesConfig(Section):
     count: int = Field(3000, ge=10, description="How many sentences are made, where there is no file.")
     min_count: int = Field(2, ge=1, description="Rarer words of the training part count as unknown.")
     split: Shares = Field(default=[0.8, 0.1, 0.1], description="Shares of training, validation and test sentences.")
+
+    def contradictions(self) -> Iterator[Problem]:
+        yield from without_path(self)
 
 
 class TaggerConfig(RecurrentConfig):

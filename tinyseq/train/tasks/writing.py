@@ -24,6 +24,7 @@ from tinyseq.nn.decoding import Hypothesis, Step, beam, greedy, log_softmax
 from tinyseq.nn.writers import EncoderDecoder
 from tinyseq.tensors import Tensor
 from tinyseq.train.config import RunConfig
+from tinyseq.train.document import Problem
 from tinyseq.train.forcing import ForcingConfig
 from tinyseq.train.scoring import bleu, exact_match, require_sacrebleu
 from tinyseq.train.sections import Section
@@ -61,6 +62,11 @@ class DecodeConfig(Section):
         "token_accuracy", description="What the run is judged by: exact_match, token_accuracy, bleu or loss."
     )
 
+    def contradictions(self) -> Iterator[Problem]:
+        if self.measure == "bleu" and not self.bleu:
+            message = "judged by BLEU, and `bleu` is false; required decode.bleu: true"
+            yield Problem(("measure",), message, involves=(("bleu",),))
+
 
 class WritingConfig(RunConfig):
     """What the configs of these tasks have in common."""
@@ -93,8 +99,6 @@ class WritingTask(Task[W]):
         self.level = find_level(self.level_name)
         if config.decode.bleu:
             require_sacrebleu()
-        elif config.decode.measure == "bleu":
-            raise DataError("the run shall be judged by BLEU", required="decode.bleu: true", got="decode.bleu: false")
 
     # What a task of this kind says about its inputs.
 
