@@ -194,5 +194,6 @@ def test_a_run_writes_into_its_directory_alone(task: str, tmp_path: Path, monkey
     assert result.directory.resolve() == home / "runs" / task / "0001"
     made = {path for path in set(tmp_path.rglob("*")) - before if "__pycache__" not in path.parts}
     assert {path for path in made if not path.is_relative_to(home / "runs")} == set()
-    assert {path.parent for path in made if path.is_file()} == {result.directory.resolve()}
+    directory = result.directory.resolve()
+    assert {path.parent for path in made if path.is_file()} == {directory, directory / "checkpoints"}
     assert not any(Path(place).exists() for place in ("/tmp/evil", "/evil", "/tmp/evil.png"))

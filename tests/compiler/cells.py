@@ -802,7 +802,7 @@ def slices_stacks_and_splits(draw: Draw) -> tuple[Any, Any]:
 @cell
 def indices(draw: Draw) -> tuple[Any, Any]:
     _, _, i, h = draw.sizes
-    w, table = draw.weight(h + i, h), draw.weight(5, h)
+    w, table = draw.weight(h + i, h), draw.weight(max(h, 5), h)
     order = [h - 1, 0, 1]
 
     def step(x: Any, state: Any) -> Any:
@@ -988,6 +988,21 @@ def inputs_of_several_parts(sizes: Sizes) -> Case:
 
     parts = {"a": [draw.xs(), None], "b": draw(sizes.batch, sizes.time, 1)}
     return Case(fn, (parts, draw.state(h)), [w])
+
+
+@function
+def rows_joined_in_a_step(sizes: Sizes) -> Case:
+    """A state and an input of one width, joined as further rows."""
+    draw = Draw(sizes)
+    batch, _, i, _ = sizes
+    w = draw.weight(i, i)
+
+    def step(x: Any, s: Any) -> Any:
+        rows = ts.tanh(ts.concat([s, x], 0) @ w)
+        s = rows[:batch] + 0.5 * rows[batch:]
+        return s, s
+
+    return Case(lambda xs, state: ts.unroll(step, xs, state), (draw.xs(), draw.state(i)), draw.weights)
 
 
 @function

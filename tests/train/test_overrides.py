@@ -127,6 +127,6 @@ def test_paths_of_options_are_meant_from_the_current_folder(tmp_path, monkeypatc
 def test_run_takes_overrides(tmp_path):
     (tmp_path / "t.txt").write_text("abc " * 400)
     config = {**LM, "data": {"path": str(tmp_path / "t.txt")}, "output": str(tmp_path)}
-    result = ts.run(config, overrides=["train.steps=1", "batch_size=2", "every=8", "hidden_size=4"], seed=5)
+    result = ts.run(config, overrides=["train.steps=1", "batch_size=2", "bptt.every=8", "hidden_size=4"], seed=5)
     assert result.result["steps"] == 1
     assert "seed: 5" in (result.directory / "config.resolved.yaml").read_text()

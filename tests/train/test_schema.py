@@ -105,9 +105,9 @@ def test_a_starter_is_valid_and_trains(kind):
             stepper = Stepper(task, model, config.train, SilentProgress(), compiled=True)
             batches, state = task.batches(), None
             for _ in range(2):
-                stepped = stepper(next(batches), state)
-                assert stepped.wrong is None
-                state = stepped.state
+                result = stepper(next(batches), state)
+                assert result.wrong is None
+                state = result.state
             assert stepper.compiled
         after = [p.numpy() for p in model.parameters()]
     assert any((a != b).any() for a, b in zip(before, after, strict=True))

@@ -16,9 +16,13 @@ from tinyseq.errors import BackendError, did_you_mean
 __all__ = ["Array", "Backend", "current", "load", "names", "of", "register", "use"]
 
 #: Name -> module with a ``create()``; ``register`` adds to it.
-_modules = {"numpy": "tinyseq.backends.numpy", "cupy": "tinyseq.backends.cupy"}
+_modules = {
+    "numpy": "tinyseq.backends.numpy",
+    "llvm": "tinyseq.backends.llvm",
+    "cupy": "tinyseq.backends.cupy",
+}
 #: What ``auto`` tries, the fastest first.
-_preference = ("cupy", "numpy")
+_preference = ("cupy", "llvm", "numpy")
 _loaded: dict[str, Backend] = {}
 _by_array_type: dict[type, Backend] = {}
 
@@ -57,7 +61,7 @@ def load(name: str) -> Backend:
     if name not in _loaded:
         instance: Backend = importlib.import_module(_modules[name]).create()
         _loaded[name] = instance
-        _by_array_type[instance.array_type] = instance
+        _by_array_type.setdefault(instance.array_type, instance)  # backends may share a type: arrays are the first's
     return _loaded[name]
 
 

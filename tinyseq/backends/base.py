@@ -18,6 +18,8 @@ class Backend(Protocol):
     """
 
     name: ClassVar[str]
+    #: Which lowering of the compiler's plans runs on this backend's arrays.
+    lowering: ClassVar[str]
     xp: Xp
     array_type: type
 

@@ -14,6 +14,7 @@ class CupyBackend:
     """Arrays in device memory, kernels by CuPy."""
 
     name: ClassVar[str] = "cupy"
+    lowering: ClassVar[str] = "numpy"  # of what is on the host; compiled functions refuse the device's arrays so far
 
     def __init__(self, cupy: Any) -> None:
         self.xp = cupy

@@ -16,6 +16,7 @@ class NumpyBackend:
     """Arrays in host memory, kernels by NumPy."""
 
     name: ClassVar[str] = "numpy"
+    lowering: ClassVar[str] = "numpy"
 
     def __init__(self) -> None:
         self.xp = np

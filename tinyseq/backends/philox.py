@@ -16,9 +16,9 @@ import numpy as np
 
 from tinyseq.backends.base import Array, Xp
 
-_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-_WEYL = (0x9E3779B9, 0xBB67AE85)
-_WORD = 0xFFFFFFFF
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)
+WORD = 0xFFFFFFFF
 _CHUNK = 1 << 14
 
 
@@ -26,13 +26,13 @@ def philox4x32(xp: Xp, counter: tuple[Any, Any, Any, Any], key: tuple[int, int],
     """Encrypt counters of four 32-bit words (arrays of uint64 that broadcast) under a key of two; return four words."""
     c0, c1, c2, c3 = (xp.asarray(word, dtype=xp.uint64) for word in counter)
     k0, k1 = key
-    word, half = xp.uint64(_WORD), xp.uint64(32)
-    m0, m1 = (xp.uint64(multiplier) for multiplier in _MULTIPLIERS)
+    word, half = xp.uint64(WORD), xp.uint64(32)
+    m0, m1 = (xp.uint64(multiplier) for multiplier in MULTIPLIERS)
     for _ in range(rounds):
         product0, product1 = c0 * m0, c2 * m1
         c0, c2 = (product1 >> half) ^ c1 ^ xp.uint64(k0), (product0 >> half) ^ c3 ^ xp.uint64(k1)
         c1, c3 = product1 & word, product0 & word
-        k0, k1 = (k0 + _WEYL[0]) & _WORD, (k1 + _WEYL[1]) & _WORD
+        k0, k1 = (k0 + WEYL[0]) & WORD, (k1 + WEYL[1]) & WORD
     return [c0, c1, c2, c3]
 
 
@@ -45,8 +45,8 @@ def random_bits(xp: Xp, shape: tuple[int, ...], seed: int, site: int, call: int,
     chunk = _CHUNK if xp is np else max(blocks, 1)
     for start in range(0, blocks, chunk):
         stop = min(start + chunk, blocks)
-        counter = (xp.arange(start, stop, dtype=xp.uint64), step & _WORD, call & _WORD, site & _WORD)
-        for place, word in enumerate(philox4x32(xp, counter, (seed & _WORD, (seed >> 32) & _WORD))):
+        counter = (xp.arange(start, stop, dtype=xp.uint64), step & WORD, call & WORD, site & WORD)
+        for place, word in enumerate(philox4x32(xp, counter, (seed & WORD, (seed >> 32) & WORD))):
             words[start:stop, place] = word
     return words.reshape(-1)[:size].reshape(shape)
 

@@ -111,7 +111,10 @@ def _plan(fast: CompiledFunction) -> str:
     plan = fast.plan
     buffers = [f"{b.label:<6} {b.kind:<6} {b.dtype}{b.shape}  slot {b.slot}, {b.nbytes:,} bytes" for b in plan.buffers]
     head = f"{len(plan.buffers)} buffers, {plan.memory:,} bytes in all; {len(plan.instructions)} instructions"
-    return "\n".join([head, *buffers, "", plan.listing()])
+    entry = fast.entry_of_last_call()
+    executable = entry.take()
+    entry.idle.append(executable)
+    return "\n".join([head, *buffers, "", plan.listing(), *executable.notes()])
 
 
 def _verified(fast: CompiledFunction) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from tinyseq import backends, trees
 from tinyseq.autodiff import pick
 from tinyseq.compiler.checking import verify_plan
+from tinyseq.compiler.lower import lowering
 from tinyseq.compiler.lower.numpy import Executable
 from tinyseq.compiler.pipeline import Compiled, Stage, run_passes
 from tinyseq.compiler.plan import Plan
@@ -36,6 +37,7 @@ class Entry:
     traced: Traced
     compiled: Compiled
     plan: Plan
+    lower: Callable[[Plan], Executable]
     seconds: float
     #: Arguments that the key knows by identity.
     held: list[Any]
@@ -45,7 +47,7 @@ class Entry:
 
     def take(self) -> Executable:
         """Return an executable whose buffers nobody needs; a forward pass keeps its own until its backward pass."""
-        return self.idle.pop() if self.idle else Executable(self.plan)
+        return self.idle.pop() if self.idle else self.lower(self.plan)
 
 
 class _Call:
@@ -198,11 +200,14 @@ class CompiledFunction:
             # A function that moves weights or takes gradients itself is a whole step: nothing is left to differentiate.
             whole = bool(traced.assigned or traced.graded)
             wanted = wanted if recording and not whole else []
-            compiled = run_passes(traced.graph, wanted, verify=self.verify, recompute=self.recompute)
-            plan = make_plan(compiled.graph, len(traced.graph.outputs))
+            lower = lowering(backends.current().lowering)
+            compiled = run_passes(
+                traced.graph, wanted, verify=self.verify, recompute=self.recompute, for_blas=lower.for_blas
+            )
+            plan = make_plan(compiled.graph, len(traced.graph.outputs), for_blas=lower.for_blas)
             if self.verify:
                 verify_plan(plan)
-            entry = Entry(traced, compiled, plan, time.perf_counter() - start, held)
+            entry = Entry(traced, compiled, plan, lower, time.perf_counter() - start, held)
             known.append(entry)
             shapes = ", ".join(f"{x.dtype}{x.shape}" for x in tensors)
             log.info("compiled %s for %s in %.0f ms", self.__name__, shapes, entry.seconds * 1e3)

@@ -32,11 +32,15 @@ WORTH_TURNING = 1 << 16
 
 
 class Layout:
-    """What a graph's loops ask of the values that go into and come out of them."""
+    """What a graph's loops ask of the values that go into and come out of them.
 
-    def __init__(self, graph: Graph) -> None:
+    ``features_first`` says that loops may keep features before rows, as BLAS likes them.
+    """
+
+    def __init__(self, graph: Graph, features_first: bool = True) -> None:
         self.users = graph.consumers()
-        self.columns = {node for node in graph.nodes if node.op is scan and _multiplies_rows(node)}
+        loops = [node for node in graph.nodes if node.op is scan] if features_first else []
+        self.columns = {node for node in loops if _multiplies_rows(node)}
         self.wanted: dict[Node, Order] = {}
         for node in self.columns:
             carries, sequences = node.attrs["carries"], node.attrs["sequences"]

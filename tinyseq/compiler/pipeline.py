@@ -51,8 +51,8 @@ BACKWARD: tuple[Pass, ...] = (
     prune,
     simplify,
 )
-#: What a CPU wants otherwise than the schedule that is found.
-CPU: tuple[Pass, ...] = (
+#: What is better otherwise than in the schedule that is found where BLAS multiplies.
+BLAS: tuple[Pass, ...] = (
     absorb,  # input projections and biases, in the loop's own product
     prune,
 )
@@ -82,7 +82,12 @@ class Compiled:
 
 
 def run_passes(
-    graph: Graph, wanted: Sequence[Leaf] = (), *, verify: bool = False, recompute: bool | int = False
+    graph: Graph,
+    wanted: Sequence[Leaf] = (),
+    *,
+    verify: bool = False,
+    recompute: bool | int = False,
+    for_blas: bool = True,
 ) -> Compiled:
     """Run the forward passes, differentiate with respect to ``wanted``, and run the backward passes.
 
@@ -92,6 +97,7 @@ def run_passes(
         verify: check every shape and dtype by the ops' own rules after each pass.
         recompute: cut loops into tiles of so many steps (True: about √T) and compute their values again when the
             gradient needs them, instead of keeping them.
+        for_blas: whether the products of the plan to come are BLAS calls.
     """
     stages = [Stage("trace", graph, 0.0)]
 
@@ -114,7 +120,7 @@ def run_passes(
         advance("differentiate", derive)
         for step in BACKWARD:
             advance(step.__name__, lambda step=step: step(stages[-1].graph))  # type: ignore[misc]
-    for step in CPU:
+    for step in BLAS if for_blas else ():
         advance(step.__name__, lambda step=step: step(stages[-1].graph))  # type: ignore[misc]
     if not derived:
         return Compiled(tuple(stages), (None,) * len(graph.outputs), ())

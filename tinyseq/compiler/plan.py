@@ -177,7 +177,7 @@ class Loop:
         return f"loop {order} ({len(self.body)} calls a step)"
 
 
-@dataclass
+@dataclass(eq=False)
 class Plan:
     """Instructions, the buffers they use, where inputs go in and outputs come out."""
 

@@ -35,13 +35,15 @@ from tinyseq.ops import shape as sh
 from tinyseq.ops.scan import scan
 
 
-def make_plan(graph: Graph, forward: int | None = None) -> Plan:
+def make_plan(graph: Graph, forward: int | None = None, *, for_blas: bool = True) -> Plan:
     """Lower a graph to a plan; what the first ``forward`` outputs need comes first.
+
+    With ``for_blas`` products are BLAS calls: values and weights of loops lie as it likes them (layout.py).
 
     Raises:
         GraphError: a scan within the body of a scan, which this version leaves to the interpreter.
     """
-    return _Planner(graph).plan(len(graph.outputs) if forward is None else forward)
+    return _Planner(graph, for_blas).plan(len(graph.outputs) if forward is None else forward)
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,10 @@ class _Track:
 
 
 class _Planner:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, for_blas: bool) -> None:
         self.graph = graph
-        self.layout = Layout(graph)
+        self.for_blas = for_blas
+        self.layout = Layout(graph, features_first=for_blas)
         self.buffers: list[Buffer] = []
         #: Whether the loop at hand keeps features before rows.
         self.columns = False
@@ -258,7 +261,8 @@ class _Planner:
             lead = before if stateful else 0
             order: Order = CONTRACTED if self.columns else ()
             steps, width = length + stateful, joined.shape[-1]
-            extent = width if self.columns else aligned(joined)
+            by_features = joined.attrs["axis"] == len(joined.shape) - 1
+            extent = aligned(joined) if by_features and not self.columns else width
             shape = (padded(steps, joined, order), *joined.shape[:-1], extent)
             buffer = self.buffer(shape, joined.dtype, "state", order)
             whole = (slice(None),) * (len(joined.shape) - 1) + (slice(0, width),)
@@ -298,7 +302,7 @@ class _Planner:
         factors = factors_of(node)
         for leaf in constants:
             value = local[leaf] = given[leaf]
-            if isinstance(value, Ref) and leaf in factors and not self.lies_well(value):
+            if self.for_blas and isinstance(value, Ref) and leaf in factors and not self.lies_well(value):
                 local[leaf] = self.contiguous(value, out, COLUMNS if self.columns else ())
 
         stacks: list[Ref] = []

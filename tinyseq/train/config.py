@@ -192,7 +192,9 @@ class RunConfig(Section):
         description="The folder of the run under `output`; by default the name of the config file.",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same machine, same numbers.")
-    backend: Literal["numpy", "cupy", "auto"] = Field("numpy", description="Where arrays live; auto: the best at hand.")
+    backend: Literal["numpy", "llvm", "cupy", "auto"] = Field(
+        "numpy", description="Where arrays live and what compiled steps run on; auto: the best at hand."
+    )
     dtype: Literal["float32", "float64"] = Field("float32", description="The type of the parameters.")
     compile: bool = Field(True, description="Run the loss through the compiler; the same numbers, to rounding.")
     threads: int | None = Field(1, ge=1, description="Threads of BLAS; null leaves it to the environment.")

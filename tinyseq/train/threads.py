@@ -14,15 +14,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tinyseq.compiler.lower.llvm.threads import limited
+
 
 @contextmanager
 def blas_threads(count: int | None) -> Iterator[None]:
-    """Limit BLAS to so many threads inside the ``with`` block; None leaves it as it is."""
+    """Limit BLAS, and the compiler's own threads, to so many inside the ``with`` block; None changes nothing."""
     control = _threadpoolctl()
     if count is None or control is None:
-        yield
+        with limited(count):
+            yield
         return
-    with control.threadpool_limits(count):
+    with control.threadpool_limits(count), limited(count):
         yield
 
 

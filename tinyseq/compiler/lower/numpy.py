@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -47,32 +47,52 @@ _UFUNCS: dict[str, Callable[..., Any]] = {
 }
 
 
+def aligned_zeros(size: int) -> Array:
+    """Return so many bytes, at least one, on the boundary of a cache line.
+
+    Zeros, not empty: the first run then already finds its pages mapped.
+    """
+    room = np.zeros(max(size, 1) + 63, np.uint8)
+    start = -room.ctypes.data % 64
+    return room[start : start + max(size, 1)]
+
+
 class Executable:
     """A plan bound to NumPy arrays: ``forward`` takes the inputs' arrays, ``backward`` the gradients from above."""
 
+    #: Whether products are BLAS calls, which passes and planner then arrange for.
+    for_blas: ClassVar[bool] = True
+
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        # Zeros, not empty: the first run then already finds its pages mapped.
-        memory = {slot: np.zeros(max(size, 1), np.uint8) for slot, size in plan.slots().items()}
-        self.arrays = {id(b): b.lay(memory[b.slot][: b.nbytes].view(b.dtype)) for b in plan.buffers}
+        self.memory = {slot: aligned_zeros(size) for slot, size in plan.slots().items()}
+        self.arrays = {id(b): b.lay(self.memory[b.slot][: b.nbytes].view(b.dtype)) for b in plan.buffers}
         self.calls: list[Prepared] = []
         self.boundary = 0
-        for position, instruction in enumerate(plan.instructions):
-            if position == plan.forward:
-                self.boundary = len(self.calls)
-            if isinstance(instruction, Loop):
-                for count, t in enumerate(instruction.steps()):
-                    for inner in instruction.body:
-                        self.prepare(inner, count, t)
-            else:
-                self.prepare(instruction, 0, 0)
-        if plan.forward == len(plan.instructions):
-            self.boundary = len(self.calls)
+        self.prepare_all()
         self.inputs = {leaf: self.at(ref, 0, 0) for leaf, ref in plan.inputs.items()}
         self.outputs = [self.at(x, 0, 0) for x in plan.outputs]
 
     def at(self, x: Any, count: int, t: int) -> Any:
         return x.resolve(self.arrays[id(x.buffer)], count, t) if isinstance(x, Ref) else x
+
+    def prepare_all(self) -> None:
+        """Bind every instruction, and note where those begin that only gradients need."""
+        for position, instruction in enumerate(self.plan.instructions):
+            if position == self.plan.forward:
+                self.boundary = len(self.calls)
+            self.prepare_whole(instruction)
+        if self.plan.forward == len(self.plan.instructions):
+            self.boundary = len(self.calls)
+
+    def prepare_whole(self, instruction: Any) -> None:
+        """Bind an instruction; one in a loop, for each of its steps."""
+        if isinstance(instruction, Loop):
+            for count, t in enumerate(instruction.steps()):
+                for inner in instruction.body:
+                    self.prepare(inner, count, t)
+        else:
+            self.prepare(instruction, 0, 0)
 
     def prepare(self, instruction: Call | Copy, count: int, t: int) -> None:
         out = self.at(instruction.output, count, t)
@@ -109,6 +129,10 @@ class Executable:
         axes = (*range(added), *(i + added for i, n in enumerate(out.shape) if n == 1 and x.shape[i + added] != 1))
         full = out.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
         return _reduce, (x, axes, True, full)
+
+    def notes(self) -> list[str]:
+        """Say what a reader of the plan should know of how it runs, a line each."""
+        return []
 
     def forward(self, values: Mapping[Leaf, Array], count: int) -> list[Array]:
         """Run what the first outputs need; return fresh arrays of the first ``count`` of them."""

@@ -1,0 +1,208 @@
+"""The backend by name, its threads, and the object code on disk."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from llvm_support import shared_by
+
+import tinyseq as ts
+from tinyseq import backends
+from tinyseq.backends import llvm as backend
+from tinyseq.compiler.lower.llvm import cache, threads
+from tinyseq.errors import BackendError, DataError
+from tinyseq.train.threads import blas_threads
+
+
+def test_arrays_are_numpys() -> None:
+    with ts.backend("llvm") as chosen:
+        x = ts.tensor([1.0])
+    assert chosen.name == "llvm"
+    assert isinstance(x.numpy(), np.ndarray)
+    assert (x + ts.tensor([2.0])).item() == 3.0  # one made on each backend
+    assert backends.of(x.value) is backends.load("numpy")
+    assert {"llvmlite", "backend"} <= chosen.describe().keys()
+
+
+def test_auto_prefers_it_to_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "_preference", tuple(name for name in backends._preference if name != "cupy"))
+    assert backends.load("auto").name == "llvm"
+
+
+def test_without_llvmlite_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "llvmlite" else real(name))
+    with pytest.raises(BackendError, match=r'pip install "tinyseq\[llvm\]"'):
+        backend.create()
+
+
+def test_one_function_compiles_for_each_backend() -> None:
+    fast = ts.compile(lambda x: ts.tanh(x) * 2.0)
+    x = ts.tensor(np.linspace(-2, 2, 9))
+    native = []
+    for name in ("llvm", "numpy"):
+        with ts.backend(name):
+            fast(x)
+            native.append(bool(fast.entry_of_last_call().take().notes()))
+    assert native == [True, False]
+
+
+# -- threads -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TINYSEQ_NUM_THREADS", raising=False)
+    everything = threads.available()
+    assert 1 <= everything <= (os.cpu_count() or 1)
+    monkeypatch.setenv("TINYSEQ_NUM_THREADS", "1")
+    assert threads.available() == 1
+    monkeypatch.setenv("TINYSEQ_NUM_THREADS", "many")
+    with pytest.raises(DataError, match="TINYSEQ_NUM_THREADS"):
+        threads.available()
+    monkeypatch.setattr(threads, "available", lambda: 8)
+    with blas_threads(2):  # a config's `threads`
+        assert threads.pool.threads == 2
+    assert threads.pool.threads == 8
+
+
+def test_calls_from_several_threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One has the pool, the others run alone; all get the same."""
+    rng = np.random.default_rng(0)
+    x, w = ts.tensor(rng.normal(size=(40, 30))), ts.tensor(rng.normal(size=(30, 50)))
+    fast = ts.compile(lambda x: ts.tanh(x @ w).sum(0))
+    with shared_by(monkeypatch, 2):
+        expected = fast(x).numpy()
+
+        def call(_: int) -> np.ndarray:
+            with ts.backend("llvm"):
+                return fast(x).numpy()
+
+        with ThreadPoolExecutor(4) as several:
+            for got in several.map(call, range(200)):
+                np.testing.assert_array_equal(got, expected)
+
+
+def test_code_stays_while_another_thread_is_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller may be done, and throw the function away, before the other threads have left it."""
+    x = ts.tensor(np.ones((4, 4)))
+    with shared_by(monkeypatch, 4):
+        for n in range(40):
+            assert ts.compile(lambda x, n=n: x * float(n) + 1.0)(x).numpy()[0, 0] == n + 1.0
+
+
+def test_the_gil_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a native segment runs, another Python thread gets on."""
+    x = ts.tensor(np.ones((1200, 1200)))
+    fast = ts.compile(lambda x: x @ x @ x @ x)
+    ticks = 0
+    done = threading.Event()
+
+    def count() -> None:
+        nonlocal ticks
+        while not done.is_set():
+            ticks += 1
+            time.sleep(0)
+
+    with shared_by(monkeypatch, 1):
+        fast(x)
+        other = threading.Thread(target=count)
+        other.start()
+        before = ticks
+        function, arguments = fast.entry_of_last_call().take().calls[-1]
+        function(*arguments)
+        during = ticks - before
+        done.set()
+        other.join()
+    assert during > 10
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_the_pool_after_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = ts.compile(lambda x: ts.tanh(x @ x))
+    x = ts.tensor(np.eye(20))
+    with shared_by(monkeypatch, 2):
+        expected = fast(x).numpy()
+        child = os.fork()
+        if child == 0:
+            same = np.array_equal(fast(x).numpy(), expected)
+            os._exit(0 if same else 1)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+# -- object code on disk -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TINYSEQ_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_what_is_made_once_is_read_from_then_on(folder: Path) -> None:
+    made = []
+
+    def make() -> bytes:
+        made.append(1)
+        return b"code"
+
+    assert [cache.cached("key", make) for _ in range(3)] == [b"code"] * 3
+    assert cache.cached("another", make) == b"code"
+    assert len(made) == 2
+    assert len(list(folder.glob("*.o"))) == 2
+    assert not list(folder.glob("*.new"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "empty"])
+def test_a_damaged_file_is_made_anew(folder: Path, damage: str) -> None:
+    cache.cached("key", lambda: b"the code")
+    (path,) = folder.glob("*.o")
+    content = path.read_bytes()
+    path.write_bytes({"cut": content[:-3], "changed": content[:-1] + b"?", "empty": b""}[damage])
+    assert cache.cached("key", lambda: b"made anew") == b"made anew"
+    assert cache.cached("key", lambda: b"not needed") == b"made anew"
+
+
+def test_many_writers_at_once(folder: Path) -> None:
+    """Whoever reads gets the whole of some writer's file."""
+    with ThreadPoolExecutor(8) as several:
+        found = list(
+            several.map(lambda n: cache.cached(f"key{n % 3}", lambda: bytes([65 + n % 3]) * 100_000), range(90))
+        )
+    assert all(found[n] == bytes([65 + n % 3]) * 100_000 for n in range(90))
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_a_folder_that_cannot_be_written_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("TINYSEQ_CACHE", str(tmp_path / "file" / "cache"))
+    assert cache.cached("key", lambda: b"code") == b"code"
+    monkeypatch.setenv("TINYSEQ_CACHE", "")
+    assert cache.folder() is None
+    assert cache.cached("key", lambda: b"code") == b"code"
+
+
+def test_old_files_make_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "_MOST", 3)
+    for n in range(6):
+        cache.cached(str(n), lambda: b"code")
+    assert len(list(folder.glob("*.o"))) == 3
+
+
+def test_a_plan_from_the_cache_computes_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tinyseq.compiler.lower.llvm import executable
+
+    x = ts.tensor(np.linspace(-1, 1, 12).reshape(3, 4))
+    with ts.backend("llvm"):
+        first = ts.compile(lambda x: ts.exp(x) @ x.T)(x).numpy()
+        monkeypatch.setattr(executable, "object_code", lambda *_: pytest.fail("compiled again"))
+        again = ts.compile(lambda x: ts.exp(x) @ x.T)(x).numpy()
+    np.testing.assert_array_equal(again, first)

@@ -1,0 +1,209 @@
+"""A plan's instructions as stages; what has no native form is refused with the reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+
+from tinyseq.compiler.lower.llvm.access import Access, Ghosts
+from tinyseq.compiler.lower.llvm.operations import WRITERS, computing_kind
+from tinyseq.compiler.lower.llvm.stages import Draw, Gathering, Group, Normalization, Product, Reduction, Stage, Work
+from tinyseq.compiler.lower.llvm.text import IN_MEMORY
+from tinyseq.compiler.plan import Call, Copy, Ref
+from tinyseq.ops.shape import ARRAY
+
+_FLOATS: Final = ("f4", "f8")
+
+
+class NotNative(Exception):
+    """An instruction that stays with NumPy; the message is the reason."""
+
+
+def describe(instruction: Call | Copy, ghosts: Ghosts, in_loop: bool = False) -> list[Stage]:
+    """Return an instruction's stages, in order; ``in_loop`` keeps the first axis, along which a loop may be split.
+
+    Raises:
+        NotNative: it has none.
+    """
+    stages = _stages(instruction, ghosts)
+    return stages if in_loop else [_flattened(stage) if isinstance(stage, Group) else stage for stage in stages]
+
+
+def _stages(instruction: Call | Copy, ghosts: Ghosts) -> list[Stage]:
+    output = ghosts.access(instruction.output)
+    if 0 in output.shape:
+        return []
+    if isinstance(instruction, Copy):
+        return [_elementwise("identity", [_operand(instruction.source, ghosts)], output, ())]
+    node = instruction.node
+    name = node.op.name
+    operands = [_operand(x, ghosts) for x in instruction.inputs]
+    if any(isinstance(x, Access) and 0 in x.shape for x in operands):
+        raise NotNative(f"{name} of nothing")
+    if name in WRITERS:
+        return [_elementwise(name, operands, output, tuple(node.attrs.items()))]
+    if name in _FORMS:
+        return _FORMS[name](instruction, operands, output, ghosts)
+    raise NotNative(f"{name} has no native form")
+
+
+def _operand(x: Any, ghosts: Ghosts) -> Any:
+    return ghosts.access(x) if isinstance(x, Ref) else x
+
+
+def _elementwise(name: str, operands: list[Any], output: Access, attrs: tuple[Any, ...]) -> Group:
+    kinds = tuple(x.kind if isinstance(x, Access) else x for x in operands)
+    kind = computing_kind(name, kinds, output.kind)
+    if kind is None:
+        raise NotNative(f"{name} of {', '.join(map(str, kinds))} to {output.kind}")
+    output = _at_least_matrix(output)
+    operands = [_at_least_matrix(x).aligned(output.shape) if isinstance(x, Access) else x for x in operands]
+    return Group(output.shape[:-1], output.shape[-1], [Work(name, kind, operands, output, attrs)])
+
+
+def _flattened(group: Group) -> Group:
+    """Take the axes of rows as one where every operand lies so: then products and what follows them meet."""
+    (work,) = group.works
+    accesses = [x for x in (*work.operands, work.output) if isinstance(x, Access)]
+    axes = sorted(range(len(group.lead)), key=lambda axis: -work.output.strides[axis])
+    for outer, inner in pairwise(axes):
+        if any(x.strides[outer] != x.strides[inner] * group.lead[inner] for x in accesses):
+            return group
+    rows = math.prod(group.lead)
+
+    def flat(x: Any) -> Any:
+        return x.shaped((rows, x.shape[-1]), (x.strides[axes[-1]], x.strides[-1])) if isinstance(x, Access) else x
+
+    made = Work(work.name, work.kind, [flat(x) for x in work.operands], flat(work.output), work.attrs)
+    return Group((rows,), group.width, [made])
+
+
+def _at_least_matrix(x: Access) -> Access:
+    missing = max(2 - len(x.shape), 0)
+    return x.shaped((1,) * missing + x.shape, (0,) * missing + x.strides) if missing else x
+
+
+def _matmul(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+    left, right = operands
+    if not left.kind == right.kind == output.kind or output.kind not in _FLOATS:
+        raise NotNative(f"matmul of {left.kind} and {right.kind}")
+    if len(left.shape) == 1:  # a row
+        left = left.shaped((1, *left.shape), (0, *left.strides))
+        shape, strides = output.shape, output.strides
+        cut = len(shape) - (len(right.shape) > 1)
+        output = output.shaped((*shape[:cut], 1, *shape[cut:]), (*strides[:cut], 0, *strides[cut:]))
+    if len(right.shape) == 1:  # a column
+        right = right.shaped((*right.shape, 1), (*right.strides, 0))
+        output = output.shaped((*output.shape, 1), (*output.strides, 0))
+    batch = output.shape[:-2]
+    return [Product(left.aligned((*batch, *left.shape[-2:])), right.aligned((*batch, *right.shape[-2:])), output)]
+
+
+def _reduced(name: str, operand: Access, output: Access, reduced: Sequence[bool], keepdims: bool) -> list[Stage]:
+    if output.kind == "b1" or operand.kind not in IN_MEMORY or output.kind not in IN_MEMORY:
+        raise NotNative(f"{name} of {operand.kind}")
+    kept = iter(zip(output.shape, output.strides, strict=True))
+    strides = []
+    for gone in reduced:
+        _, stride = next(kept) if keepdims or not gone else (1, 0)
+        strides.append(0 if gone else stride)
+    target = output.shaped(tuple(1 if r else n for r, n in zip(reduced, operand.shape, strict=True)), tuple(strides))
+    return [Reduction(name, operand, target, tuple(reduced))]
+
+
+def _sum(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+    axes, x = call.node.attrs["axis"], operands[0]
+    return _reduced(call.node.op.name, x, output, [i in axes for i in range(len(x.shape))], call.node.attrs["keepdims"])
+
+
+def _sum_to(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+    x = operands[0]
+    added = len(x.shape) - len(output.shape)
+    padded = output.shaped((1,) * added + output.shape, (0,) * added + output.strides)
+    reduced = [n == 1 for n in padded.shape]
+    return _reduced("sum", x, padded, reduced, True)
+
+
+def _normalization(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+    x, axis = operands[0], call.node.attrs["axis"]
+    if x.kind not in _FLOATS or x.kind != output.kind or axis not in (len(x.shape) - 1, (len(x.shape) - 1,)):
+        raise NotNative(f"{call.node.op.name} of {x.kind} along {axis}")
+    if call.node.op.name == "logsumexp" and not call.node.attrs["keepdims"]:
+        output = output.shaped((*output.shape, 1), (*output.strides, 0))
+    return [Normalization(call.node.op.name, x, output)]
+
+
+def _zeros(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+    return [_elementwise("identity", [0], output, ())]
+
+
+def _copied(source: Access, target: Access) -> Stage:
+    return _elementwise("identity", [source], target, ())
+
+
+def _within(call: Call, operands: list[Any], output: Access, ghosts: Ghosts, key: Any, filling: Any) -> list[Stage]:
+    """Fill the output, then put the operand where ``key`` points."""
+    part = ghosts.access(call.output, ghosts.view(call.output)[(*key, ...) if ... not in key else key])
+    copies = [] if 0 in part.shape else [_copied(operands[0], part)]
+    return [_elementwise("identity", [filling], output, ()), *copies]
+
+
+def _unslice(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+    return _within(call, operands, output, ghosts, call.node.attrs["key"], 0)
+
+
+def _pad(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+    key = tuple(slice(low, n - high) for (low, high), n in zip(call.node.attrs["widths"], output.shape, strict=True))
+    return _within(call, operands, output, ghosts, key, call.node.attrs["value"])
+
+
+def _moved(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+    """An op that gives a view in NumPy: the view is copied."""
+    source = call.inputs[0]
+    view = call.node.op.kernel(np, ghosts.view(source), **call.node.attrs)  # type: ignore[attr-defined]
+    return [_copied(ghosts.access(source, view), output)]
+
+
+def _index(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+    add = call.node.op.name == "scatter_add"
+    first, *arrays = operands
+    whole, part = (output, first) if add else (first, output)
+    key = call.node.attrs["key"]
+    places = [i for i, p in enumerate(key) if p == ARRAY]
+    adjacent = places == list(range(places[0], places[-1] + 1)) if places else False
+    if not adjacent or any(p != slice(None) for i, p in enumerate(key) if i not in places):
+        raise NotNative(f"{call.node.op.name} with the key {key}")
+    fitting = whole.kind == part.kind and (whole.kind in _FLOATS or not add)
+    if not fitting or any(a.kind not in ("i4", "i8") for a in arrays):
+        raise NotNative(f"{call.node.op.name} of {whole.kind} by {', '.join(a.kind for a in arrays)}")
+    shape = np.broadcast_shapes(*(a.shape for a in arrays))
+    return [Gathering(whole, part, [a.aligned(shape) for a in arrays], places[0], add)]
+
+
+def _uniform(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+    kinds = [x.kind if isinstance(x, Access) else "i8" for x in operands]
+    if output.kind not in _FLOATS or any(kind not in ("i4", "i8") for kind in kinds):
+        raise NotNative(f"uniform in {output.kind} with {', '.join(kinds)}")
+    return [Draw(output, operands[0], operands[1], call.node.attrs["seed"], call.node.attrs["site"])]
+
+
+_FORMS: Final[dict[str, Callable[[Call, list[Any], Access, Ghosts], list[Stage]]]] = {
+    "matmul": _matmul,
+    "sum": _sum,
+    "max": _sum,
+    "sum_to": _sum_to,
+    "softmax": _normalization,
+    "log_softmax": _normalization,
+    "logsumexp": _normalization,
+    "zeros_like": _zeros,
+    "unslice": _unslice,
+    "pad": _pad,
+    "flip": _moved,
+    "index": _index,
+    "scatter_add": _index,
+    "uniform": _uniform,
+}

@@ -1,0 +1,161 @@
+"""What each element-wise op is on vectors: one entry an op, as its NumPy kernel computes it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from tinyseq.compiler.lower.llvm import maths
+from tinyseq.compiler.lower.llvm.text import IN_MEMORY, kind_of
+from tinyseq.compiler.lower.llvm.vectors import Value, Vectors
+
+#: (vectors, operands, attributes) -> result, in the operands' kind (booleans for predicates).
+Writer = Callable[..., Value]
+_FLOATS: Final = ("f4", "f8")
+
+
+def _arithmetic(floating: str, integer: str) -> Writer:
+    return lambda v, a, b: v.op(floating if a.kind in _FLOATS else integer, a, b)
+
+
+def _compared(how: str) -> Writer:
+    return lambda v, a, b: v.compare(how, a, b)
+
+
+def _extreme(how: str) -> Writer:
+    """The first where it wins or is NaN; a NaN in the second loses no comparison, and comes through too."""
+
+    def write(v: Vectors, a: Value, b: Value) -> Value:
+        chosen = v.select(v.compare(how, a, b), a, b)
+        return v.select(v.compare("unordered", a, a), a, chosen) if a.kind in _FLOATS else chosen
+
+    return write
+
+
+def _neg(v: Vectors, x: Value) -> Value:
+    if x.kind in _FLOATS:
+        return Value(v.f.let(f"fneg {v.type(x.kind)} {x.name}"), x.kind)
+    return v.op("sub", v.const(x.kind, 0), x)
+
+
+def _sign(v: Vectors, x: Value) -> Value:
+    zero, one, less = v.const(x.kind, 0), v.const(x.kind, 1), v.const(x.kind, -1)
+    result = v.select(v.compare("lt", x, zero), less, x)
+    return v.select(v.compare("gt", x, zero), one, result)
+
+
+def _abs(v: Vectors, x: Value) -> Value:
+    if x.kind in _FLOATS:
+        return v.intrinsic("fabs", x)
+    return v.select(v.compare("lt", x, v.const(x.kind, 0)), _neg(v, x), x)
+
+
+def _sigmoid(v: Vectors, x: Value) -> Value:
+    half = v.const(x.kind, 0.5)
+    return v.fadd(v.fmul(maths.tanh(v, v.fmul(x, half)), half), half)
+
+
+def _softplus(v: Vectors, x: Value) -> Value:
+    tail = maths.log1p(v, maths.exp(v, _neg(v, v.intrinsic("fabs", x))))
+    return v.fadd(_extreme("ge")(v, x, v.const(x.kind, 0.0)), tail)
+
+
+def _clip(v: Vectors, x: Value, low: float, high: float) -> Value:
+    return _extreme("le")(v, _extreme("ge")(v, x, v.const(x.kind, low)), v.const(x.kind, high))
+
+
+def _logical(name: str) -> Writer:
+    return lambda v, a, b: v.op(name, a, b)
+
+
+def _not(v: Vectors, a: Value) -> Value:
+    return Value(v.f.let(f"xor {v.type('b1')} {a.name}, splat (i1 true)"), "b1")
+
+
+def _isfinite(v: Vectors, x: Value) -> Value:
+    if x.kind not in _FLOATS:
+        return v.const("b1", 1)
+    return v.compare("lt", v.intrinsic("fabs", x), v.const(x.kind, math.inf))
+
+
+WRITERS: Final[Mapping[str, Writer]] = {
+    "add": _arithmetic("fadd", "add"),
+    "sub": _arithmetic("fsub", "sub"),
+    "mul": _arithmetic("fmul", "mul"),
+    "div": lambda v, a, b: v.fdiv(a, b),
+    "neg": _neg,
+    "maximum": _extreme("ge"),
+    "minimum": _extreme("le"),
+    "where": lambda v, c, a, b: v.select(c, a, b),
+    "clip": _clip,
+    "exp": maths.exp,
+    "expm1": maths.expm1,
+    "log": maths.log,
+    "log1p": maths.log1p,
+    "sqrt": lambda v, x: v.intrinsic("sqrt", x),
+    "tanh": maths.tanh,
+    "sigmoid": _sigmoid,
+    "relu": lambda v, x: _extreme("ge")(v, x, v.const(x.kind, 0)),
+    "softplus": _softplus,
+    "abs": _abs,
+    "sign": _sign,
+    "cast": lambda v, x, dtype: x,
+    "identity": lambda v, x: x,
+    "stop_gradient": lambda v, x: x,
+    "equal": _compared("eq"),
+    "not_equal": _compared("ne"),
+    "less": _compared("lt"),
+    "less_equal": _compared("le"),
+    "greater": _compared("gt"),
+    "greater_equal": _compared("ge"),
+    "isfinite": _isfinite,
+    "logical_not": _not,
+    "logical_and": _logical("and"),
+    "logical_or": _logical("or"),
+}
+_FLOATING: Final = {"div", "exp", "expm1", "log", "log1p", "sqrt", "tanh", "sigmoid", "softplus"}
+_LOGICAL: Final = {"logical_not", "logical_and", "logical_or"}
+#: Relative cost of an element, a multiplication being 1.
+COSTS: Final[Mapping[str, int]] = {
+    "div": 4, "sqrt": 4, "exp": 15, "expm1": 20, "log": 25, "log1p": 30, "tanh": 20, "sigmoid": 22, "softplus": 45,
+}  # fmt: skip
+
+
+def computing_kind(name: str, inputs: tuple[Any, ...], output: str) -> str | None:
+    """Return the kind that an op's operands are converted to before it computes; None where it cannot be done here.
+
+    ``inputs`` are the operands' kinds, or Python scalars. It is NumPy's own rule: int64 with float32 meets in float64.
+    """
+    strong = [x for x in inputs if isinstance(x, str)]
+    if name not in WRITERS or output not in IN_MEMORY or any(kind not in IN_MEMORY for kind in strong):
+        return None
+    if name in _LOGICAL:
+        return "b1"
+    if name == "where":
+        return output
+    met = np.result_type(*(np.dtype(x) if isinstance(x, str) else x for x in inputs))
+    if name in _FLOATING and met.kind != "f":
+        met = np.dtype(output)
+    kind = kind_of(met)
+    if name == "cast" and kind in _FLOATS and output not in (*_FLOATS, "b1"):
+        return None  # of NaN, and of what is too large, no two processors make the same integer
+    if name == "clip" and kind not in _FLOATS:
+        return None
+    if kind not in IN_MEMORY or (
+        kind == "b1" and name not in ("equal", "not_equal", "cast", "identity", "stop_gradient")
+    ):
+        return None
+    integers = [x for x in inputs if isinstance(x, int) and not isinstance(x, bool)]
+    return None if kind in ("i4", "i8") and any(abs(x) >= 2**31 for x in integers) else kind
+
+
+def write(v: Vectors, name: str, kind: str, operands: list[Value], attrs: Mapping[str, Any], output: str) -> Value:
+    """Write one application; ``kind`` is that of ``computing_kind``, ``output`` that of the result."""
+    if name == "where":
+        operands = [v.cast(operands[0], "b1"), *(v.cast(x, kind) for x in operands[1:])]
+    else:
+        operands = [v.cast(x, kind) for x in operands]
+    return v.cast(WRITERS[name](v, *operands, **attrs), output)

@@ -1,0 +1,145 @@
+"""What native code is generated from: stages, each a nest of loops over elements, rows or tiles of a product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tinyseq.compiler.lower.llvm.access import Access, Shape
+
+
+@dataclass
+class Work:
+    """One element-wise application: ``output = name(operands)``; operands are accesses or Python scalars."""
+
+    name: str
+    kind: str
+    operands: list[Any]
+    output: Access
+    attrs: tuple[tuple[str, Any], ...] = ()
+    #: Whether the result must reach memory: False where only this group reads it.
+    stored: bool = True
+
+
+@dataclass
+class Product:
+    """``output = left @ right`` with shapes (*batch, M, K), (*batch, K, N), (*batch, M, N); stride 0 broadcasts."""
+
+    left: Access
+    right: Access
+    output: Access
+    #: The right operand stays the same during the loop around, and is laid out once before it.
+    invariant: bool = False
+    stored: bool = True
+
+    @property
+    def batch(self) -> Shape:
+        return self.output.shape[:-2]
+
+
+@dataclass
+class Group:
+    """Applications over one space: ``lead`` axes of rows, columns in lanes of ``width``; maybe after a product.
+
+    All lanes of the same columns are computed together, so that what one application gives another stays in registers.
+    """
+
+    lead: Shape
+    width: int
+    works: list[Work] = field(default_factory=list)
+    product: Product | None = None
+
+    @property
+    def made(self) -> list[Work | Product]:
+        """Everything that has an output."""
+        return [*self.works, *([self.product] if self.product else [])]
+
+
+@dataclass
+class Reduction:
+    """``output = sum or max of operand`` over the axes where the output, aligned with the operand, has stride 0."""
+
+    name: str
+    operand: Access
+    output: Access
+    reduced: tuple[bool, ...]
+
+
+@dataclass
+class Normalization:
+    """softmax, log_softmax or logsumexp along the last axis."""
+
+    name: str
+    operand: Access
+    output: Access
+
+
+@dataclass
+class Gathering:
+    """``output[before, i, after] = operand[before, arrays[i], after]``, or with ``add`` the transpose, from zeros.
+
+    ``arrays`` are aligned to the index axes; ``whole`` is the side that is indexed (the operand, or with ``add`` the
+    output), with its axes in the order before, indexed, after.
+    """
+
+    whole: Access
+    part: Access
+    arrays: list[Access]
+    before: int
+    add: bool
+
+
+@dataclass
+class Draw:
+    """Uniform random numbers; ``call`` and ``step`` are accesses of one integer, or integers."""
+
+    output: Access
+    call: Any
+    step: Any
+    seed: int
+    site: int
+
+
+@dataclass
+class Repeat:
+    """A loop over time steps; ``rows`` is the batch that may be split over threads, 0 where steps mix rows."""
+
+    length: int
+    reverse: bool
+    stages: list[Any]
+    rows: int = 0
+
+
+#: Anything of the above.
+Stage = Any
+
+
+def reads(stage: Stage) -> list[Access]:
+    """Return what a stage reads, each access as wide as the stage's own space."""
+    match stage:
+        case Group():
+            found = [x for work in stage.works for x in work.operands if isinstance(x, Access)]
+            return found + ([stage.product.left, stage.product.right] if stage.product else [])
+        case Gathering():
+            return [*stage.arrays, stage.part if stage.add else stage.whole]
+        case Draw():
+            return [x for x in (stage.call, stage.step) if isinstance(x, Access)]
+        case Repeat():
+            return [x for inner in stage.stages for x in reads(inner)]
+        case Product():
+            return [stage.left, stage.right]
+        case _:
+            return [stage.operand]
+
+
+def writes(stage: Stage) -> list[Access]:
+    """Return what a stage writes."""
+    match stage:
+        case Group():
+            return [work.output for work in stage.made]
+        case Gathering():
+            return [stage.whole if stage.add else stage.part]
+        case Repeat():
+            return [x for inner in stage.stages for x in writes(inner)]
+        case _:
+            return [stage.output]

@@ -1,0 +1,37 @@
+"""Stages as functions: ``stage(buffers, scratch, t, turn, from, to)`` does a part of one, between two barriers."""
+
+from __future__ import annotations
+
+from tinyseq.compiler.lower.llvm.context import PARAMETERS, Writer
+from tinyseq.compiler.lower.llvm.elementwise import GroupWriter
+from tinyseq.compiler.lower.llvm.gathering import write_gathering
+from tinyseq.compiler.lower.llvm.multiplying import ProductWriter, write_batched
+from tinyseq.compiler.lower.llvm.reducing import write_normalization, write_reduction
+from tinyseq.compiler.lower.llvm.stages import Draw, Gathering, Group, Normalization, Product, Reduction, Stage
+from tinyseq.compiler.lower.llvm.uniform import write_draw
+
+
+def write_stage(writer: Writer, stage: Stage, name: str, keep_rows: bool = False, packed: int | None = None) -> int:
+    """Write a stage as a function; return how many parts it can be split into.
+
+    ``keep_rows`` says that parts are to be rows, as in a loop that is split along them; ``packed``, where in the
+    scratch memory a product's right operand has been laid out.
+    """
+    f = writer.module.function(name, PARAMETERS)
+    parts = 1
+    match stage:
+        case Group():
+            group = ProductWriter(writer, f, stage, packed) if stage.product else GroupWriter(writer, f, stage)
+            parts = group.write(keep_rows)
+        case Product():
+            parts = write_batched(writer, f, stage)
+        case Reduction():
+            parts = write_reduction(writer, f, stage, keep_rows)
+        case Normalization():
+            parts = write_normalization(writer, f, stage)
+        case Draw():
+            parts = write_draw(writer, f, stage)
+        case Gathering():
+            parts = write_gathering(writer, f, stage)
+    f.do("ret void")
+    return parts
