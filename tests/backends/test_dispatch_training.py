@@ -176,6 +176,20 @@ def test_the_wall_stands() -> None:
         _ = ts.ones(2) + ts.Tensor(np.ones(2))
 
 
+def test_a_compiled_function_runs_where_its_tensors_are() -> None:
+    with ts.backend("strict"):
+        x, w = ts.ones(2, 3), ts.full((3, 2), 2.0)
+    fast = ts.compile(lambda x, w: x @ w)
+    y = fast(x, w)  # outside of the `with`
+    assert type(y.value) is DeviceArray
+    np.testing.assert_array_equal(y.numpy(), np.full((2, 2), 6.0))
+    with pytest.raises(ts.TinyseqError, match="different backends"):
+        fast(x, ts.ones(3, 2))
+    with pytest.raises(ts.TinyseqError, match="different backends") as caught:
+        ts.compile(lambda x: x @ w)(ts.ones(2, 3))  # the weight is elsewhere
+    assert "strict" in caught.value.got
+
+
 # -- seeds and checkpoints ---------------------------------------------------------------------------------------------
 
 

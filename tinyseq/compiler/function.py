@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -195,7 +195,7 @@ class CompiledFunction:
             start = time.perf_counter()
             with backends.use(backend.name):
                 traced = trace_function(self.fn, args, kwargs)
-            _backend_of([*tensors, *traced.captured])
+            _require_same(backend, [*tensors, *traced.captured])
             wanted = [leaf for leaf in (*traced.captured.values(), *traced.arguments) if leaf.requires_grad]
             # A function that moves weights or takes gradients itself is a whole step: nothing is left to differentiate.
             whole = bool(traced.assigned or traced.graded)
@@ -236,25 +236,30 @@ class CompiledFunction:
         return self.entry_of_last_call().plan
 
 
-def _backend_of(tensors: Iterable[Tensor]) -> Backend:
-    """Return where the tensors are: on the current backend or else, all of them, on one other.
+def _backend_of(tensors: Sequence[Tensor]) -> Backend:
+    """Return what a call runs on: the current backend, or else where its arguments are.
 
     Raises:
         BackendError: they are on several.
     """
     current = backends.current()
-    kinds = {type(x.value) for x in tensors}
-    if kinds <= {current.array_type}:
+    if all(type(x.value) is current.array_type for x in tensors):
         return current
-    found = {x.backend.name: x.backend for x in tensors}
-    if len(found) > 1:
+    found = tensors[0].backend
+    _require_same(found, tensors)
+    return found
+
+
+def _require_same(backend: Backend, tensors: Iterable[Tensor]) -> None:
+    """Refuse tensors whose arrays are not of the backend's type."""
+    foreign = {x.backend.name for x in tensors if type(x.value) is not backend.array_type}
+    if foreign:
         raise BackendError(
             "a compiled function of tensors on different backends",
-            required="one backend, for arguments and weights",
-            got=" and ".join(sorted(found)),
-            fix='make them all within one `with ts.backend("...")`',
+            required=f"{backend.name}, for arguments and weights",
+            got=" and ".join(sorted({backend.name, *foreign})),
+            fix='make them, and call it, within one `with ts.backend("...")`',
         )
-    return next(iter(found.values()))
 
 
 def _identity(x: Any, held: list[Any]) -> Any:
