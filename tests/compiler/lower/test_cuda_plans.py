@@ -117,6 +117,13 @@ def test_a_step_is_one_product_and_one_kernel(name: str) -> None:
     assert steps_of(found) == [["product", "kernel"], ["kernel", "product"]]
 
 
+def test_places_within_a_step_are_counted_in_32_bits() -> None:
+    found = lowered_of(registered("lstm", Sizes(64, 100, 128, 512)))
+    assert "const int i = " in found.source
+    assert "const long long i = " not in found.source
+    assert "(long long)t * " in found.source
+
+
 def test_what_has_no_kernel_is_named() -> None:
     left = {reason for name in NAMES for _, reason in lowered_of(case_of(name)).left}
     assert left == {

@@ -71,7 +71,8 @@ class _Writer:
     def __init__(self, count: int, accesses: Sequence[Access]) -> None:
         self.count = count
         self.slots: set[int] = set()
-        reach = max((abs(end) + abs(x.step) * 2**16 for x in accesses for end in x.span), default=0)
+        # Threads count in 32 bits where they can, for 64 bits divide slowly; a step's place is added in 64.
+        reach = max((abs(end) + abs(x.flip) for x in accesses for end in x.span), default=0)
         self.index = "int" if max(reach, count) < 2**30 else "long long"
         self.lines: list[str] = []
         self.names = 0
@@ -98,7 +99,7 @@ class _Writer:
         phase = x.phase * x.flip
         terms = [f"s{x.slot}", str(x.offset - phase)]
         if x.step:
-            terms.append(f"({self.index})t * {x.step}")
+            terms.append(f"(long long)t * {x.step}")
         if x.flip:
             terms.append(f"((turn & 1) ^ {x.phase}) * {x.flip}")
         terms += [f"{i} * {s}" for i, s in zip(indices, strides, strict=True) if s and i != "0"]
