@@ -14,7 +14,7 @@ import tinyseq as ts
 from tinyseq import nn
 from tinyseq.drawing import View, valued
 from tinyseq.drawing.asking import subject_of
-from tinyseq.drawing.gradients import backward_of
+from tinyseq.drawing.gradients import backward_of, norm
 from tinyseq.drawing.palette import heat
 from tinyseq.drawing.view import NO_GRADIENT, Scale
 from tinyseq.errors import DataError
@@ -170,6 +170,10 @@ def test_the_scale_is_logarithmic_and_takes_any_number() -> None:
     assert scale.place(math.nan) == 0.0
     lights = [sum(int(heat(place / 20).fill[i : i + 2], 16) for i in (1, 3, 5)) for place in range(21)]
     assert lights == sorted(lights, reverse=True)
+
+
+def test_the_gradient_of_several_outputs_counts_as_one_vector() -> None:
+    assert norm([np.array([3.0, 0.0]), None, np.array([[4.0]])]) == 5.0
 
 
 # -- the backward pass -------------------------------------------------------------------------------------------------
