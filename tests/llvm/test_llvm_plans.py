@@ -43,8 +43,27 @@ def test_a_step_of_the_lstm_is_one_group_of_four_lanes() -> None:
     assert step.product is not None
     assert step.product.output.shape == (3, 4 * step.width)
     assert not step.product.stored
-    assert sum(work.stored for work in step.works) == 5, "lanes, their derivative, c, tanh c and h"
+    assert sum(work.stored for work in step.works) == 4, "tanh of the lanes, c, tanh c and h"
     assert len(step.works) > 7
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_what_is_cheap_is_not_kept_for_the_backward_loop_but_made_again(shown: bool) -> None:
+    """1 - gate, of a gate that is kept anyway; unless someone else wants it."""
+    draw = Draw(Sizes(3, 4, 8, 8))
+    w = draw.weight(8, 8)
+
+    def step(x: ts.Tensor, s: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:
+        gate = ts.sigmoid(s @ w + x)
+        rest = 1.0 - gate
+        s = gate * s + rest * ts.tanh(x)
+        return (rest if shown else s), s
+
+    forward, backward = loops(lowered(Case(lambda xs, s: ts.unroll(step, xs, s), (draw.xs(), draw.state(8)), [w])))
+    kept = [work.stored for stage in forward.stages for work in stage.works if work.name == "sub"]
+    again = [work for stage in backward.stages for work in stage.works if work.name == "sub"]
+    assert kept == [shown]
+    assert bool(again) is not shown
 
 
 def test_what_has_no_native_form_is_named_with_the_reason() -> None:
