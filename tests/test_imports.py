@@ -34,6 +34,7 @@ ORDER: list[set[str]] = [
     {"testing", "unrolling"},
     {"compiler"},
     {"drawing"},
+    {"figures"},
     {"nn"},
     {"optim"},
     {"data"},

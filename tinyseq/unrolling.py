@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -23,13 +24,33 @@ from tinyseq.tensors import AbstractTensor, Tensor, traced_node
 Step = Callable[[Any, Any], tuple[Any, Any]]
 
 
+@dataclass
+class Unrolled:
+    """A call of ``unroll`` as it went: the cell, its scope, and for each step (x_t, s_{t-1}, y_t, s_t)."""
+
+    cell: Any
+    scope: str
+    steps: dict[int, tuple[Any, Any, Any, Any]] = field(default_factory=dict)
+
+
 class _Default(threading.local):
-    """What ``truncate`` is where it is not given."""
+    """What ``truncate`` is where it is not given, and who watches."""
 
     truncate: int | None = None
+    watched: list[Unrolled] | None = None
 
 
 _default: Final = _Default()
+
+
+@contextmanager
+def watching() -> Iterator[list[Unrolled]]:
+    """Gather what each eager ``unroll`` inside does, in the order of the calls."""
+    outer, _default.watched = _default.watched, []
+    try:
+        yield _default.watched
+    finally:
+        _default.watched = outer
 
 
 @contextmanager
@@ -113,6 +134,9 @@ def unroll(
     ys: list[Any] = []
     name = getattr(cell, "name", "")
     with scope(name):
+        seen = None
+        if _default.watched is not None:
+            _default.watched.append(seen := Unrolled(cell, here.place.scope))
         for t in range(time - 1, -1, -1) if reverse else range(time):
             with at_step(t, None if within is None else within * time + t):
                 if starts is not None:
@@ -133,6 +157,8 @@ def unroll(
                         and part.requires_grad
                     ):
                         part._node.name = path or "h"
+                if seen is not None:
+                    seen.steps[t] = x, state, y, new
                 state = new
                 ys.append(y)
         if reverse:

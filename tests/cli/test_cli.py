@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import tinyseq
-from tinyseq.cli import main
+from tinyseq.cli import COMMANDS, main
 
 TEXT = "the quick brown fox jumps over the lazy dog; the dog sleeps, and the fox runs away.\n" * 30
 CONFIG = """\
@@ -44,7 +44,7 @@ def test_help_teaches_and_version_is_told():
     result = invoke("--help")
     assert result.exit_code == 0
     assert "tinyseq run examples/lstm.yaml" in result.stdout
-    for command in ("run", "evaluate", "predict", "sample", "graph"):
+    for command in COMMANDS:
         shown = invoke(command, "--help")
         assert shown.exit_code == 0
         assert f"tinyseq {command} " in shown.stdout, "an example"
@@ -241,3 +241,80 @@ def test_eager_leaves_the_compiler_out(folder):
         result = invoke("run", "tiny.yaml", "-q", *words)
         found = json.loads((folder / result.stdout.strip() / "result.json").read_text())
         assert found["compiled"] is compiled
+
+
+def test_set_replaces_settings_in_every_command_that_reads_a_config(folder):
+    result = invoke("run", "tiny.yaml", "-q", "--set", "train.steps=2", "--set", "lr=0.5", "--set", "name=mine")
+    assert result.exit_code == 0, result.stderr
+    resolved = (folder / result.stdout.strip() / "config.resolved.yaml").read_text()
+    assert "lr: 0.5" in resolved
+    assert (folder / "runs" / "mine" / "0001" / "result.json").is_file()
+    assert invoke("graph", "tiny.yaml", "--steps", "1", "--set", "cell=gru", "-o", "g.svg").exit_code == 0
+    assert "W_z" in (folder / "g.svg").read_text()
+    assert invoke("compile", "tiny.yaml", "--set", "cell=gru").exit_code == 0
+    assert "cell: gru" in invoke("config", "tiny.yaml", "--set", "cell=gru").stdout
+    for command in ("run", "graph", "compile", "gradflow", "check", "config"):
+        wrong = invoke(command, "tiny.yaml", "--set", "train.steps=x", "--set", "seed")
+        assert wrong.exit_code == 2
+        assert wrong.stderr.startswith("--set seed: error: required KEY=VALUE")
+        wrong = invoke(command, "tiny.yaml", "--set", "train.steps=x")
+        assert wrong.exit_code == 2
+        assert wrong.stderr.startswith("--set train.steps=x: error: train.steps: required a whole number, got text ('x')\n")
+
+
+def test_check_says_what_a_config_costs_and_whether_gradients_are_right(folder):
+    shown = invoke("check", "tiny.yaml")
+    assert shown.exit_code == 0, shown.stderr
+    assert "tiny.yaml: valid, a run of the task language_model" in shown.stdout
+    for word in ("parameters", "FLOP a step", "optimizer", "agree with central differences"):
+        assert word in shown.stdout
+    found = json.loads(invoke("check", "tiny.yaml", "--json").stdout)
+    assert found["parameters"]["recurrent"] == 4 * (8 + 4 + 1) * 8
+    (folder / "cut.py").write_text(
+        "import tinyseq as ts\nfrom tinyseq import nn\nclass Cut(nn.RNNCell):\n    def step(self, x, h):\n"
+        "        y, h = super().step(x, h)\n        return y, ts.stop_gradient(h)\n"
+    )
+    wrong = invoke("check", "tiny.yaml", "--set", "cell=cut.py:Cut")
+    assert wrong.exit_code == 1
+    assert "parameters are wrong" in wrong.stderr
+    assert "recurrent.layers" in wrong.stderr
+    assert invoke("check", "tiny.yaml", "--set", "seed=-1").exit_code == 2
+
+
+def test_check_of_the_config_alone_reads_no_data(folder):
+    (folder / "text.txt").unlink()
+    assert invoke("check", "tiny.yaml", "--only-config").stdout == "tiny.yaml: valid, a run of the task language_model\n"
+    assert invoke("check", "tiny.yaml").exit_code == 1
+    code = "import sys; from tinyseq.cli import main; main(['check', 'tiny.yaml', '--only-config'], standalone_mode=False)"
+    code += "; print({'tinyseq.train.running', 'matplotlib', 'rich', 'safetensors'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_config_prints_what_is_a_config(folder):
+    for words in ((), ("--comments",)):
+        result = invoke("config", "tiny.yaml", *words)
+        assert result.exit_code == 0, result.stderr
+        (folder / "whole.yaml").write_text(result.stdout)
+        assert invoke("config", "whole.yaml", *words).stdout == result.stdout, "resolved again it is the same"
+    assert "weight_decay: null" in result.stdout
+
+
+def test_schema_is_json_and_says_where_it_lies():
+    assert json.loads(invoke("schema").stdout)["required"] == ["task"]
+    with open(invoke("schema", "--where").stdout.strip(), encoding="utf-8") as file:
+        assert json.load(file)["required"] == ["task"]
+
+
+def test_init_lists_kinds_writes_one_and_never_over_a_file(folder):
+    kinds = [line.split()[0] for line in invoke("init").stdout.splitlines()]
+    assert {"tagging", "transformer", "gru", "mlp"} <= set(kinds)
+    assert invoke("init", "gru", "-o", "mine.yaml").stdout == "mine.yaml\n"
+    assert (folder / "mine.yaml").read_text() == invoke("init", "gru").stdout
+    assert invoke("check", "mine.yaml", "--only-config").exit_code == 0
+    again = invoke("init", "gru", "-o", "mine.yaml")
+    assert again.exit_code == 2
+    assert "is there already" in again.stderr
+    wrong = invoke("init", "transfomer")
+    assert wrong.exit_code == 2
+    assert "did you mean 'transformer'?" in wrong.stderr

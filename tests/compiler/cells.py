@@ -991,6 +991,21 @@ def inputs_of_several_parts(sizes: Sizes) -> Case:
 
 
 @function
+def rows_joined_in_a_step(sizes: Sizes) -> Case:
+    """A state and an input of one width, joined as further rows."""
+    draw = Draw(sizes)
+    batch, _, i, _ = sizes
+    w = draw.weight(i, i)
+
+    def step(x: Any, s: Any) -> Any:
+        rows = ts.tanh(ts.concat([s, x], 0) @ w)
+        s = rows[:batch] + 0.5 * rows[batch:]
+        return s, s
+
+    return Case(lambda xs, state: ts.unroll(step, xs, state), (draw.xs(), draw.state(i)), draw.weights)
+
+
+@function
 def a_sequence_within_a_step(sizes: Sizes) -> Case:
     """Each step reads a short sequence of its own, with a cell of its own, lengths, truncation and dropout."""
     draw = Draw(sizes)

@@ -28,7 +28,7 @@ from tinyseq.train.running import run
 
 CALLS = ("open", "write", "fsync", "replace", "unlink", "ftruncate")
 TEXT = CONFIG.replace("log_every: 3", "log_every: 2\n  checkpoint: {every: 3, keep: 1}").replace(
-    "bptt: {every: 8}", "bptt: {every: 8, back: 12}"
+    "bptt: {every: 8}", "bptt: {every: 4, back: 6}"
 )
 
 
@@ -123,7 +123,11 @@ def left(folder: Path) -> tuple[object, ...]:
 
 def main(mode: str, count: int, folder: Path) -> None:
     # Killed at a random moment, a longer run is more often hit in its steps and saves than in its beginning.
-    text = TEXT if mode == "calls" else TEXT.replace("steps: 12", "steps: 40")
+    text = (
+        TEXT
+        if mode == "calls"
+        else TEXT.replace("steps: 12", "steps: 40").replace("evaluate_every: 5", "evaluate_every: 10")
+    )
     kinds = {}
     for eager in (True, False):
         undisturbed = folder / f"undisturbed-{eager}"

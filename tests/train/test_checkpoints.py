@@ -19,8 +19,9 @@ from tinyseq.creation import tensor
 from tinyseq.errors import DataError
 from tinyseq.train import checkpoint, durable, saving
 from tinyseq.train.checkpoint import Checkpoint, DamagedError
+from tinyseq.train.keeping import CheckpointConfig
 from tinyseq.train.packing import pack, state_types, unpack
-from tinyseq.train.saving import CheckpointConfig, Checkpoints, Saver
+from tinyseq.train.saving import Checkpoints, Saver
 
 FACTS = {
     "step": 7,

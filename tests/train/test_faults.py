@@ -29,9 +29,26 @@ from tinyseq.train.saving import Checkpoints
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals and forks of POSIX")
 
-LONG = CONFIG.replace("steps: 12", "steps: 400").replace("evaluate_every: 5", "evaluate_every: 50").replace(
-    "log_every: 3", "log_every: 5\n  checkpoint: {every: 25}"
-)  # fmt: skip
+#: A cell that stops the clock: in its 30th time step it waits until the test has done what it wants to do meanwhile.
+WAITER = """
+import time
+from pathlib import Path
+from tinyseq import nn
+class Waiter(nn.LSTMCell):
+    calls = 0
+    def step(self, x, state):
+        Waiter.calls += 1
+        if Waiter.calls == 30 and not Path("go").exists():
+            Path("reached").touch()
+            while not Path("go").exists():
+                time.sleep(0.01)
+        return super().step(x, state)
+"""
+WAITING = (
+    CONFIG.replace("cell: lstm", "cell: waiter.py:Waiter")
+    .replace("seed: 3", "seed: 3\ncompile: false")
+    .replace("log_every: 3", "log_every: 3\n  checkpoint: {every: 2}")
+)
 NOBODY = 65534
 
 
@@ -45,8 +62,13 @@ def zygote():
 @pytest.fixture
 def folder(tmp_path):
     write_config(tmp_path)
-    write_config(tmp_path, LONG, name="long.yaml")
+    write_waiting(tmp_path)
     return tmp_path
+
+
+def write_waiting(folder):
+    (folder / "waiter.py").write_text(WAITER)
+    write_config(folder, WAITING, name="waiting.yaml")
 
 
 def weights(directory):
@@ -101,27 +123,29 @@ def test_killed_at_many_random_moments(tmp_path):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, zygote):
     folder = tmp_path_factory.mktemp("undisturbed")
-    write_config(folder, LONG, name="long.yaml")
-    assert zygote.run(folder, "run", "long.yaml").wait() == 0
-    return folder / "runs" / "long" / "0001"
+    write_waiting(folder)
+    (folder / "go").touch()
+    assert zygote.run(folder, "run", "waiting.yaml").wait() == 0
+    return folder / "runs" / "waiting" / "0001"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_asked_once_the_step_is_finished_and_saved(folder, zygote, undisturbed, number, code):
-    directory = folder / "runs" / "long" / "0001"
-    metrics = directory / "metrics.jsonl"
-    child = zygote.start(folder, "run", "long.yaml")
-    child.until(lambda: metrics.is_file() and len(metrics.read_bytes()) > 1000, "some rows")
+    directory = folder / "runs" / "waiting" / "0001"
+    child = zygote.start(folder, "run", "waiting.yaml")
+    child.until((folder / "reached").exists, "the middle of a step")
     child.signal(number)
+    child.until(lambda: "finishing this step" in child.err, "an answer")
+    (folder / "go").touch()
     assert child.wait() == code, child.err
     assert f"{number.name}: finishing this step and saving" in child.err
     assert "Traceback" not in child.err
     stopped = result(directory)
     assert stopped["status"] == "interrupted"
-    assert 0 < stopped["steps"] < 400
+    assert 0 < stopped["steps"] < 12
     assert Checkpoints(directory / "checkpoints").steps()[-1] == stopped["steps"]
     assert (directory / "weights.safetensors").is_file()
-    again = zygote.run(folder, "run", "long.yaml", "--resume")
+    again = zygote.run(folder, "run", "waiting.yaml", "--resume")
     assert again.wait() == 0, again.err
     assert f"after step {stopped['steps']}" in again.err
     assert weights(directory) == weights(undisturbed)
@@ -248,7 +272,7 @@ def open_folder():
     place = Path(tempfile.mkdtemp())
     place.chmod(0o755)
     write_config(place)
-    write_config(place, LONG, name="long.yaml")
+    write_waiting(place)
     yield place
     subprocess.run(["chmod", "-R", "u+rwx", str(place)], check=True)
     shutil.rmtree(place)
@@ -269,18 +293,20 @@ def test_a_folder_that_cannot_be_written_to(open_folder, zygote):
 
 def test_a_folder_that_becomes_unwritable_costs_checkpoints_and_results_only(open_folder, zygote):
     open_folder.chmod(0o777)
-    child = zygote.start(open_folder, "run", "long.yaml", **unprivileged())
-    directory = open_folder / "runs" / "long" / "0001"
+    child = zygote.start(open_folder, "run", "waiting.yaml", **unprivileged())
+    directory = open_folder / "runs" / "waiting" / "0001"
     place = Checkpoints(directory / "checkpoints")
+    child.until((open_folder / "reached").exists, "the middle of a step")
     child.until(lambda: bool(place.steps()), "a checkpoint")
     for path in (place.folder, directory):
         path.chmod(0o555)
+    (open_folder / "go").touch()
     assert child.wait() == 1
     assert "warning: checkpoints are not written: Permission denied" in child.err
     assert re.search(r"^error: Permission denied: .*weights\.safetensors$", child.err, re.MULTILINE), child.err
-    assert rows(directory)[-1]["step"] == 400, "training went on"
+    assert rows(directory)[-1]["step"] == 12, "training went on"
     step = place.steps()[-1]
-    assert place.read(step).step == step < 400
+    assert place.read(step).step == step < 12
 
 
 @pytest.mark.slow

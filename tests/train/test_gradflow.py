@@ -16,7 +16,7 @@ from tinyseq.cli import main
 from tinyseq.errors import DataError
 from tinyseq.train import gradflow
 from tinyseq.train.config import parse_config
-from tinyseq.train.flow_report import draw_flow, factor_per_step, verdict
+from tinyseq.train.flow_report import factor_per_step, verdict
 from tinyseq.train.running import prepared
 from tinyseq.unrolling import truncating
 
@@ -200,7 +200,7 @@ def test_clipping_is_told_from_none():
     assert runs[0.1].norms[0] == runs[None].norms[0]
 
 
-def test_words_for_what_becomes_of_a_gradient(tmp_path):
+def test_words_for_what_becomes_of_a_gradient():
     halves = 0.5 ** np.arange(9)[::-1]
     assert factor_per_step(halves) == pytest.approx(0.5)
     assert verdict(halves) == "halves in 1.0 steps"
@@ -208,8 +208,6 @@ def test_words_for_what_becomes_of_a_gradient(tmp_path):
     assert verdict(np.ones(9)) == "is kept"
     assert verdict(np.ones(1)) == "has one step only"
     assert math.isnan(factor_per_step(np.array([np.nan, np.nan, 1.0])))
-    with pytest.raises(DataError, match=r"\.png, \.svg or \.pdf"):
-        draw_flow([], {}, tmp_path / "figure.gif")
 
 
 def write(folder: Path, name: str, cell: str, extra: str = "") -> str:
@@ -230,6 +228,9 @@ def test_the_command_prints_and_draws(tmp_path):
     assert result.exit_code == 0, result.output
     assert all(word in result.output for word in ("one: rnn0.h", "two: lstm1.c", "k=8", "clipped at 1", "not clipped"))
     assert out.read_bytes().startswith(b"\x89PNG")
+    gif = CliRunner().invoke(main, ["gradflow", paths[0], "-o", str(tmp_path / "flow.gif")])
+    assert gif.exit_code == 1
+    assert ".png, .svg or .pdf" in gif.output
     wrong = CliRunner().invoke(main, ["gradflow", paths[0], "-o", str(tmp_path / "nowhere" / "x.png")])
     assert wrong.exit_code == 2
     assert "does not exist" in wrong.output

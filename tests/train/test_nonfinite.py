@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from smallruns import CONFIG, rows, write_config
 
 import tinyseq as ts
@@ -122,6 +125,40 @@ def test_replaying_needs_neither_the_run_nor_its_data(folder, tmp_path_factory):
     assert replay(elsewhere) is None, "mended"
     result = CliRunner().invoke(main, ["replay", str(elsewhere)])
     assert (result.exit_code, result.stdout) == (0, "all values of the step are finite when its ops run one by one\n")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@pytest.fixture(scope="module")
+def wild(tmp_path_factory):
+    """A bundle."""
+    folder = tmp_path_factory.mktemp("wild")
+    text = CONFIG.replace("{name: adam, lr: 1e-2}", "{name: sgd, lr: 1e+38}").replace("log_every: 3", "clip_norm: null")
+    with pytest.raises(DivergedError):
+        run(write_config(folder, text, name="wild.yaml"), folder)
+    return checkpoint.read(bundle(folder, "wild"))
+
+
+@settings(max_examples=100)
+@given(data=st.data())
+def test_any_change_of_a_bundle_is_replayed_or_refused_in_words(wild, tmp_path_factory, data):
+    facts = json.loads(json.dumps(wild.facts))
+    place = facts
+    while True:  # walk down to some part, and put something else there
+        key = data.draw(st.sampled_from(sorted(place)))
+        if not isinstance(place[key], dict) or not place[key] or data.draw(st.booleans()):
+            break
+        place = place[key]
+    place[key] = data.draw(json_values)
+    path = tmp_path_factory.getbasetemp() / "changed.safetensors"
+    checkpoint.write(path, checkpoint.Checkpoint(facts, wild.tensors))
+    with suppress(ts.TinyseqError):
+        replay(path)
 
 
 def test_a_step_late_in_a_run_replays_with_its_own_dropout_and_state(folder):
@@ -294,6 +331,13 @@ def test_weights_and_batches_that_hold_it_already():
     found = origin(None, One(), (None, {"x": batch}))
     assert found.what == "the batch holds it: argument 1.x, at [1, 0]"
     assert found.given == "batch"
+
+
+def test_a_step_that_fails_when_run_again_is_told():
+    def loss():
+        raise ValueError("looked at a value")
+
+    assert origin(loss).what == "run again op by op, the step fails: ValueError: looked at a value"
 
 
 def test_nothing_is_found_where_all_is_well():

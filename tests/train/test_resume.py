@@ -275,10 +275,14 @@ def test_a_run_may_go_further_and_save_otherwise(finished):
 
 
 def test_changed_data_is_detected(finished):
-    config, folder, _ = finished
+    config, folder, directory = finished
     (folder / "text.txt").write_text(SHORT[:-2] + "?\n")
     with pytest.raises(DataError, match="the data has changed since the run was stopped"):
         train(config, folder, eager=True, resume=True)
+    older = directory / "checkpoints" / "step-00000003.safetensors"
+    with pytest.raises(DataError, match="the data has changed since the run was stopped"):
+        train(config, folder, eager=True, resume=older)
+    assert len(list((directory / "checkpoints").glob("step-*.safetensors"))) == 8, "refused, nothing is set aside"
 
 
 def test_changed_examples_are_detected(tmp_path):

@@ -160,8 +160,9 @@ def test_a_trained_forecaster_is_used(tmp_path, waves):
     values = np.array([[float(x) for x in line.split(",")[1:]] for line in WAVES.splitlines()[1:]])
     (again,) = model.predict([values])
     assert again["forecast"] == prediction["forecast"]
-    model.task.picture([prediction, again], tmp_path / "two.svg")
-    assert "<svg" in (tmp_path / "two.svg").read_text()
+    plots = model.task.picture([prediction, again]).axes
+    assert len(plots) == 4
+    np.testing.assert_allclose(plots[1].lines[1].get_ydata()[1:], prediction["forecast"]["b"])
     assert model.evaluate()["rmse"] == pytest.approx(result.metrics["rmse"])
     with pytest.raises(DataError, match=r"input 0[\s\S]*\(time, 2\): a, b"):
         model.predict([values[:, :1]])

@@ -20,7 +20,14 @@ COMMANDS = {
     "graph": "tinyseq.cli.graph",
     "compile": "tinyseq.cli.compile",
     "gradflow": "tinyseq.cli.gradflow",
+    "plot": "tinyseq.cli.plot",
+    "report": "tinyseq.cli.report",
+    "equations": "tinyseq.cli.equations",
     "replay": "tinyseq.cli.replay",
+    "check": "tinyseq.cli.check",
+    "config": "tinyseq.cli.config",
+    "schema": "tinyseq.cli.schema",
+    "init": "tinyseq.cli.init",
 }
 
 
@@ -60,8 +67,13 @@ def main() -> None:
     How good it is, and what it says of a file of yours:
         tinyseq evaluate runs/lstm
         tinyseq predict runs/lstm FILE
-    The unrolled graph:
+    The unrolled graph, and figures of a run:
         tinyseq graph examples/lstm.yaml --steps 3 -o lstm.svg
+        tinyseq plot runs/lstm
+        tinyseq report runs/lstm
+    A config of your own, from a starter (without a kind: what there is); is it right, and what does it cost?
+        tinyseq init tagging > mine.yaml
+        tinyseq check mine.yaml
 
     Exit codes: 0 done, 1 failure, 2 usage or config, 3 diverged, 130 interrupted, 143 terminated.
     """

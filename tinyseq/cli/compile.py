@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinyseq.cli.boundary import debug_option
+from tinyseq.cli.options import set_option
 from tinyseq.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 )
 @click.option("--plan", is_flag=True, help="Print the plan: every instruction with its buffers and source line.")
 @click.option("--verify", is_flag=True, help="Run every stage against the plain interpreter, and compare.")
+@set_option
 @debug_option
-def command(config: str, after: str | None, out: str | None, plan: bool, verify: bool) -> None:
+def command(config: str, after: str | None, out: str | None, plan: bool, verify: bool, settings: list[Any]) -> None:
     """Compile the forward and backward pass of CONFIG's model on its first batch, and show each pass.
 
     \b
@@ -39,7 +41,7 @@ def command(config: str, after: str | None, out: str | None, plan: bool, verify:
     from tinyseq.train import load_config
     from tinyseq.train.running import prepared
 
-    with prepared(load_config(config)) as (task, model):
+    with prepared(load_config(config, settings)) as (task, model):
         if not task.compilable:
             raise DataError(f"the task {task.config.task!r} does not compile its loss", fix="tinyseq run CONFIG")
         arguments = task.feed(model, next(task.batches()), None).arguments

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tinyseq.cli.boundary import debug_option
+from tinyseq.cli.options import set_option
 
 if TYPE_CHECKING:
     from tinyseq.train import gradflow
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 @click.option("--updates", type=click.IntRange(min=1), default=60, show_default=True, help="How many, with --clip.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the configs'.")
 @click.option("--out", "-o", type=click.Path(dir_okay=False), metavar="FIGURE", help="Draw it: .png, .svg or .pdf.")
+@set_option
 @debug_option
 def command(
-    configs: tuple[str, ...], steps: int, clip: float | None, updates: int, seed: int | None, out: str | None
+    configs: tuple[str, ...], steps: int, clip: float | None, updates: int, seed: int | None, out: str | None, settings: list[Any]
 ) -> None:
     """Measure, in freshly initialised models, what becomes of a gradient on its way back through time.
 
@@ -38,18 +40,22 @@ def command(
     import numpy as np
 
     from tinyseq.train import load_config
-    from tinyseq.train.flow_report import draw_flow
+    from tinyseq.figures import gradient_flow, save
+    from tinyseq.figures.style import check_format
     from tinyseq.train.gradflow import measure
     from tinyseq.train.gradflow import updates as train_on
+    from tinyseq.train.overrides import as_overrides
     from tinyseq.train.running import prepared
 
     if out is not None and not Path(out).absolute().parent.is_dir():
         raise click.BadParameter(f"the folder {Path(out).parent} does not exist", param_hint="'-o'")
+    if out is not None:
+        check_format(Path(out))  # before anything is computed
     overrides = {"dtype": "float64", **({} if seed is None else {"seed": seed})}
     flows: list[gradflow.Flow] = []
     watched: dict[str, dict[str, gradflow.Updates]] = {}
     for path, label in zip(configs, _labels(configs), strict=True):
-        config = load_config(path, overrides)
+        config = load_config(path, [*settings, *as_overrides(overrides)])
         with np.errstate(all="ignore"):  # what overflows is shown as such
             with prepared(config) as (task, model):
                 flows.append(measure(task, model, steps, label))
@@ -60,7 +66,7 @@ def command(
                     watched.setdefault(label, {})[how] = train_on(task, model, config.train, updates, limit)
     _show(flows, watched, steps)
     if out is not None:
-        draw_flow(flows, watched, Path(out))
+        save(gradient_flow(flows, watched), out)
         click.echo(f"\n{out}")
 
 

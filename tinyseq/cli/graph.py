@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from tinyseq.cli.boundary import debug_option
+from tinyseq.cli.options import set_option
 
 
 @click.command("graph", short_help="Draw the graph of a config's model.")
@@ -19,8 +21,9 @@ from tinyseq.cli.boundary import debug_option
     metavar="FILE",
     help=".svg, .png, .pdf or .dot; by default CONFIG.svg.",
 )
+@set_option
 @debug_option
-def command(config: str, steps: int, out: str | None) -> None:
+def command(config: str, steps: int, out: str | None, settings: list[Any]) -> None:
     """Draw the graph of CONFIG's model, from the input to the loss, unrolled over a few time steps.
 
     \b
@@ -33,6 +36,6 @@ def command(config: str, steps: int, out: str | None) -> None:
     path = Path(out) if out is not None else Path(Path(config).stem + ".svg")
     if not path.absolute().parent.is_dir():
         raise click.BadParameter(f"the folder {path.parent} does not exist", param_hint="'-o'")
-    with prepared(load_config(config)) as (task, model):
+    with prepared(load_config(config, settings)) as (task, model):
         draw_example(task, model, steps, path)
     click.echo(path)

@@ -29,8 +29,12 @@ def command(run: str, file: str, text: bool, picture: str | None, batch_size: in
     """
     import json
 
+    from tinyseq.figures import save
+    from tinyseq.figures.style import check_format
     from tinyseq.train import load
 
+    if picture is not None:
+        check_format(Path(picture))  # before anything is computed
     trained = load(run)
     found: list[dict[str, Any]] = []
     for prediction in trained.predictions(file, batch_size=batch_size):
@@ -39,5 +43,5 @@ def command(run: str, file: str, text: bool, picture: str | None, batch_size: in
         if picture is not None:
             found.append(prediction)
     if picture is not None:
-        trained.task.picture(found, Path(picture))
+        save(trained.task.picture(found), picture)
         click.echo(picture, err=True)

@@ -8,10 +8,12 @@ from typing import Any
 import click
 
 from tinyseq.cli.boundary import debug_option
+from tinyseq.cli.options import set_option
 
 
 @click.command("run", short_help="Train as a config says.")
 @click.argument("config", type=click.Path())
+@set_option
 @click.option("--backend", type=click.Choice(["numpy", "llvm", "cupy", "auto"]), help="Instead of the config's.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the config's.")
 @click.option("--steps", type=click.IntRange(min=1), help="Instead of the config's train.steps.")
@@ -31,6 +33,7 @@ from tinyseq.cli.boundary import debug_option
 @debug_option
 def command(
     config: str,
+    settings: list[Any],
     backend: str | None,
     seed: int | None,
     steps: int | None,
@@ -49,6 +52,7 @@ def command(
         tinyseq run examples/lstm.yaml
         tinyseq run examples/lstm.yaml --steps 100 --seed 1
         tinyseq run examples/lstm.yaml --resume
+        tinyseq run examples/lstm.yaml --set model.cell=gru --set train.optimizer.lr=0.01
     The directory, such as runs/lstm/0001, then holds the configs, metrics.jsonl, result.json, weights.safetensors,
     curve.png, graph.svg, samples.txt and checkpoints. Ctrl-C finishes the step, saves and ends; a second one ends at
     once. --resume goes on, after that as after a crash.
@@ -59,9 +63,10 @@ def command(
     overrides: dict[str, Any] = {"seed": seed, "steps": steps, "backend": backend, "output": output}
     if verbose:
         _say_what_compiles()
-        _show_plan(config, {**overrides, "compile": False if eager else None})
+        _show_plan(config, settings, {**overrides, "compile": False if eager else None})
     result = train.run(
         config,
+        overrides=settings,
         **overrides,
         eager=eager,
         on_nonfinite=on_nonfinite,
@@ -81,12 +86,13 @@ def _say_what_compiles() -> None:
     log.addHandler(logging.StreamHandler())
 
 
-def _show_plan(path: str, overrides: dict[str, Any]) -> None:
+def _show_plan(path: str, settings: list[Any], overrides: dict[str, Any]) -> None:
     from tinyseq.train import load_config, yaml
+    from tinyseq.train.overrides import as_overrides
     from tinyseq.train.running import prepared
 
     given = {"train.steps" if key == "steps" else key: value for key, value in overrides.items() if value is not None}
-    config = load_config(path, given)
+    config = load_config(path, [*settings, *as_overrides(given)])
     click.echo(yaml.write(config.model_dump(mode="json")), err=True)
     with prepared(config) as (task, model):
         click.echo(f"{model}\n\n{yaml.write(task.describe_data())}", err=True)

@@ -261,7 +261,8 @@ class _Planner:
             lead = before if stateful else 0
             order: Order = CONTRACTED if self.columns else ()
             steps, width = length + stateful, joined.shape[-1]
-            extent = width if self.columns else aligned(joined)
+            by_features = joined.attrs["axis"] == len(joined.shape) - 1
+            extent = aligned(joined) if by_features and not self.columns else width
             shape = (padded(steps, joined, order), *joined.shape[:-1], extent)
             buffer = self.buffer(shape, joined.dtype, "state", order)
             whole = (slice(None),) * (len(joined.shape) - 1) + (slice(0, width),)

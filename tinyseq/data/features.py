@@ -67,7 +67,7 @@ def _read_lines(path: Path, caption: str, name: str, targets: bool) -> list[Exam
         where = f"{path}, line {number}"
         try:
             entry = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter where it is nested too deep
             raise DataError("a line is not JSON", required="an object", got=str(error), where=where) from None
         if not isinstance(entry, dict) or "features" not in entry:
             raise DataError("a line without features", required='{"features": [...]}', got=line[:60], where=where)
@@ -96,7 +96,7 @@ def vector(values: Any, where: str) -> Array:
     """
     try:
         array = np.asarray(values, np.float32)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         array = np.full(1, np.nan, np.float32)
     if array.ndim == 0 or array.size == 0 or not np.isfinite(array).all():
         raise DataError(

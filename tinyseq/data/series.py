@@ -6,13 +6,14 @@ import csv
 import hashlib
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from tinyseq.data.reading import read_bytes
 from tinyseq.errors import DataError, did_you_mean
 
 Array = np.ndarray[Any, Any]
@@ -53,7 +54,7 @@ def read_series(
     """
     path = Path(path)
     try:
-        raw = path.read_bytes()
+        raw = read_bytes(path)
         text = raw.decode("utf-8-sig")
     except OSError as error:
         raise DataError("the series cannot be read", required="a CSV file", got=f"{path}: {error.strerror}") from None
@@ -62,11 +63,11 @@ def read_series(
     first = text.split("\n", 1)[0]
     delimiter = next((mark for mark in ",;\t" if mark in first), ",")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    header = [name.strip() for name in next(reader, [])]
+    header = [name.strip() for name in next(_rows(reader, path), [])]
     wanted = _columns(path, header, columns, time)
     rows: list[list[float]] = []
     times: list[str] = []
-    for fields in reader:
+    for fields in _rows(reader, path):
         if not fields:
             continue  # a blank line
         line = reader.line_num
@@ -85,6 +86,13 @@ def read_series(
         raise DataError("a series without rows", required="a header and at least 2 rows", got=f"{path}: {len(rows)}")
     names = tuple(name for _, name in wanted)
     return Series(path.name, names, np.array(rows), tuple(times), hashlib.sha256(raw).hexdigest())
+
+
+def _rows(reader: Any, path: Path) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise DataError("a malformed row", got=str(error), where=f"{path}, line {reader.line_num}") from None
 
 
 def _columns(path: Path, header: list[str], columns: Sequence[str] | None, time: str | None) -> list[tuple[int, str]]:

@@ -50,12 +50,21 @@ def _adding(seed: int, *, count: int = 10000, length: int = 50) -> Splits:
     return split_examples(examples, (0.8, 0.1, 0.1), np.random.default_rng(seed))
 
 
+def _xor(seed: int, *, count: int = 2000) -> Splits:
+    """Points of the square [-1, 1]^2, and whether their coordinates have one sign: no line parts the two classes."""
+    rng = np.random.default_rng(seed)
+    points = rng.uniform(-1.0, 1.0, (count, 2))
+    examples = [Example(point, "same" if point[0] * point[1] > 0.0 else "different") for point in points]
+    return split_examples(examples, (0.8, 0.1, 0.1), rng)
+
+
 #: Name -> source.
 SOURCES: dict[str, Source] = {
     "code_or_prose": Source("text", _code_or_prose),
     "temporal_order": Source("text", _temporal_order),
     "digits": Source("sequence", _digits),
     "adding": Source("sequence", _adding),
+    "xor": Source("vector", _xor),
 }
 
 

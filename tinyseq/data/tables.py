@@ -121,6 +121,8 @@ def read_table(path: str | Path, *, header: bool = True) -> Table:
                 lines.append(reader.line_num)
     except csv.Error as error:
         raise DataError("a malformed row", got=str(error), where=f"{path}, line {reader.line_num}") from None
+    if not rows:
+        raise DataError("a table without rows", required="a row or more", got=f"{path}: blank lines")
     names = [name.strip() for name in rows[0]] if header else [str(i + 1) for i in range(len(rows[0]))]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinyseq.data.reading import read_bytes
 from tinyseq.errors import DataError
 
 #: The name of the corpus that every Python brings along.
@@ -39,7 +41,7 @@ def load_text(path: str | Path | None = None) -> Corpus:
     path = Path(path)
     required = "a text file in UTF-8"
     try:
-        raw = path.read_bytes()
+        raw = read_bytes(path)
     except FileNotFoundError:
         raise DataError(
             "the text file does not exist",
@@ -57,7 +59,7 @@ def load_text(path: str | Path | None = None) -> Corpus:
             "the text file cannot be read",
             required=required,
             got=f"{path}: {error.strerror}",
-            fix="check the file's permissions",
+            fix="check the file's permissions" if error.errno == errno.EACCES else "",
         ) from None
     try:
         text = raw.decode("utf-8-sig")

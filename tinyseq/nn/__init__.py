@@ -1,6 +1,7 @@
 """Modules, cells, layers and losses."""
 
 from tinyseq.nn import init
+from tinyseq.nn.activations import Activations, activations
 from tinyseq.nn.attention import MultiheadAttention, scaled_dot_product_attention
 from tinyseq.nn.cells import (
     CELLS,
@@ -27,6 +28,7 @@ from tinyseq.nn.decoders import (
     LuongDecoder,
     LuongState,
 )
+from tinyseq.nn.latex import equations
 from tinyseq.nn.layers import Dropout, Embedding, LayerNorm, Linear
 from tinyseq.nn.losses import binary_cross_entropy, cross_entropy, squared_error
 from tinyseq.nn.masks import causal_mask, length_mask
@@ -48,6 +50,7 @@ __all__ = [
     "LSTM",
     "POOLINGS",
     "RNN",
+    "Activations",
     "AdditiveAttention",
     "Attended",
     "AttentionDecoder",
@@ -85,11 +88,13 @@ __all__ = [
     "TransformerDecoderLayer",
     "TransformerEncoder",
     "TransformerEncoderLayer",
+    "activations",
     "binary_cross_entropy",
     "buffer",
     "causal_mask",
     "cell_factory",
     "cross_entropy",
+    "equations",
     "from_torch",
     "init",
     "length_mask",

@@ -56,10 +56,13 @@ class AttentionPooling(Module):
         self.v = parameter(initial.normal(features, std=features**-0.5))
 
     def forward(self, ys: Tensor, lengths: Tensor | None = None) -> Tensor:
-        scores = sum_(tanh(self.project(ys)) * self.v, -1)
-        weights = masked_softmax(scores, None if lengths is None else length_mask(lengths, ys.shape[1]))
-        pooled: Tensor = sum_(expand_dims(weights, -1) * ys, 1)
+        pooled: Tensor = sum_(expand_dims(self.weights(ys, lengths), -1) * ys, 1)
         return pooled
+
+    def weights(self, ys: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return a (batch, time)."""
+        scores = sum_(tanh(self.project(ys)) * self.v, -1)
+        return masked_softmax(scores, None if lengths is None else length_mask(lengths, ys.shape[1]))
 
 
 def _at(ys: Tensor, steps: Tensor) -> Tensor:

@@ -52,6 +52,11 @@ class Writer(Module):
         """Return the step and the first state for ``nn.decoding``, each row ``copies`` times; the step gives logits."""
         raise NotImplementedError(f"{type(self).__name__} does not go step by step")
 
+    @property
+    def attends(self) -> bool:
+        """Whether it looks at what was read, so that ``weights`` are not None."""
+        return False
+
     def weights(self, previous: Tensor, encoded: Encoded) -> Tensor | None:
         """Return what each position looks at, (batch, time, memory time); None where nothing is looked at."""
         return None
@@ -162,6 +167,10 @@ class RecurrentWriter(Writer):
 
         return step, state
 
+    @property
+    def attends(self) -> bool:
+        return not isinstance(self.decoder, UnaidedCell)
+
     def weights(self, previous: Tensor, encoded: Encoded) -> Tensor | None:
         found: Tensor | None = self._run(previous, encoded).weights
         return found
@@ -206,6 +215,10 @@ class TransformerWriter(Writer):
             return logits.reshape(*written.shape, -1)[:, -1], written
 
         return step, np.zeros((repeated.memory.shape[0], 0), np.int64)
+
+    @property
+    def attends(self) -> bool:
+        return True
 
     def weights(self, previous: Tensor, encoded: Encoded) -> Tensor | None:
         """The last layer's, the mean over its heads."""

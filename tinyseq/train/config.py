@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic_core import CoreSchema
 
 from tinyseq import optim
-from tinyseq.errors import ConfigError, did_you_mean
+from tinyseq.errors import ConfigError
 from tinyseq.tensors import Tensor
 from tinyseq.train import registry, yaml
-from tinyseq.train.saving import CheckpointConfig
+from tinyseq.train.document import Document, Problem, within
+from tinyseq.train.keeping import CheckpointConfig
+from tinyseq.train.overrides import Overrides, Typed, as_overrides, in_full, replaced, without
 from tinyseq.train.schedules import SCHEDULES, make_schedule
-from tinyseq.train.sections import Section, problems_of, refuse
-from tinyseq.train.yaml import Document, Problem
+from tinyseq.train.sections import OneOf, Section, problems_of
+
+
+def _anchored(value: Any) -> Any:
+    return value.anchored() if isinstance(value, Typed) and value else value
+
+
+def _one_line(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError(f"required a path without control characters, got {value!r}")
+    return value
 
 
 def _from_config_folder(value: str, info: ValidationInfo) -> str:
     """A relative path in a config is meant from the config's own folder, wherever the run is started."""
     folder = (info.context or {}).get("folder")
     return str(Path(folder, value)) if folder is not None else value
+
+
+def _anchored_cell(value: Any) -> Any:
+    return value.anchored() if isinstance(value, Typed) and value.rpartition(":")[0].endswith(".py") else value
 
 
 def _cell_from_config_folder(value: str, info: ValidationInfo) -> str:
@@ -34,26 +59,29 @@ def _cell_from_config_folder(value: str, info: ValidationInfo) -> str:
     return value
 
 
-def _schedule(value: str) -> str:
-    if value not in SCHEDULES:
-        near = did_you_mean(value, SCHEDULES)
-        known = "" if near.startswith("one of") else f" (known: {', '.join(sorted(SCHEDULES))})"
-        raise ValueError(f"unknown schedule {value!r}; {near}{known}")
-    return value
+class _CellNames:
+    """What editors are told of a cell's name."""
 
-
-def _optimizer(value: str) -> str:
-    try:
-        registry.find_optimizer(value)
-    except ConfigError as error:
-        raise ValueError(error.what) from None
-    return value
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"enum": sorted(registry.cell_names())}, {"type": "string", "pattern": ":"}]}
 
 
 #: A path, relative to the folder of the config file.
-FilePath = Annotated[str, Field(min_length=1), AfterValidator(_from_config_folder)]
+FilePath = Annotated[
+    str,
+    Field(min_length=1),
+    AfterValidator(_one_line),
+    AfterValidator(_from_config_folder),
+    BeforeValidator(_anchored),
+]
 #: A registered cell, or a user's own as ``file.py:Class`` or ``module:Class``.
-CellName = Annotated[str, AfterValidator(_cell_from_config_folder)]
+CellName = Annotated[
+    str,
+    AfterValidator(_one_line),
+    AfterValidator(_cell_from_config_folder),
+    BeforeValidator(_anchored_cell),
+    _CellNames(),
+]
 
 
 class BpttConfig(Section):
@@ -67,33 +95,29 @@ class BpttConfig(Section):
         """How many steps gradients flow back."""
         return self.every if self.back is None else self.back
 
-    @field_validator("back")
-    @classmethod
-    def _reach_every_step(cls, back: int | None, info: ValidationInfo) -> int | None:
-        every = info.data.get("every")  # not there where it is wrong itself
-        if back is not None and every is not None and back < every:
-            raise ValueError(f"required at least `every` ({every}), got {back}: each step needs its gradient")
-        return back
+    def contradictions(self) -> Iterator[Problem]:
+        if self.depth < self.every:
+            message = f"required at least `every` ({self.every}), got {self.back}: each step needs its gradient"
+            yield Problem(("back",), message, involves=(("every",),))
 
 
 class OptimizerConfig(Section):
     """How parameters move."""
 
-    name: Annotated[str, AfterValidator(_optimizer)] = Field("adam", description="A registered optimiser.")
+    name: Annotated[str, OneOf(registry.optimizer_names, "optimizer")] = Field(
+        "adam", description="A registered optimiser."
+    )
     lr: float = Field(0.003, gt=0, description="The learning rate, before the schedule.")
     weight_decay: float | None = Field(
         None, ge=0, description="The optimiser's weight decay; null is its own default (0, for adamw 0.01)."
     )
     options: dict[str, Any] = Field(default_factory=dict, description="Further keyword arguments of the optimiser.")
 
-    @field_validator("options")
-    @classmethod
-    def _taken_by_optimizer(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if "name" in info.data:
-            refuse(registry.optimizer_problems(info.data["name"], info.data.get("lr", 1.0), options))
-            if info.data.get("weight_decay") is not None and "weight_decay" in options:
-                raise ValueError("weight_decay is given twice: as a setting and among the options")
-        return options
+    def contradictions(self) -> Iterator[Problem]:
+        found = registry.optimizer_problems(self.name, self.lr, self.options)
+        yield from within("options", found, involves=("name", "lr"))
+        if self.weight_decay is not None and "weight_decay" in self.options:
+            yield Problem(("options",), "weight_decay is given twice: as a setting and among the options")
 
     def make(self, parameters: Sequence[Tensor]) -> optim.Optimizer:
         """Return the optimiser."""
@@ -104,7 +128,7 @@ class OptimizerConfig(Section):
 class ScheduleConfig(Section):
     """How the learning rate changes over the run."""
 
-    name: Annotated[str, AfterValidator(_schedule)] = Field(
+    name: Annotated[str, OneOf(SCHEDULES, "schedule")] = Field(
         "constant", description="constant, linear, step, cosine or plateau."
     )
     warmup: int = Field(
@@ -121,13 +145,10 @@ class ScheduleConfig(Section):
         description="Keyword arguments of the schedule. step: every, gamma; plateau: gamma, patience, cooldown.",
     )
 
-    @field_validator("options")
-    @classmethod
-    def _taken_by_schedule(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if "name" in info.data:
-            label = f"the schedule {info.data['name']!r}"
-            refuse(registry.option_problems(SCHEDULES[info.data["name"]], options, (1, 0.0, "min"), label=label))
-        return options
+    def contradictions(self) -> Iterator[Problem]:
+        label = f"the schedule {self.name!r}"
+        found = registry.option_problems(SCHEDULES[self.name], self.options, (1, 0.0, "min"), label=label)
+        yield from within("options", found, involves=("name",))
 
     def make(self, steps: int, *, lower_is_better: bool = True) -> optim.Schedule:
         """Return the schedule of a run of so many steps."""
@@ -167,6 +188,7 @@ class RunConfig(Section):
     name: str | None = Field(
         None,
         pattern=r"^[\w][\w.-]*$",
+        max_length=100,
         description="The folder of the run under `output`; by default the name of the config file.",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same machine, same numbers.")
@@ -177,15 +199,18 @@ class RunConfig(Section):
     compile: bool = Field(True, description="Run the loss through the compiler; the same numbers, to rounding.")
     threads: int | None = Field(1, ge=1, description="Threads of BLAS; null leaves it to the environment.")
     train: TrainConfig = Field(default_factory=TrainConfig, description="The loop.")
-    output: str = Field("runs", min_length=1, description="The folder that run directories are made in.")
+    output: Annotated[str, AfterValidator(_one_line)] = Field(
+        "runs", min_length=1, description="The folder that run directories are made in."
+    )
 
 
-def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> RunConfig:
+def load_config(path: str | Path, overrides: Overrides | None = None) -> RunConfig:
     """Read and check a YAML config.
 
     Args:
         path: the file.
-        overrides: values that replace those of the file, by dotted key: ``{"train.steps": 10}``.
+        overrides: values that replace those of the file: by dotted key, ``{"train.steps": 10}``, or as texts in YAML,
+            ``["train.steps=10"]``. Sections may be left out of a key where only one setting can be meant.
 
     Raises:
         ConfigError: every problem at once, with its line and column.
@@ -193,46 +218,74 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     return check(yaml.read(path), overrides=overrides, folder=Path(path).parent)
 
 
-def parse_config(data: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> RunConfig:
+def parse_config(data: Mapping[str, Any], overrides: Overrides | None = None) -> RunConfig:
     """Check a config given as plain data; see ``load_config``."""
     return check(Document(dict(data)), overrides=overrides)
 
 
-def check(document: Document, *, overrides: Mapping[str, Any] | None = None, folder: Path | None = None) -> RunConfig:
+def check(document: Document, *, overrides: Overrides | None = None, folder: Path | None = None) -> RunConfig:
     """Return the config of a document.
 
     Raises:
         ConfigError: every problem at once.
     """
+    given = as_overrides(overrides)
+    task = next((o.value for o in reversed(given) if o.path == ("task",)), document.data.get("task"))
+    model, problems = _model_of(task)
     data = document.data
-    for key, value in (overrides or {}).items():
-        data = _replaced(data, key.split("."), value)
-    model: type[BaseModel] = RunConfig
-    problems: list[Problem] = []
-    task = data.get("task")
+    for problem in document.problems:  # what could not be read is not judged as well
+        data = data if problem.place is not None else without(data, problem.path)
+    for number, override in enumerate(given):
+        given[number], unclear = in_full(override, model)
+        problems += unclear
+        data = data if unclear else replaced(data, given[number].path, override.value)
+    document = replace(document, overrides=given)
+    context = {"folder": None if folder is None else folder.resolve()}
     try:
-        if isinstance(task, str):
-            model = registry.find_task(task).Config
-    except ConfigError as error:
-        problems.append(Problem(("task",), error.what))
-    try:
-        config = model.model_validate(data, context={"folder": None if folder is None else folder.resolve()})
+        config = model.model_validate(data, context=context)
     except ValidationError as error:
-        found = problems_of(error, model)
-        if model is RunConfig:
-            # Without a task nobody knows which further sections are right.
-            found = [p for p in found if len(p.path) > 1 or p.path[-1] in RunConfig.model_fields or not p.at_key]
-        problems += found
+        problems += _all_problems(error, model, data, context)
+    problems += document.problems
     if problems:
         raise document.error(problems)
     assert isinstance(config, RunConfig)
     return config
 
 
-def _replaced(data: dict[str, Any], keys: list[str], value: Any) -> dict[str, Any]:
-    """Return the data with one value replaced; a section of the wrong kind stays, for the check to report."""
-    first, *rest = keys
-    if not rest:
-        return {**data, first: value}
-    inner = data.get(first, {})
-    return {**data, first: _replaced(inner, rest, value)} if isinstance(inner, dict) else data
+def _model_of(task: Any) -> tuple[type[BaseModel], list[Problem]]:
+    """Return the config model of a task, and what is wrong with its name."""
+    if not isinstance(task, str):
+        return RunConfig, []
+    try:
+        return registry.find_task(task).Config, []
+    except ConfigError as error:
+        return RunConfig, [Problem(("task",), error.what)]
+
+
+def _all_problems(
+    error: ValidationError, model: type[BaseModel], data: Mapping[str, Any], context: Mapping[str, Any]
+) -> list[Problem]:
+    """Return what a validation found wrong, and what is wrong besides.
+
+    Contradictions are looked for in sections that are right otherwise. So what is wrong is left out, and the rest is
+    looked at again, until nothing new comes.
+    """
+    problems: list[Problem] = []
+    while True:
+        wrong = [problem.path for problem in problems]
+        new = [problem for problem in problems_of(error, model) if not problem.touches(wrong)]
+        if not new:
+            break
+        problems += new
+        for problem in new:
+            data = without(data, problem.path)
+        try:
+            model.model_validate(data, context=dict(context))
+        except ValidationError as another:
+            error = another
+        else:
+            break
+    if model is RunConfig:
+        # Without a task nobody knows which further sections are right.
+        return [p for p in problems if len(p.path) > 1 or p.path[-1] in RunConfig.model_fields or not p.at_key]
+    return problems

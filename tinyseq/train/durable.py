@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+#: How files are opened; Windows would change line ends.
+FLAGS = os.O_CREAT | getattr(os, "O_BINARY", 0)
 #: Bytes handed to the system at once, so that a large file is no single long call.
 CHUNK = 1 << 24
 
@@ -19,7 +21,7 @@ def write(path: Path, content: bytes) -> None:
     """
     draft = path.with_name(f".{path.name}.part")
     try:
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        handle = os.open(draft, os.O_WRONLY | os.O_TRUNC | FLAGS, 0o666)
         try:
             write_all(handle, content)
             os.fsync(handle)

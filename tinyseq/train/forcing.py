@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 from pydantic import Field
 
-from tinyseq.train.sections import Section, one_of
+from tinyseq.train.document import Problem
+from tinyseq.train.sections import OneOf, Section
 
 #: Name -> (progress 0 to 1, steepness k) -> how much of the way from ``final`` to ``start`` is left.
 FORCING: dict[str, Callable[[float, float], float]] = {
@@ -21,7 +22,7 @@ FORCING: dict[str, Callable[[float, float], float]] = {
 class ForcingConfig(Section):
     """Scheduled sampling (Bengio et al. 2015); with the defaults, plain teacher forcing."""
 
-    schedule: Annotated[str, one_of(FORCING, "schedule")] = Field(
+    schedule: Annotated[str, OneOf(FORCING, "schedule")] = Field(
         "constant", description="How the probability falls over the run: constant, linear or inverse_sigmoid."
     )
     start: float = Field(1.0, ge=0, le=1, description="The probability of the true token at first; 1 is always.")
@@ -29,6 +30,11 @@ class ForcingConfig(Section):
     steepness: float = Field(
         20.0, gt=1, description="Of inverse_sigmoid, which is half way down at half of the run: larger falls later."
     )
+
+    def contradictions(self) -> Iterator[Problem]:
+        if self.schedule != "constant" and self.final > self.start:
+            message = f"required at most `start` ({self.start:g}), got {self.final:g}: the probability falls"
+            yield Problem(("final",), message, involves=(("start",), ("schedule",)))
 
     @property
     def always(self) -> bool:

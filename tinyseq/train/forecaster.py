@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
 from tinyseq import nn
 from tinyseq.data.series import TRANSFORMS
@@ -13,8 +13,9 @@ from tinyseq.errors import did_you_mean
 from tinyseq.ops.shape import concat, expand_dims, reshape
 from tinyseq.tensors import Tensor
 from tinyseq.train.config import FilePath
+from tinyseq.train.document import Problem
 from tinyseq.train.model_sections import RecurrentConfig, Shares
-from tinyseq.train.sections import Section
+from tinyseq.train.sections import OneOf, Section
 
 
 class SeriesConfig(Section):
@@ -25,30 +26,29 @@ class SeriesConfig(Section):
     targets: list[str] | None = Field(None, min_length=1, description="What is foretold; null: all of `columns`.")
     time: str | None = Field(None, description="The column that says when; it is only shown.")
     missing: Literal["refuse", "carry"] = Field("refuse", description="A missing value: refuse it, or carry the last.")
-    transform: str = Field("none", description="What is done to values before they are standardised.")
+    transform: Annotated[str, OneOf(TRANSFORMS, "transform")] = Field(
+        "none", description="What is done to values before they are standardised."
+    )
     split: Shares = Field(default=[0.7, 0.15, 0.15], description="Shares of training, validation and test, in time.")
     window: int | None = Field(
         48, ge=1, description="Steps that the model sees; null: it reads on, and keeps its state (train.bptt)."
     )
     warmup: int = Field(0, ge=0, description="First steps of a window whose forecasts do not count in training.")
 
-    @field_validator("transform")
-    @classmethod
-    def _known(cls, transform: str) -> str:
-        if transform not in TRANSFORMS:
-            raise ValueError(f"unknown transform {transform!r}; {did_you_mean(transform, TRANSFORMS)}")
-        return transform
-
-    @model_validator(mode="after")
-    def _agree(self) -> SeriesConfig:
+    def contradictions(self) -> Iterator[Problem]:
         if self.window is not None and self.warmup >= self.window:
-            raise ValueError(f"warmup: required less than the window ({self.window}), got {self.warmup}")
-        strange = [name for name in self.targets or () if self.columns is not None and name not in self.columns]
-        if strange:
-            raise ValueError(
-                f"targets: {strange[0]!r} is not among the columns; {did_you_mean(strange[0], self.columns or ())}"
-            )
-        return self
+            message = f"required less than the window ({self.window}), got {self.warmup}"
+            yield Problem(("warmup",), message, involves=(("window",),))
+        if self.window is None and self.warmup:
+            message = "the model reads on (window: null), and only the first steps of a window do not count; required 0"
+            yield Problem(("warmup",), message, involves=(("window",),))
+        for number, name in enumerate(self.targets or ()):
+            if self.columns is not None and name not in self.columns:
+                message = f"{name!r} is not among the columns; {did_you_mean(name, self.columns)}"
+                yield Problem(("targets", number), message, involves=(("columns",),))
+        if self.time is not None and self.time in (self.columns or ()):
+            message = f"{self.time!r} is among the columns: it says when, and is not read"
+            yield Problem(("time",), message, involves=(("columns",),))
 
 
 class ForecastConfig(Section):

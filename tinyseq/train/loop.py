@@ -134,7 +134,6 @@ class _Loop:
         # Counts updates; hears of each look at the validation part.
         scheduler = optim.Scheduler(stepper.optimizer, schedule)
         self.standing = Standing(model, stepper.optimizer, scheduler)
-        self.skipped_in_a_row = 0
         self.saved = -1
 
     def run(self) -> None:
@@ -172,7 +171,7 @@ class _Loop:
         stepped = self.stepper(batch, standing.state)
         row: Row = {"lr": rate}
         if stepped.wrong is None:
-            self.skipped_in_a_row = 0
+            standing.skipped_in_a_row = 0
             standing.state = stepped.state
             standing.tokens += stepped.tokens
             standing.total += stepped.loss * stepped.tokens
@@ -204,9 +203,9 @@ class _Loop:
         assert stepped.wrong is not None
         what, value = stepped.wrong
         self.stepper.rewind()
-        self.skipped_in_a_row += 1
-        if config.on_nonfinite == "skip" and self.skipped_in_a_row <= SKIPPED_IN_A_ROW:
+        if config.on_nonfinite == "skip" and standing.skipped_in_a_row < SKIPPED_IN_A_ROW:
             standing.skipped += 1
+            standing.skipped_in_a_row += 1
             if not _finite(standing.state):
                 standing.state = None
             self.progress.note(f"step {standing.step + 1} left out: the {what} is {value}")

@@ -27,7 +27,7 @@ class MetricsLog:
 
     def __init__(self, path: Path, tell: Callable[[str], None], size: int = 0) -> None:
         self.path, self.tell = path, tell
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._handle = os.open(path, os.O_RDWR | durable.FLAGS, 0o666)
         there = os.fstat(self._handle).st_size
         if there < size:
             tell(f"warning: {path} is shorter than it was at the checkpoint; its rows are not complete")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field
 
 from tinyseq import nn
 from tinyseq.data.tokens import LEVELS
 from tinyseq.train.config import CellName
+from tinyseq.train.document import Problem, within
 from tinyseq.train.registry import build_recurrent, cell_problems
-from tinyseq.train.sections import Section, one_of, refuse
+from tinyseq.train.sections import OneOf, Section
 
 
 def _whole(split: list[float]) -> list[float]:
@@ -24,8 +26,17 @@ def _whole(split: list[float]) -> list[float]:
 Shares = Annotated[list[float], Field(min_length=3, max_length=3), AfterValidator(_whole)]
 
 
+def without_path(section: Any) -> Iterator[Problem]:
+    """Yield a problem for files of their own for validation and test, where the training data is made."""
+    for name in ("valid", "test"):
+        if getattr(section, name) is not None and section.path is None:
+            yield Problem(
+                (name,), "a file of its own, but none to train on; required `path` too", involves=(("path",),)
+            )
+
+
 #: What a token is.
-LevelName = Annotated[str, one_of(LEVELS, "level")]
+LevelName = Annotated[str, OneOf(LEVELS, "level")]
 
 
 class CellConfig(Section):
@@ -36,17 +47,10 @@ class CellConfig(Section):
     num_layers: int = Field(1, ge=1, description="How many recurrent layers.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Probability, on inputs, between layers and on outputs.")
     residual: bool = Field(False, description="Add what a layer reads to its output, where the sizes agree.")
-    # Checked even where it is not given: a cell of one's own may need options.
-    options: dict[str, Any] = Field(
-        default_factory=dict, validate_default=True, description="Keyword arguments of the cell."
-    )
+    options: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments of the cell.")
 
-    @field_validator("options")
-    @classmethod
-    def _taken_by_cell(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if "cell" in info.data:
-            refuse(cell_problems(info.data["cell"], options))
-        return options
+    def contradictions(self) -> Iterator[Problem]:
+        yield from within("options", cell_problems(self.cell, self.options), involves=("cell",))
 
 
 class RecurrentConfig(CellConfig):

@@ -82,6 +82,7 @@ def bundle_of(before: Checkpoint, arguments: Any, what: str, value: float) -> Ch
 def locate(model: nn.Module, loss: Callable[[], Tensor], arguments: Any) -> Origin | None:
     """Run a step again, eagerly, and return where the first value that is not finite comes from; None where all are.
 
+    What the step itself raises, such as a cell that looks at its values, is told in place of that.
     Only values that lead to the loss, or else to a gradient, count: a mask of minus infinities is no fault.
 
     Args:
@@ -97,20 +98,26 @@ def locate(model: nn.Module, loss: Callable[[], Tensor], arguments: Any) -> Orig
         if isinstance(part, Tensor) and (index := _first(part.numpy())) is not None:
             return Origin(f"the batch holds it: argument {path}, at {_at(index)}", given="batch")
     watch = _Watch()
-    with np.errstate(all="ignore"), watched(watch):
-        found = loss()
-        finite = bool(np.isfinite(found.numpy()).all())
-        bad = [] if finite else [found.value]
-        if finite:
-            named = list(model.named_parameters())
-            # With their own graph, so that the sweep's ops know the places of those that they differentiate.
-            parts = gradients(found, [x for _, x in named], create_graph=True)
-            bad = [g.value for g in parts if g is not None and _first(g.numpy()) is not None]
+    try:
+        finite, bad = _run_again(model, loss, watch)
+    except Exception as error:
+        return Origin(f"run again op by op, the step fails: {type(error).__name__}: {error}".splitlines()[0])
     event = watch.origin(bad)
     if event is None:
         return Origin("an op that is not known by name gives it") if bad else None
     kind = "the gradient of the op in this place, by" if finite else "op"
     return Origin(f"first from {kind} {event.op}, which gives {event.value}", event.where(batch, time))
+
+
+def _run_again(model: nn.Module, loss: Callable[[], Tensor], watch: _Watch) -> tuple[bool, list[Any]]:
+    """Run a step under watch; return whether its loss is finite, and what is not: the loss, or else gradients."""
+    with np.errstate(all="ignore"), watched(watch):
+        found = loss()
+        if _first(found.numpy()) is not None:
+            return False, [found.value]
+        # With a graph of their own, so that the sweep's ops know the places of those that they differentiate.
+        parts = gradients(found, model.parameters(), create_graph=True)
+        return True, [g.value for g in parts if g is not None and _first(g.numpy()) is not None]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from tinyseq import nn, optim
 from tinyseq.creation import zeros
 from tinyseq.errors import ConfigError, did_you_mean
 from tinyseq.random import generator
-from tinyseq.train.yaml import Problem
+from tinyseq.train.document import Problem
 
 CellFactory = Callable[..., nn.Cell]
 
@@ -62,6 +62,16 @@ def register_optimizer(name: str, factory: Callable[..., optim.Optimizer]) -> No
 def task_names() -> tuple[str, ...]:
     """Return the names that ``task:`` takes."""
     return tuple(_tasks)
+
+
+def cell_names() -> tuple[str, ...]:
+    """Return the names that ``model.cell:`` takes."""
+    return tuple(nn.CELLS)
+
+
+def optimizer_names() -> tuple[str, ...]:
+    """Return the names that ``train.optimizer.name:`` takes."""
+    return tuple(_optimizers)
 
 
 def find_task(name: str) -> Any:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from tinyseq.backends import use
-from tinyseq.errors import DataError
+from tinyseq.errors import DataError, TinyseqError
 from tinyseq.random import generator
 from tinyseq.random import seed as set_seed
 from tinyseq.tensors import Tensor
 from tinyseq.train import checkpoint
+from tinyseq.train.checkpoint import Checkpoint
 from tinyseq.train.config import parse_config
 from tinyseq.train.nonfinite import DivergedError, diverged, locate
 from tinyseq.train.packing import state_types, unpack
@@ -26,7 +27,7 @@ def replay(bundle: str | Path) -> DivergedError | None:
     """Run a step again, op by op, and return what went wrong in it; None where all values are finite now.
 
     The bundle holds the weights, the batch, the random numbers' state and the config: neither the run nor its data is
-    needed, only a cell of one's own.
+    needed, only a cell of one's own, whose file is run as that of a config is.
 
     Raises:
         DataError: the file is damaged, or no bundle.
@@ -34,13 +35,21 @@ def replay(bundle: str | Path) -> DivergedError | None:
     """
     path = Path(bundle)
     found = checkpoint.read(path)
-    facts = found.facts
-    if "arguments" not in facts:
+    try:
+        return _replay(found)
+    except TinyseqError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(
             "not a bundle to replay",
             required="what a run leaves when its numbers are not finite: nonfinite-step-*.safetensors",
-            got=str(path),
-        )
+            got=f"{path}: {type(error).__name__}: {error}".splitlines()[0],
+        ) from None
+
+
+def _replay(found: Checkpoint) -> DivergedError | None:
+    facts = found.facts
+    form, what, value = facts["arguments"], str(facts["what"]), float(facts["value"])
     config = parse_config(facts["config"])
     with use("numpy"), blas_threads(config.threads), np.errstate(all="ignore"):
         task: Task[Any] = find_task(config.task)(config)
@@ -49,13 +58,11 @@ def replay(bundle: str | Path) -> DivergedError | None:
         model = task.build().cast(config.dtype)
         model.load_state_dict(found.part("model"))
         model.train()
-        arguments = unpack(facts["arguments"], found.tensors, state_types(model))
+        arguments = unpack(form, found.tensors, state_types(model))
         generator.restore(Random.model_validate(facts["random"]).model_dump())
 
         def loss() -> Tensor:
             return task.loss(model, *arguments)[0]
 
         origin = locate(model, loss, arguments)
-        if origin is None:
-            return None
-        return diverged(str(facts["what"]), float(facts["value"]), found.step + 1, config.train, origin)
+        return None if origin is None else diverged(what, value, found.step + 1, config.train, origin)

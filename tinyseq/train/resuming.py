@@ -14,7 +14,7 @@ from tinyseq.train import checkpoint as files
 from tinyseq.train import durable
 from tinyseq.train.checkpoint import Checkpoint
 from tinyseq.train.config import RunConfig
-from tinyseq.train.rundir import RunDirectory
+from tinyseq.train.rundir import RESOLVED, RunDirectory
 
 #: Keys that may differ: they change where a run is written and when it stops or saves, not its numbers up to there.
 _FREE = ("name", "output", "train.steps", "train.patience", "train.checkpoint", "train.on_nonfinite")
@@ -71,7 +71,6 @@ def find_point(directory: RunDirectory, config: RunConfig, given: Path | None) -
     steps = directory.checkpoints.steps()
     if given is not None and given.is_file():
         found = files.read(given)
-        directory.checkpoints.set_aside_after(found.step)
     elif steps:
         found = directory.checkpoints.read(steps[-1])
     else:
@@ -115,7 +114,7 @@ def refuse_other(kept: Mapping[str, Any], config: RunConfig, place: Path) -> Non
             required="the same config, or none of its keys that change the numbers",
             got="\n           ".join(rows),
             where=str(place),
-            fix="the run's own config.resolved.yaml with --resume, or a new run, without --resume",
+            fix=f"tinyseq run {place / RESOLVED} --resume-from {place}; or a new run, without --resume",
         )
 
 

@@ -154,3 +154,24 @@ class RunDirectory:
         if not isinstance(found, dict):
             raise DataError(what, required="a JSON object", got=str(path))
         return found
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Read the metrics, as the training loop recorded them; of a line that was not written whole there is nothing.
+
+        Raises:
+            DataError: there are none.
+        """
+        path = self.path / METRICS
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise DataError("the run's metrics cannot be read", required=str(path), got=str(error.strerror)) from None
+        found = []
+        for line in lines:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict) and {"step", "split"} <= row.keys():
+                found.append(row)
+        return found

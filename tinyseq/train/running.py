@@ -16,16 +16,18 @@ import tinyseq
 from tinyseq import backends, nn
 from tinyseq.backends import use
 from tinyseq.errors import TinyseqError
+from tinyseq.figures import learning_curves, save
 from tinyseq.random import seed as set_seed
 from tinyseq.train import checkpoint, environment, yaml
 from tinyseq.train.checkpoint import Checkpoint
 from tinyseq.train.config import RunConfig, check
-from tinyseq.train.curve import draw_curve
 from tinyseq.train.digest import code_digests, data_digest
+from tinyseq.train.document import Document
 from tinyseq.train.locking import locked
 from tinyseq.train.loop import Outcome, Row, train
 from tinyseq.train.metrics_log import MetricsLog
 from tinyseq.train.nonfinite import DivergedError
+from tinyseq.train.overrides import Overrides, as_overrides
 from tinyseq.train.progress import Progress, choose
 from tinyseq.train.registry import find_task
 from tinyseq.train.resuming import Identity, Point, find_directory, find_point, refuse_other_data
@@ -54,6 +56,7 @@ class RunResult:
 def run(
     config: str | Path | Mapping[str, Any] | RunConfig,
     *,
+    overrides: Overrides | None = None,
     seed: int | None = None,
     steps: int | None = None,
     backend: str | None = None,
@@ -67,6 +70,7 @@ def run(
 
     Args:
         config: a YAML file, the same as a mapping, or a checked config.
+        overrides: what replaces settings of the config, as in ``load_config``.
         seed: instead of the config's.
         steps: instead of the config's ``train.steps``.
         backend: instead of the config's.
@@ -93,17 +97,17 @@ def run(
         "train.on_nonfinite": on_nonfinite,
     }
     asked["compile"] = False if eager else None
-    overrides = {key: value for key, value in asked.items() if value is not None}
-    checked, written, name = _read(config, overrides)
+    given = as_overrides({key: value for key, value in asked.items() if value is not None})
+    checked, written, name = _read(config, [*as_overrides(overrides), *given])
     progress = progress or choose()
     with use(checked.backend) as chosen, blas_threads(checked.threads), np.errstate(all="ignore"):
         # What `auto` found here, and the name that a rerun shall go by, belong to the resolved config.
         resolved = checked.model_copy(update={"backend": chosen.name, "name": checked.name or name})
-        given = Path(resume) if isinstance(resume, str | Path) else None
-        found = find_directory(resolved, resolved.name or name, given) if resume else None
+        named = Path(resume) if isinstance(resume, str | Path) else None
+        found = find_directory(resolved, resolved.name or name, named) if resume else None
         if found is not None:
             with locked(found.path):
-                point = find_point(found, resolved, given)
+                point = find_point(found, resolved, named)
                 task = find_task(resolved.task)(resolved)
                 task.prepare()
                 return _run(task, resolved, written, point, progress)
@@ -127,13 +131,13 @@ def prepared(config: RunConfig) -> Iterator[tuple[Task[Any], nn.Module]]:
 
 
 def _read(
-    config: str | Path | Mapping[str, Any] | RunConfig, overrides: dict[str, Any]
+    config: str | Path | Mapping[str, Any] | RunConfig, overrides: Overrides
 ) -> tuple[RunConfig, str | None, str]:
     """Return the checked config, its text where it has one, and the run's name."""
     if isinstance(config, RunConfig):
         config = config.model_dump(mode="json")
     if isinstance(config, Mapping):
-        checked = check(yaml.Document(dict(config)), overrides=overrides)
+        checked = check(Document(dict(config)), overrides=overrides)
         return checked, None, checked.task
     path = Path(config)
     document = yaml.read(path)
@@ -154,7 +158,9 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: Point, 
         progress.note(f"going on in {directory.path} after step {start.step}")
         for name in sorted(name for name, code in point.kept.code.items() if data["code"].get(name) != code):
             progress.note(f"warning: {name} is not as it was before the stop: the numbers may be others from here on")
-    directory.write_config(config, written)
+        directory.checkpoints.set_aside_after(start.step)
+    if point.kept is None or point.kept.config != config.model_dump(mode="json"):
+        directory.write_config(config, written)
     _write_environment(directory, {**task.describe_data(), "digest": data["data_sha256"]}, start)
     baselines = task.baselines()
     set_seed(config.seed)
@@ -264,7 +270,17 @@ def draw_run(
     )
     star = (best_step, test[key]) if test else None
     with _only_noted(progress, "curve.png"), directory.drafts() as drafts:
-        draw_curve(rows, task.measure, baselines, star, title, drafts / "curve.png")
+        measure = task.measure
+        curves = learning_curves(
+            rows,
+            measure.key,
+            measure.label,
+            lower_is_better=measure.lower_is_better,
+            baselines=baselines,
+            test=star,
+            title=title,
+        )
+        save(curves, drafts / "curve.png")
     if test:
         with _only_noted(progress, "graph.svg"), directory.drafts() as drafts:
             draw_example(task, model, GRAPH_STEPS, drafts / "graph.svg")

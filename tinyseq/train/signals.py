@@ -35,9 +35,10 @@ class Stop:
     def asked(self) -> bool:
         return self.number is not None
 
-    def error(self) -> KeyboardInterrupt:
-        """Return what ends the command."""
-        return KeyboardInterrupt() if self.number is None else StoppedError(self.number)
+    def error(self) -> StoppedError:
+        """Return what ends the command, once asked."""
+        assert self.number is not None
+        return StoppedError(self.number)
 
 
 @contextmanager

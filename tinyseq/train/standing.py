@@ -27,6 +27,7 @@ class Numbers(BaseModel):
     total: float = 0.0
     count: int = Field(0, ge=0)
     skipped: int = Field(0, ge=0)
+    skipped_in_a_row: int = Field(0, ge=0)
     without_best: int = Field(0, ge=0)
     best: dict[str, int | float] = Field(default_factory=dict)
     best_step: int = Field(0, ge=0)
@@ -59,8 +60,9 @@ class Standing:
     count: int = 0
     #: What the next batch starts from.
     state: Any = None
-    #: Steps whose loss or gradient was not finite, and that were left out.
+    #: Steps whose loss or gradient was not finite, and that were left out; and how many of them were the last ones.
     skipped: int = 0
+    skipped_in_a_row: int = 0
     #: Looks at the validation part since the best; the best metrics, their step, and the weights then.
     without_best: int = 0
     best: dict[str, float] = field(default_factory=dict)

@@ -6,14 +6,19 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyseq.backends import use
-from tinyseq.errors import DataError
+from tinyseq.errors import DataError, TinyseqError
+from tinyseq.train import pictures
 from tinyseq.train.registry import find_task
+from tinyseq.train.report import Model, write_report
 from tinyseq.train.rundir import RunDirectory
 from tinyseq.train.tasks.base import Task
 from tinyseq.train.threads import blas_threads
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Trained:
@@ -86,6 +91,63 @@ class Trained:
             )
         return fresh.part("test")
 
+    def figures(self) -> list[str]:
+        """Return the names of the figures that there are of this run."""
+        return pictures.names(self.task, self.model)
+
+    def figure(
+        self,
+        name: str,
+        inputs: str | Path | Iterable[Any] | None = None,
+        *,
+        layer: str | None = None,
+        units: int | None = None,
+        steps: int = pictures.FLOW_STEPS,
+    ) -> Figure:
+        """Return a figure of the run, for a notebook or ``tinyseq.figures.save``.
+
+        Args:
+            name: one of ``figures()``.
+            inputs: what it is drawn of, as ``predict`` takes it; by default the test part of the run's data.
+            layer: of activations, whose; by default those of the first layer.
+            units: of activations, only so many units, those that vary most; by default all.
+            steps: over how many steps gradients are followed.
+
+        Raises:
+            DataError: there is no such figure of this run, or of such inputs.
+        """
+
+        def records() -> Sequence[Any]:
+            if inputs is None:
+                return self.judged(None)
+            if isinstance(inputs, str | Path):
+                return self.task.read(Path(inputs), targets=name in pictures.JUDGING)
+            try:
+                return self.task.records(inputs)
+            except (TypeError, ValueError) as error:
+                if isinstance(error, TinyseqError):
+                    raise
+                raise DataError(
+                    f"not an input of the task {self.config.task!r}", got=str(error), fix="a file of inputs"
+                ) from None
+
+        if name == "curves":
+            return pictures.curves(self.directory)
+        with self._running():
+            return pictures.draw(name, self.task, self.model, records, layer=layer, units=units, steps=steps)
+
+    def report(self, path: str | Path) -> None:
+        """Write the run as one HTML page that needs nothing else: results, figures, predictions, graph, config."""
+        test: list[Sequence[Any]] = []
+
+        def records() -> Sequence[Any]:
+            if not test:
+                test.append(self.judged(None))
+            return test[0]
+
+        with self._running():
+            write_report(self.directory, Path(path), Model(self.task, self.model, records))
+
     @contextmanager
     def _running(self) -> Iterator[None]:
         with use("numpy"), blas_threads(self.config.threads):
@@ -104,6 +166,21 @@ def load(run: str | Path) -> Trained:
         DataError: it is no run directory, or it is damaged.
     """
     return Trained(RunDirectory.find(run))
+
+
+def report(run: str | Path, path: str | Path) -> None:
+    """Write a run as ``Trained.report`` does; of a run without a usable model, what there is.
+
+    Raises:
+        DataError: it is no run directory.
+    """
+    directory = RunDirectory.find(run)
+    try:
+        trained = Trained(directory)
+    except TinyseqError as error:
+        write_report(directory, Path(path), None, str(error))
+        return
+    trained.report(path)
 
 
 def _plain(metadata: Any) -> Any:

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 from tinyseq import trees
 from tinyseq.creation import zeros
-from tinyseq.errors import DataError, ShapeError
+from tinyseq.errors import DataError, ShapeError, TinyseqError
+from tinyseq.nn.latex import display, equations
 from tinyseq.nn.module import Module
 from tinyseq.tensors import Tensor
 from tinyseq.unrolling import unroll
@@ -101,6 +102,13 @@ class Cell(Module):
             else f"one tensor {state.shape}",
             fix=f"cell.initial_state({x.shape[0] if len(x.shape) > 1 else 1}), or state=None for zeros",
         )
+
+    def _repr_latex_(self) -> str | None:
+        """Return the equations for a notebook; None, and ``repr`` is shown, where the step cannot be traced."""
+        try:
+            return display(equations(self))
+        except TinyseqError:
+            return None
 
     def summary(self) -> str:
         if hasattr(self, "input_size") and hasattr(self, "hidden_size"):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from tinyseq import nn
 from tinyseq.errors import DataError
 from tinyseq.tensors import Tensor
 from tinyseq.train.config import RunConfig
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 C = TypeVar("C", bound=RunConfig)
 
@@ -32,6 +35,17 @@ class Feed(NamedTuple):
 
     arguments: tuple[Any, ...]
     tokens: int
+
+
+class Reading(NamedTuple):
+    """A stretch of time in which a model's cells can be watched on one input: a word a step, and what runs them.
+
+    ``times`` says that the words are times or numbers, which need not all be told.
+    """
+
+    tokens: list[str]
+    run: Callable[[], Any]
+    times: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,13 +200,30 @@ class Task(ABC, Generic[C]):
         """Return a prediction as a person wants to read it: one line, or a block."""
         return "  ".join(f"{key}: {value}" for key, value in prediction.items())
 
-    def picture(self, predictions: Sequence[Mapping[str, Any]], path: Path) -> None:
-        """Draw predictions into a PNG or SVG file.
+    def line(self, prediction: Mapping[str, Any]) -> str:
+        """Return a prediction of the run's own data, beside its truth, for reports."""
+        return self.as_text(prediction)
+
+    # Figures.
+
+    def picture(self, predictions: Sequence[Mapping[str, Any]]) -> Figure:
+        """Return a figure of predictions.
 
         Raises:
             DataError: the task has no picture of its predictions.
         """
         raise self._lacks("draws no picture of its predictions")
+
+    def figures(self, model: Any, records: Sequence[Any]) -> Mapping[str, Callable[[], Figure]]:
+        """Return, by name, what draws the figures that this kind of task has of a model and records.
+
+        Nothing is computed before one is drawn, so the names can be asked for without records.
+        """
+        return {}
+
+    def readings(self, model: Any, record: Any) -> Sequence[Reading]:
+        """Return where in time a model's cells can be watched on a record; none where nothing is recurrent."""
+        return []
 
     def _lacks(self, what: str) -> DataError:
         return DataError(f"the task {self.config.task!r} {what}", required="a run of a task that does")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,9 +21,10 @@ from tinyseq.nn.encoders import FeatureEncoder, patches_of
 from tinyseq.nn.writers import ATTENTIONS, EncoderDecoder, RecurrentWriter
 from tinyseq.tensors import Tensor
 from tinyseq.train.config import FilePath
+from tinyseq.train.document import Problem
 from tinyseq.train.model_sections import LevelName, RecurrentConfig, Shares
 from tinyseq.train.registry import find_cell
-from tinyseq.train.sections import Section, one_of
+from tinyseq.train.sections import OneOf, Section
 from tinyseq.train.tasks.writing import WritingConfig, WritingTask
 
 
@@ -52,7 +53,7 @@ class CaptionModelConfig(RecurrentConfig):
     patch: int | None = Field(
         None, ge=1, description="Cut pictures (rows, columns, colours) into squares so wide; null reads one vector."
     )
-    attention: Annotated[str, one_of(ATTENTIONS, "attention")] = Field(
+    attention: Annotated[str, OneOf(ATTENTIONS, "attention")] = Field(
         "none", description="How each word looks at the patches: additive, dot or none."
     )
 
@@ -62,6 +63,12 @@ class CaptioningConfig(WritingConfig):
 
     data: CaptionsConfig = Field(default_factory=CaptionsConfig, description="What is read and written.")
     model: CaptionModelConfig = Field(default_factory=CaptionModelConfig, description="What learns.")
+
+    def contradictions(self) -> Iterator[Problem]:
+        size, patch = self.data.size, self.model.patch
+        if self.data.path is None and patch is not None and patch > size:
+            message = f"required at most data.size ({size}), got {patch}"
+            yield Problem(("model", "patch"), message, involves=(("data", "size"), ("data", "path")))
 
 
 class Captioning(WritingTask[CaptioningConfig]):
@@ -127,6 +134,19 @@ class Captioning(WritingTask[CaptioningConfig]):
 
     def size(self, source: Features) -> int:
         return 0
+
+    def marks(self, source: Features) -> list[str]:
+        """Return the upper left corner of each patch, row and column."""
+        patch = self.config.model.patch
+        if patch is None:
+            return []
+        width = int(np.prod(self.shape[1:]))
+        corners = patches_of(self.shape, patch)[:, 0]
+        depth = width // self.shape[1]
+        return [f"{at // width},{at % width // depth}" for at in corners.tolist()]
+
+    def attends(self, model: EncoderDecoder) -> bool:
+        return super().attends(model) and self.config.model.patch is not None
 
     def show(self, source: Features) -> dict[str, Any]:
         return {"input": source.name}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,9 +13,13 @@ from tinyseq import nn
 from tinyseq.data.examples import Example
 from tinyseq.data.measures import confusion_matrix, macro_f1, scores
 from tinyseq.errors import DataError, did_you_mean
+from tinyseq.figures import confusion_matrix as draw_confusion
 from tinyseq.tensors import Tensor
 from tinyseq.train.tasks.base import Measure
 from tinyseq.train.tasks.many_to_one import Array, ManyToOne, ManyToOneConfig
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Classification(ManyToOne[ManyToOneConfig]):
@@ -91,6 +95,17 @@ class Classification(ManyToOne[ManyToOneConfig]):
                 for label, row in zip(self.classes, matrix.tolist(), strict=True)
             },
         }
+
+    def short(self, told: Mapping[str, Any]) -> str:
+        return str(told["label"])
+
+    def figures(self, model: Any, records: Sequence[Example]) -> Mapping[str, Callable[[], Figure]]:
+        return {"confusion": lambda: self._confusion(model, records), **super().figures(model, records)}
+
+    def _confusion(self, model: nn.Module, records: Sequence[Example]) -> Figure:
+        found = self.compute(model, records, None).argmax(1)
+        matrix = confusion_matrix(self.encode_targets(records), found, len(self.classes))
+        return draw_confusion(matrix, self.classes, f"accuracy {np.trace(matrix) / max(matrix.sum(), 1):.3f}")
 
     def baselines(self) -> dict[str, dict[str, float]]:
         test = self.encode_targets(self.part("test"))

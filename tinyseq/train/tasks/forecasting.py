@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from tinyseq import nn
 from tinyseq.creation import tensor
@@ -19,13 +19,18 @@ from tinyseq.data.batching import split
 from tinyseq.data.padding import pad
 from tinyseq.data.series import Scaler, Series, read_series
 from tinyseq.errors import DataError, did_you_mean
+from tinyseq.figures import Line, Panel, save
+from tinyseq.figures import forecasts as draw_forecasts
 from tinyseq.modes import no_grad
 from tinyseq.tensors import Tensor
 from tinyseq.train.config import RunConfig
+from tinyseq.train.document import Problem
 from tinyseq.train.forecaster import ForecastConfig, ForecastNet, SeriesConfig
 from tinyseq.train.model_sections import RecurrentConfig
-from tinyseq.train.series_picture import Line, Panel, draw_series
-from tinyseq.train.tasks.base import Feed, Measure, Task
+from tinyseq.train.tasks.base import Feed, Measure, Reading, Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
 #: How much of the past a picture of a forecast shows, in horizons, and at least so many steps.
@@ -39,12 +44,15 @@ class ForecastingConfig(RunConfig):
     model: RecurrentConfig = Field(default_factory=RecurrentConfig, description="What learns.")
     forecast: ForecastConfig = Field(default_factory=ForecastConfig, description="What is foretold.")
 
-    @field_validator("model")
-    @classmethod
-    def _forward(cls, model: RecurrentConfig) -> RecurrentConfig:
-        if model.bidirectional:
-            raise ValueError("bidirectional: a forecast must not read from the end; required false")
-        return model
+    def contradictions(self) -> Iterator[Problem]:
+        if self.model.bidirectional:
+            yield Problem(("model", "bidirectional"), "a forecast must not read from the end; required false")
+        bptt = self.train.bptt
+        if self.data.window is None and bptt.depth != bptt.every:
+            message = (
+                f"forecasting reads on by whole chunks (data.window: null); required null or `every`, got {bptt.back}"
+            )
+            yield Problem(("train", "bptt", "back"), message, involves=(("data", "window"), ("train", "bptt", "every")))
 
 
 class Stretch(NamedTuple):
@@ -290,8 +298,8 @@ class Forecasting(Task[ForecastingConfig]):
 
     def write(self, model: ForecastNet, directory: Path) -> str:
         (record,) = self.part("test")
-        series, origins, horizon = record.series, self._origins(record), self.config.forecast.horizon
-        found, ahead = self.foretell(model, record, origins), origins + 1
+        series, origins = record.series, self._origins(record)
+        found = self.foretell(model, record, origins)
         with open(directory / "forecast.csv", "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["time", "target", "ahead", "truth", "forecast"])
@@ -300,6 +308,17 @@ class Forecasting(Task[ForecastingConfig]):
                     for k, (name, value) in enumerate(zip(self.targets, row, strict=True)):
                         truth = series.values[t + 1 + j, self.chosen[k]]
                         writer.writerow([series.times[t + 1 + j], name, j + 1, f"{truth:.6g}", f"{value:.6g}"])
+        save(self._figure(model, record), directory / "forecast.png")
+        last = [
+            f"  {series.times[t + 1]}  {found[i, 0, 0]:10.4g}  (true {series.values[t + 1, self.chosen[0]]:.4g})"
+            for i, t in enumerate(origins)
+        ]
+        return "\n".join([f"{self.targets[0]}, a step ahead, the last of them:", *last[-8:]])
+
+    def _figure(self, model: ForecastNet, record: Stretch) -> Figure:
+        """Return the truth of what is foretold, the forecasts, and how the model runs on by its own forecasts."""
+        series, origins, horizon = record.series, self._origins(record), self.config.forecast.horizon
+        found, ahead = self.foretell(model, record, origins), origins + 1
         known = Series(series.name, series.columns, series.values[: record.start], series.times[: record.start])
         free = self.run_on(model, known, min(self.config.forecast.steps, len(series) - record.start))
         since = max(0, record.start - max(_LEAST_PAST, len(found) // 2))
@@ -318,13 +337,17 @@ class Forecasting(Task[ForecastingConfig]):
                 Line("by its own forecasts", "free", record.start + np.arange(len(free)), free[:, k]),
             ]
             panels.append(Panel(name, lines, record.start - 0.5))
-        title = f"{series.name}: the test part, from {series.times[record.start]}"
-        draw_series(panels, title, directory / "forecast.png", times=series.times, axis=self.time or "step")
-        last = [
-            f"  {series.times[t + 1]}  {found[i, 0, 0]:10.4g}  (true {series.values[t + 1, self.chosen[0]]:.4g})"
-            for i, t in enumerate(origins)
-        ]
-        return "\n".join([f"{self.targets[0]}, a step ahead, the last of them:", *last[-8:]])
+        title = f"{series.name}: foretold from {series.times[record.start]} on"
+        return draw_forecasts(panels, title, times=series.times, axis=self.time or "step")
+
+    def figures(self, model: ForecastNet, records: Sequence[Stretch]) -> Mapping[str, Callable[[], Figure]]:
+        return {"forecast": lambda: self._figure(model, records[0])}
+
+    def readings(self, model: ForecastNet, record: Stretch) -> list[Reading]:
+        """Return the last steps that a forecast sees."""
+        seen = slice(-(self.config.data.window or _LEAST_PAST), None)
+        z = self.scaler.apply(record.series.values[seen]).astype(self.config.dtype)
+        return [Reading(list(record.series.times[seen]), lambda: model(tensor(z[None])), times=True)]
 
     def example(self, model: ForecastNet, steps: int) -> Tensor:
         """Return the loss over a stretch of steps; a ``warmup`` is kept to, but for the last step."""
@@ -390,7 +413,7 @@ class Forecasting(Task[ForecastingConfig]):
             rows.append(f"  {name}: " + " ".join(f"{value:.4g}" for value in values))
         return "\n".join(rows)
 
-    def picture(self, predictions: Sequence[Mapping[str, Any]], path: Path) -> None:
+    def picture(self, predictions: Sequence[Mapping[str, Any]]) -> Figure:
         panels = []
         for prediction in predictions:
             for name, values in prediction["forecast"].items():
@@ -404,4 +427,4 @@ class Forecasting(Task[ForecastingConfig]):
         if not panels:
             raise DataError("a picture of no predictions", required="at least one", got="none")
         times = predictions[0]["times"] if len(predictions) == 1 else ()
-        draw_series(panels, "forecast", path, times=times, axis=self.time or "step")
+        return draw_forecasts(panels, "forecast", times=times, axis=self.time or "step")

@@ -6,12 +6,12 @@ Each kind is a class; ``INPUTS`` names them for ``data.inputs:``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import Field
 
 from tinyseq import data
 from tinyseq.creation import tensor
@@ -24,25 +24,18 @@ from tinyseq.errors import DataError, did_you_mean
 from tinyseq.nn import Module
 from tinyseq.tensors import Tensor
 from tinyseq.train.config import FilePath
-from tinyseq.train.model_sections import Shares
-from tinyseq.train.sections import Section, refuse
+from tinyseq.train.document import Problem
+from tinyseq.train.model_sections import Shares, without_path
+from tinyseq.train.sections import OneOf, Section
 from tinyseq.train.tasks.summary import MLP, SequenceNet, SummaryConfig, TextNet
-from tinyseq.train.yaml import Problem
 
 Array = np.ndarray[Any, Any]
 #: Batches of unequal length are padded to a multiple of this: few shapes are compiled.
 MULTIPLE = 8
 
 
-def known(table: Mapping[str, Any], what: str) -> AfterValidator:
-    """Return a check that a value is one of the names in a table; ``what`` they name is for the message."""
-
-    def check(value: str) -> str:
-        if value not in table:
-            raise ValueError(f"unknown {what} {value!r}; {did_you_mean(value, table)}")
-        return value
-
-    return AfterValidator(check)
+#: A kind of input.
+InputsName = Annotated[str, OneOf(lambda: INPUTS, "inputs")]
 
 
 class ExamplesConfig(Section):
@@ -51,9 +44,9 @@ class ExamplesConfig(Section):
     path: FilePath | None = Field(None, description="A TSV or CSV file; null takes `source`.")
     valid: FilePath | None = Field(None, description="A file of its own for validation; null: a share of `path`.")
     test: FilePath | None = Field(None, description="A file of its own for the test; null: a share of `path`.")
-    source: Annotated[str, known(SOURCES, "source")] = Field("code_or_prose", description="Examples at hand.")
+    source: Annotated[str, OneOf(SOURCES, "source")] = Field("code_or_prose", description="Examples at hand.")
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the source, such as its count.")
-    inputs: str = Field("text", description="What the file's inputs are: text, sequence or vector.")
+    inputs: InputsName = Field("text", description="What the file's inputs are: text, sequence or vector.")
     header: bool = Field(True, description='Whether line 1 names the columns; else they are "1", "2", ...')
     target: str = Field("label", description="The column that is learned.")
     text: str = Field("text", description="The column of the text (inputs: text).")
@@ -61,31 +54,29 @@ class ExamplesConfig(Section):
         None, min_length=1, description="The columns of numbers (inputs: sequence, vector); null: all others."
     )
     sequence: str = Field("sequence", description="The column that tells sequences apart (inputs: sequence).")
-    level: Annotated[str, known(LEVELS, "level")] = Field("char", description="What a token is: char or word.")
+    level: Annotated[str, OneOf(LEVELS, "level")] = Field("char", description="What a token is: char or word.")
     min_count: int = Field(1, ge=1, description="Rarer tokens of the training texts count as unknown.")
     standardise: bool = Field(True, description="Give each column of numbers mean 0 and deviation 1.")
     split: Shares = Field(default=[0.8, 0.1, 0.1], description="Shares of training, validation and test examples.")
 
-    @field_validator("options")
-    @classmethod
-    def _of_source(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if "source" in info.data:
-            known = options_of(info.data["source"])
-            refuse(
-                Problem(
-                    (name,), f"unknown option; {did_you_mean(name, known) if known else 'it takes none'}", at_key=True
-                )
-                for name in options
-                if name not in known
+    def contradictions(self) -> Iterator[Problem]:
+        yield from without_path(self)
+        if self.path is not None and self.options:
+            yield Problem(
+                ("options",), "options of a source, and data from `path`; required none", involves=(("path",),)
             )
-        return options
-
-    @field_validator("inputs")
-    @classmethod
-    def _known_inputs(cls, inputs: str) -> str:
-        if inputs not in INPUTS:
-            raise ValueError(f"unknown inputs {inputs!r}; {did_you_mean(inputs, INPUTS)}")
-        return inputs
+        known = options_of(self.source)
+        for name in self.options:
+            if name not in known:
+                near = did_you_mean(name, known) if known else "it takes none"
+                yield Problem(("options", name), f"unknown option; {near}", at_key=True, involves=(("source",),))
+        for other in ("text",) if self.kind == "text" else ("sequence",) if self.kind == "sequence" else ():
+            if self.path is not None and getattr(self, other) == self.target:
+                message = f"{self.target!r} is the column of the {other}; it cannot be what is learned too"
+                yield Problem(("target",), message, involves=((other,), ("inputs",), ("path",)))
+        if self.target in (self.columns or ()):
+            message = f"{self.target!r} is what is learned; a model that reads it has nothing to learn"
+            yield Problem(("columns",), message, involves=(("target",),))
 
     @property
     def kind(self) -> str:
@@ -138,6 +129,10 @@ class Inputs(ABC):
         """Return what of an input belongs into its prediction."""
         return {}
 
+    def steps(self, value: Any) -> list[str]:
+        """Return the words for an input's time steps; none where it has no time."""
+        return []
+
     def batch(self, encoded: Sequence[Array]) -> tuple[Tensor, Tensor | None]:
         """Return padded inputs, and the lengths where they differ."""
         if len({len(one) for one in encoded}) == 1:
@@ -185,6 +180,9 @@ class TextInputs(Inputs):
 
     def shown(self, value: Any) -> dict[str, Any]:
         return {"text": value}
+
+    def steps(self, value: Any) -> list[str]:
+        return self.cut(value)
 
 
 class Numbers(Inputs):
@@ -238,6 +236,9 @@ class SequenceInputs(Numbers):
 
     def sample(self, steps: int) -> Array:
         return np.ones((steps, len(self.scaler.mean)), self.dtype)
+
+    def steps(self, value: Any) -> list[str]:
+        return [str(step) for step in range(len(value))]
 
 
 class VectorInputs(Numbers):

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -23,10 +23,11 @@ from tinyseq.ops.shape import concat, reshape
 from tinyseq.random import Generator
 from tinyseq.tensors import Tensor
 from tinyseq.train.config import FilePath, RunConfig
-from tinyseq.train.model_sections import CellConfig, LevelName, Shares
+from tinyseq.train.document import Problem
+from tinyseq.train.model_sections import LevelName, RecurrentConfig, Shares
 from tinyseq.train.registry import build_recurrent
 from tinyseq.train.sections import Section
-from tinyseq.train.tasks.base import Feed, Measure, Task
+from tinyseq.train.tasks.base import Feed, Measure, Reading, Task
 
 #: How many next tokens a prediction lists.
 LIKELIEST = 5
@@ -45,12 +46,22 @@ class TextConfig(Section):
     )
 
 
-class ModelConfig(CellConfig):
+class ModelConfig(RecurrentConfig):
     """Embedding, recurrent layers, output layer."""
 
     hidden_size: int = Field(128, ge=1, description="Features of each layer's state.")
     embedding_size: int = Field(64, ge=1, description="Features of a token's learned vector.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Probability, on embeddings, between layers and on outputs.")
+    bidirectional: bool = Field(False, description="Always false: a language model does not read what it foretells.")
+    refused: ClassVar[Mapping[str, str]] = {
+        "causal": "a text is written from left to right, so a language model always reads so",
+    }
+
+    def contradictions(self) -> Iterator[Problem]:
+        yield from super().contradictions()
+        if self.bidirectional:
+            message = "a language model must not read what it foretells; required false"
+            yield Problem(("bidirectional",), message)
 
 
 class SampleConfig(Section):
@@ -330,6 +341,13 @@ class LanguageModel(Task[LanguageModelConfig]):
                 ys, state = model(tensor([[written[-1]]]), state)
         prime = self.level.join(begun)
         return prime, self.level.join([*begun, *self.vocabulary.lookup(written)])[len(prime) :]
+
+    def readings(self, model: LanguageModelNet, record: str) -> list[Reading]:
+        tokens = self.level.cut(record)
+        if not tokens:
+            return []
+        ids = self.vocabulary.encode(tokens)
+        return [Reading(list(tokens), lambda: model(tensor(ids[None])))]
 
     def example(self, model: LanguageModelNet, steps: int) -> Tensor:
         ids = np.arange(steps + 1, dtype=np.int64) % len(self.vocabulary)

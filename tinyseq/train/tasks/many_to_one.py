@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -17,15 +17,21 @@ from tinyseq.data.examples import Example, split_examples
 from tinyseq.data.padding import by_length, shuffled
 from tinyseq.data.sources import SOURCES
 from tinyseq.errors import DataError
+from tinyseq.figures import AttentionMap, attention_maps
 from tinyseq.modes import no_grad
 from tinyseq.nn import Module
 from tinyseq.tensors import Tensor
 from tinyseq.train.config import RunConfig
-from tinyseq.train.tasks.base import C, Feed, Task
+from tinyseq.train.tasks.base import C, Feed, Reading, Task
 from tinyseq.train.tasks.inputs import INPUTS, ExamplesConfig, Inputs
 from tinyseq.train.tasks.summary import SummaryConfig
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Array = np.ndarray[Any, Any]
+#: In how many inputs the figure of attention looks.
+_DRAWN = 6
 
 
 class ManyToOneConfig(RunConfig):
@@ -209,6 +215,32 @@ class ManyToOne(Task[C]):
         xs, lengths = self.inputs.batch([self.inputs.sample(steps)])
         targets = tensor(self.encode_targets([self.some_example()]))
         return self.losses(model(xs, lengths), targets, "mean")
+
+    def figures(self, model: Any, records: Sequence[Example]) -> Mapping[str, Callable[[], Figure]]:
+        if not getattr(model, "attends", False):
+            return {}
+        return {"attention": lambda: self._attention(model, records[:_DRAWN])}
+
+    def _attention(self, model: Any, records: Sequence[Example]) -> Figure:
+        """Return what the pooling looks at in each input."""
+        maps = []
+        for record, told in zip(records, self.predict(model, records), strict=True):
+            with no_grad():
+                weights = model.weights(*self.inputs.batch([self.inputs.encode(record.input)])).numpy()
+            maps.append(AttentionMap(self.inputs.steps(record.input), [self.short(told)], weights))
+        return attention_maps(maps, rows="", columns="")
+
+    @abstractmethod
+    def short(self, told: Mapping[str, Any]) -> str:
+        """Return what a prediction says in a word."""
+
+    def readings(self, model: Any, record: Example) -> list[Reading]:
+        steps = self.inputs.steps(record.input)
+        if not steps:
+            return []
+        xs, lengths = self.inputs.batch([self.inputs.encode(record.input)])
+        numbers = all(step.isdecimal() for step in steps)
+        return [Reading(steps, lambda: model(xs, lengths), times=numbers)]
 
     @abstractmethod
     def some_example(self) -> Example:

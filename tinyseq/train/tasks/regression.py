@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -14,17 +14,22 @@ from tinyseq.data.measures import errors
 from tinyseq.data.series import Scaler
 from tinyseq.data.sources import SOURCES
 from tinyseq.errors import DataError
+from tinyseq.figures import agreement
 from tinyseq.tensors import Tensor
+from tinyseq.train.sections import OneOf
 from tinyseq.train.tasks.base import Measure
-from tinyseq.train.tasks.inputs import ExamplesConfig, known
+from tinyseq.train.tasks.inputs import ExamplesConfig, InputsName
 from tinyseq.train.tasks.many_to_one import Array, ManyToOne, ManyToOneConfig
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class RegressionData(ExamplesConfig):
     """What is read: a table, or examples at hand."""
 
-    source: Annotated[str, known(SOURCES, "source")] = Field("adding", description="Examples at hand.")
-    inputs: str = Field("sequence", description="What the file's inputs are: text, sequence or vector.")
+    source: Annotated[str, OneOf(SOURCES, "source")] = Field("adding", description="Examples at hand.")
+    inputs: InputsName = Field("sequence", description="What the file's inputs are: text, sequence or vector.")
     target: str = Field("target", description="The column that is learned.")
 
 
@@ -85,6 +90,18 @@ class Regression(ManyToOne[RegressionConfig]):
     def baselines(self) -> dict[str, dict[str, float]]:
         test = self.numbers(self.part("test"))
         return {"mean": errors(test, np.broadcast_to(self.scaler.mean, test.shape))}
+
+    def short(self, told: Mapping[str, Any]) -> str:
+        return f"{told['value']:.3g}"
+
+    def figures(self, model: Any, records: Sequence[Example]) -> Mapping[str, Callable[[], Figure]]:
+        return {"scatter": lambda: self._scatter(model, records), **super().figures(model, records)}
+
+    def _scatter(self, model: nn.Module, records: Sequence[Example]) -> Figure:
+        truth = self.numbers(records)[:, 0]
+        found = self.scaler.invert(self.compute(model, records, None))[:, 0]
+        title = f"root mean squared error {errors(truth, found)['rmse']:.4g}"
+        return agreement(truth, found, self.config.data.target, title)
 
     def plain(self, target: Any) -> Any:
         return float(target[0])

@@ -2,55 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field
 
 from tinyseq import nn
 from tinyseq.creation import tensor
 from tinyseq.data.forecasts import nrmse
 from tinyseq.data.series import read_series
 from tinyseq.data.systems import SYSTEMS, System
-from tinyseq.errors import DataError, did_you_mean
+from tinyseq.errors import DataError
+from tinyseq.figures import Line, Panel, forecasts, save
 from tinyseq.modes import no_grad
 from tinyseq.ops.shape import concat
 from tinyseq.tensors import Tensor
 from tinyseq.train.config import RunConfig
+from tinyseq.train.document import Problem, within
 from tinyseq.train.registry import option_problems
-from tinyseq.train.sections import Section, refuse
-from tinyseq.train.series_picture import Line, Panel, draw_series
-from tinyseq.train.tasks.base import Feed, Measure, Task
+from tinyseq.train.sections import OneOf, Section
+from tinyseq.train.tasks.base import Feed, Measure, Reading, Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
 #: How many steps of a driven system a picture shows.
 _SHOWN = 200
+#: In how many steps the reservoir is watched.
+_WATCHED = 100
 
 
 class SystemConfig(Section):
     """What is foretold."""
 
-    system: str = Field("mackey_glass", description="mackey_glass, lorenz or narma10.")
-    options: dict[str, Any] = Field(default_factory=dict, validate_default=True, description="Options of the system.")
+    system: Annotated[str, OneOf(SYSTEMS, "system")] = Field(
+        "mackey_glass", description="mackey_glass, lorenz or narma10."
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the system.")
     train: int = Field(6000, ge=2, description="Steps that are learned from, the washout included.")
     valid: int = Field(1000, ge=2, description="Steps that follow, for choosing.")
     test: int = Field(8400, ge=2, description="Steps that follow, for the result.")
 
-    @field_validator("system")
-    @classmethod
-    def _known(cls, system: str) -> str:
-        if system not in SYSTEMS:
-            raise ValueError(f"unknown system {system!r}; {did_you_mean(system, SYSTEMS)}")
-        return system
-
-    @field_validator("options")
-    @classmethod
-    def _taken(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if "system" in info.data:
-            refuse(option_problems(SYSTEMS[info.data["system"]], options, (2, 0)))
-        return options
+    def contradictions(self) -> Iterator[Problem]:
+        found = option_problems(SYSTEMS[self.system], self.options, (2, 0))
+        yield from within("options", found, involves=("system",))
 
 
 class ReservoirConfig(Section):
@@ -98,16 +96,15 @@ class ReservoirTaskConfig(RunConfig):
     readout: ReadoutConfig = Field(default_factory=ReadoutConfig, description="How the readout is learned.")
     evaluate: JudgeConfig = Field(default_factory=JudgeConfig, description="What counts.")
 
-    @model_validator(mode="after")
-    def _long_enough(self) -> ReservoirTaskConfig:
-        if self.readout.washout >= self.data.train:
-            raise ValueError(
-                f"readout.washout: required less than data.train ({self.data.train}), got {self.readout.washout}"
-            )
-        short = next((p for p in ("valid", "test") if getattr(self.data, p) <= self.evaluate.ahead), None)
-        if short is not None:
-            raise ValueError(f"data.{short}: required more than evaluate.ahead ({self.evaluate.ahead} steps)")
-        return self
+    def contradictions(self) -> Iterator[Problem]:
+        data, washout, ahead = self.data, self.readout.washout, self.evaluate.ahead
+        if washout >= data.train:
+            message = f"required less than data.train ({data.train}), got {washout}"
+            yield Problem(("readout", "washout"), message, involves=(("data", "train"),))
+        for part in ("valid", "test"):
+            if getattr(data, part) <= ahead:
+                message = f"required more than evaluate.ahead ({ahead}), got {getattr(data, part)}"
+                yield Problem(("data", part), message, involves=(("evaluate", "ahead"),))
 
 
 class Drive(NamedTuple):
@@ -290,24 +287,44 @@ class Reservoir(Task[ReservoirTaskConfig]):
 
     def write(self, model: nn.EchoStateNetwork, directory: Path) -> str:
         (record,) = self.part("test")
-        assert record.targets is not None
+        found, truth = self._beside_truth(model, record)
+        save(self._figure(record, found, truth), directory / "forecast.png")
+        if not self.free:
+            return ""
+        count, errors = len(found), np.sqrt(np.mean((found - truth) ** 2 / self.variance, axis=1))
+        lost = int(np.argmax(errors > 0.4)) if (errors > 0.4).any() else count
+        return f"the free run stays within 0.4 standard deviations for {lost} of {count} steps"
+
+    def _beside_truth(self, model: nn.EchoStateNetwork, record: Drive) -> tuple[Array, Array]:
+        """Return outputs from the record's start, and what they should be."""
         since = max(record.start, 1) if self.free else record.start
         count = min(self.config.evaluate.show if self.free else _SHOWN, len(record.inputs) - since)
-        found = self._outputs(model, record, count)
         # A system that drives itself is known up to its input ``since - 1``; what comes out are the inputs after it.
-        truth = (record.inputs if self.free else record.targets)[since : since + count]
-        errors = np.sqrt(np.mean((found - truth) ** 2 / self.variance, axis=1))
+        truth = record.inputs if self.free else record.targets
+        if truth is None or count < 1:
+            raise DataError(f"{record.name}: nothing to compare with", required="targets after the start", got="none")
+        return self._outputs(model, record, count), truth[since : since + count]
+
+    def _figure(self, record: Drive, found: Array, truth: Array) -> Figure:
         kind, label = ("free", "by its own outputs") if self.free else ("forecast", "network")
-        steps = np.arange(count)
+        steps = np.arange(len(found))
         panels = [
             Panel(name, [Line("truth", "truth", steps, truth[:, k]), Line(label, kind, steps, found[:, k])])
             for k, name in enumerate(self.targets)
         ]
-        draw_series(panels, f"{record.name}: the beginning of the test part", directory / "forecast.png", axis="step")
-        if not self.free:
-            return ""
-        lost = int(np.argmax(errors > 0.4)) if (errors > 0.4).any() else count
-        return f"the free run stays within 0.4 standard deviations for {lost} of {count} steps"
+        return forecasts(panels, f"{record.name}: the first steps after what is known", axis="step")
+
+    def figures(self, model: nn.EchoStateNetwork, records: Sequence[Drive]) -> Mapping[str, Callable[[], Figure]]:
+        return {"forecast": lambda: self._figure(records[0], *self._beside_truth(model, records[0]))}
+
+    def readings(self, model: nn.EchoStateNetwork, record: Drive) -> list[Reading]:
+        """Return the first steps after the washout, the state being that of all before."""
+        start = max(record.start, 1)
+        steps = range(start, min(start + _WATCHED, len(record.inputs)))
+        with no_grad():
+            _, state = model(self._tensor(record.inputs[:start]))
+        xs = self._tensor(record.inputs[start : steps.stop])
+        return [Reading([str(step) for step in steps], lambda: model(xs, state), times=True)]
 
     def _outputs(self, model: nn.EchoStateNetwork, record: Drive, count: int) -> Array:
         """Return outputs (count, outputs) from the record's start: driven by its inputs, or free after them."""
@@ -375,7 +392,7 @@ class Reservoir(Task[ReservoirTaskConfig]):
             outputs = {name: found[:, k].tolist() for k, name in enumerate(self.targets)}
             yield {"series": record.name, "after": len(inputs) if self.free else 0, "outputs": outputs}
 
-    def picture(self, predictions: Sequence[Mapping[str, Any]], path: Path) -> None:
+    def picture(self, predictions: Sequence[Mapping[str, Any]]) -> Figure:
         panels = [
             Panel(name, [Line(p["series"], "forecast", p["after"] + np.arange(len(values)), np.array(values))])
             for p in predictions
@@ -383,7 +400,7 @@ class Reservoir(Task[ReservoirTaskConfig]):
         ]
         if not panels:
             raise DataError("a picture of no predictions", required="at least one", got="none")
-        draw_series(panels, "outputs", path, axis="step")
+        return forecasts(panels, "outputs", axis="step")
 
 
 def _states(model: nn.EchoStateNetwork, us: Tensor) -> tuple[Tensor, Tensor]:

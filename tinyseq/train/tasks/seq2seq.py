@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
 from tinyseq import data, nn
 from tinyseq.creation import tensor
@@ -18,14 +18,15 @@ from tinyseq.data.examples import Example, split_examples
 from tinyseq.data.padding import pad
 from tinyseq.data.sentences import read_pairs
 from tinyseq.data.tokens import vocabulary_of
-from tinyseq.errors import DataError, did_you_mean
+from tinyseq.errors import DataError
 from tinyseq.nn.encoders import RecurrentEncoder, TransformerTextEncoder
 from tinyseq.nn.writers import ATTENTIONS, EncoderDecoder, RecurrentWriter, TransformerWriter
 from tinyseq.tensors import Tensor
 from tinyseq.train.config import FilePath
-from tinyseq.train.model_sections import LevelName, RecurrentConfig, Shares
+from tinyseq.train.document import Problem
+from tinyseq.train.model_sections import LevelName, RecurrentConfig, Shares, without_path
 from tinyseq.train.registry import find_cell
-from tinyseq.train.sections import Section, one_of
+from tinyseq.train.sections import OneOf, Section
 from tinyseq.train.tasks.writing import END, WritingConfig, WritingTask
 
 #: Name -> (count, seed) -> pairs, for runs without a file.
@@ -42,7 +43,7 @@ class PairsConfig(Section):
     path: FilePath | None = Field(None, description="A TSV file: source, tab, target. Null is what `generator` makes.")
     valid: FilePath | None = Field(None, description="A TSV file for validation; null is a share of `path`.")
     test: FilePath | None = Field(None, description="A TSV file for the test; null is a share of `path`.")
-    generator: Annotated[str, one_of(GENERATORS, "generator")] = Field(
+    generator: Annotated[str, OneOf(GENERATORS, "generator")] = Field(
         "dates", description="Pairs without a file: dates, reversal or sorting."
     )
     count: int = Field(10_000, ge=10, description="How many pairs the generator makes.")
@@ -55,13 +56,20 @@ class PairsConfig(Section):
         None, ge=1, description="Training pairs with more tokens on a side are left out; null for none."
     )
 
+    def contradictions(self) -> Iterator[Problem]:
+        yield from without_path(self)
+
+
+#: The architectures are functions of the config, and stand below it.
+ArchitectureName = Annotated[str, OneOf(lambda: ARCHITECTURES, "architecture")]
+
 
 class Seq2SeqModelConfig(RecurrentConfig):
     """An encoder and a decoder of any cell, with attention or without; or a Transformer."""
 
-    architecture: str = Field("recurrent", validate_default=True, description="recurrent or transformer.")
+    architecture: ArchitectureName = Field("recurrent", description="recurrent or transformer.")
     embedding_size: int = Field(32, ge=1, description="recurrent: features of a token's learned vector.")
-    attention: Annotated[str, one_of(ATTENTIONS, "attention")] = Field(
+    attention: Annotated[str, OneOf(ATTENTIONS, "attention")] = Field(
         "additive", description="recurrent: how the decoder looks at the encoder's states: additive, dot or none."
     )
     heads: int = Field(4, ge=1, description="transformer: heads of attention; they divide hidden_size.")
@@ -69,12 +77,15 @@ class Seq2SeqModelConfig(RecurrentConfig):
         None, ge=1, description="transformer: units of the feed-forward networks; null is 4 hidden_size."
     )
 
-    @field_validator("architecture")
-    @classmethod
-    def _known(cls, value: str, info: ValidationInfo) -> str:
-        if value not in ARCHITECTURES:
-            raise ValueError(f"unknown architecture {value!r}; {did_you_mean(value, ARCHITECTURES)}")
-        return value
+    refused: ClassVar[Mapping[str, str]] = {
+        "causal": "a sentence is written from left to right, so the decoder's mask is always causal",
+    }
+
+    def contradictions(self) -> Iterator[Problem]:
+        yield from super().contradictions()
+        if self.architecture == "transformer" and self.hidden_size % self.heads:
+            message = f"required a divisor of hidden_size ({self.hidden_size}), got {self.heads}"
+            yield Problem(("heads",), message, involves=(("hidden_size",), ("architecture",)))
 
 
 class Seq2SeqConfig(WritingConfig):

@@ -5,27 +5,21 @@ from __future__ import annotations
 import itertools
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from tinyseq import nn
-from tinyseq.errors import did_you_mean
 from tinyseq.nn.pooling import POOLINGS
 from tinyseq.ops.elementwise import relu
 from tinyseq.tensors import Tensor
 from tinyseq.train.model_sections import RecurrentConfig
-
-
-def _pooling(value: str) -> str:
-    if value not in POOLINGS:
-        raise ValueError(f"unknown pooling {value!r}; {did_you_mean(value, POOLINGS)}")
-    return value
+from tinyseq.train.sections import OneOf
 
 
 class SummaryConfig(RecurrentConfig):
     """What learns: recurrent layers and how they are summed up; for vectors the layers of an MLP."""
 
     embedding_size: int = Field(32, ge=1, description="Features of a token's learned vector (text).")
-    pooling: Annotated[str, AfterValidator(_pooling)] = Field(
+    pooling: Annotated[str, OneOf(POOLINGS, "pooling")] = Field(
         "final", description="One vector for a sequence: its final outputs, their mean, or attention over them."
     )
     layers: list[int] = Field(default=[64], description="Units of each hidden layer of the MLP (vectors).")
@@ -46,6 +40,17 @@ class SequenceNet(nn.Module):
         outputs: Tensor = self.head(self.dropout(self.pooling(ys, lengths)))
         return outputs
 
+    @property
+    def attends(self) -> bool:
+        """Whether the pooling weighs the steps."""
+        return isinstance(self.pooling, nn.AttentionPooling)
+
+    def weights(self, xs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return how much each step counts, (batch, time), where the network ``attends``."""
+        ys, _ = self.recurrent(xs, lengths=lengths)
+        found: Tensor = self.pooling.weights(ys, lengths)  # type: ignore[attr-defined]
+        return found
+
 
 class TextNet(nn.Module):
     """Tokens -> embeddings -> ``SequenceNet``."""
@@ -59,6 +64,15 @@ class TextNet(nn.Module):
         """Return (batch, outputs) for ids (batch, time)."""
         outputs: Tensor = self.sequence(self.dropout(self.embedding(ids)), lengths)
         return outputs
+
+    @property
+    def attends(self) -> bool:
+        """Whether the pooling weighs the steps."""
+        return self.sequence.attends
+
+    def weights(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return how much each token counts, (batch, time), where the network ``attends``."""
+        return self.sequence.weights(self.embedding(ids), lengths)
 
 
 class MLP(nn.Module):

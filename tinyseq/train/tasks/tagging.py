@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -15,20 +15,25 @@ from tinyseq.creation import tensor
 from tinyseq.data.batching import IGNORED
 from tinyseq.data.conll import Tagged, most_frequent_tags, read_conll
 from tinyseq.data.examples import split_examples
-from tinyseq.data.measures import span_scores, spans
+from tinyseq.data.measures import confusion_matrix, span_scores, spans
 from tinyseq.data.padding import by_length, pad, shuffled
 from tinyseq.data.tagging import entity_sentences
 from tinyseq.data.text import load_text
 from tinyseq.data.tokens import build_vocabulary
 from tinyseq.errors import DataError, did_you_mean
+from tinyseq.figures import confusion_matrix as draw_confusion
 from tinyseq.modes import no_grad
 from tinyseq.ops.reduce import log_softmax
 from tinyseq.ops.shape import concat, reshape
 from tinyseq.tensors import Tensor
 from tinyseq.train.config import FilePath, RunConfig
-from tinyseq.train.model_sections import RecurrentConfig, Shares
+from tinyseq.train.document import Problem
+from tinyseq.train.model_sections import RecurrentConfig, Shares, without_path
 from tinyseq.train.sections import Section
-from tinyseq.train.tasks.base import Feed, Measure, Task
+from tinyseq.train.tasks.base import Feed, Measure, Reading, Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
 #: Sentences are padded to a multiple of this many words, words to one of so many characters: few shapes are compiled.
@@ -49,6 +54,9 @@ class SentencesConfig(Section):
     count: int = Field(3000, ge=10, description="How many sentences are made, where there is no file.")
     min_count: int = Field(2, ge=1, description="Rarer words of the training part count as unknown.")
     split: Shares = Field(default=[0.8, 0.1, 0.1], description="Shares of training, validation and test sentences.")
+
+    def contradictions(self) -> Iterator[Problem]:
+        yield from without_path(self)
 
 
 class TaggerConfig(RecurrentConfig):
@@ -306,6 +314,18 @@ class Tagging(Task[TaggingConfig]):
         lines = (json.dumps(prediction, ensure_ascii=False) + "\n" for prediction in found)
         (directory / "predictions.jsonl").write_text("".join(lines), encoding="utf-8")
         return "\n".join(self.as_text(prediction) for prediction in found[:5])
+
+    def figures(self, model: Tagger, records: Sequence[Tagged]) -> Mapping[str, Callable[[], Figure]]:
+        return {"confusion": lambda: self._confusion(model, records)}
+
+    def _confusion(self, model: Tagger, records: Sequence[Tagged]) -> Figure:
+        true = np.concatenate(self.numbers(records))
+        found = np.concatenate([scores.argmax(-1) for scores in self.compute(model, records, None)])
+        matrix = confusion_matrix(true, found, len(self.tags))
+        return draw_confusion(matrix, self.tags, f"tags of {len(true):,} words")
+
+    def readings(self, model: Tagger, record: Tagged) -> list[Reading]:
+        return [Reading(list(record.words), lambda: model(*self.encode([record])))]
 
     def example(self, model: Tagger, steps: int) -> Tensor:
         words = tensor(np.arange(steps)[np.newaxis] % len(self.words))

@@ -6,7 +6,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -18,16 +18,20 @@ from tinyseq.data.examples import Example
 from tinyseq.data.padding import by_length, pad, shuffled
 from tinyseq.data.tokens import find_level, vocabulary_of
 from tinyseq.errors import DataError
+from tinyseq.figures import AttentionMap, attention_maps, save
 from tinyseq.modes import no_grad
 from tinyseq.nn.decoding import Hypothesis, Step, beam, greedy, log_softmax
 from tinyseq.nn.writers import EncoderDecoder
 from tinyseq.tensors import Tensor
-from tinyseq.train.attention_map import AttentionMap, draw_attention
 from tinyseq.train.config import RunConfig
+from tinyseq.train.document import Problem
 from tinyseq.train.forcing import ForcingConfig
 from tinyseq.train.scoring import bleu, exact_match, require_sacrebleu
 from tinyseq.train.sections import Section
-from tinyseq.train.tasks.base import Feed, Measure, Task
+from tinyseq.train.tasks.base import Feed, Measure, Reading, Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: The entry of a target vocabulary that stands before the first token and after the last.
 END = "<end>"
@@ -57,6 +61,11 @@ class DecodeConfig(Section):
     measure: Literal["exact_match", "token_accuracy", "bleu", "loss"] = Field(
         "token_accuracy", description="What the run is judged by: exact_match, token_accuracy, bleu or loss."
     )
+
+    def contradictions(self) -> Iterator[Problem]:
+        if self.measure == "bleu" and not self.bleu:
+            message = "judged by BLEU, and `bleu` is false; required decode.bleu: true"
+            yield Problem(("measure",), message, involves=(("bleu",),))
 
 
 class WritingConfig(RunConfig):
@@ -90,8 +99,6 @@ class WritingTask(Task[W]):
         self.level = find_level(self.level_name)
         if config.decode.bleu:
             require_sacrebleu()
-        elif config.decode.measure == "bleu":
-            raise DataError("the run shall be judged by BLEU", required="decode.bleu: true", got="decode.bleu: false")
 
     # What a task of this kind says about its inputs.
 
@@ -283,16 +290,14 @@ class WritingTask(Task[W]):
         predictions = list(self.predict(model, records))
         lines = [json.dumps(p, ensure_ascii=False) + "\n" for p in predictions]
         (directory / "predictions.jsonl").write_text("".join(lines), encoding="utf-8")
-        maps = [found for record in records[:DRAWN] if (found := self.attention(model, record)) is not None]
-        if maps:
-            draw_attention(maps, directory / "attention.png")
+        for name, draw in self.figures(model, records).items():
+            save(draw(), directory / f"{name}.png")
         return "\n".join(self.line(p) for p in predictions[:SHOWN])
 
     def line(self, prediction: Mapping[str, Any]) -> str:
-        """Return a prediction beside its truth, for the end of a run."""
-        right = prediction["prediction"] == prediction["target"]
+        right = prediction["prediction"] == prediction.get("target", prediction["prediction"])
         truth = "" if right else f"   (true: {prediction['target']})"
-        return f"{prediction.get('source', '')}  ->  {prediction['prediction']}{truth}".strip()
+        return f"{prediction.get('source', prediction.get('input', ''))}  ->  {prediction['prediction']}{truth}".strip()
 
     def attention(self, model: EncoderDecoder, record: Example) -> AttentionMap | None:
         """Return what the model looks at while it writes; None where it looks at nothing, or at one thing."""
@@ -305,6 +310,32 @@ class WritingTask(Task[W]):
         if weights is None or len(marks) < 2:
             return None
         return AttentionMap(marks, [*self.targets.lookup(tokens), END], weights.numpy()[0])
+
+    def figures(self, model: EncoderDecoder, records: Sequence[Example]) -> Mapping[str, Callable[[], Figure]]:
+        if not self.attends(model):
+            return {}
+        return {"attention": lambda: attention_maps(self._maps(model, records))}
+
+    def attends(self, model: EncoderDecoder) -> bool:
+        """Return whether the model looks at steps of what it read."""
+        return model.writer.attends
+
+    def _maps(self, model: EncoderDecoder, records: Sequence[Example]) -> list[AttentionMap]:
+        maps = [found for record in records[:DRAWN] if (found := self.attention(model, record)) is not None]
+        if not maps:
+            raise DataError("a map of attention", required="an input of at least two tokens", got="none")
+        return maps
+
+    def readings(self, model: EncoderDecoder, record: Example) -> list[Reading]:
+        """Return the reading of the input, where it has steps, and the writing of what the model writes."""
+        inputs = self.inputs([record.input])
+        (best,) = self.write_for(model, [record])
+        tokens = best[0].tokens
+        previous = tensor(np.array([[self.end, *tokens]], np.int64))
+        marks = self.marks(record.input)
+        reading = [Reading(marks, lambda: model.encoder(*inputs))] if marks else []
+        written = [*self.targets.lookup(tokens), END]
+        return [*reading, Reading(written, lambda: model.writer(previous, model.encoder(*inputs)))]
 
     def metadata(self) -> Mapping[str, Any]:
         return {"targets": self.targets.state(), "longest": self.longest}
