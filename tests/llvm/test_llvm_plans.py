@@ -10,8 +10,10 @@ from llvm_support import shared_by
 
 import tinyseq as ts
 from tinyseq import nn
-from tinyseq.compiler.lower.llvm.gemm import DEPTH
+from tinyseq.compiler.lower.llvm.gemm import DEPTH, kernel_module
+from tinyseq.compiler.lower.llvm.host import Host, object_code
 from tinyseq.compiler.lower.llvm.lowering import Lowered, lower
+from tinyseq.compiler.lower.llvm.segments import write_segments
 from tinyseq.compiler.lower.llvm.stages import Group, Repeat
 
 
@@ -152,6 +154,27 @@ def test_draws_are_those_of_every_backend(dtype: object) -> None:
         for a, b in zip(*drawn, strict=True):
             np.testing.assert_allclose(b, a, rtol=1e-6)
         assert not shape or not np.array_equal(*drawn[1])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Host("aarch64-unknown-linux-gnu", "neoverse-n1", "", 16, 32),
+        Host("arm64-apple-darwin", "apple-m1", "", 16, 32),
+        Host("x86_64-unknown-linux-gnu", "haswell", "+avx2,+fma", 32, 16),
+        Host("x86_64-pc-windows-msvc", "x86-64", "", 16, 16),
+    ],
+    ids=lambda other: f"{other.cpu}-{other.triple}",
+)
+def test_machine_code_for_other_processors(other: Host) -> None:
+    """It cannot run here, but it compiles."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    source, _, tiles = write_segments(lowered(recurrent(Sizes(3, 4, 2, 21), dropout=0.5, num_layers=2)).segments, other)
+    for text in (source, *(kernel_module(tile, other) for tile in tiles)):
+        assert len(object_code(text, other)) > 1000
 
 
 # -- products ----------------------------------------------------------------------------------------------------------
