@@ -244,3 +244,29 @@ def test_a_training_step_in_float32_follows_numpy() -> None:
             return [float(fast(x, t)) for _ in range(20)]
 
     np.testing.assert_allclose(losses("llvm"), losses("numpy"), rtol=2e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x: x**2,
+        lambda x: x**3.5,
+        lambda x: x**-1,
+        lambda x: 2.0**x,
+        ts.sin,
+        ts.cos,
+        ts.erf,
+        lambda x: x.min(1),
+        lambda x: x.max(0),
+        lambda x: ts.stack([x, x + 1.0], 1),
+    ],
+    ids=["square", "power", "reciprocal", "exponential", "sin", "cos", "erf", "min", "max", "stack"],
+)
+def test_rarer_ops_are_native_and_as_in_numpy(fn: object, dtype: type) -> None:
+    x = ts.tensor(np.random.default_rng(0).uniform(0.1, 3.0, (5, 19)).astype(dtype))
+    fast = ts.compile(lambda x: fn(x * 1.5))  # type: ignore[operator]
+    with ts.backend("llvm"):
+        got = fast(x).numpy()
+        assert not any("left to NumPy" in note for note in fast.entry_of_last_call().take().notes())
+    np.testing.assert_allclose(got, fn(x * 1.5).numpy(), rtol=8 * np.finfo(dtype).eps)  # type: ignore[operator]
