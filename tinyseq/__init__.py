@@ -10,6 +10,8 @@ import numpy as _np
 from tinyseq import nn, optim, testing
 from tinyseq.backends import use as backend
 from tinyseq.compiler import compile, trace
+from tinyseq.compiler.function import CompiledFunction as _CompiledFunction
+from tinyseq.compiler.plan import Plan as _Plan
 from tinyseq.creation import arange, eye, full, ones, rand, randn, tensor, zeros
 from tinyseq.errors import TinyseqError
 from tinyseq.functional import detach, grad, gradients, value_and_grad
@@ -179,3 +181,23 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'tinyseq' has no attribute {name!r}")
+
+
+def _repr_svg_(self: Any) -> str | None:
+    """The picture that a notebook shows of a graph, a compiled function or a plan; None before its first call."""
+    from tinyseq.drawing import show
+
+    return show(self)
+
+
+def _repr_html_(self: Any) -> str:
+    """What a notebook shows of a tensor: its numbers and, where it has a history, the picture of it."""
+    from tinyseq.drawing import show_tensor
+
+    return show_tensor(self)
+
+
+# Notebooks look for these on the class; they load the drawing part when first called.
+for _kind in (Graph, _CompiledFunction, _Plan):
+    setattr(_kind, "_repr_svg_", _repr_svg_)  # noqa: B010
+setattr(Tensor, "_repr_html_", _repr_html_)  # noqa: B010

@@ -117,7 +117,7 @@ class Scripts(HTMLParser):
         self.count, self.handlers = 0, 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.count += tag == "script"
+        self.count += tag == "script" and dict(attrs).get("type") != "application/json"  # data does not run
         self.handlers += sum(key.startswith("on") for key, _ in attrs)
 
 

@@ -1,305 +1,132 @@
-"""From a graph to the view model."""
+"""From a graph to the view model: the first way to draw it that is within the budget."""
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Hashable
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
-from tinyseq.drawing.folding import Choice, choices
-from tinyseq.drawing.reading import Link, Reading, cut_scope, is_weight, read
-from tinyseq.drawing.symbols import census, dtype_text, facts, shape_text, symbol
-from tinyseq.drawing.text import plural, subscript
-from tinyseq.drawing.view import Edge, Facts, Item, Kind, Row, View, Weight, Weights
+from tinyseq.drawing.folding import choices
+from tinyseq.drawing.groups import Groups
+from tinyseq.drawing.reading import Reading, read
+from tinyseq.drawing.rolling import Rolled, is_rolled, roll
+from tinyseq.drawing.subject import Subject
+from tinyseq.drawing.view import Column, View
 from tinyseq.errors import DataError, did_you_mean
 from tinyseq.graph import INPUT, LITERAL, Graph, Node
 
 #: How many nodes a picture may have before it folds by itself.
 BUDGET = 400
+#: Operations one after another that still make a picture; more of them are a sliver.
+LONGEST = 40
+LEVELS = ("model", "cell", "op")
 
 
 def build(
-    graph: Graph,
+    what: Graph | Subject,
     *,
     level: str = "op",
     steps: tuple[int, int] | None = None,
     budget: int | None = BUDGET,
     title: str | None = None,
+    rolled: bool = False,
+    collapse: Sequence[str] = (),
 ) -> View:
     """Return what a picture of the graph shows.
 
     Args:
-        graph: the graph; a rolled one is unrolled.
-        level: "op", every operation; or "cell", one box for each scope and time step.
+        what: the graph, by itself or with what is known about its nodes.
+        level: "op", every operation; "cell", one box for each scope and time step; "model", one for each module.
         steps: (first, end): show only these time steps, the end not included.
         budget: the most nodes to show; over it the picture folds, and says so. None: never fold.
         title: a heading.
+        rolled: draw each loop once, with delay edges; else its steps are written out side by side.
+        collapse: scopes to draw as one box a step.
 
     Raises:
-        DataError: an unknown level, or a window without steps.
+        DataError: an unknown level or scope, a window without steps, or nothing to draw rolled.
     """
-    if level not in ("op", "cell"):
-        raise DataError("draw: unknown level", got=repr(level), fix=did_you_mean(str(level), ("op", "cell")))
-    if any("body" in node.attrs for node in graph.nodes):
-        graph = graph.unroll()
+    if level not in LEVELS:
+        raise DataError("draw: unknown level", got=repr(level), fix=did_you_mean(str(level), LEVELS))
+    subject = Subject(what) if isinstance(what, Graph) else what
+    loops = _rolled(subject, rolled, steps) if rolled or level == "model" else None
+    if loops is not None:
+        subject = _moved(subject, loops)
+    elif is_rolled(subject.graph):
+        subject = replace(subject, graph=subject.graph.unroll())
+    _check(collapse, subject.graph)
     readings: dict[tuple[str, int | None], Reading] = {}
 
     def reading(level: str, depth: int | None) -> Reading:
         if (level, depth) not in readings:
-            readings[level, depth] = read(graph, depth=depth, collapse=level == "cell")
+            readings[level, depth] = read(
+                subject.graph, depth=depth, collapse=level != "op", folded=collapse, rolled=loops
+            )
         return readings[level, depth]
 
-    ops = sum(node.op is not INPUT and node.op is not LITERAL for node in graph.nodes)
+    sliver = level == "op" and budget is not None and not reading(level, None).steps and _is_sliver(subject, collapse)
+    if sliver:
+        level = "cell"
+        subject = replace(subject, notes=(*subject.notes, _SLIVER))
+    ops = sum(node.op is not INPUT and node.op is not LITERAL for node in subject.graph.nodes)
+    heading = subject.title if title is None else title
     result: View | None = None
     for choice in choices(level, reading(level, None).steps, steps, budget, ops):
-        groups = _Groups(reading(choice.level, choice.depth), choice)
+        if loops is not None and choice.columns:
+            choice = replace(choice, columns=(Column("every step t", 0),))
+        groups = Groups(reading(choice.level, choice.depth), choice, subject, collapse)
         if budget is None or len(groups) <= budget:
-            return groups.view(title or "", ops)
-        result = None if len(groups) > 4 * max(budget, 100) else groups.view(title or "", ops)
+            return groups.view(heading, ops)
+        result = None if len(groups) > 4 * max(budget, 100) else groups.view(heading, ops)
     # Nothing is small enough: a graph with very many leaves. The last way is the most folded.
-    return result or groups.view(title or "", ops)
+    return result or groups.view(heading, ops)
 
 
-@dataclass(slots=True)
-class _Group:
-    """Nodes that become one item."""
-
-    kind: Kind
-    scope: str
-    nodes: list[Node] = field(default_factory=list)
-    row: int | None = None
-    column: int | None = None
-    step: int | None = None
-    name: str = ""
+_SLIVER = f"folded to cell level: more than {LONGEST} operations one after another; budget=None draws them"
 
 
-class _Groups:
-    """The nodes of a reading, sorted into the items of one choice."""
+def _is_sliver(subject: Subject, collapse: Sequence[str]) -> bool:
+    """Whether a graph without time steps is a long chain, a sliver if drawn, and has modules to fold to."""
+    depth: dict[Node, int] = {}
+    for node in subject.graph.nodes:
+        depth[node] = 1 + max((depth[parent] for parent in node.inputs), default=-1)
+    modules = {node.place.scope for node in subject.graph.nodes if node.place.scope}
+    return max(depth.values(), default=0) > LONGEST and len(modules) > 3 and not collapse
 
-    def __init__(self, reading: Reading, choice: Choice) -> None:
-        self.reading, self.choice = reading, choice
-        self.column_of: dict[int, int] = {}
-        shown = {column.step: index for index, column in enumerate(choice.columns) if column.step is not None}
-        here = 0
-        for step in reading.steps:  # a hidden step belongs to the fold column that follows the last shown one
-            self.column_of[step] = shown.get(step, here)
-            here = shown[step] + 1 if step in shown else here
-        self.groups: dict[Hashable, _Group] = {}
-        self.of: dict[Node, _Group] = {}
-        self.phase = _phases(reading, choice.depth) if choice.level == "cell" else {}
-        for node in reading.nodes:
-            self._sort(node)
 
-    def __len__(self) -> int:
-        return len(self.groups)
-
-    def _sort(self, node: Node) -> None:
-        """Put a node into its group: itself, the cell it is part of, the fold that hides it, or none."""
-        if node.op is LITERAL or is_weight(node):
-            return
-        reading, choice = self.reading, self.choice
-        scope = cut_scope(node.place.scope, choice.depth)
-        place = reading.place.get(node)
-        role = reading.roles.get(node, "")
-        if role.startswith("init "):
-            name = role.removeprefix("init ")
-            key: Hashable = node
-            group = _Group("initial", scope, row=None if place is None else place[0], step=node.step, name=name)
-            if place is not None and choice.columns[self.column_of[place[1]]].hidden:
-                key, group = self._fold(place)
-        elif place is not None:
-            row, step = place
-            column = self.column_of[step]
-            if choice.columns[column].hidden:
-                key, group = self._fold(place)
-            elif role:
-                key, group = node, _Group("input", scope, row=row, column=column, step=step, name=role)
-            elif choice.level == "cell":
-                key = ("cell", row, column)
-                group = _Group("cell", reading.scopes[row], row=row, column=column, step=step)
-            else:
-                key, group = node, _Group("op", scope, row=row, column=column, step=step)
-        elif node.op is INPUT:
-            if not node.name and choice.level == "cell":
-                return  # an unnamed constant is the business of the group that takes it
-            key, group = node, _Group("input" if node.name else "constant", scope)
-        elif choice.level == "cell":
-            key, group = ("group", scope, self.phase[node]), _Group("group", scope)
-        else:
-            key, group = node, _Group("op", scope)
-        group = self.groups.setdefault(key, group)
-        group.nodes.append(node)
-        self.of[node] = group
-
-    def _fold(self, place: tuple[int, int]) -> tuple[Hashable, _Group]:
-        row, column = place[0], self.column_of[place[1]]
-        return ("fold", row, column), _Group("fold", self.reading.scopes[row], row=row, column=column)
-
-    # -- the view ------------------------------------------------------------------------------------------------------
-
-    def view(self, title: str, ops: int) -> View:
-        """Make the view model."""
-        reading = self.reading
-        ids = {id(group): number for number, group in enumerate(self.groups.values())}
-        rows = [
-            Row(scope, _label(scope), direction)
-            for scope, direction in zip(reading.scopes, reading.directions, strict=True)
-        ]
-        below: dict[int, int] = {}  # a row -> the row of the leaves that feed it
-        tags: dict[int, dict[str, None]] = defaultdict(dict)
-        users: dict[Node, dict[int, None]] = defaultdict(dict)
-        edges: dict[Hashable, Edge] = {}
-        for node in reading.nodes:
-            group = self.of.get(node)
-            if group is None:
-                continue
-            target = ids[id(group)]
-            for _, link in reading.links[node]:
-                origin = link.origin
-                if origin.op is LITERAL:
-                    tags[target][f"{origin.attrs['value']:g}"] = None
-                elif is_weight(origin):
-                    users[origin][target] = None
-                    tags[target][origin.name or "w"] = None
-                elif (taken := self.of.get(origin)) is not None and taken is not group:
-                    edge = self._edge(link, node, ids[id(taken)], target)
-                    if not edge.state and "fold" in (taken.kind, group.kind):
-                        edge = replace(edge, label="", name="")  # one wire for all the steps that are hidden
-                    edges.setdefault((edge.source, edge.target, edge.label, edge.cut), edge)
-        items = []
-        for group in self.groups.values():
-            row = group.row
-            if group.kind == "input" and row is not None:
-                if row not in below:
-                    below[row] = len(rows)
-                    rows.append(Row(reading.scopes[row], "x", reading.directions[row], row))
-                group.row = below[row]
-            items.append(self._item(group, ids[id(group)], tuple(tags[ids[id(group)]])))
-        return View(
-            title,
-            self.choice.level,
-            tuple(items),
-            tuple(edges.values()),
-            self._weights(users, {ids[id(group)]: group for group in self.groups.values()}),
-            tuple(rows),
-            self.choice.columns,
-            self.choice.notes,
-            ops,
+def _rolled(subject: Subject, asked: bool, steps: tuple[int, int] | None) -> Rolled | None:
+    if is_rolled(subject.graph):
+        if asked and steps is not None:
+            raise DataError("draw: a rolled picture has one step", got=f"steps={steps}", fix="leave out one of the two")
+        return roll(subject.graph)
+    if asked:
+        raise DataError(
+            "draw: there is no loop to draw rolled",
+            required="a traced graph, in which a layer over time is one loop",
+            fix="ts.draw(ts.trace(fn, *args), rolled=True)",
         )
-
-    def _edge(self, link: Link, node: Node, source: int, target: int) -> Edge:
-        """Name what flows: a carried state by its own name, an output of a cell y_t, a part of a sequence x_t."""
-        origin = link.origin
-        before, after = self.reading.place.get(origin), self.reading.place.get(node)
-        name = label = ""
-        state = before is not None and after is not None and before[1] != after[1]
-        role = self.reading.roles.get(origin, "")
-        if role.startswith("init "):
-            state, name = True, role.removeprefix("init ")
-        elif before is not None and origin.op is not INPUT:
-            name = origin.name or ""
-            if link.stacked or (after is None and node.op.name == "stack"):
-                name = "y"
-            if after is None or after[0] != before[0] or after[1] != before[1]:
-                label = name + subscript(before[1]) if name else ""
-        elif after is not None and link.part and link.output == after[1]:
-            label = "x" + subscript(after[1])
-        elif link.output is not None and (origin.op is not INPUT or link.part):
-            label = f"[{link.output}]"
-        return Edge(source, target, label, state, link.cut, name)
-
-    def _item(self, group: _Group, number: int, tags: tuple[str, ...]) -> Item:
-        nodes, reading = group.nodes, self.reading
-        first, last = nodes[0], nodes[-1]
-        column, kind = group.column, group.kind
-        output = any(node in reading.outputs for node in nodes)
-        detail, known = shape_text(last.shape), facts(last)
-        key: Hashable = reading.keys.get(first) if kind in ("op", "input") else kind
-        if kind == "op":
-            label = symbol(first.op.name)
-        elif kind == "initial":
-            label = f"{group.name} init"
-            known = (("what", f"the state {group.name} before the first step"), *known)
-        elif group.name.startswith("value "):
-            label, detail = symbol(group.name.removeprefix("value ")), f"{detail} no grad"
-            known = (("what", "a value computed before recording began: no gradient flows through it"), *known)
-        elif kind in ("input", "constant"):
-            label = first.name or ("x" + subscript(group.step) if group.step is not None else "const")
-            key = key or number
-        elif kind == "fold":
-            assert column is not None
-            hidden = self.choice.columns[column].hidden
-            label, detail = "⋯", plural(hidden, "step")
-            known = (("hidden", f"{plural(hidden, 'step')}, {plural(len(nodes), 'op')}"), ("scope", group.scope))
-        else:
-            label = _label(group.scope)
-            if kind == "group":
-                label = _group_label(group, output, bool(tags))
-            ops = [node.op.name for node in nodes if node.op is not INPUT]
-            known = _collapsed_facts(group, ops, nodes)
-            detail = plural(len(ops), "op") if kind == "cell" else f"{plural(len(ops), 'op')} → {detail}"
-        return Item(
-            number, kind, label, detail, tags if kind == "op" else (), known, group.scope, group.step,
-            group.row, column, key, len(nodes), output,
-        )  # fmt: skip
-
-    def _weights(self, users: dict[Node, dict[int, None]], groups: dict[int, _Group]) -> tuple[Weights, ...]:
-        """Group the parameters by the row, or the scope outside steps, that is the first to use them."""
-        panels: dict[tuple[str, int | None], tuple[list[Weight], dict[int, None]]] = {}
-        for node in self.reading.nodes:
-            if node not in users:
-                continue
-            first = groups[next(iter(users[node]))]
-            weights, by = panels.setdefault((first.scope, first.row), ([], {}))
-            size = math.prod(node.shape)
-            dtype = dtype_text(node.dtype)
-            weights.append(Weight(node.name or "w", shape_text(node.shape), dtype, size, self.reading.uses[node]))
-            by.update(users[node])
-        return tuple(Weights(scope, tuple(weights), tuple(by), row) for (scope, row), (weights, by) in panels.items())
+    return None
 
 
-def _phases(reading: Reading, depth: int | None) -> dict[Node, int]:
-    """Count, for each node, how many times its inputs' paths changed scope: it keeps groups outside steps acyclic."""
-    phase: dict[Node, int] = {}
-    for node in reading.nodes:
-        mine = _home(node, reading, depth)
-        best = 0
-        for _, (origin, *_) in reading.links[node]:
-            if origin.op is INPUT or origin.op is LITERAL:
-                continue
-            best = max(best, phase[origin] + (_home(origin, reading, depth) != mine))
-        phase[node] = best
-    return phase
-
-
-def _home(node: Node, reading: Reading, depth: int | None) -> Hashable:
-    place = reading.place.get(node)
-    return cut_scope(node.place.scope, depth) if place is None else place[0]
-
-
-def _label(scope: str) -> str:
-    return scope.rsplit("/", 1)[-1] or "step"
-
-
-def _group_label(group: _Group, output: bool, learned: bool) -> str:
-    """The scope's own name where it holds weights or much; else what the ops are; ``loss`` for the number returned."""
-    names = list(dict.fromkeys(symbol(node.op.name) for node in group.nodes))
-    if group.scope and (learned or len(names) > 3):
-        return _label(group.scope)
-    if output and group.nodes[-1].shape == ():
-        return "loss"
-    return " · ".join(names if len(names) <= 3 else [names[0], "…", names[-1]])
-
-
-def _collapsed_facts(group: _Group, ops: list[str], nodes: list[Node]) -> Facts:
-    results = ", ".join(f"{node.name} {shape_text(node.shape)}" for node in nodes if node.name and node.op is not INPUT)
-    rows = (
-        ("ops", census(ops)),
-        ("carries", results[:200]),
-        ("output", f"{dtype_text(nodes[-1].dtype)} {shape_text(nodes[-1].shape)}"),
-        ("scope", group.scope),
-        ("step", "" if group.step is None else str(group.step)),
-        ("source", dict(facts(next((n for n in nodes if n.source), nodes[0]))).get("source", "")),
+def _moved(subject: Subject, loops: Rolled) -> Subject:
+    """What is known of the nodes of a graph, said of the nodes that stand for them in its rolled form."""
+    copies = loops.copy_of
+    return replace(
+        subject,
+        graph=loops.graph,
+        changes={copies.get(node, node): change for node, change in subject.changes.items()},
+        values={copies.get(node, node): value for node, value in subject.values.items()},
+        gradients=None
+        if subject.gradients is None
+        else {copies.get(node, node): norm for node, norm in subject.gradients.items()},
     )
-    return tuple(row for row in rows if row[1])
+
+
+def _check(collapse: Sequence[str], graph: Graph) -> None:
+    if isinstance(collapse, str):
+        raise DataError("draw: collapse", required="a list of scopes", got=repr(collapse), fix=f"[{collapse!r}]")
+    if not collapse:
+        return
+    scopes = sorted({node.place.scope for node in graph.nodes if node.place.scope})
+    for each in collapse:
+        if not any(scope == each or scope.startswith(f"{each}/") for scope in scopes):
+            raise DataError("draw: no such scope", got=repr(each), fix=did_you_mean(str(each), scopes))

@@ -13,9 +13,10 @@ from typing import Any
 
 import graphviz
 
+from tinyseq.drawing.looks import DELAY, caption, detail_of, look_of, stroke_of
 from tinyseq.drawing.palette import LIGHT
 from tinyseq.drawing.text import clean, plural
-from tinyseq.drawing.view import Edge, Facts, Item, View
+from tinyseq.drawing.view import NO_GRADIENT, Edge, Facts, Item, View
 
 
 def to_dot(view: View) -> str:
@@ -35,33 +36,38 @@ def to_dot(view: View) -> str:
         if view.level == "op" and item.row is not None and item.column is not None and item.kind == "op":
             clusters[item.column, item.row].append(item)
         else:
-            _node(graph, item)
+            _node(graph, view, item)
     for (column, row), items in sorted(clusters.items()):
         with graph.subgraph(name=f"cluster_{column}_{row}") as cell:
-            label = f"{view.rows[row].label}, {view.columns[column].label}"
+            label = view.rows[row].label
+            label = label if view.rolled else f"{label}, {view.columns[column].label}"
             cell.attr(label=_label(clean(label, 60)), style="rounded,filled", fillcolor=LIGHT["frame"].fill,
                       color=LIGHT["frame"].line, fontcolor=LIGHT["frame"].text)  # fmt: skip
             for item in items:
-                _node(cell, item)
+                _node(cell, view, item)
     _ranks(graph, view, clusters)
     if view.weights:
         _weights(graph, view)
     for edge in view.edges:
-        _edge(graph, edge, view.item(edge.source).kind == "initial")
+        _edge(graph, view, edge, view.item(edge.source).kind == "initial")
     return str(graph.source)
 
 
-def _node(graph: Any, item: Item) -> None:
-    ink = LIGHT[item.kind]
-    text = clean(" ".join([item.label, *item.tags]), 40)
-    detail = clean(item.detail, 40) if item.kind != "initial" else ""
+def _node(graph: Any, view: View, item: Item) -> None:
+    look = look_of(view, item)
+    ink = look.ink or LIGHT[look.kind]
+    text, detail = caption(item), detail_of(item)
+    if item.kind == "instruction":
+        text, detail = clean(item.label, 80), ""
     attrs = {"tooltip": _tip(item.facts)}
-    if item.kind != "op":  # the defaults are an op's: there are thousands of them
+    if look.kind != "op" or look.ink is not None:  # the defaults are an op's: there are thousands of them
         attrs.update(fillcolor=ink.fill, color=ink.line, fontcolor=ink.text)
-    if item.kind == "fold":
-        attrs["style"] = "dashed,rounded"
-    if item.output:
-        attrs["penwidth"] = "2.4"
+    if look.dashed:
+        attrs["style"] = "dashed,rounded" if look.ink is None else "dashed,filled,rounded"
+    if look.line > 1:
+        attrs["penwidth"] = f"{look.line:g}"
+    if look.behind:
+        attrs["peripheries"] = "2"
     graph.node(f"n{item.id}", _label(f"{text}\n{detail}" if detail else text, lines=True), **attrs)
 
 
@@ -112,13 +118,19 @@ def _weights(graph: Any, view: View) -> None:
         )
 
 
-def _edge(graph: Any, edge: Edge, initial: bool) -> None:
+def _edge(graph: Any, view: View, edge: Edge, initial: bool) -> None:
     attrs = {}
-    if edge.label:
-        attrs["label"] = _label(clean(edge.label, 30))
+    label = f"{DELAY} {edge.label}" if edge.delay else edge.label
+    if label:
+        attrs["label"] = _label(clean(label, 30))
     if edge.state or edge.cut:
         ink = LIGHT["cut" if edge.cut else "state"]
         attrs.update(color=ink.line, fontcolor=ink.text, penwidth="1.8")
+    if view.scale is not None and not edge.cut:
+        stroke = stroke_of(view, edge)
+        attrs.update(color=stroke.colour or LIGHT[stroke.kind].line, penwidth=f"{stroke.width:.2f}")
+        norm = NO_GRADIENT if edge.gradient is None else f"‖∂L/∂{edge.name or 'y'}‖ = {edge.gradient:.3g}"
+        attrs["tooltip"] = _label(clean(norm))
     if edge.state and not initial:
         # Time runs sideways: a state lifts nothing. Its label stands beside it, because Graphviz loses edges between
         # nodes of one rank when their labels claim room.
@@ -128,7 +140,7 @@ def _edge(graph: Any, edge: Edge, initial: bool) -> None:
         attrs.update(style="dashed", dir="both", arrowtail="teetee")
         attrs["label"] = _label(f"{clean(edge.label, 30)} cut ∂".strip())
         attrs["tooltip"] = "the gradient is cut here (stop_gradient)"
-    if edge.state and not initial and "label" in attrs:
+    if edge.state and not initial and "label" in attrs and edge.source != edge.target:
         attrs["xlabel"] = attrs.pop("label")
     graph.edge(f"n{edge.source}", f"n{edge.target}", **attrs)
 

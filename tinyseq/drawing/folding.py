@@ -10,7 +10,7 @@ from tinyseq.drawing.view import Column
 from tinyseq.errors import DataError
 
 #: More columns than this do not fit a slide; longer sequences are drawn as first, second, ..., last.
-MOST_COLUMNS = {"op": 5, "cell": 9}
+MOST_COLUMNS = {"op": 5, "cell": 9, "model": 9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,9 @@ def choices(
     chosen = window(steps, asked)
     ends = list(dict.fromkeys([*chosen[:2], *chosen[-1:]]))
     few = f"steps {', '.join(map(str, ends[:-1]))}, …, {ends[-1]} of {plural(len(steps), 'step')} shown" if ends else ""
+    if level == "model":
+        yield Choice(level, ())
+        return
     if budget is None:
         yield Choice(level, columns_of(steps, chosen))
         return

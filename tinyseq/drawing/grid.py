@@ -11,22 +11,18 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from tinyseq.drawing.arranging import arrange, longest_path
+from tinyseq.drawing.looks import DETAIL, LABEL, caption, detail_of
 from tinyseq.drawing.scene import Box
-from tinyseq.drawing.text import clean, width
+from tinyseq.drawing.text import width
 from tinyseq.drawing.view import Item, View
 
-LABEL, DETAIL = 13.0, 9.0
-_MOST_LETTERS = 32
+#: From one delay wire to the next, around their loop.
+BETWEEN_DELAYS = 46.0
 _LEAST = {"cell": (108, 72), "fold": (60, 72), "initial": (40, 24), "group": (84, 38)}
 
 
-def caption(item: Item) -> str:
-    """Return the first line in a box: the label, and the weights and numbers that it takes."""
-    return clean(" ".join([item.label, *item.tags]), _MOST_LETTERS)
-
-
 def _size(item: Item) -> tuple[float, float]:
-    wide = max(width(caption(item), LABEL), width(clean(item.detail, _MOST_LETTERS), DETAIL))
+    wide = max(width(caption(item), LABEL), width(detail_of(item), DETAIL))
     least, tall = _LEAST.get(item.kind, (38, 34))
     return max(least, wide + 16), tall
 
@@ -49,11 +45,12 @@ class Grid:
         self.view = view
         self.boxes = {item.id: Box(item, 0.0, 0.0, *_size(item)) for item in view.items}
         self.block: dict[int, float] = {}  # how wide a step of a row is, at op level
-        self.edges = [edge for edge in view.edges if edge.source != edge.target]
+        self.edges = [edge for edge in view.edges if edge.source != edge.target or edge.delay]
         self.lines: list[Line] = []
         self.line_of: dict[int, int] = {}
         self.row_lines: dict[int, list[int]] = {}
         self.initial = {item.id: self._consumer(item) for item in view.items if item.kind == "initial"}
+        self.delays = self._count_delays()
         self.touched: dict[int, set[int]] = defaultdict(set)  # the columns that something outside steps is joined to
         for edge in self.edges:
             for one, other in ((edge.source, edge.target), (edge.target, edge.source)):
@@ -63,6 +60,30 @@ class Grid:
         self._stack_lines()
         self._place_columns()
         self._place_outside()
+
+    def _count_delays(self) -> dict[int, dict[tuple[int, str], int]]:
+        """For each box that is a loop by itself, its delay wires; at op level a row of ops is the loop."""
+        result: dict[int, dict[tuple[int, str], int]] = defaultdict(dict)
+        for edge in self.edges:
+            if edge.delay and self.view.item(edge.target).kind != "op":
+                result[edge.target].setdefault((edge.source, edge.name), len(result[edge.target]))
+        return result
+
+    def reach(self, id: int) -> float:
+        """How far the delay wires of a box run to its right, their labels included."""
+        count = len(self.delays.get(id, ()))
+        return count * BETWEEN_DELAYS + 30 if count else 0.0
+
+    def _loop_end(self, row: int) -> float:
+        """How far the delay wires around a row of ops run to the right."""
+        around = [edge for edge in self.edges if edge.delay and self.view.item(edge.target).row == row]
+        count = len({(edge.source, edge.name) for edge in around})
+        return sum(self.columns[0]) / 2 + self.block[row] / 2 + count * BETWEEN_DELAYS + 30 if count else 0.0
+
+    def extent(self, id: int) -> tuple[float, float]:
+        """What a box takes up on its line."""
+        box = self.boxes[id]
+        return box.left, box.right + self.reach(id)
 
     def _consumer(self, item: Item) -> Item | None:
         takers = (self.view.item(edge.target) for edge in self.edges if edge.source == item.id)
@@ -81,7 +102,7 @@ class Grid:
         pairs = [
             (unit[edge.source], unit[edge.target])
             for edge in sorted(self.edges, key=lambda edge: edge.state)
-            if edge.source in unit and edge.target in unit
+            if edge.source in unit and edge.target in unit and not edge.delay
         ]
         rank = longest_path(list(dict.fromkeys(unit.values())), pairs, rows)
         by_rank: dict[int, list[Hashable]] = defaultdict(list)
@@ -96,7 +117,8 @@ class Grid:
             loose = [id for key in by_rank[number] if key not in rows for id in members[key]]
             bars = [id for id in loose if len(self.touched[id]) > 1]
             loose = [id for id in loose if id not in bars]
-            for bar in bars:
+            above = bars if side else []  # what feeds other rows stands over this one, nearer to them
+            for bar in [] if side else bars:
                 self._line([bar])
             if loose and bars and not side:  # beside the bar
                 self.lines[-1].ids.extend(loose)
@@ -113,6 +135,8 @@ class Grid:
                 line = self.row_lines[row][-1]
                 self.lines[line].ids.extend(loose)
                 self.line_of.update(dict.fromkeys(loose, line))
+            for bar in above:
+                self._line([bar])
         for id, taker in self.initial.items():
             if taker is not None:
                 line = self.line_of[taker.id]
@@ -139,7 +163,10 @@ class Grid:
         pairs = [
             (where[edge.source][1], where[edge.target][1])
             for edge in self.edges
-            if edge.source in where and edge.target in where and where[edge.source][0] == where[edge.target][0]
+            if edge.source in where
+            and edge.target in where
+            and where[edge.source][0] == where[edge.target][0]
+            and not edge.delay
         ]
         rank = longest_path(keys, pairs)
         self._line([], row, "foot", 4)
@@ -195,8 +222,9 @@ class Grid:
                 continue
             own = self.block.get(item.row, 0.0) if item.kind != "fold" else 0.0
             lane, total = self.lane.get(item.row, (0, 1))
-            lanes[item.column, lane] = max(lanes[item.column, lane], self.boxes[item.id].width)
-            wide[item.column] = max(wide[item.column], own, total * self.boxes[item.id].width + (total - 1) * 14)
+            size = self.boxes[item.id].width + 2 * self.reach(item.id)
+            lanes[item.column, lane] = max(lanes[item.column, lane], size)
+            wide[item.column] = max(wide[item.column], own, total * size + (total - 1) * 14)
         x = 0.0
         before = [id for id, taker in self.initial.items() if taker is not None and self._leads(taker) > 0]
         behind = [id for id, taker in self.initial.items() if taker is not None and self._leads(taker) < 0]
@@ -222,6 +250,8 @@ class Grid:
 
     def _leads(self, taker: Item) -> int:
         assert taker.row is not None
+        if self.view.rolled:
+            return 1  # a loop is drawn one way, whichever way it runs
         return self.view.rows[taker.row].direction
 
     def _place_outside(self) -> None:
@@ -236,7 +266,8 @@ class Grid:
                 box.x, box.width, box.bar = (left + right) / 2, max(box.width, right - left), True
             if box.bar or item.row is not None or self.initial.get(item.id) is not None:
                 fixed[item.id] = box.x
-        end = max((self.boxes[id].right for id in fixed), default=0.0)  # type: ignore[index]
+        end = max((self.extent(id)[1] for id in fixed), default=0.0)  # type: ignore[arg-type]
+        end = max([end, *(self._loop_end(row) for row in self.block)])
         loose: list[list[Hashable]] = []
         for line in self.lines:
             free: list[Hashable] = [id for id in line.ids if id not in fixed]
@@ -248,7 +279,7 @@ class Grid:
                     fixed[id] = box.x = x - box.width / 2
                 free = []
             loose.append(free)
-        pairs: list[tuple[Hashable, Hashable]] = [(edge.source, edge.target) for edge in self.edges]
-        widths: dict[Hashable, float] = {id: box.width for id, box in self.boxes.items()}
+        pairs: list[tuple[Hashable, Hashable]] = [(edge.source, edge.target) for edge in self.edges if not edge.delay]
+        widths: dict[Hashable, float] = {id: box.width + 2 * self.reach(id) for id, box in self.boxes.items()}
         for id, x in arrange(loose, widths, pairs, fixed, gap=22).items():
             self.boxes[id].x = x  # type: ignore[index]

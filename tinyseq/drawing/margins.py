@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import textwrap
 from collections import defaultdict
 
 from tinyseq.drawing.grid import Grid
-from tinyseq.drawing.scene import Panel, Text
+from tinyseq.drawing.scene import Legend, Panel, Text
 from tinyseq.drawing.text import clean, plural, width
-from tinyseq.drawing.view import Weights
+from tinyseq.drawing.view import NO_GRADIENT, Weight, Weights
 
 _SIZE = 10.0
 _LEADING = 14.0
@@ -27,7 +29,7 @@ def panels(grid: Grid) -> list[Panel]:
         tall = _LEADING * (len(lines) + 1) + 10
         top = min(middle - tall / 2, floor - tall - 8)
         floor = top
-        facts = tuple((w.name, f"{w.dtype} {w.shape}, {w.size:,} numbers, used {w.uses} times") for w in group.weights)
+        facts = tuple((weight.name, _about(weight)) for weight in group.weights)
         panel = Panel(title, lines, inner - 34 - wide, top, wide, tall, (("scope", group.scope or "(top)"), *facts))
         panel.wires = _bus(grid, group, panel)
         result.append(panel)
@@ -59,6 +61,13 @@ def describe(group: Weights) -> tuple[str, list[str]]:
     return title, [*lines, plural(group.size, "parameter")]
 
 
+def _about(weight: Weight) -> str:
+    words = f"{weight.dtype} {weight.shape}, {weight.size:,} numbers, used {weight.uses} times"
+    if not weight.measured:
+        return words
+    return f"{words}, " + (NO_GRADIENT if weight.gradient is None else f"‖∂L/∂{weight.name}‖ = {weight.gradient:.3g}")
+
+
 def _middle(grid: Grid, group: Weights) -> float:
     if group.row is not None:
         lines = [grid.lines[number] for number in grid.row_lines[group.row]]
@@ -72,7 +81,9 @@ def _bus(grid: Grid, group: Weights, panel: Panel) -> list[list[tuple[float, flo
     if group.row is None:
         box = grid.boxes[group.users[0]]
         y = min(max(box.y, panel.top + 6), panel.top + panel.height - 6)
-        if box.item.kind != "group" or abs(y - box.y) > box.height / 2 - 4:
+        line = grid.lines[grid.line_of[box.item.id]]
+        hidden = any(grid.boxes[id].left < box.left for id in line.ids)  # something stands between
+        if box.item.kind not in ("group", "cell") or hidden or abs(y - box.y) > box.height / 2 - 4:
             return []
         return [[(start, y), (box.left, y)]]
     first = grid.row_lines[group.row][0]
@@ -103,7 +114,29 @@ def headers(grid: Grid, margin: list[Panel]) -> list[Text]:
     for (left, right), column in zip(grid.columns, grid.view.columns, strict=True):
         label = column.label if column.step is not None else "⋯"
         texts.append(Text(label, (left + right) / 2, bottom + 22, 12.0, "step"))
-    left = min([panel.left for panel in margin], default=min((box.left for box in grid.boxes.values()), default=0.0))
-    for number, note in enumerate(grid.view.notes):
-        texts.append(Text(note, left, bottom + 44 + 15 * number, 11.0, "note", "start"))
+    left, right = edges(grid, margin)
+    letters = max(int((right - left) / 5.6), 60)
+    lines = [line for note in grid.view.notes for line in textwrap.wrap(clean(note), letters)]
+    for number, line in enumerate(lines):
+        texts.append(Text(line, left, bottom + 44 + 15 * number, 11.0, "note", "start"))
     return texts
+
+
+def edges(grid: Grid, margin: list[Panel]) -> tuple[float, float]:
+    """Return where the picture begins and ends, from the left to the right."""
+    boxes = grid.boxes.values()
+    left = min([*(panel.left for panel in margin), *(box.left for box in boxes)], default=0.0)
+    return left, max((box.right for box in boxes), default=0.0)
+
+
+def legend(grid: Grid, left: float, bottom: float) -> Legend | None:
+    """Return the scale of gradients, below everything else."""
+    scale = grid.view.scale
+    if scale is None:
+        return None
+    decades = range(math.ceil(math.log10(scale.low)), math.floor(math.log10(scale.high)) + 1)
+    step = max(1, len(decades) // 4)
+    stops = [(scale.place(10.0**power), f"{10.0**power:g}") for power in decades[::step]]
+    ends = [(0.0, f"{scale.low:.2g}"), (1.0, f"{scale.high:.2g}")]
+    stops = [stop for stop in stops if 0.2 < stop[0] < 0.8]
+    return Legend("‖∂L/∂y‖, the norm of the loss's gradient", [*ends, *stops], left + 20, bottom + 26, 260.0, 12.0)

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
+from tinyseq.compiler.function import CompiledFunction
+from tinyseq.compiler.plan import Plan
 from tinyseq.drawing import rendering
+from tinyseq.drawing.asking import subject_of
 from tinyseq.drawing.build import BUDGET, build
+from tinyseq.drawing.document import Json, Sheet, document, to_json
+from tinyseq.drawing.planning import draw_plan
 from tinyseq.drawing.scene import Scene
+from tinyseq.drawing.sheets import page_of
 from tinyseq.drawing.view import View
 from tinyseq.drawing.wiring import layout
 from tinyseq.errors import DataError, TinyseqError, did_you_mean
-from tinyseq.graph import Graph, Node
+from tinyseq.tensors import Tensor
 
-FORMATS = ("svg", "png", "pdf", "html", "dot")
+FORMATS = ("svg", "png", "pdf", "html", "json", "dot")
 ENGINES = ("auto", "grid", "graphviz")
 
 #: Graphviz takes minutes on more nodes than this; it is started on them only with ``engine="graphviz"``.
@@ -30,13 +38,20 @@ class DrawingError(TinyseqError, OSError):
 class Drawing:
     """A picture: its view model, and its form in any format. Notebooks show it as it is; ``print`` lists it."""
 
-    def __init__(self, view: View, engine: str = "auto") -> None:
-        self.view, self.engine = view, engine
+    def __init__(
+        self, view: View, scene: Scene | None = None, *, engine: str = "auto", page: Callable[[], Json] | None = None
+    ) -> None:
+        self.view, self.engine, self._scene, self._page = view, engine, scene, page
 
     @cached_property
     def scene(self) -> Scene:
-        """The view, laid out on the grid."""
-        return layout(self.view)
+        """The view, laid out: on the grid, unless it came with a layout of its own."""
+        return self._scene or layout(self.view)
+
+    @cached_property
+    def document(self) -> Json:
+        """The picture as data, with all that a page can unfold, play and switch to: docs/pictures-page.md."""
+        return document([Sheet("graph", self.scene)], self.view.title) if self._page is None else self._page()
 
     @property
     def svg(self) -> str:
@@ -65,7 +80,13 @@ class Drawing:
             from tinyseq.drawing.dot import to_dot
 
             return to_dot(self.view).encode()
-        if format != "html" and self._by_graphviz():
+        if format == "html":
+            from tinyseq.drawing.page import to_html
+
+            return to_html(self.document).encode()
+        if format == "json":
+            return to_json(self.document).encode()
+        if self._by_graphviz():
             from tinyseq.drawing.dot import to_dot
 
             return rendering.render(to_dot(self.view), format)
@@ -73,10 +94,6 @@ class Drawing:
             from tinyseq.drawing.svg import to_svg
 
             return to_svg(self.scene).encode()
-        if format == "html":
-            from tinyseq.drawing.page import to_html
-
-            return to_html(self.scene).encode()
         from tinyseq.drawing.raster import to_raster
 
         return to_raster(self.scene, format)
@@ -85,7 +102,8 @@ class Drawing:
         """The grid is best where there are time steps; a graph without them is Graphviz's own ground."""
         if self.engine != "auto":
             return self.engine == "graphviz"
-        return not self.view.columns and len(self.view.items) <= _MOST_FOR_GRAPHVIZ and bool(rendering.available())
+        plain = not self.view.columns and self.view.level == "op" and self.view.scale is None
+        return plain and len(self.view.items) <= _MOST_FOR_GRAPHVIZ and bool(rendering.available())
 
     def save(self, path: str | os.PathLike[str], format: str | None = None) -> Path:
         """Write the picture to a file, whole or not at all; the format is the suffix's unless named.
@@ -133,6 +151,12 @@ def draw(
     title: str | None = None,
     level: str = "op",
     steps: tuple[int, int] | None = None,
+    rolled: bool | None = None,
+    collapse: Sequence[str] = (),
+    gradients: bool = False,
+    backward: bool = False,
+    values: bool = False,
+    after: str | None = None,
     format: str | None = None,
     budget: int | None = BUDGET,
     engine: str = "auto",
@@ -140,12 +164,22 @@ def draw(
     """Draw a graph: time steps from left to right, layers from bottom to top, weights once, in the margin.
 
     Args:
-        what: a ``ts.Graph``; a tensor with a history, whose graph is drawn; or anything with a ``graph``.
-        path: where to write; the suffix is the format: .svg, .png, .pdf, .html (self-contained) or .dot. Without a
-            path the picture is only returned; notebooks show it.
+        what: a ``ts.Graph``; a tensor with a history, whose graph is drawn; a compiled function, whose graph after the
+            last pass is drawn; its plan; or anything with a ``graph``.
+        path: where to write; the suffix is the format: .svg, .png, .pdf, .html (self-contained, to explore: it holds
+            every operation and, of a compiled function, every pass), .json (the same as data) or .dot. Without a path
+            the picture is only returned; notebooks show it.
         title: a heading.
-        level: "op", every operation; or "cell", one box for each scope and time step.
+        level: "op", every operation; "cell", one box for each scope and time step; "model", one for each module.
         steps: (first, end): only these time steps, the end not included.
+        rolled: draw each loop once, its states led back through z⁻¹. By default so is what a compiler pass made, and
+            everything else is unrolled.
+        collapse: scopes to draw as one box (a step), ``["encoder"]``.
+        gradients: colour what is drawn by the norms of the loss's gradients. Where there is none it says so.
+        backward: draw the backward pass, whose states run from the last step to the first.
+        values: write the values of small tensors on them, as far as they are at hand.
+        after: a compiler pass, of a compiled function: its graph then, and what the pass has changed. "pack:1" is
+            the first of several.
         format: the format, whatever the suffix.
         budget: the most nodes. A larger picture folds, to cell level, then to the first, second and last steps, and
             says so in the picture. None: everything.
@@ -153,10 +187,11 @@ def draw(
             time steps and Graphviz, if it is at hand, where there are none.
 
     Returns:
-        the drawing: ``.svg``, ``.html``, ``.dot``, ``.render(format)``, ``.save(path)``, and ``.view``, what it shows.
+        the drawing: ``.svg``, ``.html``, ``.dot``, ``.render(format)``, ``.save(path)``; ``.view``, what it shows, and
+        ``.document``, what a page shows.
 
     Raises:
-        DataError: nothing to draw, or an unknown level, format or engine, or a window without steps.
+        DataError: nothing to draw, or an unknown level, pass, scope, format or engine, or a window without steps.
         DrawingError: the file cannot be written.
         BackendError: Graphviz was asked for, and there is none.
     """
@@ -165,41 +200,43 @@ def draw(
         _known("format", format, FORMATS)
     if budget is not None and budget < 1:
         raise DataError("draw: budget", required="at least 1 node, or None", got=str(budget))
-    drawing = Drawing(build(graph_of(what), level=level, steps=steps, budget=budget, title=title), engine)
+    if isinstance(what, Plan):
+        drawing = Drawing(*draw_plan(what, title or ""), engine="grid" if engine == "auto" else engine)
+    else:
+        subject = subject_of(what, gradients=gradients, backward=backward, values=values, after=after)
+        view = build(
+            subject,
+            level=level,
+            steps=steps,
+            budget=budget,
+            title=title,
+            rolled=subject.rolled and steps is None if rolled is None else rolled,
+            collapse=collapse,
+        )
+        unasked = not (gradients or backward or values)
+        passes = what.passes if isinstance(what, CompiledFunction) and unasked else ()
+
+        def page() -> Json:
+            return page_of(view, subject, passes, after=after, steps=steps, collapse=collapse, playable=not backward)
+
+        drawing = Drawing(view, engine=engine, page=page)
     if path is not None:
         drawing.save(path, format)
     return drawing
 
 
-def graph_of(what: Any) -> Graph:
-    """Return the graph of a graph, of a tensor, or of what has a ``graph``.
+def show(what: Any) -> str | None:
+    """Return the picture of a graph, a compiled function or a plan as a notebook shows it; None before a first call."""
+    if isinstance(what, CompiledFunction) and what.last is None:
+        return None
+    return draw(what, engine="grid").svg
 
-    Raises:
-        DataError: there is none.
-    """
-    if isinstance(what, Graph):
-        return what
-    if isinstance(what, Node):
-        return Graph([what])
-    inner = getattr(what, "graph", None)
-    if isinstance(inner, Graph):
-        return inner
-    node = getattr(what, "node", None)
-    if not isinstance(node, Node):
-        raise DataError(
-            "draw: nothing here to draw",
-            required="a ts.Graph, a tensor with a history, or a compiled function",
-            got=f"{type(what).__qualname__}",
-            fix="ts.draw(ts.trace(fn, *args))",
-        )
-    if not node.inputs:
-        raise DataError(
-            "draw: this tensor has no history",
-            required="a tensor that a recorded op made: from a leaf with requires_grad=True, outside no_grad()",
-            got=repr(node),
-            fix="ts.draw(ts.trace(fn, *args)) draws a function without computing it",
-        )
-    return Graph([node])
+
+def show_tensor(tensor: Tensor) -> str:
+    """Return a tensor as a notebook shows it: its numbers and, where it has a history, how they came about."""
+    numbers = f"<pre>{escape(repr(tensor))}</pre>"
+    made = tensor.value is not None and tensor.requires_grad and tensor.node.inputs
+    return f"{numbers}{draw(tensor, engine='grid').svg}" if made else numbers
 
 
 def _write(target: Path, data: bytes) -> None:

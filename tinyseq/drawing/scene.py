@@ -1,4 +1,8 @@
-"""The scene: a laid-out picture as plain shapes, for any writer. Coordinates are points, y grows downwards."""
+"""The scene: a laid-out picture as plain shapes, for any writer. Coordinates are points, y grows downwards.
+
+Everything that a picture says hangs on its shapes: a ``Box`` holds its ``Item`` (id, kind, label, step, row, scope, and
+``details``: op, formula, shape, dtype, parameters, FLOPs, source, gradient), a ``Wire`` its ``Edge``.
+"""
 
 from __future__ import annotations
 
@@ -45,11 +49,14 @@ class Wire:
     points: list[Point]
     label_at: Point | None = None
     anchor: str = "start"
+    badge_at: Point | None = None  # the middle of the small box with z⁻¹ on a delay edge
 
 
 @dataclass(slots=True)
 class Frame:
-    """The outline of a cell at one step, at op level."""
+    """An outline around boxes: a cell at one step or a loop (``role`` "cell"), or ops that a pass has packed
+    into wide ones ("packed").
+    """
 
     label: str
     left: float
@@ -58,6 +65,7 @@ class Frame:
     height: float
     row: int
     column: int
+    role: str = "cell"
 
 
 @dataclass(slots=True)
@@ -87,6 +95,27 @@ class Text:
 
 
 @dataclass(slots=True)
+class Mark:
+    """Where an instruction of a plan uses a buffer: it is a "read" or a "write"."""
+
+    role: str
+    x: float
+    y: float
+
+
+@dataclass(slots=True)
+class Legend:
+    """What colours stand for: ``stops`` are (place from 0 to 1, label) along the strip of a scale."""
+
+    title: str
+    stops: list[tuple[float, str]]
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+@dataclass(slots=True)
 class Scene:
     """Everything in a picture, and its size."""
 
@@ -98,3 +127,5 @@ class Scene:
     texts: list[Text]
     width: float
     height: float
+    legend: Legend | None = None
+    marks: list[Mark] = field(default_factory=list)

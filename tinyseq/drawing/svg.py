@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from tinyseq.drawing.grid import DETAIL, LABEL, caption
-from tinyseq.drawing.palette import DARK, LIGHT, Ink
-from tinyseq.drawing.scene import Box, Frame, Panel, Point, Scene, Text, Wire
+from tinyseq.drawing.looks import DELAY, look_of, stroke_of, words_of
+from tinyseq.drawing.palette import DARK, LIGHT, Ink, heat
+from tinyseq.drawing.scene import Box, Frame, Legend, Mark, Panel, Point, Scene, Text, Wire
 from tinyseq.drawing.text import clean
-from tinyseq.drawing.view import Facts
+from tinyseq.drawing.view import NO_GRADIENT, Edge, Facts, View
 
 FONT = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
@@ -33,10 +33,14 @@ def to_svg(scene: Scene) -> str:
         parts.append(f'<text class="heading" x="16" y="28" font-size="16">{_text(clean(view.title, 120))}</text>')
     parts += [_frame(frame) for frame in scene.frames]
     parts += [_panel(panel) for panel in scene.panels]
-    parts += [_wire(wire) for wire in scene.wires]
-    parts += [_box(box) for box in scene.boxes]
+    parts += [_wire(view, wire) for wire in scene.wires]
+    parts += [_box(view, box) for box in scene.boxes]
+    parts += [_mark(mark) for mark in scene.marks]
+    parts += [_badge(*wire.badge_at) for wire in scene.wires if wire.badge_at]
     parts += [_label(wire) for wire in scene.wires if wire.label_at and wire.edge.label]
     parts += [_line(text) for text in scene.texts]
+    if scene.legend is not None:
+        parts.append(_legend(scene.legend))
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -55,6 +59,9 @@ def _style() -> str:
         for kind in LIGHT
         if kind not in ("page", "state", "cut")
     )
+    kinds += ".dashed>rect{stroke-dasharray:4 3}.mark{fill:var(--page-text)}"
+    kinds += ".mark.read{fill:var(--page-fill);stroke:var(--page-text);stroke-width:1.2}"
+    kinds += ".packed>rect{stroke-width:1.4;stroke-dasharray:7 3}"
     return (
         f"svg.tinyseq{{{inks(LIGHT)};font-family:{FONT}}}"
         f"@media screen and (prefers-color-scheme:dark){{svg.tinyseq{{{inks(DARK)}}}}}"
@@ -65,9 +72,9 @@ def _style() -> str:
         ".wire.cut,.scissors{stroke:var(--cut-line);stroke-width:2}.wire.cut{stroke-dasharray:5 3}"
         ".scissors{fill:none;stroke-width:2.6}"
         ".bus{fill:none;stroke:var(--weight-line);stroke-width:1.1;stroke-dasharray:2 3}"
-        ".frame>rect{stroke-width:1;stroke-opacity:.55}.fold>rect,.initial>rect{stroke-dasharray:4 3}"
-        ".output>rect{stroke-width:2.6}.heading{fill:var(--page-text);font-weight:600}"
-        ".name,.frame>text{font-weight:600}.detail{opacity:.75}"
+        ".frame>rect{stroke-width:1;stroke-opacity:.55}"
+        ".output>rect,.new>rect{stroke-width:2.6}.heading{fill:var(--page-text);font-weight:600}"
+        ".name,.head{font-weight:600}.detail{opacity:.75}"
         ".label{fill:var(--page-text);font-style:italic;paint-order:stroke;stroke:var(--page-fill);stroke-width:3px}"
         ".label.state{fill:var(--state-text)}.label.cut{fill:var(--cut-text)}"
         ".step{fill:var(--page-line);font-style:italic}.note{fill:var(--page-line)}"
@@ -93,34 +100,34 @@ def _title(facts: Facts, head: str = "") -> str:
     return f"<title>{_text(chr(10).join(rows))}</title>" if rows else ""
 
 
-def _box(box: Box) -> str:
-    item = box.item
-    name, detail = caption(item), clean(item.detail, 32)
-    round_ = {"cell": 10, "initial": 12, "input": 12, "constant": 12}.get(item.kind, 5)
-    classes = f"item {item.kind}{' output' if item.output else ''}"
-    size = LABEL + (2 if item.kind == "cell" else 0)
-    single = not detail or item.kind == "initial"
-    base = box.y + (4.5 if single else 0.0)
-    lines = _words("name", name, box.x, base, 11.5 if single else size)
-    if not single:
-        lines += _words("detail", detail, box.x, box.y + 12, DETAIL)
+def _box(view: View, box: Box) -> str:
+    item, look = box.item, look_of(view, box.item)
+    classes = f"item {look.kind}{' output' if item.output else ''}{' dashed' if look.dashed else ''}"
+    paint = "" if look.ink is None else f' style="fill:{look.ink.fill};stroke:{look.ink.line}"'
+    paint += "" if look.line in (1.0, 2.6) and look.kind != "new" else f' stroke-width="{look.line:g}"'
+    ink = "" if look.ink is None else f' style="fill:{look.ink.text}"'
+    lines = "".join(_words(*words, more=ink) for words in words_of(box))
+    size = f'width="{box.width:.1f}" height="{box.height:.1f}" rx="{look.corner:g}"{paint}'
+    behind = f'<rect class="behind" x="{box.left + 3:.1f}" y="{box.top - 3:.1f}" {size}/>' if look.behind else ""
+    title = _title(item.facts, " ".join([item.label, *item.tags]))
     return (
-        f'<g class="{classes}" id="n{item.id}">{_title(item.facts, " ".join([item.label, *item.tags]))}'
-        f'<rect x="{box.left:.1f}" y="{box.top:.1f}" width="{box.width:.1f}" height="{box.height:.1f}" rx="{round_}"/>'
-        f"{lines}</g>"
+        f'<g class="{classes}" id="n{item.id}">{title}{behind}'
+        f'<rect x="{box.left:.1f}" y="{box.top:.1f}" {size}/>{lines}</g>'
     )
 
 
-def _words(role: str, text: str, x: float, y: float, size: float, anchor: str = "middle") -> str:
-    place = f'x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}"'
+def _words(role: str, text: str, x: float, y: float, size: float, anchor: str = "middle", more: str = "") -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}"{more}'
     return f'<text class="{role}" {place}>{_text(text)}</text>'
 
 
 def _frame(frame: Frame) -> str:
+    kind = "packed" if frame.role == "packed" else "frame"
+    size = f'width="{frame.width:.1f}" height="{frame.height:.1f}" rx="10"'
+    x, anchor = (frame.left + frame.width - 6, "end") if kind == "packed" else (frame.left + 10, "start")
     return (
-        f'<g class="frame"><rect x="{frame.left:.1f}" y="{frame.top:.1f}" width="{frame.width:.1f}" '
-        f'height="{frame.height:.1f}" rx="10"/>'
-        f'<text x="{frame.left + 10:.1f}" y="{frame.top + 14:.1f}" font-size="11">{_text(frame.label)}</text></g>'
+        f'<g class="{kind}"><rect x="{frame.left:.1f}" y="{frame.top:.1f}" {size}/>'
+        f"{_words('head', frame.label, x, frame.top + 14, 11, anchor)}</g>"
     )
 
 
@@ -173,29 +180,81 @@ def scissors(points: list[Point]) -> list[list[Point]]:
     return [[(x - 8, y + d + 3), (x + 8, y + d - 3)] for d in (-3, 3)]
 
 
-def kind_of(wire: Wire) -> str:
-    """Return how a wire is inked: ``cut``, ``state`` or ``page``."""
-    return "cut" if wire.edge.cut else "state" if wire.edge.state else "page"
-
-
-def _wire(wire: Wire) -> str:
+def _wire(view: View, wire: Wire) -> str:
     edge = wire.edge
-    kind = kind_of(wire)
+    stroke = stroke_of(view, edge)
     path = " ".join(move + " ".join(f"{x:.1f},{y:.1f}" for x, y in points) for move, points in rounded(wire.points))
-    title = _title((), f"{edge.label or 'value'}{': the gradient is cut here (stop_gradient)' if edge.cut else ''}")
-    line = f'<path class="wire {kind}" marker-end="url(#ts-{kind})" d="{path}"/>'
+    title = _title((), _about(view, edge))
+    if view.scale is None or edge.cut:
+        line = f'<path class="wire {stroke.kind}" marker-end="url(#ts-{stroke.kind})" d="{path}"/>'
+    else:  # a marker would keep its own colour and size
+        colour = stroke.colour or f"var(--{stroke.kind}-line)"
+        line = f'<path class="wire" style="stroke:{colour};stroke-width:{stroke.width:.2f}" d="{path}"/>'
+        line += f'<path style="fill:{colour}" d="{_straight(arrow(wire.points, stroke.width))} z"/>'
     marks = (
-        "".join(f'<path class="scissors" d="{_straight(stroke)}"/>' for stroke in scissors(wire.points))
-        if edge.cut
-        else ""
+        "".join(f'<path class="scissors" d="{_straight(each)}"/>' for each in scissors(wire.points)) if edge.cut else ""
     )
     return f'<g class="edge" data-from="n{edge.source}" data-to="n{edge.target}">{title}{line}{marks}</g>'
+
+
+def _about(view: View, edge: Edge) -> str:
+    words = edge.label or "value"
+    words += ", one step later (z⁻¹)" if edge.delay else ""
+    words += ": the gradient is cut here (stop_gradient)" if edge.cut else ""
+    if view.scale is not None and not edge.cut:
+        words += f": {NO_GRADIENT}" if edge.gradient is None else f": ‖∂L/∂{edge.name or 'y'}‖ = {edge.gradient:.3g}"
+    return words
+
+
+def arrow(points: list[Point], width: float) -> list[Point]:
+    """Return the corners of an arrow head at the end of a line of a given width."""
+    (x0, y0), (x1, y1) = points[-2:]
+    far = _far((x0, y0), (x1, y1)) or 1.0
+    dx, dy = (x1 - x0) / far, (y1 - y0) / far
+    long, half = 7.0 + width, 2.6 + width * 0.75
+    return [
+        (x1, y1),
+        (x1 - dx * long - dy * half, y1 - dy * long + dx * half),
+        (x1 - dx * long + dy * half, y1 - dy * long - dx * half),
+    ]
+
+
+def _badge(x: float, y: float) -> str:
+    """The mark of a delay of one step, in the middle of its wire."""
+    return (
+        f'<g class="delay"><rect x="{x - 15:.1f}" y="{y - 11:.1f}" width="30" height="22" rx="3"/>'
+        f"{_words('name', DELAY, x, y + 4, 12)}</g>"
+    )
 
 
 def _label(wire: Wire) -> str:
     assert wire.label_at is not None
     x, y = wire.label_at
-    return _words(f"label {kind_of(wire)}", clean(wire.edge.label, 24), x, y, 12, wire.anchor)
+    kind = "cut" if wire.edge.cut else "state" if wire.edge.state else "page"
+    return _words(f"label {kind}", clean(wire.edge.label, 24), x, y, 12, wire.anchor)
+
+
+def _mark(mark: Mark) -> str:
+    x, y = mark.x, mark.y
+    if mark.role == "write":
+        return f'<rect class="mark" x="{x - 3.5:.1f}" y="{y - 3.5:.1f}" width="7" height="7"/>'
+    return f'<circle class="mark read" cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
+
+
+def _legend(legend: Legend) -> str:
+    """A strip of colours with its norms under it, and the look of what has no gradient."""
+    x, y, wide = legend.left, legend.top, legend.width
+    strip = "".join(
+        f'<rect x="{x + wide * n / 40:.1f}" y="{y:.1f}" width="{wide / 40 + 0.5:.2f}" height="12" '
+        f'style="fill:{heat((n + 0.5) / 40).fill}"/>'
+        for n in range(40)
+    )
+    ticks = "".join(_words("note", label, x + place * wide, y + 26, 10) for place, label in legend.stops)
+    none = f'<g class="none dashed"><rect x="{x + wide + 34:.1f}" y="{y:.1f}" width="26" height="12" rx="3"/></g>'
+    return (
+        f'<g class="legend">{_words("note", legend.title, x, y - 6, 11, "start")}{strip}{ticks}{none}'
+        f"{_words('note', NO_GRADIENT, x + wide + 66, y + 10, 10, 'start')}</g>"
+    )
 
 
 def _line(text: Text) -> str:

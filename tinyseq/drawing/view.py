@@ -2,12 +2,86 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["op", "cell", "group", "input", "constant", "initial", "fold"]
+Kind = Literal[
+    "op", "cell", "group", "input", "constant", "initial", "fold",
+    "instruction", "buffer", "input buffer", "state buffer", "stack buffer",
+]  # fmt: skip
+#: How a node stands to the pass before: made by this pass, kept with other inputs, or "" for neither.
+Change = Literal["", "new", "rewired"]
 Facts = tuple[tuple[str, str], ...]
+
+#: What is said where a gradient was asked for and there is none: that is not the same as 0.
+NO_GRADIENT = "no gradient yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a reader learns by pointing at an item. ``gradient`` is a norm; None where there is none, which is not 0.
+
+    ``measured`` says that gradients were asked for, ``value`` are the numbers of a small tensor where these were asked
+    for, ``more`` what only some kinds have: what is hidden in a fold, the ops of a cell.
+    """
+
+    op: str = ""
+    formula: str = ""
+    attributes: str = ""
+    shape: str = ""
+    dtype: str = ""
+    parameters: int = 0
+    flops: int = 0
+    source: str = ""
+    scope: str = ""
+    step: int | None = None
+    name: str = ""
+    gradient: float | None = None
+    measured: bool = False
+    value: str = ""
+    more: Facts = ()
+
+    @property
+    def facts(self) -> Facts:
+        """Everything that is known, as (what, value) in words."""
+        gradient = (
+            "" if not self.measured else NO_GRADIENT if self.gradient is None else f"‖∂L/∂y‖ = {self.gradient:.3g}"
+        )
+        rows = (
+            *self.more,
+            ("op", self.op),
+            ("formula", self.formula),
+            ("attributes", self.attributes),
+            ("shape", self.shape),
+            ("dtype", self.dtype),
+            ("value", self.value),
+            ("gradient", gradient),
+            ("parameters", f"{self.parameters:,}" if self.parameters else ""),
+            ("FLOPs", f"{self.flops:,}" if self.flops else ""),
+            ("source", self.source),
+            ("scope", self.scope),
+            ("step", "" if self.step is None else str(self.step)),
+            ("name", self.name),
+        )
+        return tuple(row for row in rows if row[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The range of gradient norms that colours and widths stand for; logarithmic, for norms vanish geometrically."""
+
+    low: float
+    high: float
+
+    def place(self, norm: float) -> float:
+        """Return where a norm lies, 0 at the low end and 1 at the high one; what is beyond stays at the end."""
+        if not norm > self.low:
+            return 0.0
+        if norm >= self.high or not math.isfinite(norm):
+            return 1.0
+        return math.log(norm / self.low) / math.log(self.high / self.low)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +89,8 @@ class Item:
     """One thing that is drawn: an op, a collapsed cell or group of ops, a leaf, or a fold that stands for hidden steps.
 
     ``column`` and ``row`` index ``View.columns`` and ``View.rows``; both are None outside time steps. Items of one
-    ``key`` in different columns of a row are the same op at different steps, and are set at the same place.
+    ``key`` in different columns of a row are the same op at different steps, and are set at the same place. ``lanes``
+    is how many ops the compiler has packed into this one.
     """
 
     id: int
@@ -23,7 +98,7 @@ class Item:
     label: str
     detail: str = ""
     tags: tuple[str, ...] = ()
-    facts: Facts = ()
+    details: Details = Details()
     scope: str = ""
     step: int | None = None
     row: int | None = None
@@ -31,11 +106,23 @@ class Item:
     key: Hashable = None
     ops: int = 1
     output: bool = False
+    change: Change = ""
+    lanes: int = 1
+    nodes: tuple[int, ...] = ()  # the serial numbers of the nodes that it stands for
+
+    @property
+    def facts(self) -> Facts:
+        """Everything that is known of it, as (what, value) in words."""
+        return self.details.facts
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A value on its way from one item to another. ``state`` crosses time steps; ``cut`` lets no gradient back."""
+    """A value on its way from one item to another. ``state`` crosses time steps; ``cut`` lets no gradient back.
+
+    A ``delay`` edge closes the loop of a rolled graph: what one step makes, the next one takes (z⁻¹). ``gradient`` is
+    the norm of the gradient with respect to the value, None where there is none.
+    """
 
     source: int
     target: int
@@ -43,17 +130,21 @@ class Edge:
     state: bool = False
     cut: bool = False
     name: str = ""
+    delay: bool = False
+    gradient: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """A parameter: drawn once, whatever the number of steps that share it."""
+    """A parameter: drawn once, whatever the number of steps that share it. ``gradient`` is as in ``Details``."""
 
     name: str
     shape: str
     dtype: str
     size: int
     uses: int
+    gradient: float | None = None
+    measured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +186,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a picture shows. ``notes`` say in words what was folded, and why."""
+    """What a picture shows. ``notes`` say in words what was folded, and why.
+
+    ``scale`` is there where gradients were asked for and found. ``rolled``: a loop is drawn once, its delay edges close
+    the circle.
+    """
 
     title: str
     level: str
@@ -106,6 +201,8 @@ class View:
     columns: tuple[Column, ...]
     notes: tuple[str, ...] = ()
     ops: int = 0
+    scale: Scale | None = None
+    rolled: bool = False
     _index: dict[int, Item] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -124,11 +221,17 @@ class View:
         """Return the picture in a sentence, as a screen reader should say it."""
         parts = [f"Computational graph of {self.ops:,} operations at {self.level} level"]
         steps = [column.label for column in self.columns]
-        if steps:
+        if self.rolled:
+            parts.append("each loop is drawn once")
+            names = list(dict.fromkeys(edge.name for edge in self.edges if edge.delay))
+            parts += [f"delayed by one step: {', '.join(names)}"] if names else []
+        elif steps:
             parts.append(f"time runs left to right: {', '.join(steps)}")
         cells = [row.label for row in self.rows if row.inputs_of is None]
         if cells:
             parts.append(f"layers from bottom to top: {', '.join(cells)}")
+        if self.scale is not None:
+            parts.append(f"colours show norms of gradients from {self.scale.low:.2g} to {self.scale.high:.2g}")
         if self.cuts:
             parts.append(f"the gradient is cut on {len(self.cuts)} edges")
         return ". ".join([*parts, *self.notes]) + "."
@@ -146,6 +249,6 @@ class View:
             tags = f" ({', '.join(item.tags)})" if item.tags else ""
             lines.append(f"  {item.id}: {item.kind} {item.label}{tags} {item.detail}{place}".rstrip())
         for edge in self.edges:
-            marks = f"{' state' if edge.state else ''}{' CUT' if edge.cut else ''}"
+            marks = f"{' z⁻¹' if edge.delay else ' state' if edge.state else ''}{' CUT' if edge.cut else ''}"
             lines.append(f"  {edge.source} -> {edge.target} {edge.label}{marks}".rstrip())
         return "\n".join(lines)

@@ -121,7 +121,7 @@ class Op:
 
     def flops(self, shape: Any, /, *inputs: Signature, **attrs: Any) -> int:
         """Return the floating-point operations of one application; one per output element unless the op says more."""
-        return math.prod(shape)
+        return sum(map(math.prod, shape)) if self.multiple else math.prod(shape)
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 from tinyseq.backends import use
 from tinyseq.errors import DataError, TinyseqError
 from tinyseq.train import pictures
+from tinyseq.train.config import load_config
+from tinyseq.train.overrides import Overrides
 from tinyseq.train.registry import find_task
 from tinyseq.train.report import Model, write_report
 from tinyseq.train.rundir import RunDirectory
+from tinyseq.train.running import prepared
 from tinyseq.train.tasks.base import Task
 from tinyseq.train.threads import blas_threads
 
@@ -181,6 +184,24 @@ def report(run: str | Path, path: str | Path) -> None:
         write_report(directory, Path(path), None, str(error))
         return
     trained.report(path)
+
+
+@contextmanager
+def model_of(what: str | Path, overrides: Overrides | None = None) -> Iterator[tuple[Task[Any], Any]]:
+    """Give the task and the model of a run, trained, or of a config, fresh, with ``overrides`` as in ``load_config``.
+
+    Raises:
+        ConfigError: the config is wrong.
+        DataError: it is a folder, but no run directory.
+    """
+    path = Path(what)
+    if path.is_dir():
+        trained = load(path)
+        with trained._running():
+            yield trained.task, trained.model
+    else:
+        with prepared(load_config(path, overrides)) as (task, model):
+            yield task, model
 
 
 def _plain(metadata: Any) -> Any:
