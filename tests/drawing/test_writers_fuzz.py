@@ -55,7 +55,8 @@ class Scripts(HTMLParser):
     count = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.count += tag == "script" or any(key.startswith("on") for key, _ in attrs)
+        runs = tag == "script" and dict(attrs).get("type") != "application/json"  # data does not run
+        self.count += runs or any(key.startswith("on") for key, _ in attrs)
 
 
 def fuzz(count: int) -> None:

@@ -43,6 +43,12 @@ def test_without_llvmlite_the_error_says_what_to_install(monkeypatch: pytest.Mon
         backend.create()
 
 
+def test_an_llvmlite_that_is_too_old_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "version", lambda name: "0.47.0")
+    with pytest.raises(BackendError, match=r"0\.48 or later(.|\n)*0\.47\.0"):
+        backend.create()
+
+
 def test_one_function_compiles_for_each_backend() -> None:
     fast = ts.compile(lambda x: ts.tanh(x) * 2.0)
     x = ts.tensor(np.linspace(-2, 2, 9))

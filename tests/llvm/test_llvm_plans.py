@@ -10,8 +10,10 @@ from llvm_support import shared_by
 
 import tinyseq as ts
 from tinyseq import nn
-from tinyseq.compiler.lower.llvm.gemm import DEPTH
+from tinyseq.compiler.lower.llvm.gemm import DEPTH, kernel_module
+from tinyseq.compiler.lower.llvm.host import Host, object_code
 from tinyseq.compiler.lower.llvm.lowering import Lowered, lower
+from tinyseq.compiler.lower.llvm.segments import write_segments
 from tinyseq.compiler.lower.llvm.stages import Group, Repeat
 
 
@@ -43,8 +45,27 @@ def test_a_step_of_the_lstm_is_one_group_of_four_lanes() -> None:
     assert step.product is not None
     assert step.product.output.shape == (3, 4 * step.width)
     assert not step.product.stored
-    assert sum(work.stored for work in step.works) == 5, "lanes, their derivative, c, tanh c and h"
+    assert sum(work.stored for work in step.works) == 4, "tanh of the lanes, c, tanh c and h"
     assert len(step.works) > 7
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_what_is_cheap_is_not_kept_for_the_backward_loop_but_made_again(shown: bool) -> None:
+    """1 - gate, of a gate that is kept anyway; unless someone else wants it."""
+    draw = Draw(Sizes(3, 4, 8, 8))
+    w = draw.weight(8, 8)
+
+    def step(x: ts.Tensor, s: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:
+        gate = ts.sigmoid(s @ w + x)
+        rest = 1.0 - gate
+        s = gate * s + rest * ts.tanh(x)
+        return (rest if shown else s), s
+
+    forward, backward = loops(lowered(Case(lambda xs, s: ts.unroll(step, xs, s), (draw.xs(), draw.state(8)), [w])))
+    kept = [work.stored for stage in forward.stages for work in stage.works if work.name == "sub"]
+    again = [work for stage in backward.stages for work in stage.works if work.name == "sub"]
+    assert kept == [shown]
+    assert bool(again) is not shown
 
 
 def test_what_has_no_native_form_is_named_with_the_reason() -> None:
@@ -135,6 +156,27 @@ def test_draws_are_those_of_every_backend(dtype: object) -> None:
         assert not shape or not np.array_equal(*drawn[1])
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        Host("aarch64-unknown-linux-gnu", "neoverse-n1", "", 16, 32),
+        Host("arm64-apple-darwin", "apple-m1", "", 16, 32),
+        Host("x86_64-unknown-linux-gnu", "haswell", "+avx2,+fma", 32, 16),
+        Host("x86_64-pc-windows-msvc", "x86-64", "", 16, 16),
+    ],
+    ids=lambda other: f"{other.cpu}-{other.triple}",
+)
+def test_machine_code_for_other_processors(other: Host) -> None:
+    """It cannot run here, but it compiles."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    source, _, tiles = write_segments(lowered(recurrent(Sizes(3, 4, 2, 21), dropout=0.5, num_layers=2)).segments, other)
+    for text in (source, *(kernel_module(tile, other) for tile in tiles)):
+        assert len(object_code(text, other)) > 1000
+
+
 # -- products ----------------------------------------------------------------------------------------------------------
 
 SHAPES = [(1, 1, 1), (1, 7, 65), (3, 5, 17), (13, 64, 16), (16, 33, 100), (37, 3, 1), (5, 2 * DEPTH + 3, 21)]
@@ -202,3 +244,29 @@ def test_a_training_step_in_float32_follows_numpy() -> None:
             return [float(fast(x, t)) for _ in range(20)]
 
     np.testing.assert_allclose(losses("llvm"), losses("numpy"), rtol=2e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x: x**2,
+        lambda x: x**3.5,
+        lambda x: x**-1,
+        lambda x: 2.0**x,
+        ts.sin,
+        ts.cos,
+        ts.erf,
+        lambda x: x.min(1),
+        lambda x: x.max(0),
+        lambda x: ts.stack([x, x + 1.0], 1),
+    ],
+    ids=["square", "power", "reciprocal", "exponential", "sin", "cos", "erf", "min", "max", "stack"],
+)
+def test_rarer_ops_are_native_and_as_in_numpy(fn: object, dtype: type) -> None:
+    x = ts.tensor(np.random.default_rng(0).uniform(0.1, 3.0, (5, 19)).astype(dtype))
+    fast = ts.compile(lambda x: fn(x * 1.5))  # type: ignore[operator]
+    with ts.backend("llvm"):
+        got = fast(x).numpy()
+        assert not any("left to NumPy" in note for note in fast.entry_of_last_call().take().notes())
+    np.testing.assert_allclose(got, fn(x * 1.5).numpy(), rtol=8 * np.finfo(dtype).eps)  # type: ignore[operator]

@@ -10,6 +10,9 @@ from tinyseq.backends.numpy import NumpyBackend
 from tinyseq.errors import BackendError
 
 
+_OLDEST = (0, 48)
+
+
 class LlvmBackend(NumpyBackend):
     """Differs from the NumPy backend in what compiled functions run on only."""
 
@@ -24,8 +27,13 @@ def create() -> LlvmBackend:
     """Return the backend (the entry point that the registry calls).
 
     Raises:
-        BackendError: llvmlite is not installed.
+        BackendError: llvmlite is not installed, or too old: its IR is that of LLVM 22.
     """
-    if importlib.util.find_spec("llvmlite") is None:
-        raise BackendError("the llvm backend needs llvmlite", got="not installed", fix='pip install "tinyseq[llvm]"')
+    found = version("llvmlite") if importlib.util.find_spec("llvmlite") else "not installed"
+    numbers = tuple(int(part) for part in found.split(".")[:2] if part.isdecimal())
+    if numbers < _OLDEST:
+        oldest = ".".join(map(str, _OLDEST))
+        raise BackendError(
+            "the llvm backend needs llvmlite", required=f"{oldest} or later", got=found, fix='pip install "tinyseq[llvm]"'
+        )
     return LlvmBackend()

@@ -56,6 +56,8 @@ def _operand(x: Any, ghosts: Ghosts) -> Any:
 
 
 def _elementwise(name: str, operands: list[Any], output: Access, attrs: tuple[Any, ...]) -> Group:
+    if name == "pow" and not isinstance(operands[1], Access):
+        name, operands = _power(operands[0], operands[1])
     kinds = tuple(x.kind if isinstance(x, Access) else x for x in operands)
     kind = computing_kind(name, kinds, output.kind)
     if kind is None:
@@ -63,6 +65,12 @@ def _elementwise(name: str, operands: list[Any], output: Access, attrs: tuple[An
     output = _at_least_matrix(output)
     operands = [_at_least_matrix(x).aligned(output.shape) if isinstance(x, Access) else x for x in operands]
     return Group(output.shape[:-1], output.shape[-1], [Work(name, kind, operands, output, attrs)])
+
+
+def _power(x: Any, exponent: float) -> tuple[str, list[Any]]:
+    """Return the op and operands of a power; the commonest need no general one."""
+    simple: dict[float, tuple[str, list[Any]]] = {2: ("mul", [x, x]), 0.5: ("sqrt", [x]), -1: ("div", [1.0, x])}
+    return simple.get(exponent, ("pow", [x, exponent]))
 
 
 def _flattened(group: Group) -> Group:
@@ -161,6 +169,14 @@ def _pad(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> lis
     return _within(call, operands, output, ghosts, key, call.node.attrs["value"])
 
 
+def _stack(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+    axis, whole = call.node.attrs["axis"], ghosts.view(call.output)
+    return [
+        _copied(part, ghosts.access(call.output, whole[(slice(None),) * axis + (i, ...)]))
+        for i, part in enumerate(operands)
+    ]
+
+
 def _moved(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
     """An op that gives a view in NumPy: the view is copied."""
     source = call.inputs[0]
@@ -195,6 +211,7 @@ _FORMS: Final[dict[str, Callable[[Call, list[Any], Access, Ghosts], list[Stage]]
     "matmul": _matmul,
     "sum": _sum,
     "max": _sum,
+    "min": _sum,
     "sum_to": _sum_to,
     "softmax": _normalization,
     "log_softmax": _normalization,
@@ -202,6 +219,7 @@ _FORMS: Final[dict[str, Callable[[Call, list[Any], Access, Ghosts], list[Stage]]
     "zeros_like": _zeros,
     "unslice": _unslice,
     "pad": _pad,
+    "stack": _stack,
     "flip": _moved,
     "index": _index,
     "scatter_add": _index,

@@ -179,14 +179,14 @@ def leave_unstored(stages: Sequence[Stage], free: set[int]) -> None:
     for stage in flat:
         if not isinstance(stage, Group):
             continue
-        exposed = _exposed(stage)
+        early = exposed(stage)
         for work in stage.made:
             buffer = work.output.buffer
-            if buffer in free and users[buffer] == {id(stage)} and buffer not in exposed:
+            if buffer in free and users[buffer] == {id(stage)} and buffer not in early:
                 work.stored = False
 
 
-def _exposed(stage: Group) -> set[int]:
+def exposed(stage: Group) -> set[int]:
     """Buffers that a group reads in places where it has not written just before."""
     known: set[Lane] = set(lanes(stage.product.output, stage.width)) if stage.product else set()
     found = {x.buffer for x in ((stage.product.left, stage.product.right) if stage.product else ())}

@@ -8,6 +8,7 @@ from typing import Any
 from tinyseq.compiler.lower.llvm.access import Ghosts
 from tinyseq.compiler.lower.llvm.describe import NotNative, describe
 from tinyseq.compiler.lower.llvm.grouping import group, leave_unstored, split_rows
+from tinyseq.compiler.lower.llvm.recomputing import recompute
 from tinyseq.compiler.lower.llvm.stages import Repeat, Stage
 from tinyseq.compiler.plan import Loop, Plan, Ref
 
@@ -54,6 +55,7 @@ def lower(plan: Plan) -> Lowered:
             lowered.pieces[index] = [_grouped(stage) for stage in group(piece)]
     every = [stage for piece in lowered.segments for stage in piece]
     leave_unstored(every, free)
+    recompute(every, {n for n, b in enumerate(plan.buffers) if b.kind == "stack"} - kept - foreign)
     return lowered
 
 

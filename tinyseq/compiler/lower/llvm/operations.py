@@ -81,6 +81,23 @@ def _isfinite(v: Vectors, x: Value) -> Value:
     return v.compare("lt", v.intrinsic("fabs", x), v.const(x.kind, math.inf))
 
 
+def _scalar(name: str) -> Writer:
+    """A function of the C library, element by element."""
+
+    def write(v: Vectors, *operands: Value) -> Value:
+        kind, of = operands[0].kind, v.type(operands[0].kind)
+        element, function = IN_MEMORY[kind], f"{name}f" if kind == "f4" else name
+        signature = f"{element} ({', '.join([element] * len(operands))})"
+        result = "poison"
+        for i in range(v.width):
+            given = [v.f.let(f"extractelement {of} {x.name}, i64 {i}") for x in operands]
+            value = v.f.call(function, signature, *given)
+            result = v.f.let(f"insertelement {of} {result}, {element} {value}, i64 {i}")
+        return Value(result, kind)
+
+    return write
+
+
 WRITERS: Final[Mapping[str, Writer]] = {
     "add": _arithmetic("fadd", "add"),
     "sub": _arithmetic("fsub", "sub"),
@@ -96,6 +113,10 @@ WRITERS: Final[Mapping[str, Writer]] = {
     "log": maths.log,
     "log1p": maths.log1p,
     "sqrt": lambda v, x: v.intrinsic("sqrt", x),
+    "pow": _scalar("pow"),
+    "sin": _scalar("sin"),
+    "cos": _scalar("cos"),
+    "erf": _scalar("erf"),
     "tanh": maths.tanh,
     "sigmoid": _sigmoid,
     "relu": lambda v, x: _extreme("ge")(v, x, v.const(x.kind, 0)),
@@ -116,12 +137,14 @@ WRITERS: Final[Mapping[str, Writer]] = {
     "logical_and": _logical("and"),
     "logical_or": _logical("or"),
 }
-_FLOATING: Final = {"div", "exp", "expm1", "log", "log1p", "sqrt", "tanh", "sigmoid", "softplus"}
+_SCALAR: Final = {"pow", "sin", "cos", "erf"}
+_FLOATING: Final = {*_SCALAR, "div", "exp", "expm1", "log", "log1p", "sqrt", "tanh", "sigmoid", "softplus"}
 _LOGICAL: Final = {"logical_not", "logical_and", "logical_or"}
 #: Relative cost of an element, a multiplication being 1.
 COSTS: Final[Mapping[str, int]] = {
-    "div": 4, "sqrt": 4, "exp": 15, "expm1": 20, "log": 25, "log1p": 30, "tanh": 20, "sigmoid": 22, "softplus": 45,
-}  # fmt: skip
+    **{"div": 4, "sqrt": 4, "exp": 15, "expm1": 20, "log": 25, "log1p": 30, "tanh": 20, "sigmoid": 22, "softplus": 45},
+    **{"pow": 500, "sin": 200, "cos": 200, "erf": 200},
+}
 
 
 def computing_kind(name: str, inputs: tuple[Any, ...], output: str) -> str | None:
@@ -142,7 +165,7 @@ def computing_kind(name: str, inputs: tuple[Any, ...], output: str) -> str | Non
     kind = kind_of(met)
     if name == "cast" and kind in _FLOATS and output not in (*_FLOATS, "b1"):
         return None  # of NaN, and of what is too large, no two processors make the same integer
-    if name == "clip" and kind not in _FLOATS:
+    if name in ("clip", "pow") and kind not in _FLOATS:
         return None
     if kind not in IN_MEMORY or (
         kind == "b1" and name not in ("equal", "not_equal", "cast", "identity", "stop_gradient")

@@ -28,10 +28,10 @@ def write_reduction(writer: Writer, f: Function, stage: Reduction, keep_rows: bo
     along = last is not None and stage.reduced[last]
     v = Vectors(f, writer.lanes_of([out.kind, x.kind], width))
     combine: Callable[[Value, Value], Value]
-    if stage.name == "max":
-        lowest: Any = -math.inf if out.kind in ("f4", "f8") else -(2**63 if out.kind == "i8" else 2**31)
-        start = v.const(out.kind, lowest)
-        combine = lambda a, b: _larger(v, a, b)  # noqa: E731
+    if stage.name in ("max", "min"):
+        top: Any = math.inf if out.kind in ("f4", "f8") else 2**63 - 1 if out.kind == "i8" else 2**31 - 1
+        start = v.const(out.kind, -top - (out.kind in ("i4", "i8")) if stage.name == "max" else top)
+        combine = lambda a, b: _extreme(v, a, b, "ge" if stage.name == "max" else "le")  # noqa: E731
     else:
         start = v.const(out.kind, 0)
         combine = lambda a, b: v.op("fadd" if out.kind in ("f4", "f8") else "add", a, b)  # noqa: E731
@@ -46,7 +46,7 @@ def write_reduction(writer: Writer, f: Function, stage: Reduction, keep_rows: bo
 
     def add(total: str, place: str, count: Any) -> None:
         value = v.cast(v.load(place, x.kind, stride, count), out.kind)
-        if count is not None and stage.name == "max":
+        if count is not None and stage.name != "sum":
             value = v.select(Value(v.mask(count).split("> ", 1)[1], "b1"), value, start)
         before = Value(f.let(f"load {vector}, ptr {total}"), out.kind)
         f.do(f"store {vector} {combine(before, value).name}, ptr {total}")
@@ -117,8 +117,9 @@ def _sum_columns(
         some(block, totals[:1])
 
 
-def _larger(v: Vectors, a: Value, b: Value) -> Value:
-    chosen = v.select(v.compare("ge", a, b), a, b)
+def _extreme(v: Vectors, a: Value, b: Value, how: str) -> Value:
+    """The one that is larger or smaller; NaN where one is."""
+    chosen = v.select(v.compare(how, a, b), a, b)
     return v.select(v.compare("unordered", a, a), a, chosen) if a.kind in ("f4", "f8") else chosen
 
 
@@ -173,8 +174,8 @@ def write_normalization(writer: Writer, f: Function, stage: Normalization) -> in
         line = moved(f, source, indices, strides)
         there = moved(f, target, indices, out.strides[:-1] or (0,))
         f.do(f"store {vector} {lowest.name}, ptr {total}")
-        over(line, lambda value, column, count: gather(lambda a, b: _larger(v, a, b), value))
-        peak = finished(lambda a, b: _larger(v, a, b))
+        over(line, lambda value, column, count: gather(lambda a, b: _extreme(v, a, b, "ge"), value))
+        peak = finished(lambda a, b: _extreme(v, a, b, "ge"))
         if stage.name == "logsumexp":
             finite = v.compare("lt", v.intrinsic("fabs", peak), v.const(kind, math.inf))
             peak = v.select(finite, peak, v.const(kind, 0.0))

@@ -30,7 +30,7 @@ def write_segments(segments: Sequence[Sequence[Stage]], host: Host) -> tuple[str
         for number, stages in enumerate(segments)
     ]
     size = -(-writer.scratch.size // 4096) * 4096 + 4096
-    write_barrier(module)
+    write_barrier(module, host)
     for number, body in enumerate(bodies):
         parameters = ["ptr %buffers", "ptr %memory", "i64 %thread", "i64 %threads", "ptr %barrier"]
         f = module.function(f"segment{number}", parameters, linkage="")

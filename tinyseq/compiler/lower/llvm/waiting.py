@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 
 from tinyseq.compiler.lower.llvm.host import Host
@@ -14,7 +13,7 @@ _PATIENCE = 2000
 _LINGERING = 400
 
 
-def write_barrier(module: Module) -> None:
+def write_barrier(module: Module, of: Host) -> None:
     """Write ``barrier(ptr, threads)``: two integers, how many have come and how often all have."""
     f = module.function("barrier", ["ptr %barrier", "i64 %threads"])
     f.lines += f"""
@@ -45,7 +44,7 @@ offer:
   {_offer(module)}
   br label %again
 short:
-  {_pause()}
+  {_pause(module, of)}
   br label %again
 again:
   br label %wait
@@ -72,10 +71,10 @@ wait:
   br i1 %over, label %out, label %again
 again:
   {_offer(module)}
-  {_pause()}
-  {_pause()}
-  {_pause()}
-  {_pause()}
+  {_pause(module, of)}
+  {_pause(module, of)}
+  {_pause(module, of)}
+  {_pause(module, of)}
   br label %wait
 out:
   ret void""".splitlines()[1:]
@@ -86,6 +85,11 @@ def _offer(module: Module) -> str:
     return f"call i32 @{module.declare('SwitchToThread' if sys.platform == 'win32' else 'sched_yield', 'i32 ()')}()"
 
 
-def _pause() -> str:
-    hint = "yield" if platform.machine().lower() in ("arm64", "aarch64") else "pause"
-    return f'call void asm sideeffect "{hint}", ""()'
+def _pause(module: Module, of: Host) -> str:
+    """Tell the processor that it is waiting."""
+    machine = of.triple.split("-")[0]
+    if machine in ("arm64", "aarch64"):
+        return f"call void @{module.declare('llvm.aarch64.hint', 'void (i32)')}(i32 1)"
+    if machine in ("x86_64", "i686"):
+        return f"call void @{module.declare('llvm.x86.sse2.pause', 'void ()')}()"
+    return "fence seq_cst"
