@@ -33,9 +33,10 @@ SHIM = (
     "".join(
         f'extern "C" double {name}(double); extern "C" float {name}f(float);\n'
         # Rather than <cmath>, which takes longer than all the rest.
-        for name in ("exp", "expm1", "log", "log1p", "sqrt", "tanh", "fabs")
+        for name in ("exp", "expm1", "log", "log1p", "sqrt", "tanh", "fabs", "sin", "cos", "erf")
     )
     + f"""
+extern "C" double pow(double, double); extern "C" float powf(float, float);
 #define __device__ static
 #define __global__
 static struct {{ int x; }} blockIdx, threadIdx;

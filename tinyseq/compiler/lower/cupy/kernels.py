@@ -11,16 +11,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from tinyseq.compiler.lower.cupy.operations import PRELUDE, TYPES, expression, literal
+from tinyseq.compiler.lower.cupy.operations import OPERATIONS, PRELUDE, TYPES, expression, literal
 from tinyseq.compiler.lower.llvm.access import Access, Shape
 from tinyseq.compiler.lower.llvm.grouping import Lane, lanes
-from tinyseq.compiler.lower.llvm.stages import Draw, Gathering, Group, Normalization, Reduction, Stage, Work
+from tinyseq.compiler.lower.llvm.stages import Draw, Gathering, Group, Normalization, Product, Reduction, Stage, Work
 from tinyseq.compiler.lower.llvm.vectors import SIZES
 
 #: Threads of a block.
 BLOCK: Final = 256
 #: Terms that one thread adds up, and the threads from which on a device is busy without splitting sums.
 _TERMS, _BUSY = 64, 1 << 16
+#: What any element replaces; the least integers are written so that no literal overflows.
+_EXTREMES: Final = {
+    **{("max", kind): "(-INF({}))" for kind in ("f4", "f8")},
+    **{("min", kind): "INF({})" for kind in ("f4", "f8")},
+    ("max", "i4"): "(-2147483647 - 1)",
+    ("min", "i4"): "2147483647",
+    ("max", "i8"): "(-9223372036854775807LL - 1)",
+    ("min", "i8"): "9223372036854775807LL",
+}
 #: Stands in ``Kernel.slots`` for the memory of partial results.
 SCRATCH: Final = -1
 
@@ -47,6 +56,16 @@ def module(kernels: Iterable[Kernel]) -> tuple[str, list[str]]:
     names: dict[str, str] = {}
     order = [names.setdefault(kernel.text, f"k{len(names)}") for kernel in kernels]
     return "\n".join([PRELUDE, *(text.replace("NAME", name) for text, name in names.items())]), order
+
+
+def can_write(stage: Stage) -> bool:
+    """Whether there are kernels for a stage, as it is described."""
+    match stage:
+        case Group():
+            return all(work.name in OPERATIONS for work in stage.works)
+        case Reduction():
+            return stage.name == "sum" or (stage.name, stage.output.kind) in _EXTREMES
+    return isinstance(stage, Draw | Gathering | Normalization | Product)
 
 
 def write(stage: Stage) -> list[Kernel]:
@@ -160,12 +179,10 @@ def _reduction(stage: Reduction) -> list[Kernel]:
     each = -(-terms // parts)
     parts = -(-terms // each)
     of = TYPES[y.kind]
-    start = literal(y.kind, 0) if stage.name == "sum" else (f"(-INF({of}))" if y.kind in ("f4", "f8") else None)
-    if start is None:  # the least integer, written so that no literal overflows
-        start = "(-2147483647 - 1)" if y.kind == "i4" else "(-9223372036854775807LL - 1)"
+    start = literal(y.kind, 0) if stage.name == "sum" else _EXTREMES[stage.name, y.kind].format(of)
 
     def combined(term: str) -> str:
-        return f"total += {term};" if stage.name == "sum" else f"total = ts_max(total, {term});"
+        return f"total += {term};" if stage.name == "sum" else f"total = ts_{stage.name}(total, {term});"
 
     out = _Writer(outputs * parts, [x, *([y] if parts == 1 else [])])
     # Neighbouring threads take neighbouring outputs: what they read lies side by side.

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 from tinyseq.compiler.lower.cupy.gemm import Gemm, gemms
-from tinyseq.compiler.lower.cupy.kernels import Kernel, module, write
+from tinyseq.compiler.lower.cupy.kernels import Kernel, can_write, module, write
 from tinyseq.compiler.lower.llvm.access import Access, Ghosts
 from tinyseq.compiler.lower.llvm.describe import NotNative, describe
 from tinyseq.compiler.lower.llvm.grouping import group, leave_unstored
@@ -129,6 +129,8 @@ def _inner(stage: Any) -> list[Any]:
 def _stages(instruction: Call | Copy, ghosts: Ghosts, in_loop: bool) -> list[Any]:
     stages = describe(instruction, ghosts, in_loop)
     for stage in stages:
+        if not can_write(stage):
+            raise NotNative(f"{instruction} has no kernel")
         if isinstance(stage, Product) and not gemms(stage):
             raise NotNative("matmul of operands in pieces")
     return stages
