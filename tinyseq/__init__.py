@@ -12,7 +12,7 @@ from tinyseq.backends import use as backend
 from tinyseq.compiler import compile, trace
 from tinyseq.compiler.function import CompiledFunction as _CompiledFunction
 from tinyseq.compiler.plan import Plan as _Plan
-from tinyseq.creation import arange, eye, full, ones, rand, randn, tensor, zeros
+from tinyseq.creation import arange, eye, from_dlpack, full, ones, rand, randn, tensor, zeros
 from tinyseq.errors import TinyseqError
 from tinyseq.functional import detach, grad, gradients, value_and_grad
 from tinyseq.graph import Graph, scope
@@ -102,6 +102,7 @@ __all__ = [
     "flip",
     "float32",
     "float64",
+    "from_dlpack",
     "full",
     "gather",
     "gelu",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinyseq import backends
-from tinyseq.errors import DtypeError
+from tinyseq.errors import BackendError, DtypeError
 from tinyseq.graph import Dtype, Leaf
 from tinyseq.ops.base import FLOAT32, FLOAT64, INT64
 from tinyseq.random import generator
@@ -29,7 +29,10 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False, name: s
     if isinstance(data, Tensor):
         data = data.value
     if not isinstance(data, np.ndarray | np.generic) and hasattr(data, "dtype") and hasattr(data, "get"):
-        data = backends.of(data).to_host(data)
+        home = backends.of(data)
+        if home is backends.current():
+            return _copied(home, data, dtype, requires_grad, name)
+        data = home.to_host(data)
     try:
         array = np.asarray(data)
     except ValueError as error:
@@ -42,13 +45,61 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False, name: s
     return _finish(np.array(array, dtype=dtype), requires_grad, name)
 
 
+def _copied(home: backends.Backend, data: Any, dtype: Any, requires_grad: bool, name: str | None) -> Tensor:
+    """A tensor of an array that is on the current backend already: it never leaves the device."""
+    kept = data.dtype in (FLOAT32, FLOAT64) or data.dtype.kind == "b"
+    wanted = dtype or (data.dtype if kept else FLOAT32 if data.dtype.kind == "f" else INT64)
+    return _made(home.xp.array(data, dtype=wanted), requires_grad, name)
+
+
 def _finish(array: np.ndarray[Any, Any], requires_grad: bool, name: str | None = None) -> Tensor:
-    if requires_grad and array.dtype.kind != "f":
-        raise DtypeError("only floating-point tensors have gradients", got=str(array.dtype), fix="dtype=ts.float32")
-    value = backends.current().from_host(array)
+    return _made(backends.current().from_host(array), requires_grad, name)
+
+
+def _made(value: Any, requires_grad: bool, name: str | None = None) -> Tensor:
+    if requires_grad and value.dtype.kind != "f":
+        raise DtypeError("only floating-point tensors have gradients", got=str(value.dtype), fix="dtype=ts.float32")
     if not requires_grad and name is None:
         return Tensor(value)
-    return Tensor(value, Leaf(array.shape, array.dtype, requires_grad, name), requires_grad)
+    return Tensor(value, Leaf(value.shape, value.dtype, requires_grad, name), requires_grad)
+
+
+def from_dlpack(x: Any) -> Tensor:
+    """Return a tensor of another library's array (PyTorch, CuPy, JAX, NumPy), without a copy: they share memory.
+
+    The array's device decides the backend. Tensors are immutable: do not write to the array while the tensor is used.
+    The other way is ``torch.from_dlpack(t)``, ``numpy.from_dlpack(t)``, ``cupy.from_dlpack(t)``.
+
+    Raises:
+        DtypeError: the array is not of booleans, integers or floats that tensors have.
+        BackendError: it is on a device that no backend of this machine has.
+    """
+    if not hasattr(x, "__dlpack_device__"):
+        raise DtypeError(
+            "from_dlpack: not an array that exports itself",
+            required="__dlpack__, as arrays of PyTorch, NumPy, CuPy and JAX have",
+            got=type(x).__qualname__,
+            fix="ts.tensor(x), which copies",
+        )
+    device = int(x.__dlpack_device__()[0])
+    if device not in _DLPACK_BACKENDS:
+        raise BackendError(
+            "from_dlpack: no backend for this device", required="memory of the CPU or of CUDA", got=f"device {device}"
+        )
+    backend = backends.load(_DLPACK_BACKENDS[device])
+    try:
+        value = backend.xp.from_dlpack(x)
+    except (BufferError, RuntimeError) as error:  # it requires a gradient in PyTorch, or is of a dtype like bfloat16
+        raise DtypeError(
+            "from_dlpack: the array cannot be shared", got=str(error), fix="ts.tensor(x), a copy"
+        ) from None
+    if value.dtype.kind not in "biuf":
+        raise DtypeError("from_dlpack: not numbers", required="booleans, integers or floats", got=str(value.dtype))
+    return Tensor(value)
+
+
+#: DLPack's number of a device's kind -> the backend whose arrays lie there.
+_DLPACK_BACKENDS = {1: "numpy", 2: "cupy"}
 
 
 def _extents(shape: tuple[Any, ...]) -> tuple[int, ...]:
@@ -57,27 +108,29 @@ def _extents(shape: tuple[Any, ...]) -> tuple[int, ...]:
 
 def zeros(*shape: Any, dtype: Dtype | type = FLOAT32, requires_grad: bool = False) -> Tensor:
     """Return zeros of a shape."""
-    return _finish(np.zeros(_extents(shape), dtype), requires_grad)
+    return full(_extents(shape), 0, dtype=dtype, requires_grad=requires_grad)
 
 
 def ones(*shape: Any, dtype: Dtype | type = FLOAT32, requires_grad: bool = False) -> Tensor:
     """Return ones of a shape."""
-    return _finish(np.ones(_extents(shape), dtype), requires_grad)
+    return full(_extents(shape), 1, dtype=dtype, requires_grad=requires_grad)
 
 
 def full(shape: Any, value: float, *, dtype: Dtype | type = FLOAT32, requires_grad: bool = False) -> Tensor:
     """Return a shape filled with one value."""
-    return _finish(np.full(shape, value, dtype), requires_grad)
+    return _made(backends.current().xp.full(shape, value, dtype=dtype), requires_grad)
 
 
 def arange(*limits: float, dtype: Dtype | type | None = None) -> Tensor:
     """Return evenly spaced numbers, as NumPy's arange; int64 for integers, float32 for floats."""
-    return tensor(np.arange(*limits).tolist() if dtype is None else np.arange(*limits, dtype=dtype))
+    whole = all(isinstance(limit, int | np.integer) for limit in limits)
+    found = backends.current().xp.arange(*limits, dtype=INT64 if whole else FLOAT64)
+    return _made(found.astype(dtype or (INT64 if whole else FLOAT32)), False)
 
 
 def eye(n: int, *, dtype: Dtype | type = FLOAT32) -> Tensor:
     """Return the n x n identity matrix."""
-    return _finish(np.eye(n, dtype=dtype), False)
+    return _made(backends.current().xp.eye(n, dtype=dtype), False)
 
 
 def rand(*shape: Any, dtype: Dtype | type = FLOAT32, requires_grad: bool = False) -> Tensor:

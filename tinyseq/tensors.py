@@ -149,6 +149,14 @@ class Tensor(Recorder):
             traced_node(self)  # the value before is an input
             mode.tracing.assigned[self] = value
 
+    def __dlpack__(self, **options: Any) -> Any:
+        """Hand the value's memory to another library, without a copy; it must not be written to."""
+        return self.value.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        device: tuple[int, int] = self.value.__dlpack_device__()
+        return device
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from tinyseq import trees
-from tinyseq.creation import tensor
+from tinyseq.creation import arange, tensor
 from tinyseq.errors import DataError, DtypeError, ShapeError
 from tinyseq.graph import Graph, Leaf, Literal, Node, at_step, here, reach, scope, substitute
 from tinyseq.modes import is_tracing
@@ -115,11 +115,10 @@ def unroll(
     if lengths is not None:
         counts = _counts(lengths, batch, time)
         if isinstance(counts, Tensor):
-            real = tensor(np.arange(time)) < reshape(counts, (-1, 1))
-            masks = unstack(real, 1)
+            real = arange(time) < reshape(counts, (-1, 1))
         else:
             real = tensor(np.arange(time) < counts[:, np.newaxis])
-            masks = [tensor(column) for column in real.numpy().T]
+        masks = unstack(real, 1)
         # Padding may hold anything: 0 instead of it, or a NaN there would reach the weights' gradient as 0 * NaN.
         parts = [where(_align(real, x), x, x.dtype.type(0).item()) for x in parts]
     within = here.place.clock  # the step of a loop around this one, whose own body is a graph of a single step

@@ -14,7 +14,7 @@ import tinyseq as ts
 from tinyseq import nn
 from tinyseq.drawing import View, valued
 from tinyseq.drawing.asking import subject_of
-from tinyseq.drawing.gradients import backward_of
+from tinyseq.drawing.gradients import backward_of, norm
 from tinyseq.drawing.palette import heat
 from tinyseq.drawing.view import NO_GRADIENT, Scale
 from tinyseq.errors import DataError
@@ -172,6 +172,10 @@ def test_the_scale_is_logarithmic_and_takes_any_number() -> None:
     assert lights == sorted(lights, reverse=True)
 
 
+def test_the_gradient_of_several_outputs_counts_as_one_vector() -> None:
+    assert norm([np.array([3.0, 0.0]), None, np.array([[4.0]])]) == 5.0
+
+
 # -- the backward pass -------------------------------------------------------------------------------------------------
 
 
@@ -225,6 +229,26 @@ def test_what_cannot_be_asked_together_is_refused() -> None:
         subject_of(loss, after="pack")
     with pytest.raises(DataError, match="no backward pass"):
         ts.draw(ts.trace(lambda x: x.tanh(), ts.ones(2)), backward=True)
+
+
+def test_of_the_result_of_a_compiled_function_the_function_is_to_be_drawn_and_its_backward_still_runs() -> None:
+    ts.seed(0)
+    model = LanguageModel()
+    fast = ts.compile(model)
+    loss = fast(ts.randn(2, 3, 8), ts.tensor([[1] * 3] * 2))
+    with pytest.raises(DataError, match="the compiled function itself"):
+        ts.draw(loss, gradients=True)
+    assert ts.draw(fast, gradients=True).view.scale is not None
+    loss.backward()
+    assert model.head.W.grad is not None
+
+
+def test_a_rolled_picture_has_no_gradients_of_single_steps() -> None:
+    model = LanguageModel()
+    graph = valued(model, ts.randn(2, 3, 8), ts.tensor([[1] * 3] * 2))
+    for what in ("gradients", "backward", "values"):
+        with pytest.raises(DataError, match="every step at once"):
+            ts.draw(graph, rolled=True, **{what: True})  # type: ignore[arg-type]
 
 
 # -- values ------------------------------------------------------------------------------------------------------------

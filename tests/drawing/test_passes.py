@@ -11,6 +11,7 @@ from drawing_models import LanguageModel
 from test_grid import crosses, overlap
 
 import tinyseq as ts
+from tinyseq import nn
 from tinyseq.compiler.plan import Loop
 from tinyseq.drawing import Drawing
 from tinyseq.drawing.changes import compare
@@ -52,6 +53,13 @@ def test_pack_makes_wide_ops_and_boxes_them(fast: Any) -> None:
         ]
         assert inside
         assert min(inside) > 1
+
+
+def test_two_gates_are_packed_as_two_lanes() -> None:
+    gru = nn.GRU(3, 4)
+    fast = ts.compile(lambda xs: gru(xs)[0].sum())
+    fast(ts.randn(2, 3, 3))
+    assert 2 in {item.lanes for item in ts.draw(fast, after="pack").view.items if item.details.op == "tanh"}
 
 
 def test_nothing_is_marked_that_a_pass_left_alone(fast: Any) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from tinyseq.backends.base import Array, Backend
 from tinyseq.errors import BackendError, did_you_mean
 
-__all__ = ["Array", "Backend", "current", "load", "names", "of", "register", "use"]
+__all__ = ["Array", "Backend", "current", "load", "names", "of", "precision", "register", "use"]
 
 #: Name -> module with a ``create()``; ``register`` adds to it.
 _modules = {
@@ -27,8 +27,13 @@ _loaded: dict[str, Backend] = {}
 _by_array_type: dict[type, Backend] = {}
 
 
+#: How products of float32 are computed: in full, or with operands rounded to TF32 where a device does so.
+PRECISIONS = ("fp32", "tf32")
+
+
 class _Chosen(threading.local):
     backend: Backend | None = None
+    precision: str = "fp32"
 
 
 _chosen = _Chosen()
@@ -70,15 +75,29 @@ def current() -> Backend:
     return _chosen.backend or load(os.environ.get("TINYSEQ_BACKEND", "numpy"))
 
 
+def precision() -> str:
+    """Return how compiled products of float32 are computed: ``fp32``, or ``tf32`` where that was asked for."""
+    return _chosen.precision
+
+
 @contextmanager
-def use(name: str) -> Iterator[Backend]:
-    """Make new tensors on the named backend, within the ``with`` block and this thread."""
-    outer = _chosen.backend
+def use(name: str, precision: str | None = None) -> Iterator[Backend]:
+    """Make new tensors on the named backend, within the ``with`` block and this thread.
+
+    ``precision="tf32"`` lets compiled products on a GPU round their operands to 10 bits of mantissa; off by default.
+
+    Raises:
+        BackendError: the name or precision is unknown, or the backend cannot run on this machine.
+    """
+    if precision is not None and precision not in PRECISIONS:
+        raise BackendError(f"unknown precision {precision!r}", fix=did_you_mean(precision, PRECISIONS))
+    outer = _chosen.backend, _chosen.precision
     _chosen.backend = load(name)
+    _chosen.precision = precision or _chosen.precision
     try:
         yield _chosen.backend
     finally:
-        _chosen.backend = outer
+        _chosen.backend, _chosen.precision = outer
 
 
 def of(array: Array) -> Backend:

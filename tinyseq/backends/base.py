@@ -8,6 +8,7 @@ import numpy as np
 
 Array = Any  # numpy.ndarray, cupy.ndarray, ...
 Xp = Any  # the array module: numpy, cupy
+Shape = tuple[int, ...]
 
 
 @runtime_checkable
@@ -28,6 +29,12 @@ class Backend(Protocol):
 
     def to_host(self, array: Array) -> np.ndarray[Any, Any]:
         """Return a NumPy array of the same values; on a CPU backend it is the same memory."""
+
+    def allocate(self, nbytes: int) -> Array:
+        """Return so many bytes, as a flat array of uint8, all 0."""
+
+    def view(self, memory: Array, offset: int, shape: Shape, strides: Shape, dtype: np.dtype[Any]) -> Array:
+        """Return elements of flat bytes as an array, with no copy: the first at ``offset``, ``strides`` in bytes."""
 
     def erf(self, x: Array) -> Array:
         """The error function, element by element."""

@@ -2,30 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
 
-from tinyseq.backends.base import Array
-from tinyseq.errors import BackendError
+from tinyseq.backends import cuda
+from tinyseq.backends.base import Array, Shape
+from tinyseq.errors import BackendError, TinyseqError
+
+
+class DeviceMemoryError(TinyseqError, MemoryError):
+    """The device's memory is full."""
+
+    def __init__(self, nbytes: int, memory: dict[str, int], got: str) -> None:
+        used, total = memory.get("used_bytes", 0), memory.get("total_bytes", 0)
+        super().__init__(
+            "the GPU's memory is full",
+            required=f"{nbytes / 2**20:,.0f} MiB more",
+            got=f"{got} ({used / 2**20:,.0f} MiB in use here, of {total / 2**20:,.0f} MiB)",
+            fix="a smaller batch_size, shorter bptt, ts.compile(f, recompute=True), or end other programs on the GPU",
+        )
 
 
 class CupyBackend:
     """Arrays in device memory, kernels by CuPy."""
 
     name: ClassVar[str] = "cupy"
-    lowering: ClassVar[str] = "numpy"  # of what is on the host; compiled functions refuse the device's arrays so far
+    lowering: ClassVar[str] = "cupy"
 
     def __init__(self, cupy: Any) -> None:
         self.xp = cupy
         self.array_type: type = cupy.ndarray
 
     def from_host(self, array: np.ndarray[Any, Any]) -> Array:
-        return self.xp.asarray(array)
+        # CuPy copies to pinned memory first and does not wait for the transfer: the host goes on at once.
+        with self._room(array.nbytes):
+            return self.xp.array(array)
 
     def to_host(self, array: Array) -> np.ndarray[Any, Any]:
         host: np.ndarray[Any, Any] = self.xp.asnumpy(array)
         return host
+
+    def allocate(self, nbytes: int) -> Array:
+        with self._room(nbytes):
+            return self.xp.zeros(nbytes, self.xp.uint8)
+
+    @contextmanager
+    def _room(self, nbytes: int) -> Iterator[None]:
+        """Say in words that the device's memory is full; it is a MemoryError still."""
+        try:
+            yield
+        except self.xp.cuda.memory.OutOfMemoryError as error:
+            raise DeviceMemoryError(nbytes, self.memory(), str(error)) from None
+
+    def view(self, memory: Array, offset: int, shape: Shape, strides: Shape, dtype: np.dtype[Any]) -> Array:
+        return self.xp.ndarray(shape, dtype, memory.data + offset, strides)
 
     def erf(self, x: Array) -> Array:
         from cupyx.scipy.special import erf
@@ -39,11 +72,24 @@ class CupyBackend:
 
     def memory(self) -> dict[str, int]:
         pool = self.xp.get_default_memory_pool()
-        return {"used_bytes": pool.used_bytes(), "reserved_bytes": pool.total_bytes()}
+        free, total = self.xp.cuda.runtime.memGetInfo()
+        return {
+            "used_bytes": pool.used_bytes(),
+            "reserved_bytes": pool.total_bytes(),
+            "free_bytes": free,
+            "total_bytes": total,
+        }
 
     def describe(self) -> dict[str, str]:
         device = self.xp.cuda.runtime.getDeviceProperties(self.xp.cuda.Device().id)["name"].decode()
-        return {"backend": "cupy", "cupy": self.xp.__version__, "device": device}
+        runtime, driver = self.xp.cuda.runtime.runtimeGetVersion(), self.xp.cuda.runtime.driverGetVersion()
+        return {
+            "backend": "cupy",
+            "cupy": self.xp.__version__,
+            "device": device,
+            "cuda_runtime": str(runtime),
+            "cuda_driver": str(driver),
+        }
 
 
 def create() -> CupyBackend:
@@ -52,12 +98,15 @@ def create() -> CupyBackend:
     Raises:
         BackendError: CuPy is not installed, or finds no driver or device.
     """
-    wheels = 'pip install "tinyseq[cuda12]" (or tinyseq[cuda13], by your driver), or use backend numpy'
+    driver = cuda.driver()
     try:
         import cupy
     except ImportError as error:
         raise BackendError(
-            "the cupy backend is not installed", required="the package cupy", got=str(error), fix=wheels
+            "the cupy backend is not installed",
+            required="the package cupy",
+            got=str(error),
+            fix=f"{cuda.pip_line(driver)}, or use backend numpy",
         ) from None
     try:
         devices = cupy.cuda.runtime.getDeviceCount()
@@ -66,7 +115,7 @@ def create() -> CupyBackend:
             "the cupy backend finds no CUDA device",
             required="an NVIDIA GPU and its driver",
             got=str(error),
-            fix="check `nvidia-smi`, or use backend numpy",
+            fix="`tinyseq doctor` says what is there; or use backend numpy",
         ) from None
     if not devices:
         raise BackendError("the cupy backend finds no CUDA device", got="0 devices", fix="use backend numpy")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinyseq.backends.base import Array
+from tinyseq.backends.base import Array, Shape
 
 
 class NumpyBackend:
@@ -27,6 +27,12 @@ class NumpyBackend:
 
     def to_host(self, array: Array) -> np.ndarray[Any, Any]:
         return np.asarray(array)
+
+    def allocate(self, nbytes: int) -> Array:
+        return np.zeros(nbytes, np.uint8)
+
+    def view(self, memory: Array, offset: int, shape: Shape, strides: Shape, dtype: np.dtype[Any]) -> Array:
+        return np.ndarray(shape, dtype, memory, offset, strides)
 
     def erf(self, x: Array) -> Array:
         return _erf(np.asarray(x))

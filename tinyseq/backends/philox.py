@@ -36,8 +36,11 @@ def philox4x32(xp: Xp, counter: tuple[Any, Any, Any, Any], key: tuple[int, int],
     return [c0, c1, c2, c3]
 
 
-def random_bits(xp: Xp, shape: tuple[int, ...], seed: int, site: int, call: int, step: int) -> Array:
-    """Return uint32 random words of ``shape``, a pure function of the arguments."""
+def random_bits(xp: Xp, shape: tuple[int, ...], seed: int, site: int, call: Any, step: Any) -> Array:
+    """Return uint32 random words of ``shape``, a pure function of the arguments.
+
+    ``call`` and ``step`` may be arrays without axes, of which nothing is read on the host.
+    """
     size = math.prod(shape)
     blocks = (size + 3) // 4
     words = xp.empty((blocks, 4), dtype=xp.uint32)
@@ -51,7 +54,7 @@ def random_bits(xp: Xp, shape: tuple[int, ...], seed: int, site: int, call: int,
     return words.reshape(-1)[:size].reshape(shape)
 
 
-def random_uniform(xp: Xp, shape: tuple[int, ...], dtype: Any, seed: int, site: int, call: int, step: int) -> Array:
+def random_uniform(xp: Xp, shape: tuple[int, ...], dtype: Any, seed: int, site: int, call: Any, step: Any) -> Array:
     """Return numbers uniform on [0, 1), multiples of 2**-24, so that float32 and float64 draws are equal."""
     bits = random_bits(xp, shape, seed, site, call, step)
     return (bits >> xp.uint32(8)).astype(dtype) * xp.asarray(2.0**-24, dtype=dtype)

@@ -28,6 +28,7 @@ COMMANDS = {
     "config": "tinyseq.cli.config",
     "schema": "tinyseq.cli.schema",
     "init": "tinyseq.cli.init",
+    "doctor": "tinyseq.cli.doctor",
 }
 
 

@@ -56,7 +56,7 @@ def command(config: str, after: str | None, out: str | None, plan: bool, verify:
             if out is None:
                 click.echo(stage.graph)
             else:
-                click.echo(ts.draw(stage.graph, Path(out)) and out)
+                click.echo(ts.draw(fast, Path(out), after=after) and out)
         elif plan:
             click.echo(_plan(fast))
         else:

@@ -47,7 +47,7 @@ class Steps(click.ParamType[Any]):
 @click.option("--after", metavar="PASS", help="The graph after a compiler pass; PASS:2 is its second time.")
 @click.option("--plan", is_flag=True, help="The compiler's plan: instructions, and the buffers' lifetimes.")
 @click.option("--values", is_flag=True, help="Write the values of small tensors on them.")
-@click.option("--budget", type=click.IntRange(min=1), default=400, show_default=True, help="Fold above so many nodes.")
+@click.option("--budget", type=click.IntRange(min=0), default=400, show_default=True, help="Fold above so many nodes; 0: never.")
 @click.option("--engine", type=click.Choice(["auto", "grid", "graphviz"]), default="auto", show_default=True)
 @click.option(
     "--out",
@@ -96,7 +96,7 @@ def command(
         raise click.BadParameter(f"the folder {path.parent} does not exist", param_hint="'-o'")
     if (after is not None or plan) and (gradients or backward or values):
         raise click.UsageError("--after and --plan show the compiler's work, which has no values or gradients of its own")
-    options: dict[str, Any] = {"level": level, "collapse": collapse, "budget": budget, "engine": engine}
+    options: dict[str, Any] = {"level": level, "collapse": collapse, "budget": budget or None, "engine": engine}
     if settings and Path(what).is_dir():
         raise click.UsageError("--set changes a config; a run has been trained as it is")
     with model_of(what, settings) as (task, model):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from tinyseq import backends, trees
 from tinyseq.autodiff import pick
+from tinyseq.backends import Backend
 from tinyseq.compiler.checking import verify_plan
 from tinyseq.compiler.lower import lowering
 from tinyseq.compiler.lower.numpy import Executable
@@ -71,7 +72,7 @@ class _Call:
             executable = self.entry.take()
             executable.forward(self.values, self.count)
         seeds = {
-            seed: np.zeros(seed.shape, seed.dtype) if g is None else g
+            seed: np.zeros((), seed.dtype) if g is None else g
             for seed, g in zip(self.entry.compiled.seeds, arriving, strict=True)
             if seed is not None
         }
@@ -176,11 +177,7 @@ class CompiledFunction:
 
     def entry(self, args: Any, kwargs: Any, tensors: list[Tensor]) -> Entry:
         """Return what these arguments' shapes have compiled to, compiling now if they are new."""
-        foreign = {x.backend.name for x in tensors} - {"numpy"}
-        if foreign:
-            raise BackendError(
-                "compiled functions run on NumPy so far", required="numpy", got=", ".join(sorted(foreign))
-            )
+        backend = _backend_of(tensors)
         recording = is_recording()
         held: list[Any] = []
         static = trees.map_leaves(lambda x: None if isinstance(x, Tensor) else _identity(x, held), (args, dict(kwargs)))
@@ -189,18 +186,21 @@ class CompiledFunction:
             tuple((x.shape, x.dtype, x.requires_grad and recording) for x in tensors),
             tuple(value for _, value in trees.leaves(static)),
             recording,
-            backends.current().name,
+            backend.name,
+            backends.precision(),
         )
         known = self.entries.setdefault(key, [])
         entry = next((candidate for candidate in known if candidate.traced.still_holds()), None)
         if entry is None:
             start = time.perf_counter()
-            traced = trace_function(self.fn, args, kwargs)
+            with backends.use(backend.name):
+                traced = trace_function(self.fn, args, kwargs)
+            _require_same(backend, [*tensors, *traced.captured])
             wanted = [leaf for leaf in (*traced.captured.values(), *traced.arguments) if leaf.requires_grad]
             # A function that moves weights or takes gradients itself is a whole step: nothing is left to differentiate.
             whole = bool(traced.assigned or traced.graded)
             wanted = wanted if recording and not whole else []
-            lower = lowering(backends.current().lowering)
+            lower = lowering(backend.lowering)
             compiled = run_passes(
                 traced.graph, wanted, verify=self.verify, recompute=self.recompute, for_blas=lower.for_blas
             )
@@ -234,6 +234,32 @@ class CompiledFunction:
     def plan(self) -> Plan:
         """The plan for the shapes of the last call."""
         return self.entry_of_last_call().plan
+
+
+def _backend_of(tensors: Sequence[Tensor]) -> Backend:
+    """Return what a call runs on: the current backend, or else where its arguments are.
+
+    Raises:
+        BackendError: they are on several.
+    """
+    current = backends.current()
+    if all(type(x.value) is current.array_type for x in tensors):
+        return current
+    found = tensors[0].backend
+    _require_same(found, tensors)
+    return found
+
+
+def _require_same(backend: Backend, tensors: Iterable[Tensor]) -> None:
+    """Refuse tensors whose arrays are not of the backend's type."""
+    foreign = {x.backend.name for x in tensors if type(x.value) is not backend.array_type}
+    if foreign:
+        raise BackendError(
+            "a compiled function of tensors on different backends",
+            required=f"{backend.name}, for arguments and weights",
+            got=" and ".join(sorted({backend.name, *foreign})),
+            fix='make them, and call it, within one `with ts.backend("...")`',
+        )
 
 
 def _identity(x: Any, held: list[Any]) -> Any:

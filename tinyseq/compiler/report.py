@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyseq import backends
 from tinyseq.autodiff import pick
 from tinyseq.compiler.function import CompiledFunction
 from tinyseq.compiler.pipeline import Stage
@@ -101,6 +102,7 @@ def verify(fast: CompiledFunction) -> list[tuple[str, float]]:
     """
     entry = fast.entry_of_last_call()
     values = dict(entry.last_values)
+    on_host = {leaf: _on_host(value) for leaf, value in values.items()}
     rng = np.random.default_rng(0)
     seeds = {
         seed: rng.standard_normal(seed.shape).astype(seed.dtype) for seed in entry.compiled.seeds if seed is not None
@@ -108,16 +110,20 @@ def verify(fast: CompiledFunction) -> list[tuple[str, float]]:
     reference: list[Any] = []
     rows = []
     for stage in fast.passes:
-        known: dict[Node, Any] = {leaf: value for given in (values, seeds) for leaf, value in given.items()}
+        known: dict[Node, Any] = {leaf: value for given in (on_host, seeds) for leaf, value in given.items()}
         evaluate(stage.graph.nodes, known, np)
         results = [known[node] for node in stage.graph.outputs]
         rows.append((stage.name, _difference(results, reference)))
         reference += results[len(reference) :]
     executable = entry.take()
     count = len(entry.traced.graph.outputs)
-    results = [*executable.forward(values, count), *executable.backward(seeds, count)]
+    results = [_on_host(x) for x in (*executable.forward(values, count), *executable.backward(seeds, count))]
     entry.idle.append(executable)
     return [*rows, ("plan", _difference(results, reference))]
+
+
+def _on_host(value: Any) -> Any:
+    return backends.of(value).to_host(value)
 
 
 def _difference(results: Sequence[Any], reference: Sequence[Any]) -> float:

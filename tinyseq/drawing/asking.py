@@ -64,6 +64,12 @@ def subject_of(
     graph = what.entry_of_last_call().traced.graph if compiled else graph_of(what)
     if compiled:
         known = what.entry_of_last_call().last_values
+    if (gradients or backward) and any(node.op.name == "compiled" for node in graph.nodes):
+        raise DataError(
+            "draw: the result of a compiled function is one op, with a backward pass of its own",
+            required="the compiled function itself",
+            fix="fast = ts.compile(fn); fast(...); ts.draw(fast, gradients=True)",
+        )
     if gradients or backward or (known and values):
         graph = graph.unroll() if is_rolled(graph) else graph
     if backward:

@@ -81,7 +81,7 @@ def build(
     return result or groups.view(heading, ops)
 
 
-_SLIVER = f"folded to cell level: more than {LONGEST} operations one after another; budget=None draws them"
+_SLIVER = f"folded to cell level: more than {LONGEST} operations one after another; without a budget they are drawn"
 
 
 def _is_sliver(subject: Subject, collapse: Sequence[str]) -> bool:

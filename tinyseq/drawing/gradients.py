@@ -20,6 +20,7 @@ from tinyseq.drawing.symbols import called, stored_name
 from tinyseq.drawing.text import subscript
 from tinyseq.errors import DataError, GraphError
 from tinyseq.graph import INPUT, Graph, Leaf, Literal, Node, Place, here, reach
+from tinyseq.ops.base import module_of
 from tinyseq.ops.scan import evaluate
 from tinyseq.tensors import AbstractTensor
 
@@ -69,9 +70,20 @@ def of_values(graph: Graph, values: Mapping[Node, Any]) -> dict[Node, float]:
     return _sweep(graph.nodes, graph.outputs, known)
 
 
+def _saved(nodes: Sequence[Node]) -> list[Any]:
+    """An array that a forward pass has kept, or none."""
+    for node in nodes:
+        kept = [node.out, *(node.args if isinstance(node.args, list) else ())]
+        found = next((x for x in kept if hasattr(x, "shape")), None)
+        if found is not None:
+            return [found]
+    return []
+
+
 def _sweep(nodes: Sequence[Node], outputs: Sequence[Node], known: Mapping[Node, Any] | None) -> dict[Node, float]:
     wanted = tied(nodes)
-    seeds = {node: np.ones(node.shape, node.dtype) for node in outputs if node in wanted and node.dtype.kind == "f"}
+    xp = module_of(_saved(nodes)) if known is None else np  # where the values are, the gradients are worked out
+    seeds = {node: xp.ones(node.shape, node.dtype) for node in outputs if node in wanted and node.dtype.kind == "f"}
     if not seeds:
         return {}
     targets = list(wanted)

@@ -200,6 +200,12 @@ def draw(
         _known("format", format, FORMATS)
     if budget is not None and budget < 1:
         raise DataError("draw: budget", required="at least 1 node, or None", got=str(budget))
+    if rolled and (gradients or backward or values):
+        raise DataError(
+            "draw: a rolled picture stands for every step at once",
+            required="one of the two: values and gradients differ from step to step",
+            fix="leave out rolled=True",
+        )
     if isinstance(what, Plan):
         drawing = Drawing(*draw_plan(what, title or ""), engine="grid" if engine == "auto" else engine)
     else:

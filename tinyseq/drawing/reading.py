@@ -252,9 +252,8 @@ def _rows(reading: Reading, trim: Trim, collapse: bool, loop_of: dict[Node, int]
             reading.place[node] = rows.setdefault(key, len(rows)), step
             continue
         nth, been = walks.setdefault(top, (0, set()))
-        if (
-            now.get(top) != step and step in been and trim.depth is None
-        ):  # back at a step it had left: applied once more
+        again = now.get(top) != step and step in been  # back at a step it had left: applied once more
+        if again and trim.depth is None:
             walks[top] = nth, been = nth + 1, set()
         now[top] = step
         been.add(step)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyseq.creation import tensor
+from tinyseq import backends
+from tinyseq.creation import arange, tensor
 from tinyseq.errors import DataError, ShapeError
 from tinyseq.ops.elementwise import where
 from tinyseq.ops.reduce import softmax
@@ -36,12 +37,13 @@ def length_mask(lengths: Tensor | Sequence[int], time: int) -> Tensor:
             raise DataError(
                 "a length is out of range", required=f"0 to {time}", got=f"{counts.value[row]} in row {row}"
             )
-    return tensor(np.arange(time)) < reshape(counts, (-1, 1))
+    return arange(time) < reshape(counts, (-1, 1))
 
 
 def causal_mask(time: int) -> Tensor:
     """Return (time, time), True where column j <= row i: a position sees itself and what came before."""
-    return tensor(np.tri(time, dtype=bool))
+    steps = backends.current().xp.arange(time)
+    return Tensor(steps <= steps[:, None])
 
 
 def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:

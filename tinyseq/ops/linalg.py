@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyseq.errors import ShapeError
 from tinyseq.graph import Shape, Signature
-from tinyseq.ops.base import Inferred, Op, Value, Xp, broadcast, hushed, promote, quiet
+from tinyseq.ops.base import Inferred, Op, Value, Xp, broadcast, hushed, module_of, promote, quiet
 from tinyseq.ops.shape import broadcast_to, expand_dims, reshape, sum_to, swapaxes
 
 
@@ -167,7 +167,7 @@ def _explicit(spec: str, xs: tuple[Value, ...]) -> tuple[tuple[str, ...], str, l
                 extent = xs[i].shape[term.index(letter)]
                 term = term[: term.rindex(letter)] + fresh + term[term.rindex(letter) + 1 :]
                 terms.append(letter + fresh)
-                operands.append(np.eye(extent, dtype=xs[i].dtype))
+                operands.append(module_of((getattr(xs[i], "value", xs[i]),)).eye(extent, dtype=xs[i].dtype))
         terms[i] = term
     return tuple(terms), out, operands
 

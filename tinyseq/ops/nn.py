@@ -34,7 +34,7 @@ class Uniform(Op):
         return attrs["shape"], attrs["dtype"]
 
     def kernel(self, xp: Xp, call: Any, step: Any, shape: Shape, dtype: Any, seed: int, site: int) -> Any:
-        return random_uniform(xp, shape, dtype, seed, site, int(call), int(step))
+        return random_uniform(xp, shape, dtype, seed, site, call, step)
 
 
 uniform: Final[Uniform] = Uniform()

@@ -12,7 +12,7 @@ import numpy as np
 from tinyseq import backends
 from tinyseq.errors import DtypeError, ShapeError
 from tinyseq.graph import Shape, Signature
-from tinyseq.ops.base import Inferred, Op, Value, Xp, broadcast, normalize_axis, promote, quiet
+from tinyseq.ops.base import Inferred, Op, Value, Xp, broadcast, module_of, normalize_axis, promote, quiet
 
 
 class Structural(Op):
@@ -521,8 +521,9 @@ def gather(x: Value, indices: Value, axis: int = -1) -> Any:
     axis = normalize_axis("gather", axis, len(x.shape))
     if len(indices.shape) != len(x.shape):
         raise ShapeError("gather: ranks differ", required=f"indices with {len(x.shape)} axes", got=str(indices.shape))
+    xp = module_of((getattr(x, "value", x),))  # where x is, so that no index crosses to the device at each call
     arrays = [
-        indices if i == axis else np.arange(x.shape[i]).reshape((1,) * i + (-1,) + (1,) * (len(x.shape) - 1 - i))
+        indices if i == axis else xp.arange(x.shape[i]).reshape((1,) * i + (-1,) + (1,) * (len(x.shape) - 1 - i))
         for i in range(len(x.shape))
     ]
     return index_(x, *arrays, key=(ARRAY,) * len(x.shape))

@@ -113,7 +113,10 @@ class Optimizer:
                         got=str(value.shape),
                     )
         self.lr, self.steps = float(state["lr"]), int(state["steps"])
-        self.state = [_copied(part) for part in parts]
+        self.state = [
+            {key: Tensor(own[key].backend.from_host(value.numpy())) for key, value in part.items()}
+            for own, part in zip(self.state, parts, strict=True)
+        ]
 
 
 def _copied(state: Mapping[str, Tensor]) -> State:

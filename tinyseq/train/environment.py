@@ -28,8 +28,8 @@ def describe() -> dict[str, Any]:
         "platform": platform.platform(),
         "machine": platform.machine(),
         "cores": _cores(),
-        "blas": _blas(),
-        "backend": backends.current().describe(),
+        "blas": blas(),
+        "backend": {**backends.current().describe(), "precision": backends.precision()},
         "packages": {name: version for name in _PACKAGES if (version := _version(name))},
         "git": _git(),
     }
@@ -40,7 +40,8 @@ def _cores() -> dict[str, int | None]:
     return {"machine": os.cpu_count(), "usable": usable}
 
 
-def _blas() -> dict[str, Any]:
+def blas() -> dict[str, Any]:
+    """Return NumPy's BLAS, its threads, and the variables that set them."""
     config: Any = np.show_config(mode="dicts")
     library = config.get("Build Dependencies", {}).get("blas", {})
     return {

@@ -100,7 +100,7 @@ def run(
     given = as_overrides({key: value for key, value in asked.items() if value is not None})
     checked, written, name = _read(config, [*as_overrides(overrides), *given])
     progress = progress or choose()
-    with use(checked.backend) as chosen, blas_threads(checked.threads), np.errstate(all="ignore"):
+    with use(checked.backend, checked.precision) as chosen, blas_threads(checked.threads), np.errstate(all="ignore"):
         # What `auto` found here, and the name that a rerun shall go by, belong to the resolved config.
         resolved = checked.model_copy(update={"backend": chosen.name, "name": checked.name or name})
         named = Path(resume) if isinstance(resume, str | Path) else None
@@ -123,7 +123,7 @@ def run(
 @contextmanager
 def prepared(config: RunConfig) -> Iterator[tuple[Task[Any], nn.Module]]:
     """Give the task of a config, its data read, and a fresh model, on the config's backend."""
-    with use(config.backend), blas_threads(config.threads):
+    with use(config.backend, config.precision), blas_threads(config.threads):
         task = find_task(config.task)(config)
         task.prepare()
         set_seed(config.seed)

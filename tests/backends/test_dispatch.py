@@ -1,0 +1,89 @@
+"""Everything runs on an array module that forbids what CuPy forbids, and gives NumPy's numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cells as compiler_cells
+import checking
+import numpy as np
+import pytest
+import strict
+from cells import CELLS, FUNCTIONS, Sizes, cell_case
+from optable import ROWS, Case, Row
+from strict import ALLOWED, DeviceArray
+from test_ops import Check
+
+import tinyseq as ts
+from tinyseq import backends
+from tinyseq.compiler import report
+
+backends.register("strict", "strict")
+CASES = [pytest.param(row, this, id=f"{row.name}-{this}") for row in ROWS for this in row.cases]
+
+
+class OnDevice(Check):
+    """A row's case with its arguments on the strict device."""
+
+    def leaves(self, arrays: list[Any] | None = None) -> list[ts.Tensor]:
+        return [
+            ts.tensor(a, dtype=a.dtype, requires_grad=a.dtype.kind == "f")
+            for a in (self.arrays if arrays is None else arrays)
+        ]
+
+
+def values(row: Row, this: Case, kind: type[Check]) -> tuple[list[Any], list[Any]]:
+    check = kind(row, this)
+    xs = check.leaves()
+    ys = check.outputs(*xs)
+    loss = check.projected(ys)
+    wanted = [x for x in xs if x.requires_grad]
+    found = ts.gradients(loss, wanted) if loss.requires_grad else [None] * len(wanted)
+    return ys, found
+
+
+@pytest.mark.parametrize(("row", "this"), CASES)
+def test_every_op_and_its_gradient_run_on_the_device(row: Row, this: Case) -> None:
+    expected = values(row, this, Check)
+    with ts.backend("strict"):
+        got = values(row, this, OnDevice)
+        for tensors, reference in zip(got, expected, strict=True):
+            for x, y in zip(tensors, reference, strict=True):
+                assert (x is None) == (y is None)
+                if x is not None:
+                    assert type(x.value) is DeviceArray
+                    assert (x.shape, x.dtype) == (y.shape, y.dtype)
+                    # The same kernels, so the same bits; only plans for BLAS add up in another order.
+                    np.testing.assert_allclose(x.numpy(), y.numpy(), rtol=1e-12 if row.name == "scan" else 0.0)
+
+
+def test_a_plan_on_the_device_is_verified_against_the_interpreter() -> None:
+    with ts.backend("strict"):
+        case = cell_case("minimal_gated_unit")
+        fast = ts.compile(case.fn)
+        fast(*case.args)
+        rows = report.verify(fast)
+    assert rows[-1][0] == "plan"
+    assert max(difference for _, difference in rows) < 1e-12
+
+
+# -- whole models, eager and compiled ----------------------------------------------------------------------------------
+
+NAMES = [*CELLS, *FUNCTIONS]
+
+
+def case_of(name: str) -> compiler_cells.Case:
+    return FUNCTIONS[name](Sizes()) if name in FUNCTIONS else cell_case(name)
+
+
+@pytest.mark.parametrize("way", ["eager", "compiled"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_compilers_odd_cells_run_on_the_device(name: str, way: str) -> None:
+    def run(backend: str) -> Any:
+        with ts.backend(backend):
+            ts.seed(0)  # for weights that modules draw
+            case = case_of(name)
+            return checking.run(case.fn if way == "eager" else ts.compile(case.fn), case)
+
+    for got, expected in zip(run("strict"), run("numpy"), strict=True):
+        checking.assert_close(got, expected, way)

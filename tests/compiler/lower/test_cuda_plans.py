@@ -1,0 +1,167 @@
+"""The CUDA lowering without a GPU: whole plans by the generated kernels on the CPU, and all kernels through NVRTC."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import Any
+
+import cuda_support
+import numpy as np
+import pytest
+from cells import BATCHLESS, CELLS, FUNCTIONS, Case, Sizes, cell_case, registered
+from checking import check_plan
+
+import tinyseq as ts
+from tinyseq import nn, optim
+from tinyseq.compiler.lower.cupy.gemm import Gemm
+from tinyseq.compiler.lower.cupy.kernels import Kernel, module
+from tinyseq.compiler.lower.cupy.launching import lowered
+from tinyseq.compiler.lower.cupy.lowering import Lowered, Steps
+
+needs_compiler = pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler on this machine")
+NAMES = [*CELLS, *FUNCTIONS]
+ONE = Sizes(1, 1, 2, 4)
+OPTIONS: list[dict[str, Any]] = [
+    {"reverse": True},
+    {"truncate": 2},
+    {"lengths": [5, 2, 0]},
+    {"lengths": [5, 4, 1], "truncate": 2, "reverse": True},
+]
+
+
+def case_of(name: str, sizes: Sizes | None = None) -> Case:
+    ts.seed(0)
+    return FUNCTIONS[name](sizes or Sizes()) if name in FUNCTIONS else cell_case(name, sizes)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", NAMES)
+def test_plans_by_generated_kernels_give_the_eager_results(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ts.backend("cuda-on-host"):
+        check_plan(case_of(name), orders=False)
+        # Threads may come in any order.
+        monkeypatch.setattr(cuda_support.Executable, "backwards", True)
+        check_plan(case_of(name), orders=False)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", sorted(CELLS)[::3])
+def test_extents_of_one(name: str) -> None:
+    with ts.backend("cuda-on-host"):
+        check_plan(case_of(name, ONE), orders=False)
+
+
+@needs_compiler
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_cells_of_the_library(name: str, options: dict[str, Any]) -> None:
+    assert name not in BATCHLESS
+    with ts.backend("cuda-on-host"):
+        check_plan(registered(name, **options), orders=True)
+
+
+@needs_compiler
+def test_float32_and_a_whole_training_step() -> None:
+    """Weights moved by a compiled step of the loss, its gradients, clipping and Adam."""
+
+    def moved(backend: str) -> list[np.ndarray]:
+        with ts.backend(backend):
+            ts.seed(3)
+            embed, rnn, head = nn.Embedding(9, 6), nn.LSTM(6, 8, num_layers=2, dropout=0.2), nn.Linear(8, 9)
+            parameters = [*embed.parameters(), *rnn.parameters(), *head.parameters()]
+            optimizer = optim.Adam(parameters, lr=0.01)
+
+            def step(ids: ts.Tensor, targets: ts.Tensor) -> ts.Tensor:
+                loss = nn.cross_entropy(head(rnn(embed(ids))[0]), targets, reduction="mean")
+                loss.backward()
+                optim.clip_grad_norm(parameters, 1.0)
+                optimizer.step()
+                optimizer.zero_grad()
+                return loss
+
+            fast = ts.compile(step)
+            ids = ts.tensor(np.arange(20).reshape(4, 5) % 9)
+            losses = [fast(ids, ids).numpy() for _ in range(3)]
+            assert all(p.dtype == np.float32 for p in parameters)
+            return [*losses, *(p.numpy() for p in parameters)]
+
+    for got, wanted in zip(moved("cuda-on-host"), moved("numpy"), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=2e-4, atol=2e-6)
+
+
+# -- what is launched --------------------------------------------------------------------------------------------------
+
+
+def lowered_of(case: Case) -> Lowered:
+    with ts.backend("cuda-on-host"):
+        tensors = [x for _, x in ts.trees.leaves(case.args) if isinstance(x, ts.Tensor)]
+        return lowered(ts.compile(case.fn).entry(case.args, {}, tensors).plan)
+
+
+def steps_of(found: Lowered) -> list[list[str]]:
+    """What one step of each loop launches."""
+    return [
+        ["product" if isinstance(launch.what, Gemm) else "kernel" for launch in x.body]
+        for piece in found.pieces
+        for x in piece.launches
+        if isinstance(x, Steps)
+    ]
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm"])
+def test_a_step_is_one_product_and_one_kernel(name: str) -> None:
+    """From the plan's loop alone: the textbook's gates are one product on the state, and one fused kernel."""
+    found = lowered_of(registered(name, Sizes(16, 10, 8, 32)))
+    assert found.left == []
+    assert steps_of(found) == [["product", "kernel"], ["kernel", "product"]]
+
+
+def test_what_has_no_kernel_is_named() -> None:
+    left = {reason for name in NAMES for _, reason in lowered_of(case_of(name)).left}
+    assert left == {
+        "argmax has no native form", "cos has no native form", "cumsum has no native form", "einsum has no native form",
+        "erf has no native form", "min has no native form", "mul of b1, b1 to b1", "pow has no native form",
+        "sin has no native form", "stack has no native form", "tril has no native form",
+    }  # fmt: skip
+
+
+def test_text_does_not_depend_on_the_run() -> None:
+    """So that what is compiled once is found on disk by the next process."""
+    first, second = (lowered_of(registered("gru")) for _ in range(2))
+    assert first is not second
+    assert first.source == second.source
+
+
+# -- NVRTC -------------------------------------------------------------------------------------------------------------
+
+
+@cache
+def every_kernel() -> str:
+    kernels = [
+        launch.what
+        for case in (*(case_of(name) for name in NAMES), registered("lstm", Sizes(64, 10, 32, 64)))
+        for launch, _ in lowered_of(case).launches()
+        if isinstance(launch.what, Kernel)
+    ]
+    return module(kernels)[0]
+
+
+def compiler() -> Any:
+    """NVRTC; it comes with the extra `test` wherever NVIDIA makes it."""
+    library = cuda_support.nvrtc()
+    if library is None and sys.platform not in ("linux", "win32"):
+        pytest.skip("there is no NVRTC for this system")
+    assert library is not None, 'NVRTC is not installed: pip install "tinyseq[test]"'
+    return library
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+def test_nvrtc_compiles_every_kernel(architecture: str) -> None:
+    code = cuda_support.compile_for(compiler(), every_kernel(), architecture)
+    assert code[:4] == b"\x7fELF"
+
+
+def test_nvrtc_refuses_what_is_wrong() -> None:
+    with pytest.raises(AssertionError, match="undefined"):
+        cuda_support.compile_for(compiler(), 'extern "C" __global__ void k(float* x) { x[0] = y; }', "sm_80")

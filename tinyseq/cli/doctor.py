@@ -1,0 +1,94 @@
+"""``tinyseq doctor``: what is there to run on, and what is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+from collections.abc import Iterator
+
+import click
+import numpy as np
+
+import tinyseq
+from tinyseq import backends
+from tinyseq.backends import cuda
+from tinyseq.cli.boundary import debug_option
+from tinyseq.errors import BackendError
+
+#: Extra -> the module that shows that it is installed, and what it is for.
+EXTRAS = {
+    "llvm": ("llvmlite", "plans compiled to native code on a CPU"),
+    "digits": ("sklearn", "the handwritten digits of examples/digits.yaml"),
+    "bleu": ("sacrebleu", "BLEU as the literature counts it"),
+    "parity": ("torch", "the tests against PyTorch"),
+}
+
+Row = tuple[str, str, str]  # what, how it is, and what to type where something is missing
+
+
+@click.command("doctor", short_help="What is there to run on, and what is missing.")
+@debug_option
+def command() -> None:
+    """Show Python, BLAS, CUDA, Graphviz and the extras, each with the line that installs what is missing.
+
+    \b
+        tinyseq doctor > machine.txt
+    """
+    for title, rows in (("CPU", _cpu()), ("GPU", _gpu()), ("Pictures", _pictures()), ("Extras", _extras())):
+        click.secho(title, bold=True)
+        for what, state, fix in rows:
+            click.echo(f"  {what:<10}{state}" + (f"\n  {'':<10}try: {fix}" if fix else ""))
+
+
+def _cpu() -> Iterator[Row]:
+    from tinyseq.train.environment import blas
+
+    library = blas()
+    yield "tinyseq", f"{tinyseq.__version__}, Python {platform.python_version()}, {platform.platform()}", ""
+    threads = library["threads"]
+    counted = "threads unknown" if not threads else f"threads {', '.join(map(str, threads))}"
+    yield "NumPy", f"{np.__version__}, {library['name']} {library['version']}, {counted}", ""
+
+
+def _gpu() -> Iterator[Row]:
+    driver, wheels = cuda.driver(), cuda.wheels()
+    if driver is None:
+        yield "driver", "none: no NVIDIA driver on this machine", "an NVIDIA GPU with its driver, or backend: numpy"
+    else:
+        yield "driver", f"supports {driver}, sees {driver.devices} device(s)", ""
+    if not wheels:
+        yield "CuPy", "not installed", cuda.pip_line(driver)
+    elif len(wheels) > 1:
+        yield "CuPy", f"several at once: {', '.join(wheels)}", f"pip uninstall {' '.join(wheels)}, then install one"
+    else:
+        ((name, version),) = wheels.items()
+        yield "CuPy", f"{name} {version}", ""
+    try:
+        backend = backends.load("cupy")
+    except BackendError as error:
+        yield "backend", f"does not run: {error.what}", ""
+        return
+    about, memory = backend.describe(), backend.memory()
+    yield "device", f"{about['device']}, CUDA runtime {about['cuda_runtime']}", ""
+    yield "memory", f"{memory['free_bytes'] / 2**30:.1f} GiB free of {memory['total_bytes'] / 2**30:.1f} GiB", ""
+
+
+def _pictures() -> Iterator[Row]:
+    dot = shutil.which("dot")
+    bundled = importlib.util.find_spec("pygraphviz") is not None
+    if dot:
+        yield "Graphviz", dot, ""
+    else:
+        fix = "" if bundled else "pip install pygraphviz, or your system's package graphviz"
+        yield "Graphviz", "inside pygraphviz" if bundled else "not installed: pictures as SVG of our own only", fix
+
+
+def _extras() -> Iterator[Row]:
+    for extra, (module, purpose) in EXTRAS.items():
+        there = importlib.util.find_spec(module) is not None
+        yield (
+            extra,
+            f"{'installed' if there else 'missing'}: {purpose}",
+            "" if there else f'pip install "tinyseq[{extra}]"',
+        )

@@ -1,0 +1,95 @@
+"""Running a lowered plan: which launch comes when, with which addresses. How a launch is made is the subclass's."""
+
+from __future__ import annotations
+
+import weakref
+from abc import abstractmethod
+from typing import Any
+
+from tinyseq import backends
+from tinyseq.compiler.lower import arrays
+from tinyseq.compiler.lower.arrays import place
+from tinyseq.compiler.lower.cupy.gemm import Gemm
+from tinyseq.compiler.lower.cupy.kernels import SCRATCH, Kernel
+from tinyseq.compiler.lower.cupy.lowering import Launch, Launches, Lowered, Steps, lower
+from tinyseq.compiler.plan import Plan
+
+_known: weakref.WeakKeyDictionary[Plan, Lowered] = weakref.WeakKeyDictionary()
+
+
+def lowered(plan: Plan) -> Lowered:
+    """Lower a plan, once for all executables of it."""
+    found = _known.get(plan)
+    if found is None:
+        found = _known[plan] = lower(plan)
+    return found
+
+
+class Launching(arrays.Executable):
+    """A plan bound to memory, run by launches; what has no kernel of ours runs by the array module's own."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self.lowered = lowered(plan)
+        self.precision = backends.precision()
+        scratch = self.backend.allocate(max(self.lowered.scratch, 1))
+        self.addresses = {slot: self.address(memory) for slot, memory in self.memory.items()}
+        self.addresses[SCRATCH] = self.address(scratch)
+        self.memory[SCRATCH] = scratch
+        self.load()
+
+    @abstractmethod
+    def load(self) -> None:
+        """Make the module's kernels callable."""
+
+    @abstractmethod
+    def address(self, memory: Any) -> int:
+        """Return where a buffer begins."""
+
+    @abstractmethod
+    def start(self, name: str, kernel: Kernel, addresses: list[int], t: int, turn: int) -> None:
+        """Launch a kernel."""
+
+    @abstractmethod
+    def multiply(self, gemm: Gemm, a: int, b: int, c: int) -> None:
+        """Launch a product of the matrices at some addresses."""
+
+    def run_forward(self) -> None:
+        for piece in self.lowered.pieces[: self.lowered.boundary]:
+            self.run(piece)
+
+    def run_backward(self) -> None:
+        for piece in self.lowered.pieces[self.lowered.boundary :]:
+            self.run(piece)
+
+    def run(self, piece: Any) -> None:
+        """Run a piece of the plan."""
+        if isinstance(piece, Launches):
+            self.enqueue(piece)
+        else:
+            self.do(piece)
+
+    def enqueue(self, piece: Launches) -> None:
+        """Make all launches of a piece, in order."""
+        for launch in piece.launches:
+            if isinstance(launch, Steps):
+                for turn, t in launch.turns():
+                    for inner in launch.body:
+                        self.launch(inner, t, turn)
+            else:
+                self.launch(launch, 0, 0)
+
+    def launch(self, launch: Launch, t: int, turn: int) -> None:
+        what = launch.what
+        if isinstance(what, Gemm):
+            a, b, c = (self.addresses[x.slot] + place(x, turn, t) for x in (what.a, what.b, what.c))
+            self.multiply(what, a, b, c)
+        else:
+            self.start(launch.name, what, [self.addresses[slot] for slot in what.slots], t, turn)
+
+    def notes(self) -> list[str]:
+        counts = self.lowered.counts()
+        kernels, products = counts["kernels"], counts["products"]
+        per_step = f"{counts['kernels_per_step']} kernels and {counts['products_per_step']} products"
+        rows = ["", f"launches: {kernels} kernels and {products} products ({self.precision}); {per_step} a step"]
+        return rows + [f"left to CuPy: {text}  ({reason})" for text, reason in self.lowered.left]

@@ -1,0 +1,204 @@
+"""A plan as launches: generated kernels, products, loops of both, and what is left to CuPy's own kernels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from tinyseq.compiler.lower.cupy.gemm import Gemm, gemms
+from tinyseq.compiler.lower.cupy.kernels import Kernel, module, write
+from tinyseq.compiler.lower.llvm.access import Access, Ghosts
+from tinyseq.compiler.lower.llvm.describe import NotNative, describe
+from tinyseq.compiler.lower.llvm.grouping import group, leave_unstored
+from tinyseq.compiler.lower.llvm.stages import Group, Product, Repeat, Stage, reads, writes
+from tinyseq.compiler.lower.llvm.vectors import SIZES
+from tinyseq.compiler.plan import Call, Copy, Loop, Plan, Ref
+
+
+@dataclass
+class Launches:
+    """Kernels and products in a row, which can be captured: no other code runs in between."""
+
+    stages: list[Any] = field(default_factory=list)
+    launches: list[Launch | Steps] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A kernel, by its name in the plan's module, or a product."""
+
+    what: Kernel | Gemm
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Launches done for every time step."""
+
+    length: int
+    reverse: bool
+    body: tuple[Launch, ...]
+
+    def turns(self) -> Iterator[tuple[int, int]]:
+        """Yield the turn and the time step, in the order in which they are done."""
+        return enumerate(range(self.length)[::-1] if self.reverse else range(self.length))
+
+
+@dataclass
+class Lowered:
+    """A plan in pieces, in order, the module that their kernels stand in, and the scratch bytes that they share."""
+
+    pieces: list[Any] = field(default_factory=list)
+    #: Which pieces come before those that only gradients need.
+    boundary: int = 0
+    source: str = ""
+    scratch: int = 0
+    #: The instructions that are left to CuPy, and why.
+    left: list[tuple[str, str]] = field(default_factory=list)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many kernels and products one run launches, and how many of each a step of the loops takes."""
+        found = {"kernels": 0, "products": 0, "kernels_per_step": 0, "products_per_step": 0}
+        for launch, steps in self.launches():
+            key = "products" if isinstance(launch.what, Gemm) else "kernels"
+            found[key] += steps or 1
+            found[f"{key}_per_step"] += steps is not None
+        return found
+
+    def launches(self) -> Iterator[tuple[Launch, int | None]]:
+        """Yield every launch, and the steps of the loop that it stands in."""
+        for piece in self.pieces:
+            for x in piece.launches if isinstance(piece, Launches) else ():
+                if isinstance(x, Steps):
+                    yield from ((launch, x.length) for launch in x.body)
+                else:
+                    yield x, None
+
+    def bytes(self) -> int:
+        """Return the bytes that one run reads and writes; what stays in registers does not count."""
+        total = 0
+        for piece in self.pieces:
+            for stage in piece.stages if isinstance(piece, Launches) else ():
+                total += (stage.length if isinstance(stage, Repeat) else 1) * sum(map(_traffic, _inner(stage)))
+        return total
+
+
+def lower(plan: Plan) -> Lowered:
+    """Describe what can be launched, join element-wise work into groups, and write the kernels."""
+    ghosts = Ghosts(plan.buffers)
+    lowered = Lowered()
+    foreign: set[int] = set()
+    fresh = True
+    for position, instruction in enumerate(plan.instructions):
+        if position == plan.forward:
+            lowered.boundary, fresh = len(lowered.pieces), True
+        try:
+            stages = (
+                _loop(instruction, ghosts) if isinstance(instruction, Loop) else _stages(instruction, ghosts, False)
+            )
+        except NotNative as reason:
+            lowered.left.append((str(instruction), str(reason)))
+            lowered.pieces.append(instruction)
+            foreign.update(ghosts.numbers[id(ref.buffer)] for ref in instruction.refs())
+            fresh = True
+            continue
+        if fresh:
+            lowered.pieces.append(Launches())
+            fresh = False
+        lowered.pieces[-1].stages += stages
+    if plan.forward == len(plan.instructions):
+        lowered.boundary = len(lowered.pieces)
+    kept = {ghosts.numbers[id(x.buffer)] for x in (*plan.outputs, *plan.inputs.values()) if isinstance(x, Ref)}
+    free = {n for n, b in enumerate(plan.buffers) if b.kind == "temp"} - kept - foreign
+    segments = [piece for piece in lowered.pieces if isinstance(piece, Launches)]
+    for piece in segments:
+        piece.stages = _grouped(piece.stages)
+    flat = list(chain.from_iterable(_inner(stage) for piece in segments for stage in piece.stages))
+    leave_unstored(flat, free)
+    _write(lowered, segments)
+    return lowered
+
+
+def _inner(stage: Any) -> list[Any]:
+    return stage.stages if isinstance(stage, Repeat) else [stage]
+
+
+def _stages(instruction: Call | Copy, ghosts: Ghosts, in_loop: bool) -> list[Any]:
+    stages = describe(instruction, ghosts, in_loop)
+    for stage in stages:
+        if isinstance(stage, Product) and not gemms(stage):
+            raise NotNative("matmul of operands in pieces")
+    return stages
+
+
+def _loop(loop: Loop, ghosts: Ghosts) -> list[Stage]:
+    if not loop.length:
+        return []
+    stages = [stage for inner in loop.body for stage in _stages(inner, ghosts, True)]
+    return [Repeat(loop.length, loop.reverse, stages)]
+
+
+def _grouped(stages: Sequence[Stage]) -> list[Stage]:
+    """Join stages; products are cuBLAS's own."""
+    for stage in stages:
+        if isinstance(stage, Repeat):
+            stage.stages = _split(stage.stages)
+    return _split(stages)
+
+
+def _split(stages: Sequence[Stage]) -> list[Stage]:
+    found: list[Stage] = []
+    for stage in group(stages):
+        if isinstance(stage, Group) and stage.product:
+            found.append(stage.product)
+            stage.product = None
+            if not stage.works:
+                continue
+        found.append(stage)
+    return found
+
+
+def _write(lowered: Lowered, segments: Sequence[Launches]) -> None:
+    """Write the kernels of all segments into one module."""
+
+    def made(stage: Any) -> list[Kernel | Gemm]:
+        if isinstance(stage, Product):
+            return list(gemms(stage))
+        return list(write(stage))
+
+    plans = [
+        [(s, [made(inner) for inner in s.stages]) if isinstance(s, Repeat) else (None, [made(s)]) for s in piece.stages]
+        for piece in segments
+    ]
+    every = [x for piece in plans for _, parts in piece for x in chain.from_iterable(parts)]
+    kernels = [x for x in every if isinstance(x, Kernel)]
+    lowered.source, names = module(kernels)
+    lowered.scratch = max((kernel.scratch for kernel in kernels), default=0)
+    given = iter(names)
+    for piece, plan in zip(segments, plans, strict=True):
+        for repeat, parts in plan:
+            body = tuple(Launch(x, next(given) if isinstance(x, Kernel) else "") for x in chain.from_iterable(parts))
+            piece.launches += [Steps(repeat.length, repeat.reverse, body)] if repeat else body
+
+
+def _traffic(stage: Any) -> int:
+    match stage:
+        case Group():
+            written: set[int] = set()
+            total = 0
+            for work in stage.works:
+                taken = [x for x in work.operands if isinstance(x, Access) and x.buffer not in written]
+                total += sum(map(_size, taken)) + (_size(work.output) if work.stored else 0)
+                written.add(work.output.buffer)
+            return total
+        case Product():
+            return sum(map(_size, (stage.left, stage.right, stage.output)))
+    return sum(map(_size, (*reads(stage), *writes(stage))))
+
+
+def _size(x: Access) -> int:
+    """The bytes of the elements that are different ones."""
+    return SIZES[x.kind] * math.prod(n for n, s in zip(x.shape, x.strides, strict=True) if s)
