@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -101,6 +103,19 @@ def test_code_stays_while_another_thread_is_in_it(monkeypatch: pytest.MonkeyPatc
     with shared_by(monkeypatch, 4):
         for n in range(40):
             assert ts.compile(lambda x, n=n: x * float(n) + 1.0)(x).numpy()[0, 0] == n + 1.0
+
+
+def test_an_executable_goes_with_the_last_reference() -> None:
+    """Without waiting for the garbage collector: its buffers are large."""
+    with ts.backend("llvm"):
+        fast = ts.compile(lambda x: ts.tanh(x) * 2.0)
+        fast(ts.ones(3))
+        executable = weakref.ref(fast.entry_of_last_call().take())
+        gc.disable()
+        try:
+            assert executable() is None
+        finally:
+            gc.enable()
 
 
 def test_the_gil_is_released(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,27 +9,17 @@ shifted views are s_{t-1} and s_t; weights that a loop multiplies with are laid 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from tinyseq.autodiff import pick
-from tinyseq.compiler.layout import (
-    COLUMNS,
-    CONTRACTED,
-    STACKED,
-    Layout,
-    Order,
-    aligned,
-    factors_of,
-    order_in_memory,
-    padded,
-)
+from tinyseq.compiler.layout import COLUMNS, Layout, Order, order_in_memory
 from tinyseq.compiler.lifetimes import mark_lifetimes, share_slots
-from tinyseq.compiler.plan import Buffer, Call, Copy, Loop, Plan, Ref
+from tinyseq.compiler.plan import Call, Copy, Plan, Ref
+from tinyseq.compiler.planning_loops import LoopPlanner, is_computed, keys_of
 from tinyseq.compiler.scheduling import VIEWS, schedule
-from tinyseq.errors import GraphError
-from tinyseq.graph import Dtype, Graph, Leaf, Literal, Node, Shape, reach
+from tinyseq.compiler.storage import Storage
+from tinyseq.graph import Graph, Leaf, Literal, Node, reach
 from tinyseq.ops import linalg
 from tinyseq.ops import shape as sh
 from tinyseq.ops.scan import scan
@@ -41,60 +31,17 @@ def make_plan(graph: Graph, forward: int | None = None, *, for_blas: bool = True
     With ``for_blas`` products are BLAS calls: values and weights of loops lie as it likes them (layout.py).
 
     Raises:
-        GraphError: a scan within the body of a scan, which this version leaves to the interpreter.
+        GraphError: a scan within the body of a scan, which is written out when it is traced.
     """
-    return _Planner(graph, for_blas).plan(len(graph.outputs) if forward is None else forward)
+    return Planner(graph, for_blas).plan(len(graph.outputs) if forward is None else forward)
 
 
-@dataclass(frozen=True)
-class _Track:
-    """A value's places in a buffer that has one for each step (or two, used in turn)."""
+class Planner(Storage):
+    """Walks over a graph and emits instructions; what happens at a loop's borders stands in planning_loops.py."""
 
-    buffer: Buffer
-    shape: Shape
-    key: tuple[Any, ...] = ()
-    step: str = "t"
-    #: Where the first step's place is.
-    lead: int = 0
-
-    def at(self, offset: int) -> Ref:
-        """Return the place of the step at hand, or of the one ``offset`` steps on."""
-        place = Ref(self.buffer, self.buffer.shape[1:], self.buffer.dtype, self.step, offset)
-        return place.sliced(self.key, self.shape) if self.key else place
-
-    def span(self, start: int, steps: int) -> Ref:
-        """Return the places of several steps as one value."""
-        whole = Ref(self.buffer, self.buffer.shape, self.buffer.dtype)
-        if not self.key and (start, steps) == (0, self.buffer.shape[0]):
-            return whole
-        return whole.sliced((slice(start, start + steps), *self.key), (steps, *self.shape))
-
-    def one(self, step: int) -> Ref:
-        """Return the place of one step, named by its number."""
-        return Ref(self.buffer, self.buffer.shape, self.buffer.dtype).sliced((step, *self.key), self.shape)
-
-
-class _Planner:
     def __init__(self, graph: Graph, for_blas: bool) -> None:
+        super().__init__(Layout(graph, features_first=for_blas), for_blas)
         self.graph = graph
-        self.for_blas = for_blas
-        self.layout = Layout(graph, features_first=for_blas)
-        self.buffers: list[Buffer] = []
-        #: Whether the loop at hand keeps features before rows.
-        self.columns = False
-
-    def buffer(self, shape: Shape, dtype: Dtype, kind: str, order: Order = ()) -> Buffer:
-        made = Buffer(shape, dtype, kind, f"{kind[0]}{len(self.buffers)}", order)
-        self.buffers.append(made)
-        return made
-
-    def whole(self, shape: Shape, dtype: Dtype, kind: str, order: Order = ()) -> Ref:
-        return Ref(self.buffer(shape, dtype, kind, order), shape, dtype)
-
-    def contiguous(self, ref: Ref, out: list[Any], order: Order = ()) -> Ref:
-        copy = self.whole(ref.shape, ref.dtype, "temp", order)
-        out.append(Copy(ref, copy))
-        return copy
 
     def plan(self, forward: int) -> Plan:
         graph = self.graph
@@ -156,8 +103,8 @@ class _Planner:
                 continue
             if node not in homes:
                 homes[node] = self.whole(node.shape, node.dtype, "temp", self.order(node, ()))
-            for part, key in zip(node.inputs, _keys(node), strict=True):
-                if _is_computed(part) and part not in homes and part not in values and part.dtype == node.dtype:
+            for part, key in zip(node.inputs, keys_of(node), strict=True):
+                if is_computed(part) and part not in homes and part not in values and part.dtype == node.dtype:
                     homes[part] = homes[node].sliced(key, part.shape)
         return homes
 
@@ -175,7 +122,7 @@ class _Planner:
         inputs = [self.value(parent, values, out) for parent in node.inputs]
         output = home or self.whole(node.shape, node.dtype, "temp", self.order(node, inputs))
         if node.op is sh.concat:
-            for part, key in zip(node.inputs, _keys(node), strict=True):
+            for part, key in zip(node.inputs, keys_of(node), strict=True):
                 target = output.sliced(key, part.shape)
                 source = self.value(part, values, out)
                 if not isinstance(source, Ref) or _place(source) != _place(target):
@@ -234,178 +181,23 @@ class _Planner:
         return None
 
     def loop(self, node: Node, values: dict[Node, Any], out: list[Any]) -> list[Ref]:
-        body: Graph = node.attrs["body"]
-        carries, sequences = node.attrs["carries"], node.attrs["sequences"]
-        length, reverse = node.attrs["length"], node.attrs["reverse"]
-        if any(inner.op is scan for inner in body.nodes):
-            raise GraphError("a scan within a scan cannot be planned yet", where=node.where)
-        leaves, nexts, ys = body.inputs, body.outputs[:carries], body.outputs[carries:]
-        states, xs, constants = (
-            leaves[:carries],
-            leaves[carries : carries + sequences],
-            leaves[carries + sequences :],
-        )
-        given = dict(zip(leaves, (self.value(parent, values, out) for parent in node.inputs), strict=True))
+        """Emit a loop, and what goes before and after it; return its last states and the stacks of its outputs."""
         outer, self.columns = self.columns, node in self.layout.columns
-        local: dict[Node, Any] = {}
-        homes: dict[Node, Ref] = {}
-        tracks: dict[Node, _Track] = {}
-        loop = Loop(node, length, reverse)
-        before, after = (1, 0) if reverse else (0, 1)
-        tails: list[tuple[Node, Ref]] = []
-
-        for joined in body.nodes:
-            if not _can_seat(joined, body, tracks, carries):
-                continue
-            stateful = any(part in states for part in joined.inputs)
-            lead = before if stateful else 0
-            order: Order = CONTRACTED if self.columns else ()
-            steps, width = length + stateful, joined.shape[-1]
-            by_features = joined.attrs["axis"] == len(joined.shape) - 1
-            extent = aligned(joined) if by_features and not self.columns else width
-            shape = (padded(steps, joined, order), *joined.shape[:-1], extent)
-            buffer = self.buffer(shape, joined.dtype, "state", order)
-            whole = (slice(None),) * (len(joined.shape) - 1) + (slice(0, width),)
-            local[joined] = _Track(buffer, joined.shape, whole if extent > width else ()).at(lead)
-            for part, key in zip(joined.inputs, _keys(joined), strict=True):
-                track = _Track(buffer, part.shape, key, lead=lead)
-                if part in given and part not in states:
-                    every = track.span(lead, length)
-                    out.append(Copy(given[part], every))
-                    if part in xs:
-                        local[part] = track.at(lead)
-                        values[node.inputs[leaves.index(part)]] = every  # it lies well for what contracts it later
-                else:
-                    tracks[part] = track
-                    if part not in states:
-                        homes[part] = track.at(lead)
-
-        for leaf, value in zip(states, nexts, strict=True):
-            stepped = leaf in ys or value in ys or leaf in tracks
-            if leaf not in tracks:
-                order = self.stack_order(node, (leaf, value)) if stepped else self.stacked_order(leaf)
-                shape = (padded(length + 1, leaf, order) if stepped else 2, *leaf.shape)
-                step = "t" if stepped else "flip"
-                tracks[leaf] = _Track(self.buffer(shape, leaf.dtype, "state", order), leaf.shape, step=step)
-            track = tracks[leaf]
-            local[leaf] = track.at(before if stepped else 0)
-            then = track.at(after if stepped else 1)
-            if _is_computed(value) and value not in homes:
-                homes[value] = then
-            else:
-                tails.append((value, then))
-            out.append(Copy(given[leaf], track.one(length if stepped and reverse else 0)))
-        for i, leaf in enumerate(xs):
-            if leaf in local:
-                continue
-            local[leaf] = self.stepped(given[leaf], leaf, node.inputs[carries + i], out)
-        factors = factors_of(node)
-        for leaf in constants:
-            value = local[leaf] = given[leaf]
-            if self.for_blas and isinstance(value, Ref) and leaf in factors and not self.lies_well(value):
-                local[leaf] = self.contiguous(value, out, COLUMNS if self.columns else ())
-
-        stacks: list[Ref] = []
-        for y in ys:
-            state = next((leaf for leaf, value in zip(states, nexts, strict=True) if value is y), None)
-            if y in states:
-                stacks.append(tracks[y].span(before, length))
-            elif state is not None:
-                stacks.append(tracks[state].span(after, length))
-            elif y in tracks:
-                stacks.append(tracks[y].span(tracks[y].lead, length))
-            else:
-                order = self.stack_order(node, (y,))
-                buffer = self.buffer((padded(length, y, order), *y.shape), y.dtype, "stack", order)
-                track = _Track(buffer, y.shape)
-                stacks.append(track.span(0, length))
-                if _is_computed(y) and y not in homes:
-                    homes[y] = track.at(0)
-                else:
-                    tails.append((y, track.at(0)))
-        self.block(body.nodes, local, homes, loop.body)
-        for value, target in tails:
-            loop.body.append(Copy(self.value(value, local, loop.body), target))
+        planned = LoopPlanner(self, node, {x: self.value(x, values, out) for x in node.inputs}, out)
+        values |= planned.seated
+        loop = planned.loop
+        self.block(planned.body.nodes, planned.local, planned.homes, loop.body)
+        for value, target in planned.tails:
+            loop.body.append(Copy(self.value(value, planned.local, loop.body), target))
         out.append(loop)
         self.columns = outer
-        finals = []
-        for leaf in states:
-            stepped = tracks[leaf].step == "t"
-            final = tracks[leaf].one((0 if reverse else length) if stepped else length % 2)
-            # A copy, for a view would keep the states of all steps alive as long as the last one is needed.
-            finals.append(self.contiguous(final, out) if stepped else final)
-        return [*finals, *stacks]
-
-    def stack_order(self, loop: Node, values: Sequence[Node]) -> Order:
-        """Return the order for a buffer of all steps of some values of a loop's body."""
-        if any(len(value.shape) != 2 for value in values):
-            return ()
-        carries, outputs = loop.attrs["carries"], loop.attrs["body"].outputs
-        return self.layout.stack(loop, [i for i, y in enumerate(outputs) if i >= carries and y in values])
-
-    def stacked_order(self, value: Node) -> Order:
-        """Return the order for a buffer of two steps in turn."""
-        return STACKED if self.columns and len(value.shape) == 2 else ()
-
-    def lies_well(self, matrix: Ref) -> bool:
-        """Whether BLAS takes a loop's matrix as it lies: along the axis that comes first in the loop's values."""
-        strides = matrix.ghost().strides
-        unit, other = strides if self.columns else strides[::-1]
-        return bool(unit == matrix.dtype.itemsize and other >= unit)
-
-    def reads_well(self, step: Ref) -> bool:
-        """Whether a step of a view has its features (or rows, in a loop that keeps them last) next to each other."""
-        strides = [stride for stride, extent in zip(step.ghost().strides, step.shape, strict=True) if extent > 1]
-        if self.columns and len(strides) == 2:
-            strides.reverse()
-        return not strides or strides[-1] == step.dtype.itemsize
-
-    def stepped(self, source: Any, leaf: Node, outer: Node, out: list[Any]) -> Ref:
-        """Return a step of a sequence, of a copy of it where a step would be read in pieces."""
-        if isinstance(source, Ref) and not source.step:
-            moved = Ref(source.buffer, leaf.shape, leaf.dtype, "t", before=source.views)
-            if self.reads_well(moved):
-                return moved
-        copy = self.whole(outer.shape, outer.dtype, "temp", self.stacked_order(leaf))
-        out.append(Copy(source, copy))
-        return Ref(copy.buffer, leaf.shape, leaf.dtype, "t")
+        return [*planned.finals(), *planned.stacks]
 
 
 def _flattened(ref: Ref, axes: Order) -> Ref | None:
     """Return a stack of rows as one matrix, the leading axes in the order given; None where that needs a copy."""
     rows = math.prod(ref.shape[axis] for axis in axes[:-1])
     return ref.transposed(axes).reshaped((rows, ref.shape[axes[-1]]))
-
-
-def _is_computed(node: Node) -> bool:
-    """Whether a kernel computes a value, so that it can be told where to write it."""
-    return bool(node.inputs) and node.op not in VIEWS and node.op not in (scan, pick)
-
-
-def _can_seat(node: Node, body: Graph, seated: Mapping[Node, Any], carries: int) -> bool:
-    """Whether a concatenation can have a buffer of all steps, and every part be written there in place: states by the
-    step before, what is computed by its kernel, and what comes from outside before the loop.
-    """
-    if node.op is not sh.concat or node in body.outputs:
-        return False
-    states = body.inputs[:carries]
-    for part in node.inputs:
-        given = part in body.inputs
-        taken = part in seated and (part in states or not given)
-        next_state = part in body.outputs[:carries]
-        if taken or part.dtype != node.dtype or next_state or not (given or _is_computed(part)):
-            return False
-    return len(set(node.inputs)) == len(node.inputs) and any(part in body.inputs for part in node.inputs)
-
-
-def _keys(node: Node) -> list[tuple[slice, ...]]:
-    """Return the place of each part of a concatenation."""
-    axis, start, keys = node.attrs["axis"], 0, []
-    for part in node.inputs:
-        stop = start + part.shape[axis]
-        keys.append((slice(None),) * axis + (slice(start, stop),))
-        start = stop
-    return keys
 
 
 def _place(ref: Ref) -> tuple[Any, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -52,35 +53,25 @@ def _native(plan: Plan) -> _Native:
     return found
 
 
-class Executable(on_numpy.Executable):
-    """A plan whose instructions run natively as far as they can, on the same arrays."""
+class _Launcher:
+    """What segments of one executable run on: the addresses of its memory, and scratch memory for each thread.
 
-    for_blas: ClassVar[bool] = False
+    It is apart from the executable so that this does not refer to itself, and its memory goes when nobody needs it.
+    """
 
-    def prepare_all(self) -> None:
-        self.native = _native(self.plan)
-        self.make_room(1)
+    def __init__(self, memory: Mapping[int, Any], scratch: int) -> None:
+        self.memory, self.scratch_bytes = memory, scratch
         self.status = np.zeros(1, np.int64)
         #: Addresses: of the status, then of each slot.
-        self.table = np.zeros(max(self.memory, default=-1) + 2, np.uint64)
+        self.table = np.zeros(max(memory, default=-1) + 2, np.uint64)
         self.table[0] = self.status.ctypes.data
-        for slot, memory in self.memory.items():
-            self.table[slot + 1] = memory.ctypes.data
-        segments = iter(self.native.segments)
-        lowered = self.native.lowered
-        for position, piece in enumerate(lowered.pieces):
-            if position == lowered.boundary:
-                self.boundary = len(self.calls)
-            if isinstance(piece, list):
-                self.calls.append((self.launch, next(segments)))
-            else:
-                self.prepare_whole(piece)
-        if lowered.boundary == len(lowered.pieces):
-            self.boundary = len(self.calls)
+        for slot, place in memory.items():
+            self.table[slot + 1] = place.ctypes.data
+        self.make_room(1)
 
     def make_room(self, threads: int) -> None:
         """Take scratch memory for so many threads."""
-        self.threads, self.scratch = threads, on_numpy.aligned_zeros(self.native.scratch * threads)
+        self.threads, self.scratch = threads, on_numpy.aligned_zeros(self.scratch_bytes * threads)
 
     def launch(self, function: Any, shared: bool) -> None:
         """Run a segment, on the pool's threads if it is worth it."""
@@ -92,8 +83,28 @@ class Executable(on_numpy.Executable):
             self.status[0] = 0
             raise IndexError("an index is out of bounds for its axis")
 
+
+class Executable(on_numpy.Executable):
+    """A plan whose instructions run natively as far as they can, on the same arrays."""
+
+    for_blas: ClassVar[bool] = False
+
+    def prepare_all(self) -> None:
+        native = _native(self.plan)
+        launcher = _Launcher(self.memory, native.scratch)
+        segments = iter(native.segments)
+        for position, piece in enumerate(native.lowered.pieces):
+            if position == native.lowered.boundary:
+                self.boundary = len(self.calls)
+            if isinstance(piece, list):
+                self.calls.append((launcher.launch, next(segments)))
+            else:
+                self.prepare_whole(piece)
+        if native.lowered.boundary == len(native.lowered.pieces):
+            self.boundary = len(self.calls)
+
     def notes(self) -> list[str]:
-        lowered, of = self.native.lowered, host()
+        lowered, of = _native(self.plan).lowered, host()
         stages = sum(len(piece) for piece in lowered.segments)
         rows = [
             "",
