@@ -32,8 +32,8 @@ def test_one_product_is_captured_and_replayed() -> None:
 
     from tinyseq.compiler.lower.cupy.cublas import Handle, library
     from tinyseq.compiler.lower.cupy.gemm import gemms
-    from tinyseq.compiler.lower.llvm.access import Access
-    from tinyseq.compiler.lower.llvm.stages import Product
+    from tinyseq.compiler.lower.access import Access
+    from tinyseq.compiler.lower.stages import Product
 
     backend = backends.load("cupy")
     a, b = (cupy.asarray(np.random.default_rng(i).normal(size=(64, 64)).astype(np.float32)) for i in (0, 1))

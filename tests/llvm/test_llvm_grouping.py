@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
-from tinyseq.compiler.lower.llvm.access import Access
-from tinyseq.compiler.lower.llvm.grouping import group, leave_unstored, split_rows
-from tinyseq.compiler.lower.llvm.stages import Group, Product, Reduction, Stage, Work
+from tinyseq.compiler.lower.access import Access
+from tinyseq.compiler.lower.grouping import group, leave_unstored, split_rows
+from tinyseq.compiler.lower.stages import Group, Product, Reduction, Stage, Work
 
 ROWS, WIDTH, SIZE = 4, 8, 8
 

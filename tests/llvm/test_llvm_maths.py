@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from llvm_support import function_of
 
+from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.llvm import maths
 from tinyseq.compiler.lower.llvm.host import host
-from tinyseq.compiler.lower.llvm.vectors import SIZES
 
 FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "exp": np.exp,

@@ -14,7 +14,7 @@ from tinyseq.compiler.lower.llvm.gemm import DEPTH, kernel_module
 from tinyseq.compiler.lower.llvm.host import Host, object_code
 from tinyseq.compiler.lower.llvm.lowering import Lowered, lower
 from tinyseq.compiler.lower.llvm.segments import write_segments
-from tinyseq.compiler.lower.llvm.stages import Group, Repeat
+from tinyseq.compiler.lower.stages import Group, Repeat
 
 
 def lowered(case: Case) -> Lowered:

@@ -21,10 +21,10 @@ from checking import assert_close, run
 
 import tinyseq as ts
 from tinyseq import backends
+from tinyseq.compiler.lower.access import Access
 from tinyseq.compiler.lower.cupy import cublas, executable
 from tinyseq.compiler.lower.cupy.gemm import gemms
-from tinyseq.compiler.lower.llvm.access import Access
-from tinyseq.compiler.lower.llvm.stages import Product
+from tinyseq.compiler.lower.stages import Product
 from tinyseq.errors import BackendError
 
 pytestmark = pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler on this machine")

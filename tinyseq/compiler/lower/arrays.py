@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from tinyseq import backends
 from tinyseq.backends.base import Array
-from tinyseq.compiler.lower.llvm.access import Access, Ghosts
+from tinyseq.compiler.lower.access import Access, Ghosts
 from tinyseq.compiler.plan import Call, Copy, Loop, Plan, Ref
 from tinyseq.graph import Leaf
 

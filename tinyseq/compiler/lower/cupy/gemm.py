@@ -9,9 +9,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from tinyseq.compiler.lower.llvm.access import Access, Shape
-from tinyseq.compiler.lower.llvm.stages import Product
-from tinyseq.compiler.lower.llvm.vectors import SIZES
+from tinyseq.compiler.lower.access import Access, Shape
+from tinyseq.compiler.lower.kinds import SIZES
+from tinyseq.compiler.lower.stages import Product
 
 
 @dataclass(frozen=True)

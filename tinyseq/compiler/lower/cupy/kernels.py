@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from tinyseq.compiler.lower.access import Access, Shape
 from tinyseq.compiler.lower.cupy.operations import OPERATIONS, PRELUDE, TYPES, expression, literal
-from tinyseq.compiler.lower.llvm.access import Access, Shape
-from tinyseq.compiler.lower.llvm.grouping import Lane, lanes
-from tinyseq.compiler.lower.llvm.stages import Draw, Gathering, Group, Normalization, Product, Reduction, Stage, Work
-from tinyseq.compiler.lower.llvm.vectors import SIZES
+from tinyseq.compiler.lower.grouping import Lane, lanes
+from tinyseq.compiler.lower.kinds import SIZES
+from tinyseq.compiler.lower.stages import Draw, Gathering, Group, Normalization, Product, Reduction, Stage, Work
 
 #: Threads of a block.
 BLOCK: Final = 256

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+from tinyseq.compiler.lower.access import Access, Ghosts
 from tinyseq.compiler.lower.cupy.gemm import Gemm, gemms
 from tinyseq.compiler.lower.cupy.kernels import Kernel, can_write, module, write
-from tinyseq.compiler.lower.llvm.access import Access, Ghosts
-from tinyseq.compiler.lower.llvm.describe import NotNative, describe
-from tinyseq.compiler.lower.llvm.grouping import group, leave_unstored
-from tinyseq.compiler.lower.llvm.stages import Group, Product, Repeat, Stage, reads, writes
-from tinyseq.compiler.lower.llvm.vectors import SIZES
+from tinyseq.compiler.lower.describe import NotNative, describe
+from tinyseq.compiler.lower.grouping import group, leave_unstored
+from tinyseq.compiler.lower.kinds import SIZES
+from tinyseq.compiler.lower.stages import Group, Product, Repeat, Stage, reads, writes
 from tinyseq.compiler.plan import Call, Copy, Loop, Plan, Ref
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from tinyseq.compiler.lower.llvm.operations import computing_kind
+from tinyseq.compiler.lower.kinds import computing_kind
 
 __all__ = ["OPERATIONS", "PRELUDE", "TYPES", "computing_kind", "converted", "expression", "literal"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from tinyseq.compiler.lower.llvm.access import Access, Shape
-from tinyseq.compiler.lower.llvm.grouping import Lane
+from tinyseq.compiler.lower.access import Access, Shape
+from tinyseq.compiler.lower.grouping import Lane
+from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.llvm.host import Host
 from tinyseq.compiler.lower.llvm.text import Function, Module
-from tinyseq.compiler.lower.llvm.vectors import SIZES
 
 #: Of a stage's function: the step and the turn in a loop, and which parts of the stage are to be done.
 PARAMETERS: Final = ["ptr %buffers", "ptr %scratch", "i64 %t", "i64 %turn", "i64 %from", "i64 %to"]

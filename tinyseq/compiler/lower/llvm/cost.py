@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tinyseq.compiler.lower.llvm.operations import COSTS
-from tinyseq.compiler.lower.llvm.stages import Draw, Gathering, Group, Product, Repeat, Stage, reads, writes
+from tinyseq.compiler.lower.stages import Draw, Gathering, Group, Product, Repeat, Stage, reads, writes
 
 _ELEMENT = 0.03  # of a multiplication in a vector
 _FLOP = 0.01

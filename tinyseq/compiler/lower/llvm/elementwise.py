@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from types import MappingProxyType
 
-from tinyseq.compiler.lower.llvm.access import Access
+from tinyseq.compiler.lower.access import Access
+from tinyseq.compiler.lower.grouping import Lane, lanes
 from tinyseq.compiler.lower.llvm.context import Writer, base, moved
-from tinyseq.compiler.lower.llvm.grouping import Lane, lanes
 from tinyseq.compiler.lower.llvm.operations import write
-from tinyseq.compiler.lower.llvm.stages import Group
 from tinyseq.compiler.lower.llvm.text import Function
 from tinyseq.compiler.lower.llvm.vectors import Value, Vectors
+from tinyseq.compiler.lower.stages import Group
 
 
 class GroupWriter:

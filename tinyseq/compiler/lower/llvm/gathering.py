@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from tinyseq.compiler.lower.llvm.access import Access
+from tinyseq.compiler.lower.access import Access
+from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.llvm.context import Writer, base, moved
-from tinyseq.compiler.lower.llvm.stages import Gathering
 from tinyseq.compiler.lower.llvm.text import IN_MEMORY, Function
-from tinyseq.compiler.lower.llvm.vectors import SIZES, Vectors
+from tinyseq.compiler.lower.llvm.vectors import Vectors
+from tinyseq.compiler.lower.stages import Gathering
 
 
 def write_gathering(writer: Writer, f: Function, stage: Gathering) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinyseq.compiler.lower.llvm.access import Ghosts
-from tinyseq.compiler.lower.llvm.describe import NotNative, describe
-from tinyseq.compiler.lower.llvm.grouping import group, leave_unstored, split_rows
+from tinyseq.compiler.lower.access import Ghosts
+from tinyseq.compiler.lower.describe import NotNative, describe
+from tinyseq.compiler.lower.grouping import group, leave_unstored, split_rows
 from tinyseq.compiler.lower.llvm.recomputing import recompute
-from tinyseq.compiler.lower.llvm.stages import Repeat, Stage
+from tinyseq.compiler.lower.stages import Repeat, Stage
 from tinyseq.compiler.plan import Loop, Plan, Ref
 
 

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, Final
 
-from tinyseq.compiler.lower.llvm.access import Shape
+from tinyseq.compiler.lower.access import Shape
+from tinyseq.compiler.lower.grouping import Lane, lanes
+from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.llvm.context import Writer, base, moved
 from tinyseq.compiler.lower.llvm.elementwise import GroupWriter
 from tinyseq.compiler.lower.llvm.gemm import DEPTH, Tile, choose_tile, kernel, pack
-from tinyseq.compiler.lower.llvm.grouping import Lane, lanes
-from tinyseq.compiler.lower.llvm.stages import Group, Product
 from tinyseq.compiler.lower.llvm.text import Function
-from tinyseq.compiler.lower.llvm.vectors import SIZES, Value, Vectors
+from tinyseq.compiler.lower.llvm.vectors import Value, Vectors
+from tinyseq.compiler.lower.stages import Group, Product
 
 #: Bytes between neighbours on the contracted axis from which on they crowd in few lines of the first cache.
 _FAR: Final = 512

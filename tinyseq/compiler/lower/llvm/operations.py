@@ -6,19 +6,17 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import numpy as np
-
+from tinyseq.compiler.lower.kinds import FLOATS
 from tinyseq.compiler.lower.llvm import maths
-from tinyseq.compiler.lower.llvm.text import IN_MEMORY, kind_of
+from tinyseq.compiler.lower.llvm.text import IN_MEMORY
 from tinyseq.compiler.lower.llvm.vectors import Value, Vectors
 
 #: (vectors, operands, attributes) -> result, in the operands' kind (booleans for predicates).
 Writer = Callable[..., Value]
-_FLOATS: Final = ("f4", "f8")
 
 
 def _arithmetic(floating: str, integer: str) -> Writer:
-    return lambda v, a, b: v.op(floating if a.kind in _FLOATS else integer, a, b)
+    return lambda v, a, b: v.op(floating if a.kind in FLOATS else integer, a, b)
 
 
 def _compared(how: str) -> Writer:
@@ -30,13 +28,13 @@ def _extreme(how: str) -> Writer:
 
     def write(v: Vectors, a: Value, b: Value) -> Value:
         chosen = v.select(v.compare(how, a, b), a, b)
-        return v.select(v.compare("unordered", a, a), a, chosen) if a.kind in _FLOATS else chosen
+        return v.select(v.compare("unordered", a, a), a, chosen) if a.kind in FLOATS else chosen
 
     return write
 
 
 def _neg(v: Vectors, x: Value) -> Value:
-    if x.kind in _FLOATS:
+    if x.kind in FLOATS:
         return Value(v.f.let(f"fneg {v.type(x.kind)} {x.name}"), x.kind)
     return v.op("sub", v.const(x.kind, 0), x)
 
@@ -48,7 +46,7 @@ def _sign(v: Vectors, x: Value) -> Value:
 
 
 def _abs(v: Vectors, x: Value) -> Value:
-    if x.kind in _FLOATS:
+    if x.kind in FLOATS:
         return v.intrinsic("fabs", x)
     return v.select(v.compare("lt", x, v.const(x.kind, 0)), _neg(v, x), x)
 
@@ -76,7 +74,7 @@ def _not(v: Vectors, a: Value) -> Value:
 
 
 def _isfinite(v: Vectors, x: Value) -> Value:
-    if x.kind not in _FLOATS:
+    if x.kind not in FLOATS:
         return v.const("b1", 1)
     return v.compare("lt", v.intrinsic("fabs", x), v.const(x.kind, math.inf))
 
@@ -137,42 +135,11 @@ WRITERS: Final[Mapping[str, Writer]] = {
     "logical_and": _logical("and"),
     "logical_or": _logical("or"),
 }
-_SCALAR: Final = {"pow", "sin", "cos", "erf"}
-_FLOATING: Final = {*_SCALAR, "div", "exp", "expm1", "log", "log1p", "sqrt", "tanh", "sigmoid", "softplus"}
-_LOGICAL: Final = {"logical_not", "logical_and", "logical_or"}
 #: Relative cost of an element, a multiplication being 1.
 COSTS: Final[Mapping[str, int]] = {
     **{"div": 4, "sqrt": 4, "exp": 15, "expm1": 20, "log": 25, "log1p": 30, "tanh": 20, "sigmoid": 22, "softplus": 45},
     **{"pow": 500, "sin": 200, "cos": 200, "erf": 200},
 }
-
-
-def computing_kind(name: str, inputs: tuple[Any, ...], output: str) -> str | None:
-    """Return the kind that an op's operands are converted to before it computes; None where it cannot be done here.
-
-    ``inputs`` are the operands' kinds, or Python scalars. It is NumPy's own rule: int64 with float32 meets in float64.
-    """
-    strong = [x for x in inputs if isinstance(x, str)]
-    if name not in WRITERS or output not in IN_MEMORY or any(kind not in IN_MEMORY for kind in strong):
-        return None
-    if name in _LOGICAL:
-        return "b1"
-    if name == "where":
-        return output
-    met = np.result_type(*(np.dtype(x) if isinstance(x, str) else x for x in inputs))
-    if name in _FLOATING and met.kind != "f":
-        met = np.dtype(output)
-    kind = kind_of(met)
-    if name == "cast" and kind in _FLOATS and output not in (*_FLOATS, "b1"):
-        return None  # of NaN, and of what is too large, no two processors make the same integer
-    if name in ("clip", "pow") and kind not in _FLOATS:
-        return None
-    if kind not in IN_MEMORY or (
-        kind == "b1" and name not in ("equal", "not_equal", "cast", "identity", "stop_gradient")
-    ):
-        return None
-    integers = [x for x in inputs if isinstance(x, int) and not isinstance(x, bool)]
-    return None if kind in ("i4", "i8") and any(abs(x) >= 2**31 for x in integers) else kind
 
 
 def write(v: Vectors, name: str, kind: str, operands: list[Value], attrs: Mapping[str, Any], output: str) -> Value:

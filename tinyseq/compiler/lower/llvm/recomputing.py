@@ -11,10 +11,10 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, Final
 
-from tinyseq.compiler.lower.llvm.access import Access
-from tinyseq.compiler.lower.llvm.grouping import exposed
-from tinyseq.compiler.lower.llvm.stages import Group, Repeat, Stage, Work, reads
-from tinyseq.compiler.lower.llvm.vectors import SIZES
+from tinyseq.compiler.lower.access import Access
+from tinyseq.compiler.lower.grouping import exposed
+from tinyseq.compiler.lower.kinds import SIZES
+from tinyseq.compiler.lower.stages import Group, Repeat, Stage, Work, reads
 
 #: What is computed again, a few in a row at most.
 _CHEAP: Final = {"add", "sub", "mul", "neg"}

@@ -9,10 +9,10 @@ from tinyseq.compiler.lower.llvm.context import Writer, base
 from tinyseq.compiler.lower.llvm.gemm import Tile, pack
 from tinyseq.compiler.lower.llvm.host import Host
 from tinyseq.compiler.lower.llvm.multiplying import tile_of
-from tinyseq.compiler.lower.llvm.stages import Group, Repeat, Stage, writes
 from tinyseq.compiler.lower.llvm.text import Function, Module
 from tinyseq.compiler.lower.llvm.waiting import write_barrier
 from tinyseq.compiler.lower.llvm.writing import write_stage
+from tinyseq.compiler.lower.stages import Group, Repeat, Stage, writes
 
 _STAGE: Final = "ptr %buffers, ptr %scratch, i64"
 

@@ -14,12 +14,6 @@ IN_MEMORY: Final = {"f4": "float", "f8": "double", "i8": "i64", "i4": "i32", "b1
 IN_REGISTER: Final = {**IN_MEMORY, "b1": "i1"}
 
 
-def kind_of(dtype: Any) -> str:
-    """Return the short name of a dtype, as in ``IN_MEMORY``; dtypes that are not there have one too."""
-    short: str = np.dtype(dtype).str[1:]
-    return short
-
-
 def constant(kind: str, value: Any) -> str:
     """Return a scalar constant; floats are written in the bits of a double, as LLVM wants them."""
     if kind == "f4":

@@ -6,11 +6,12 @@ from contextlib import ExitStack
 from typing import Any
 
 from tinyseq.backends.philox import MULTIPLIERS, WEYL, WORD
-from tinyseq.compiler.lower.llvm.access import Access
+from tinyseq.compiler.lower.access import Access
+from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.llvm.context import Writer, base, moved
-from tinyseq.compiler.lower.llvm.stages import Draw
 from tinyseq.compiler.lower.llvm.text import IN_MEMORY, Function
-from tinyseq.compiler.lower.llvm.vectors import SIZES, Value, Vectors
+from tinyseq.compiler.lower.llvm.vectors import Value, Vectors
+from tinyseq.compiler.lower.stages import Draw
 
 
 def write_draw(writer: Writer, f: Function, stage: Draw) -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
+from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.llvm.text import IN_MEMORY, IN_REGISTER, Function, constant
-
-SIZES: Final = {"f4": 4, "f8": 8, "i8": 8, "i4": 4, "b1": 1}
 
 
 class Value(NamedTuple):

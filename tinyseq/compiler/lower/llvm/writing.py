@@ -7,8 +7,8 @@ from tinyseq.compiler.lower.llvm.elementwise import GroupWriter
 from tinyseq.compiler.lower.llvm.gathering import write_gathering
 from tinyseq.compiler.lower.llvm.multiplying import ProductWriter, write_batched
 from tinyseq.compiler.lower.llvm.reducing import write_normalization, write_reduction
-from tinyseq.compiler.lower.llvm.stages import Draw, Gathering, Group, Normalization, Product, Reduction, Stage
 from tinyseq.compiler.lower.llvm.uniform import write_draw
+from tinyseq.compiler.lower.stages import Draw, Gathering, Group, Normalization, Product, Reduction, Stage
 
 
 def write_stage(writer: Writer, stage: Stage, name: str, keep_rows: bool = False, packed: int | None = None) -> int:

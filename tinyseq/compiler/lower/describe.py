@@ -9,14 +9,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from tinyseq.compiler.lower.llvm.access import Access, Ghosts
-from tinyseq.compiler.lower.llvm.operations import WRITERS, computing_kind
-from tinyseq.compiler.lower.llvm.stages import Draw, Gathering, Group, Normalization, Product, Reduction, Stage, Work
-from tinyseq.compiler.lower.llvm.text import IN_MEMORY
+from tinyseq.compiler.lower.access import Access, Ghosts
+from tinyseq.compiler.lower.kinds import ELEMENTWISE, FLOATS, SIZES, computing_kind
+from tinyseq.compiler.lower.stages import Draw, Gathering, Group, Normalization, Product, Reduction, Stage, Work
 from tinyseq.compiler.plan import Call, Copy, Ref
 from tinyseq.ops.shape import ARRAY
-
-_FLOATS: Final = ("f4", "f8")
 
 
 class NotNative(Exception):
@@ -44,7 +41,7 @@ def _stages(instruction: Call | Copy, ghosts: Ghosts) -> list[Stage]:
     operands = [_operand(x, ghosts) for x in instruction.inputs]
     if any(isinstance(x, Access) and 0 in x.shape for x in operands):
         raise NotNative(f"{name} of nothing")
-    if name in WRITERS:
+    if name in ELEMENTWISE:
         return [_elementwise(name, operands, output, tuple(node.attrs.items()))]
     if name in _FORMS:
         return _FORMS[name](instruction, operands, output, ghosts)
@@ -97,7 +94,7 @@ def _at_least_matrix(x: Access) -> Access:
 
 def _matmul(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
     left, right = operands
-    if not left.kind == right.kind == output.kind or output.kind not in _FLOATS:
+    if not left.kind == right.kind == output.kind or output.kind not in FLOATS:
         raise NotNative(f"matmul of {left.kind} and {right.kind}")
     if len(left.shape) == 1:  # a row
         left = left.shaped((1, *left.shape), (0, *left.strides))
@@ -112,7 +109,7 @@ def _matmul(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> 
 
 
 def _reduced(name: str, operand: Access, output: Access, reduced: Sequence[bool], keepdims: bool) -> list[Stage]:
-    if output.kind == "b1" or operand.kind not in IN_MEMORY or output.kind not in IN_MEMORY:
+    if output.kind == "b1" or operand.kind not in SIZES or output.kind not in SIZES:
         raise NotNative(f"{name} of {operand.kind}")
     kept = iter(zip(output.shape, output.strides, strict=True))
     strides = []
@@ -138,7 +135,7 @@ def _sum_to(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> 
 
 def _normalization(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
     x, axis = operands[0], call.node.attrs["axis"]
-    if x.kind not in _FLOATS or x.kind != output.kind or axis not in (len(x.shape) - 1, (len(x.shape) - 1,)):
+    if x.kind not in FLOATS or x.kind != output.kind or axis not in (len(x.shape) - 1, (len(x.shape) - 1,)):
         raise NotNative(f"{call.node.op.name} of {x.kind} along {axis}")
     if call.node.op.name == "logsumexp" and not call.node.attrs["keepdims"]:
         output = output.shaped((*output.shape, 1), (*output.strides, 0))
@@ -193,7 +190,7 @@ def _index(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> l
     adjacent = places == list(range(places[0], places[-1] + 1)) if places else False
     if not adjacent or any(p != slice(None) for i, p in enumerate(key) if i not in places):
         raise NotNative(f"{call.node.op.name} with the key {key}")
-    fitting = whole.kind == part.kind and (whole.kind in _FLOATS or not add)
+    fitting = whole.kind == part.kind and (whole.kind in FLOATS or not add)
     if not fitting or any(a.kind not in ("i4", "i8") for a in arrays):
         raise NotNative(f"{call.node.op.name} of {whole.kind} by {', '.join(a.kind for a in arrays)}")
     shape = np.broadcast_shapes(*(a.shape for a in arrays))
@@ -202,7 +199,7 @@ def _index(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> l
 
 def _uniform(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
     kinds = [x.kind if isinstance(x, Access) else "i8" for x in operands]
-    if output.kind not in _FLOATS or any(kind not in ("i4", "i8") for kind in kinds):
+    if output.kind not in FLOATS or any(kind not in ("i4", "i8") for kind in kinds):
         raise NotNative(f"uniform in {output.kind} with {', '.join(kinds)}")
     return [Draw(output, operands[0], operands[1], call.node.attrs["seed"], call.node.attrs["site"])]
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from tinyseq.compiler.lower.llvm.access import Access, Shape
-from tinyseq.compiler.lower.llvm.stages import Gathering, Group, Product, Reduction, Repeat, Stage, Work, reads, writes
-from tinyseq.compiler.lower.llvm.vectors import SIZES
+from tinyseq.compiler.lower.access import Access, Shape
+from tinyseq.compiler.lower.kinds import SIZES
+from tinyseq.compiler.lower.stages import Gathering, Group, Product, Reduction, Repeat, Stage, Work, reads, writes
 
 _MOST_LANES = 8  # of one application
 _LOOK_BACK = 12  # stages that another may go past

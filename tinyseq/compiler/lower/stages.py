@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinyseq.compiler.lower.llvm.access import Access, Shape
+from tinyseq.compiler.lower.access import Access, Shape
 
 
 @dataclass

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyseq.compiler.lower.llvm.text import kind_of
-from tinyseq.compiler.lower.llvm.vectors import SIZES
+from tinyseq.compiler.lower.kinds import SIZES, kind_of
 from tinyseq.compiler.plan import Buffer, Ref
 
 Shape = tuple[int, ...]
