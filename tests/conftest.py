@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,13 @@ settings.register_profile(
     "tinyseq", deadline=None, max_examples=40, print_blob=True, derandomize=bool(os.environ.get("CI"))
 )
 settings.load_profile("tinyseq")
+
+# Under nohup, and in the background of some shells, signals are ignored, by every child too: tests want them back.
+_USUAL = {"SIGINT": signal.default_int_handler, "SIGTERM": signal.SIG_DFL, "SIGHUP": signal.SIG_DFL}
+for _name, _handler in _USUAL.items():
+    _number = getattr(signal, _name, None)
+    if _number is not None and signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 #: Set by `.ci/run`, which installs the extra `parity`: there, a comparison that does not run is a failure.
 REQUIRE_PARITY = os.environ.get("TINYSEQ_REQUIRE_PARITY") == "1"
