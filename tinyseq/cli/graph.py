@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from tinyseq.drawing import Drawing
     from tinyseq.train.tasks.base import Task
 
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType  # which takes no type before click 8.3
 
-class Steps(click.ParamType[Any]):
+
+class Steps(_ParamType):
     """``5``, the steps to unroll; or ``3:6``, the window of steps to show."""
 
     name = "N or A:B"
