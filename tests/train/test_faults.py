@@ -101,8 +101,8 @@ def test_killed_at_every_call_of_a_save_it_goes_on_as_if_nothing_had_been(tmp_pa
     told = killed("calls", 0, tmp_path)
     kinds = {tuple(one["kill"].split(",")[0].split()) for one in told}
     assert kinds >= {("before", call) for call in ("open", "write", "fsync", "replace", "unlink")} | {("in", "write")}
-    # After the first rename there is a checkpoint to go on from. The run's own thread calls in between, so which call is
-    # the n-th may shift from one process to the next: the last kills are well past the first rename.
+    # After the first rename there is a checkpoint to go on from. The run's own thread calls in between, so which call
+    # is the n-th may shift from one process to the next: the last kills are well past the first rename.
     assert not told[0]["after"]
     assert all(one["after"] for one in told[-4:])
 
