@@ -2,6 +2,7 @@
 // group of its own. Panning inside what is drawn is one transform.
 
 const MOST_NEAR = 350; // boxes drawn one by one; more of them are drawn as paths
+const MOST_AT_ONCE = 200; // so many one by one in the first frame of a new picture; what it leaves out follows
 const LEAST_SCALE = 0.32; // below it text cannot be read anyway
 
 class Picture {
@@ -50,7 +51,7 @@ class Picture {
   show(shown, anew) {
     this.shown = shown;
     if (anew) this.home();
-    this.repaint();
+    this.repaint(MOST_AT_ONCE);
   }
 
   // The ruler covers the rest. The size is kept: to ask for it after a change makes the browser lay out the page.
@@ -178,12 +179,13 @@ class Picture {
     return { left, top, right, bottom };
   }
 
-  repaint() {
+  repaint(most = MOST_NEAR) {
     cancelAnimationFrame(this.frame);
-    this.frame = requestAnimationFrame(() => this.paint());
+    clearTimeout(this.following);
+    this.frame = requestAnimationFrame(() => this.paint(false, most));
   }
 
-  paint(everything = false) {
+  paint(everything = false, most = MOST_NEAR) {
     const part = everything ? this.shown : { ...this.sight(0.15), scale: this.scale };
     this.drawn = part;
     const within = rect =>
@@ -195,7 +197,9 @@ class Picture {
     const wires = this.shown.wires.filter(
       wire => wire.left < part.right && wire.right > part.left && wire.top < part.bottom && wire.bottom > part.top,
     );
-    const far = everything ? boxes.length > 4000 : this.scale < LEAST_SCALE || boxes.length > MOST_NEAR;
+    const far = everything ? boxes.length > 4000 : this.scale < LEAST_SCALE || boxes.length > most;
+    if (far && boxes.length <= MOST_NEAR && this.scale >= LEAST_SCALE)
+      this.following = setTimeout(() => this.paint(), 120);
     this.world.classList.toggle("far", far);
     this.world.style.setProperty("--thin", `${Math.max(1.1, 0.8 / this.scale).toFixed(2)}px`);
     this.fill(
