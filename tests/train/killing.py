@@ -140,12 +140,13 @@ def main(mode: str, count: int, folder: Path) -> None:
         kinds[eager] = left(undisturbed), time.monotonic() - began
 
     def report(where: Path, what: str, eager: bool, broken: list[str]) -> None:
+        had = any(where.glob("runs/tiny/*/checkpoints/step-*.safetensors"))
         status = in_child(lambda: train(where, eager=eager))
         same = status == 0 and left(where) == kinds[eager][0]
         # A run that was killed before its config was there is no run: its number stays empty.
         directory = max((where / "runs" / "tiny").iterdir())
         after = [one["after"] for one in json.loads((directory / "env.json").read_text())["resumed"]]
-        told = {"kill": what, "broken": broken, "status": status, "same": same, "after": after}
+        told = {"kill": what, "broken": broken, "status": status, "same": same, "had": had, "after": after}
         print(json.dumps(told), flush=True)
         shutil.rmtree(where)
 
