@@ -35,7 +35,7 @@ def trained(path: Path, steps: int, compiled: bool, dtype: str) -> tuple[list[fl
         return losses, [p.numpy() for p in model.parameters()], stepper.compiled
 
 
-def compare(path: Path, steps: int, dtype: str = "float64", bound: float = 1e-9) -> None:
+def compare(path: Path, steps: int, dtype: str = "float64", bound: float = 1e-9, least: float = 1e-10) -> None:
     if "source: digits" in path.read_text(encoding="utf-8"):
         pytest.importorskip("sklearn", reason='the digits come with scikit-learn: pip install "tinyseq[digits]"')
     losses, weights, compiled = trained(path, steps, True, dtype)
@@ -43,10 +43,9 @@ def compare(path: Path, steps: int, dtype: str = "float64", bound: float = 1e-9)
     assert compiled == bool(losses), "an example that trains by steps is compiled"
     np.testing.assert_allclose(losses, eager_losses, rtol=bound)
     for got, expected in zip(weights, eager_weights, strict=True):
-        # Attention does not depend on the bias of its keys: that gradient is 0 but for rounding, and so is the bias,
-        # which Adam moves by up to a learning rate a step all the same.
-        noise = np.linalg.norm(expected) < (1e-10 if dtype == "float64" else 0.05)
-        assert noise or np.linalg.norm(got - expected) <= bound * np.linalg.norm(expected)
+        # Attention does not depend on the bias of its keys: that gradient is 0 but for rounding, and so is the bias.
+        noise = np.linalg.norm(expected) < least
+        assert np.linalg.norm(got - expected) <= (least if noise else bound * np.linalg.norm(expected))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -64,4 +63,4 @@ def test_fifty_steps_of_an_example(path: Path) -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_fifty_steps_of_an_example_in_float32(path: Path) -> None:
     """To 1 % of each tensor's norm: fifty steps of Adam amplify what rounding (6e-8) did to the first gradients."""
-    compare(path, 50, "float32", 1e-2)
+    compare(path, 50, "float32", 1e-2, 5e-3)
