@@ -177,7 +177,7 @@ def compile_for(library: ctypes.CDLL, source: str, architecture: str) -> bytes:
     """Compile to machine code; a message of the compiler, warnings included, fails."""
     program = ctypes.c_void_p()
     assert library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"plan.cu", 0, None, None) == 0
-    options = [f"--gpu-architecture={architecture}".encode(), b"--std=c++17", b"-diag-suppress=177"]  # unused values
+    options = [f"--gpu-architecture={architecture}".encode(), b"--std=c++17", b"-diag-suppress=177,550"]  # unused values
     status = library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
     size = ctypes.c_size_t()
     library.nvrtcGetProgramLogSize(program, ctypes.byref(size))

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyseq.compiler.lower.cupy.cublas import Handle, library
 from tinyseq.compiler.lower.cupy.gemm import Gemm
-from tinyseq.compiler.lower.cupy.kernels import BLOCK, Kernel
+from tinyseq.compiler.lower.cupy.kernels import Kernel
 from tinyseq.compiler.lower.cupy.launching import Launching
 from tinyseq.compiler.lower.cupy.lowering import Launches
 
@@ -39,12 +39,16 @@ class Executable(Launching):
         #: Seconds that capturing took, all pieces together.
         self.capture_seconds = 0.0
 
+    def clusters(self) -> bool:
+        # Compute capability 9.0, as CuPy writes it; consumer devices of later generations have them too.
+        return int(self.backend.xp.cuda.Device().compute_capability) >= 90
+
     def address(self, memory: Any) -> int:
         return int(memory.data.ptr)
 
     def start(self, name: str, kernel: Kernel, addresses: list[int], t: int, turn: int) -> None:
         arguments = (*map(np.uint64, addresses), np.int32(t), np.int32(turn))
-        self.functions[name]((kernel.blocks,), (BLOCK,), arguments)
+        self.functions[name]((kernel.blocks,), (kernel.block,), arguments)
 
     def multiply(self, gemm: Gemm, a: int, b: int, c: int) -> None:
         self.blas.multiply(gemm, a, b, c)

@@ -45,17 +45,24 @@ class Kernel:
     slots: tuple[int, ...]
     count: int
     scratch: int = 0
+    #: Threads of a block, and blocks of a cluster.
+    block: int = BLOCK
+    cluster: int = 1
+    #: What the module says before, beyond ``PRELUDE``.
+    prelude: str = ""
 
     @property
     def blocks(self) -> int:
-        return -(-self.count // BLOCK)
+        return -(-self.count // self.block)
 
 
 def module(kernels: Iterable[Kernel]) -> tuple[str, list[str]]:
     """Return one module's text, and the name of each kernel; equal ones are written once."""
     names: dict[str, str] = {}
+    kernels = list(kernels)
     order = [names.setdefault(kernel.text, f"k{len(names)}") for kernel in kernels]
-    return "\n".join([PRELUDE, *(text.replace("NAME", name) for text, name in names.items())]), order
+    preludes = dict.fromkeys((PRELUDE, *(kernel.prelude for kernel in kernels)))
+    return "\n".join([*preludes, *(text.replace("NAME", name) for text, name in names.items())]), order
 
 
 def can_write(stage: Stage) -> bool:

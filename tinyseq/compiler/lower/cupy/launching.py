@@ -14,15 +14,15 @@ from tinyseq.compiler.lower.cupy.kernels import SCRATCH, Kernel
 from tinyseq.compiler.lower.cupy.lowering import Launch, Launches, Lowered, Steps, lower
 from tinyseq.compiler.plan import Plan
 
-_known: weakref.WeakKeyDictionary[Plan, Lowered] = weakref.WeakKeyDictionary()
+_known: weakref.WeakKeyDictionary[Plan, dict[bool, Lowered]] = weakref.WeakKeyDictionary()
 
 
-def lowered(plan: Plan) -> Lowered:
+def lowered(plan: Plan, clusters: bool) -> Lowered:
     """Lower a plan, once for all executables of it."""
-    found = _known.get(plan)
-    if found is None:
-        found = _known[plan] = lower(plan)
-    return found
+    found = _known.setdefault(plan, {})
+    if clusters not in found:
+        found[clusters] = lower(plan, clusters)
+    return found[clusters]
 
 
 class Launching(arrays.Executable):
@@ -30,7 +30,7 @@ class Launching(arrays.Executable):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        self.lowered = lowered(plan)
+        self.lowered = lowered(plan, self.clusters())
         self.precision = backends.precision()
         scratch = self.backend.allocate(max(self.lowered.scratch, 1))
         self.addresses = {slot: self.address(memory) for slot, memory in self.memory.items()}
@@ -41,6 +41,10 @@ class Launching(arrays.Executable):
     @abstractmethod
     def load(self) -> None:
         """Make the module's kernels callable."""
+
+    @abstractmethod
+    def clusters(self) -> bool:
+        """Whether the device has clusters of blocks."""
 
     @abstractmethod
     def address(self, memory: Any) -> int:
@@ -92,4 +96,5 @@ class Launching(arrays.Executable):
         kernels, products = counts["kernels"], counts["products"]
         per_step = f"{counts['kernels_per_step']} kernels and {counts['products_per_step']} products"
         rows = ["", f"launches: {kernels} kernels and {products} products ({self.precision}); {per_step} a step"]
+        rows += [f"loop: {text}" for text in self.lowered.loops]
         return rows + [f"left to CuPy: {text}  ({reason})" for text, reason in self.lowered.left]
