@@ -9,9 +9,10 @@ from itertools import chain
 from typing import Any
 
 from tinyseq.compiler.lower.access import Access, Ghosts
+from tinyseq.compiler.lower.cupy import persistent_kernel
 from tinyseq.compiler.lower.cupy.gemm import Gemm, gemms
 from tinyseq.compiler.lower.cupy.kernels import Kernel, can_write, module, write
-from tinyseq.compiler.lower.cupy.persistent import NotPersistent, persistent
+from tinyseq.compiler.lower.cupy.persistent import NotPersistent, Recurrence
 from tinyseq.compiler.lower.describe import NotNative, describe
 from tinyseq.compiler.lower.grouping import group, leave_unstored
 from tinyseq.compiler.lower.kinds import SIZES
@@ -141,8 +142,9 @@ def _persistent(lowered: Lowered, segments: Sequence[Launches], free: set[int]) 
         if isinstance(loop, Repeat):
             elsewhere = {buffer for buffer, at in users.items() if buffer not in free or at != {id(loop)}}
             try:
-                found[id(loop)], shares = persistent(loop, elsewhere)
-                lowered.loops.append(f"{loop.length} steps in one kernel: {shares}")
+                recurrence = Recurrence(loop, elsewhere)
+                found[id(loop)] = persistent_kernel.kernel(recurrence)
+                lowered.loops.append(f"{loop.length} steps in one kernel: {recurrence.shares}")
             except NotPersistent as reason:
                 lowered.loops.append(f"{loop.length} steps by launches: {reason}")
     return found
