@@ -48,6 +48,8 @@ class Kernel:
     #: Threads of a block, and blocks of a cluster.
     block: int = BLOCK
     cluster: int = 1
+    #: Bytes of shared memory that a launch asks for.
+    shared: int = 0
     #: What the module says before, beyond ``PRELUDE``.
     prelude: str = ""
 

@@ -21,15 +21,19 @@ from tinyseq.compiler.lower.grouping import Lane, lanes
 from tinyseq.compiler.lower.kinds import FLOATS, SIZES
 from tinyseq.compiler.lower.stages import Group, Product, Repeat, Work
 
-#: Blocks that run at once (an H100 has 132 multiprocessors), the blocks of a cluster, of which every device with
-#: clusters takes eight, and the most rows that a cluster has.
-_BLOCKS, _CLUSTERS, _MOST_ROWS = 128, (1, 2, 4, 8), 16
-#: The most columns of one application or product that a thread computes.
-_MOST_LANES = 8
-#: Threads of a block, in the order in which they are tried, and the bytes of weights that a thread holds.
-_THREADS, _HELD = (256, 512), 256
-#: What a block may have of shared memory without asking for more.
-_SHARED: Final = 48 << 10
+#: Blocks of a cluster -> how many such clusters an H100 or H200 runs at once (one block a multiprocessor, of which
+#: groups have 16 to 18), and the cycles of a step that no work explains. One cluster more, and all takes twice as long.
+_AT_ONCE: Final = {1: 128, 2: 64, 4: 28, 8: 14}
+_WAITING: Final = {1: 900, 2: 1300, 4: 1350, 8: 1400}
+#: Threads of a block -> the bytes of weights that each may hold.
+_HELD: Final = {256: 512, 512: 256}
+#: Beyond that many cycles a step, two launches are no slower.
+_WORTH: Final = 12_000
+#: The most columns of one application or product that a thread computes, and the columns that it adds up at once: each
+#: read of shared memory is used that often.
+_MOST_LANES, _TILE = 8, 4
+#: What a block may have of shared memory (227 KiB, from sm_90 on).
+_SHARED: Final = 227 << 10
 
 #: A lane of a buffer: buffers may share a slot, one after the other.
 Key = tuple[int, Lane]
@@ -39,7 +43,7 @@ class NotPersistent(Exception):
     """Why a loop is not one kernel."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Shares:
     """How a loop is shared out: ``own`` columns a block, ``cluster`` blocks, ``rows`` of the batch a cluster."""
 
@@ -65,13 +69,17 @@ class Shares:
 
 @dataclass(frozen=True)
 class Part:
-    """A product's share: ``columns`` of a block, each added up in ``slices``, ``quads`` of four terms a thread."""
+    """A product's share: ``columns`` of a block, each added up in ``slices``; a thread has ``tile`` columns of a slice.
+
+    Its terms are ``quads`` of four.
+    """
 
     number: int
     #: The place of the product among the loop's stages.
     stage: int
     product: Product
     columns: int
+    tile: int
     slices: int
     quads: int
     #: What blocks send each other for it: the lane, and where its first column stands in the left operand.
@@ -83,6 +91,11 @@ class Part:
     def depth(self) -> int:
         """Terms of the sum, rounded up so that all slices are equal."""
         return 4 * self.quads * self.slices
+
+    @property
+    def stride(self) -> int:
+        """How far apart a thread's columns are."""
+        return -(-self.columns // self.tile)
 
     @property
     def copies(self) -> int:
@@ -120,6 +133,18 @@ class Recurrence:
         self._find_what_is_read()
         self._check_size()
         self._check_places()
+
+    @property
+    def shared_bytes(self) -> int:
+        return sum(self.operand_bytes(part) + self.sums_bytes(part) for part in self.parts)
+
+    def operand_bytes(self, part: Part) -> int:
+        return part.copies * self.shares.rows * part.depth * SIZES[part.product.left.kind]
+
+    def sums_bytes(self, part: Part) -> int:
+        # A multiple of what the next operand is aligned to.
+        size = part.slices * self.shares.rows * part.columns * SIZES[part.product.output.kind]
+        return -(-size // 32) * 32
 
     def keys(self, x: Access) -> list[Key]:
         return [(x.buffer, lane) for lane in lanes(x, self.shares.width)]
@@ -159,13 +184,14 @@ class Recurrence:
     def _part(self, number: int, place: int, product: Product) -> Part:
         columns = product.output.shape[-1] // self.shares.width * self.shares.own
         depth = product.left.shape[-1]
-        slices = min(self.shares.threads // columns, -(-depth // 4))
+        tile = min(_TILE, columns)
+        slices = min(self.shares.threads // -(-columns // tile), -(-depth // 4))
         if not slices:
             raise NotPersistent("a product has more columns than a block has threads")
         if product.right.buffer in self.own or product.right.step or product.right.flip:
             raise NotPersistent("weights change from step to step")
         sent, before = self._sent(place, product.left) if product.left.buffer in self.own else ({}, False)
-        return Part(number, place, product, columns, slices, -(-depth // (4 * slices)), sent, before)
+        return Part(number, place, product, columns, tile, slices, -(-depth // (4 * slices)), sent, before)
 
     def _sent(self, place: int, left: Access) -> tuple[dict[Key, int], bool]:
         """Find which lanes make up a left operand, and whether the step before has made them."""
@@ -209,12 +235,7 @@ class Recurrence:
             known.update(self.keys(made.output))
 
     def _check_size(self) -> None:
-        shares = self.shares
-        if shares.rows * shares.own > shares.threads:
-            raise NotPersistent("a block has more rows and columns than threads")
-        terms = [shares.rows * (part.copies * part.depth + part.slices * part.columns) for part in self.parts]
-        sizes = [SIZES[part.product.output.kind] for part in self.parts]
-        if sum(n * size for n, size in zip(terms, sizes, strict=True)) > _SHARED:
+        if self.shared_bytes > _SHARED:
             raise NotPersistent("the rows of a cluster do not fit into shared memory")
 
     def _check_places(self) -> None:
@@ -264,18 +285,23 @@ def _shares(loop: Repeat) -> Shares:
         raise NotPersistent("products of integers")
     weights = sum(math.prod(x.right.shape) * SIZES[x.right.kind] for x in products)
     fitting = [
-        (cluster, threads)
-        for threads in _THREADS
-        for cluster in _CLUSTERS
-        if weights <= cluster * threads * _HELD and -(-width // cluster) <= threads
+        (_cycles(shares, weights), shares)
+        for threads, held in _HELD.items()
+        for cluster, at_once in _AT_ONCE.items()
+        for shares in [Shares(batch, width, cluster, threads, -(-batch // at_once))]
+        if weights <= cluster * threads * held and shares.rows * shares.own <= threads
     ]
     if not fitting:
-        raise NotPersistent(f"{weights >> 10} KiB of weights for {width} columns do not stay in registers")
-    cluster, threads = fitting[0]
-    rows = -(-batch * cluster // _BLOCKS)
-    if rows > _MOST_ROWS:
+        raise NotPersistent(f"{weights >> 10} KiB of weights, {batch} rows and {width} columns do not stay on the chip")
+    cycles, shares = min(fitting)
+    if cycles > _WORTH:
         raise NotPersistent(f"a batch of {batch} keeps the device busy with launches")
-    return Shares(batch, width, cluster, threads, rows)
+    return shares
+
+
+def _cycles(shares: Shares, weights: int) -> float:
+    """Estimate a step: 128 multiplications a cycle, with a third more for what feeds them."""
+    return _WAITING[shares.cluster] + 4 / 3 * shares.rows * weights / 4 / shares.cluster / 128
 
 
 def _alike(a: Lane, b: Lane, any_column: bool = False) -> bool:

@@ -22,6 +22,7 @@ CLUSTERS: Final = r"""
 template <typename T> struct alignas(4 * sizeof(T)) ts_four { T at[4]; };
 #ifdef __CUDACC__
 #define UNROLL _Pragma("unroll")
+#define SHARED(bytes) extern __shared__ __align__(32) char shared[]
 __device__ inline void ts_cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
 __device__ inline void ts_cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
 __device__ inline int ts_cluster_rank() { int r; asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(r)); return r; }
@@ -33,6 +34,7 @@ template <typename T> __device__ inline T* ts_remote(T* place, int rank) {
 }
 #else
 #define UNROLL
+#define SHARED(bytes) alignas(32) __shared__ char shared[bytes]
 #endif
 template <int BLOCKS, typename T> __device__ inline void ts_send(T* place, T value) {
   UNROLL for (int rank = 0; rank < BLOCKS; ++rank) *ts_remote(place, rank) = value;
@@ -103,7 +105,15 @@ class _Text:
         body = "\n  ".join(lines)
         text = f'extern "C" __global__ void {bounds} NAME({parameters}) {{\n  {body}\n}}\n'
         count = shares.clusters * shares.cluster * shares.threads
-        return Kernel(text, slots, count, block=shares.threads, cluster=shares.cluster, prelude=CLUSTERS)
+        return Kernel(
+            text,
+            slots,
+            count,
+            block=shares.threads,
+            cluster=shares.cluster,
+            shared=self.loop.shared_bytes,
+            prelude=CLUSTERS,
+        )
 
     def _at(self, key: Key) -> str:
         lane = key[1]
@@ -123,32 +133,41 @@ class _Text:
         return ["ts_cluster_wait();" if self.shares.cluster > 1 else "__syncthreads();"]
 
     def _arrays(self) -> list[str]:
-        rows = self.shares.rows
-        found = []
+        rows, at = self.shares.rows, 0
+        found = [f"SHARED({self.loop.shared_bytes});"]
         for part in self.loop.parts:
-            of = TYPES[part.product.output.kind]
-            found += [
-                f"__shared__ alignas(32) {of} operand{part.number}[{part.copies}][{rows}][{part.depth}];",
-                f"__shared__ {of} sums{part.number}[{part.slices}][{rows}][{part.columns}];",
-            ]
-        return found
+            of, p = TYPES[part.product.output.kind], part.number
+            found.append(
+                f"{of} (*const operand{p})[{rows}][{part.depth}] = ({of} (*)[{rows}][{part.depth}])(shared + {at});"
+            )
+            at += self.loop.operand_bytes(part)
+            found.append(
+                f"{of} (*const sums{p})[{rows}][{part.columns}] = ({of} (*)[{rows}][{part.columns}])(shared + {at});"
+            )
+            at += self.loop.sums_bytes(part)
+        return found if at else []
 
     def _weights(self) -> list[str]:
-        """Write how a thread takes its terms of its column; beyond the last column or term they are zeros."""
+        """Write how a thread takes its terms of its columns; beyond the last column or term they are zeros."""
         lines = []
         for part in self.loop.parts:
             right, shares, p = part.product.right, self.shares, part.number
             of, index = TYPES[right.kind], self.out.index
             element = self.out.address(right, ["k", "n"], right.strides)
-            inside = f"slice{p} < {part.slices} && own{p} < {shares.width} && k < {right.shape[0]}"
+            inside = (
+                f"slice{p} < {part.slices} && place < {part.columns} && own < {shares.width} && k < {right.shape[0]}"
+            )
             lines += [
-                f"{of} weight{p}[{4 * part.quads}];",
-                f"const int slice{p} = threadIdx.x / {part.columns}, place{p} = threadIdx.x % {part.columns};",
-                f"const {index} own{p} = rank * {shares.own} + place{p} % {shares.own};",
-                f"UNROLL for (int q = 0; q < {4 * part.quads}; ++q) {{",
-                f"  const {index} n = place{p} / {shares.own} * {shares.width} + own{p};",
-                f"  const {index} k = (q / 4 * {part.slices} + slice{p}) * 4 + q % 4;",
-                f"  weight{p}[q] = {inside} ? {element} : 0;",
+                f"{of} weight{p}[{part.tile}][{4 * part.quads}];",
+                f"const int slice{p} = threadIdx.x / {part.stride}, place{p} = threadIdx.x % {part.stride};",
+                f"UNROLL for (int c = 0; c < {part.tile}; ++c) {{",
+                f"  const {index} place = place{p} + c * {part.stride};",
+                f"  const {index} own = rank * {shares.own} + place % {shares.own};",
+                f"  const {index} n = place / {shares.own} * {shares.width} + own;",
+                f"  UNROLL for (int q = 0; q < {4 * part.quads}; ++q) {{",
+                f"    const {index} k = (q / 4 * {part.slices} + slice{p}) * 4 + q % 4;",
+                f"    weight{p}[c][q] = {inside} ? {element} : 0;",
+                "  }",
                 "}",
             ]
         return lines
@@ -203,15 +222,20 @@ class _Text:
         lines = [
             *([] if part.sent else [*self._load(part), "__syncthreads();"]),
             f"if (slice{p} < {part.slices}) {{",
-            f"  {of} total[{rows}] = {{}};",
+            f"  {of} total[{part.tile}][{rows}] = {{}};",
             f"  UNROLL for (int q = 0; q < {part.quads}; ++q) {{",
             f"    UNROLL for (int r = 0; r < {rows}; ++r) {{",
             f"      const int k = (q * {part.slices} + slice{p}) * 4;",
             f"      const ts_four<{of}> x = *(const ts_four<{of}>*)&operand{p}[{copy}][r][k];",
-            f"      UNROLL for (int j = 0; j < 4; ++j) total[r] += x.at[j] * weight{p}[4 * q + j];",
+            f"      UNROLL for (int c = 0; c < {part.tile}; ++c)",
+            f"        UNROLL for (int j = 0; j < 4; ++j) total[c][r] += x.at[j] * weight{p}[c][4 * q + j];",
             "    }",
             "  }",
-            f"  UNROLL for (int r = 0; r < {rows}; ++r) sums{p}[slice{p}][r][place{p}] = total[r];",
+            f"  UNROLL for (int c = 0; c < {part.tile}; ++c) {{",
+            f"    const int place = place{p} + c * {part.stride};",
+            f"    if (place < {part.columns})",
+            f"      UNROLL for (int r = 0; r < {rows}; ++r) sums{p}[slice{p}][r][place] = total[c][r];",
+            "  }",
             "}",
             "__syncthreads();",
         ]
