@@ -74,14 +74,12 @@ class Module(strict._Module):
         return types.SimpleNamespace(get_function=lambda name: self.function(cuda_support.shim(code), name))
 
     def function(self, library: ctypes.CDLL, name: str) -> Callable[..., None]:
-        run = getattr(library, f"run_{name}")
-
         def launch(grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...]) -> None:
             *addresses, t, turn = arguments
             assert all(type(x) is np.uint64 for x in addresses)
             assert type(t) is type(turn) is np.int32
-            given = [ctypes.c_void_p(int(x)) for x in addresses]
-            self.device.do(lambda: run(*given, int(t), int(turn), grid[0], 0))
+            given = list(map(int, addresses))
+            self.device.do(lambda: cuda_support.run(library, name, given, (int(t), int(turn)), grid[0], block[0]))
 
         return launch
 

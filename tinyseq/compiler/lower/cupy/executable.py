@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyseq.compiler.lower.cupy.cublas import Handle, library
 from tinyseq.compiler.lower.cupy.gemm import Gemm
-from tinyseq.compiler.lower.cupy.kernels import BLOCK, Kernel
+from tinyseq.compiler.lower.cupy.kernels import Kernel
 from tinyseq.compiler.lower.cupy.launching import Launching
 from tinyseq.compiler.lower.cupy.lowering import Launches
 
@@ -44,7 +44,7 @@ class Executable(Launching):
 
     def start(self, name: str, kernel: Kernel, addresses: list[int], t: int, turn: int) -> None:
         arguments = (*map(np.uint64, addresses), np.int32(t), np.int32(turn))
-        self.functions[name]((kernel.blocks,), (BLOCK,), arguments)
+        self.functions[name]((kernel.blocks,), (kernel.block,), arguments)
 
     def multiply(self, gemm: Gemm, a: int, b: int, c: int) -> None:
         self.blas.multiply(gemm, a, b, c)

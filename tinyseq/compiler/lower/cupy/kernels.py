@@ -45,10 +45,13 @@ class Kernel:
     slots: tuple[int, ...]
     count: int
     scratch: int = 0
+    #: Threads of a block, and the blocks that wait for each other (a cluster).
+    block: int = BLOCK
+    cluster: int = 1
 
     @property
     def blocks(self) -> int:
-        return -(-self.count // BLOCK)
+        return -(-self.count // (self.block * self.cluster)) * self.cluster
 
 
 def module(kernels: Iterable[Kernel]) -> tuple[str, list[str]]:

@@ -34,6 +34,17 @@ __device__ inline double ts_sigmoid(double x) { return tanh(x * 0.5) * 0.5 + 0.5
 __device__ inline float ts_softplus(float x) { return ts_max(x, 0.0f) + log1pf(expf(-fabsf(x))); }
 __device__ inline double ts_softplus(double x) { return ts_max(x, 0.0) + log1p(exp(-fabs(x))); }
 
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+// A barrier of all threads of a thread-block cluster: what is written before arriving is seen after waiting.
+__device__ inline void ts_cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
+__device__ inline void ts_cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
+__device__ inline u32 ts_cluster_rank() {
+  u32 rank;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+#endif
+
 // Philox4x32-10 (Salmon et al. 2011): word i % 4 of the block with the counter (i / 4, step, call, site).
 __device__ inline u32 ts_philox(u64 i, u32 step, u32 call, u32 site, u32 k0, u32 k1) {
   u32 c[4] = {(u32)(i / 4), step, call, site};
