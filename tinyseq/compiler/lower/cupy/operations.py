@@ -28,6 +28,11 @@ template <typename T> __device__ inline T ts_min(T a, T b) { return (a <= b || a
 template <typename T> __device__ inline T ts_sign(T x) {
   return x > T(0) ? T(1) : x < T(0) ? T(-1) : x == T(0) ? T(0) : x;
 }
+// Whether (a, i) comes before (b, j) in a search for an extreme; `over` says that a is the greater one. No place is -1.
+template <typename T> __device__ inline bool ts_before(T a, int i, T b, int j, bool over) {
+  if (i < 0 || j < 0) return j < 0 && i >= 0;
+  return over || (a != a && b == b) || ((a == b || (a != a && b != b)) && i < j);
+}
 template <typename T> __device__ inline T ts_abs(T x) { return x < T(0) ? -x : x; }
 __device__ inline float ts_sigmoid(float x) { return tanhf(x * 0.5f) * 0.5f + 0.5f; }
 __device__ inline double ts_sigmoid(double x) { return tanh(x * 0.5) * 0.5 + 0.5; }
