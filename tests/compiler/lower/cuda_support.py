@@ -1,4 +1,4 @@
-"""CUDA without a GPU: NVRTC compiles the kernels, and the same text runs on the CPU as C++, a loop over the threads.
+"""CUDA without a GPU: NVRTC compiles the kernels, and the same text runs on the CPU as C++, a thread at a time.
 
 ``HostExecutable`` runs whole plans like that: launches, places and turns are those of the device's executable, products
 come through the same calls of cuBLAS, made by a stand-in that knows matrices by columns.
@@ -13,6 +13,8 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,48 +30,145 @@ from tinyseq.compiler.lower.cupy.launching import Launching
 
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 
-#: What CUDA gives beyond C++.
+#: What CUDA gives beyond C++; threads that wait for each other are ``cuda_threads.cpp``'s.
 SHIM = (
     "".join(
         f'extern "C" double {name}(double); extern "C" float {name}f(float);\n'
         # Rather than <cmath>, which takes longer than all the rest.
         for name in ("exp", "expm1", "log", "log1p", "sqrt", "tanh", "fabs", "sin", "cos", "erf")
     )
-    + f"""
+    + r"""
 extern "C" double pow(double, double); extern "C" float powf(float, float);
 #define __device__ static
 #define __global__
-static struct {{ int x; }} blockIdx, threadIdx;
-static double __longlong_as_double(long long bits) {{ double x; __builtin_memcpy(&x, &bits, 8); return x; }}
-template <typename T> static void atomicAdd(T* place, T value) {{ *place += value; }}
-#define RUN(...) for (int turn_ = 0; turn_ < 2; ++turn_) \\
-  for (int block = turn_; block < blocks; block += 2) for (int k = 0; k < {BLOCK}; ++k) {{ \\
-    blockIdx.x = block; threadIdx.x = backwards ? {BLOCK} - 1 - k : k; __VA_ARGS__; }}
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __cluster_dims__(...)
+#define __shared__ static __thread
+struct Index { int x; };
+extern __thread Index threadIdx, blockIdx;
+extern Index blockDim, gridDim;
+static double __longlong_as_double(long long bits) { double x; __builtin_memcpy(&x, &bits, 8); return x; }
+template <typename T> static void atomicAdd(T* place, T value) { *place += value; }
+extern "C" void ts_syncthreads();
+extern "C" void ts_syncwarp(unsigned mask);
+extern "C" void ts_exchange(unsigned mask, void* value, int size, int from);
+extern "C" void ts_cluster_arrive();
+extern "C" void ts_cluster_wait();
+extern "C" int ts_cluster_rank();
+extern "C" void ts_anchor(char* mine);
+extern "C" char* ts_other(char* mine, int rank);
+// Where the shared memory of this thread's block lies.
+static __thread char anchor;
+template <typename T> static T* ts_remote(T* place, int rank) {
+  return (T*)(ts_other(&anchor, rank) + ((char*)place - &anchor));
+}
+extern "C" int ts_run(void (*body)(void*), void* arguments, int blocks, int threads, int cluster, int backwards);
+#define __syncthreads ts_syncthreads
+static void __syncwarp(unsigned mask = 0xffffffffu) { ts_syncwarp(mask); }
+// Lanes from `low` on, `width` of them, are one group; who would read beyond it reads what it has given itself.
+#define SHUFFLE(NAME, WHICH, FROM, WITHIN) \
+  template <typename T> static T NAME(unsigned mask, T value, int WHICH, int width = 32) { \
+    const int lane = threadIdx.x % 32, low = lane / width * width, from = FROM; \
+    ts_exchange(mask, &value, sizeof(T), WITHIN ? from : lane); \
+    return value; \
+  }
+SHUFFLE(__shfl_sync, source, low + source % width, true)
+SHUFFLE(__shfl_xor_sync, bits, lane ^ bits, from < low + width)
+SHUFFLE(__shfl_down_sync, delta, lane + delta, from < low + width)
+SHUFFLE(__shfl_up_sync, delta, lane - delta, from >= low)
 """
+)
+#: What a kernel's text has where its threads wait for each other; the others' run one after the other.
+_WAITING = re.compile(r"__sync|__shfl|\bts_(cluster|warp|block)_")
+_HEAD = re.compile(
+    r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\) )?(?:__cluster_dims__\([^)]*\) )?(\w+)\(([^)]*)\)'
 )
 _libraries: dict[str, ctypes.CDLL] = {}
 _folder = tempfile.TemporaryDirectory(prefix="tinyseq-cuda-")
 
 
+@cache
+def _threads() -> Path:
+    """Compile what runs the threads of a grid, once."""
+    path = Path(_folder.name) / "threads.so"
+    _compile(Path(__file__).with_name("cuda_threads.cpp"), path, "-O1", "-Wall", "-Werror", "-pthread")
+    return path
+
+
+def _compile(source: Path, library: Path, *options: str) -> None:
+    assert COMPILER is not None
+    # What a library needs comes after it.
+    command = [COMPILER, "-std=c++17", "-shared", "-fPIC", str(source), *options, "-o", str(library)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[:4000]
+
+
 def shim(source: str) -> ctypes.CDLL:
-    """Compile a module for the CPU; ``run_NAME`` runs a kernel's threads one after the other, the odd blocks last."""
+    """Compile a module for the CPU; ``run`` runs its kernels."""
     key = hashlib.sha256(source.encode()).hexdigest()
     if key not in _libraries:
-        runs = []
-        for name, parameters in re.findall(r'extern "C" __global__ void (\w+)\(([^)]*)\)', source):
-            given = ", ".join(part.split()[-1] for part in parameters.split(", "))
-            runs.append(
-                f'extern "C" void run_{name}({parameters}, int blocks, int backwards) {{ RUN({name}({given})) }}'
-            )
         path = Path(_folder.name) / key
-        path.with_suffix(".cpp").write_text("\n".join([SHIM, source, *runs]))
-        assert COMPILER is not None
-        command = [COMPILER, "-std=c++17", "-O0", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Werror"]
-        command += ["-Wno-unused", str(path.with_suffix(".cpp")), "-o", str(path.with_suffix(".so"))]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[:4000]
+        path.with_suffix(".cpp").write_text("\n".join([SHIM, source, *_runs(source)]))
+        options = [
+            "-O0",
+            "-ffp-contract=off",
+            "-Wall",
+            "-Werror",
+            "-Wno-unused",
+            "-Wno-unknown-pragmas",
+            "-Wno-misleading-indentation",
+        ]
+        _compile(path.with_suffix(".cpp"), path.with_suffix(".so"), *options, str(_threads()))
         _libraries[key] = ctypes.CDLL(str(path.with_suffix(".so")))
     return _libraries[key]
+
+
+def _runs(source: str) -> Iterator[str]:
+    """Write what runs each kernel: ``run_NAME``, with the kernel's parameters and those of the grid."""
+    heads = list(_HEAD.finditer(source))
+    ends = [head.start() for head in heads[1:]] + [len(source)]
+    for head, end in zip(heads, ends, strict=True):
+        name, parameters = head.groups()
+        names = [part.split()[-1].lstrip("*") for part in parameters.split(", ")]
+        grid = "int blocks, int threads, int cluster, int backwards"
+        if _WAITING.search(source, head.end(), end):
+            fields = " ".join(f"{part};" for part in parameters.split(", "))
+            yield (
+                f"struct Arguments_{name} {{ {fields} }};\n"
+                f"static void body_{name}(void* given) {{ ts_anchor(&anchor); "
+                f"Arguments_{name}& x = *(Arguments_{name}*)given; "
+                f"{name}({', '.join(f'x.{n}' for n in names)}); }}\n"
+                f'extern "C" int run_{name}({parameters}, {grid}) {{\n'
+                f"  Arguments_{name} given = {{{', '.join(names)}}};\n"
+                f"  return ts_run(body_{name}, &given, blocks, threads, cluster, backwards);\n}}"
+            )
+        else:
+            yield (
+                f'extern "C" int run_{name}({parameters}, {grid}) {{\n'
+                "  blockDim.x = threads; gridDim.x = blocks;\n"
+                "  for (int odd_ = 0; odd_ < 2; ++odd_) for (int block_ = odd_; block_ < blocks; block_ += 2)\n"
+                "    for (int thread_ = 0; thread_ < threads; ++thread_) {\n"
+                "      blockIdx.x = block_; threadIdx.x = backwards ? threads - 1 - thread_ : thread_;\n"
+                f"      {name}({', '.join(names)});\n    }}\n  return 0;\n}}"
+            )
+
+
+def run(
+    library: ctypes.CDLL,
+    name: str,
+    addresses: Sequence[int],
+    numbers: Sequence[int],
+    blocks: int,
+    threads: int = BLOCK,
+    cluster: int = 1,
+    backwards: bool = False,
+) -> None:
+    """Run a kernel of a module: the odd clusters last; the ``cluster`` blocks of one run side by side."""
+    given = [*map(ctypes.c_void_p, addresses), *map(ctypes.c_int, numbers)]
+    grid = (blocks, threads, cluster, int(backwards))
+    failed = getattr(library, f"run_{name}")(*given, *grid)
+    assert not failed, f"{name}: threads wait for others that never come"
 
 
 class Blas:
@@ -131,18 +230,23 @@ class Executable(Launching):
     on: ClassVar[str] = "cuda-on-host"
     #: In which order the threads of a block come: no order may matter.
     backwards: ClassVar[bool] = False
+    #: Whether this is a device with clusters of blocks.
+    with_clusters: ClassVar[bool] = False
 
     def load(self) -> None:
         self.library = shim(self.lowered.source)
         self.stand_in = Blas()
         self.blas = Handle(self.stand_in, self.backend, self.precision)
 
+    def clusters(self) -> bool:
+        return self.with_clusters
+
     def address(self, memory: Any) -> int:
         return memory.ctypes.data
 
     def start(self, name: str, kernel: Kernel, addresses: list[int], t: int, turn: int) -> None:
-        run = getattr(self.library, f"run_{name}")
-        run(*map(ctypes.c_void_p, addresses), t, turn, kernel.blocks, int(self.backwards))
+        grid = (kernel.blocks, kernel.block, kernel.cluster)
+        run(self.library, name, addresses, (t, turn), *grid, self.backwards)
 
     def multiply(self, gemm: Gemm, a: int, b: int, c: int) -> None:
         self.blas.multiply(gemm, a, b, c)
@@ -177,7 +281,11 @@ def compile_for(library: ctypes.CDLL, source: str, architecture: str) -> bytes:
     """Compile to machine code; a message of the compiler, warnings included, fails."""
     program = ctypes.c_void_p()
     assert library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"plan.cu", 0, None, None) == 0
-    options = [f"--gpu-architecture={architecture}".encode(), b"--std=c++17", b"-diag-suppress=177,550"]  # unused values
+    options = [
+        f"--gpu-architecture={architecture}".encode(),
+        b"--std=c++17",
+        b"-diag-suppress=177,550",
+    ]  # unused values
     status = library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
     size = ctypes.c_size_t()
     library.nvrtcGetProgramLogSize(program, ctypes.byref(size))

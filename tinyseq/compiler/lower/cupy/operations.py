@@ -28,11 +28,27 @@ template <typename T> __device__ inline T ts_min(T a, T b) { return (a <= b || a
 template <typename T> __device__ inline T ts_sign(T x) {
   return x > T(0) ? T(1) : x < T(0) ? T(-1) : x == T(0) ? T(0) : x;
 }
+// Whether (a, i) comes before (b, j) in a search for an extreme; `over` says that a is the greater one. No place is -1.
+template <typename T> __device__ inline bool ts_before(T a, int i, T b, int j, bool over) {
+  if (i < 0 || j < 0) return j < 0 && i >= 0;
+  return over || (a != a && b == b) || ((a == b || (a != a && b != b)) && i < j);
+}
 template <typename T> __device__ inline T ts_abs(T x) { return x < T(0) ? -x : x; }
 __device__ inline float ts_sigmoid(float x) { return tanhf(x * 0.5f) * 0.5f + 0.5f; }
 __device__ inline double ts_sigmoid(double x) { return tanh(x * 0.5) * 0.5 + 0.5; }
 __device__ inline float ts_softplus(float x) { return ts_max(x, 0.0f) + log1pf(expf(-fabsf(x))); }
 __device__ inline double ts_softplus(double x) { return ts_max(x, 0.0) + log1p(exp(-fabs(x))); }
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+// A barrier of all threads of a thread-block cluster: what is written before arriving is seen after waiting.
+__device__ inline void ts_cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
+__device__ inline void ts_cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
+__device__ inline u32 ts_cluster_rank() {
+  u32 rank;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+#endif
 
 // Philox4x32-10 (Salmon et al. 2011): word i % 4 of the block with the counter (i / 4, step, call, site).
 __device__ inline u32 ts_philox(u64 i, u32 step, u32 call, u32 site, u32 k0, u32 k1) {

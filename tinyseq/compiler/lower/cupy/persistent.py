@@ -27,8 +27,6 @@ _AT_ONCE: Final = {1: 128, 2: 64, 4: 28, 8: 14}
 _WAITING: Final = {1: 900, 2: 1300, 4: 1350, 8: 1400}
 #: Threads of a block -> the bytes of weights that each may hold.
 _HELD: Final = {256: 512, 512: 256}
-#: Beyond that many cycles a step, two launches are no slower.
-_WORTH: Final = 12_000
 #: The most columns of one application or product that a thread computes, and the columns that it adds up at once: each
 #: read of shared memory is used that often.
 _MOST_LANES, _TILE = 8, 4
@@ -293,10 +291,7 @@ def _shares(loop: Repeat) -> Shares:
     ]
     if not fitting:
         raise NotPersistent(f"{weights >> 10} KiB of weights, {batch} rows and {width} columns do not stay on the chip")
-    cycles, shares = min(fitting)
-    if cycles > _WORTH:
-        raise NotPersistent(f"a batch of {batch} keeps the device busy with launches")
-    return shares
+    return min(fitting)[1]
 
 
 def _cycles(shares: Shares, weights: int) -> float:

@@ -11,21 +11,17 @@ from collections.abc import Iterable
 from typing import Final
 
 from tinyseq.compiler.lower.access import Access
-from tinyseq.compiler.lower.cupy.kernels import Kernel
-from tinyseq.compiler.lower.cupy.kernels import _Writer as Writer
 from tinyseq.compiler.lower.cupy.operations import TYPES, expression, literal
 from tinyseq.compiler.lower.cupy.persistent import Key, Part, Recurrence, operands
+from tinyseq.compiler.lower.cupy.writing import Kernel, Writer
 from tinyseq.compiler.lower.stages import Group, Work
 
-#: Beyond the prelude of all kernels: barriers of a cluster order what its threads read and write anywhere.
+#: Beyond the prelude of all kernels.
 CLUSTERS: Final = r"""
 template <typename T> struct alignas(4 * sizeof(T)) ts_four { T at[4]; };
 #ifdef __CUDACC__
 #define UNROLL _Pragma("unroll")
 #define SHARED(bytes) extern __shared__ __align__(32) char shared[]
-__device__ inline void ts_cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
-__device__ inline void ts_cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
-__device__ inline int ts_cluster_rank() { int r; asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(r)); return r; }
 // The same place in the shared memory of another block.
 template <typename T> __device__ inline T* ts_remote(T* place, int rank) {
   T* there;
@@ -101,7 +97,7 @@ class _Text:
         ]
         slots = tuple(sorted(self.out.slots))
         parameters = ", ".join([*(f"char* s{n}" for n in slots), "int t", "int turn"])
-        bounds = f"__cluster_dims__({shares.cluster}, 1, 1) __launch_bounds__({shares.threads}, 1)"
+        bounds = f"__launch_bounds__({shares.threads}, 1) __cluster_dims__({shares.cluster}, 1, 1)"
         body = "\n  ".join(lines)
         text = f'extern "C" __global__ void {bounds} NAME({parameters}) {{\n  {body}\n}}\n'
         count = shares.clusters * shares.cluster * shares.threads

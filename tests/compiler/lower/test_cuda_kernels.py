@@ -1,0 +1,223 @@
+"""Kernels whose threads share work: sums, extremes, softmax and the like equal NumPy, at sizes that take every way."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import cuda_support
+import numpy as np
+import pytest
+
+import tinyseq as ts
+from tinyseq.compiler.lower.cupy.kernels import Kernel, module
+from tinyseq.compiler.lower.cupy.launching import lowered
+from tinyseq.compiler.lower.cupy.lowering import Lowered
+
+pytestmark = pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler on this machine")
+
+
+def lowered_of(fn: Callable[..., Any], *given: Any) -> Lowered:
+    with ts.backend("cuda-on-host"), ts.no_grad():
+        tensors = tuple(ts.tensor(x) for x in given)
+        return lowered(ts.compile(fn).entry(tensors, {}, list(tensors)).plan, False)
+
+
+def computed(fn: Callable[..., Any], *given: Any) -> tuple[np.ndarray, Lowered]:
+    """What a compiled function gives on the stand-in, in both orders of threads, and what it was lowered to."""
+    found = []
+    for backwards in (False, True):
+        with ts.backend("cuda-on-host"), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cuda_support.Executable, "backwards", backwards)
+            fast = ts.compile(fn)
+            with ts.no_grad():
+                found.append(fast(*(ts.tensor(x) for x in given)).numpy())
+            found_plan = fast.entry_of_last_call().idle[0].lowered
+    np.testing.assert_array_equal(*found, err_msg="the order of threads is seen in the result")
+    assert found_plan.left == []
+    return found[0], found_plan
+
+
+def whole(*shape: int, dtype: Any = np.float64) -> np.ndarray:
+    """Whole numbers: their sums are exact in any order."""
+    return np.random.default_rng(0).integers(-50, 50, shape).astype(dtype)
+
+
+#: shape, axes, and what is launched.
+REDUCED: list[tuple[tuple[int, ...], tuple[int, ...], int]] = [
+    ((300, 5), (1,), 1),  # a thread a row
+    ((9, 12), (1,), 1),  # some lanes of a warp
+    ((37, 100), (1,), 1),  # a warp a row
+    ((3, 5000), (1,), 2),  # blocks on parts of rows
+    ((500, 40), (1,), 1),
+    ((4100, 1030), (1,), 1),  # long rows, but many
+    ((12, 7), (0,), 1),  # columns, a thread each
+    ((100, 3), (0,), 1),
+    ((120, 40), (0,), 1),  # lanes for a column
+    ((3000, 40), (0,), 2),
+    ((3000, 1), (0,), 2),
+    ((20, 70000), (0,), 1),
+    ((6, 30, 5, 7), (1, 3), 1),
+    ((6, 30, 5, 7), (0, 2), 1),
+    ((40, 3, 50), (0, 2), 1),
+    ((50, 70), (0, 1), 2),
+]
+
+
+@pytest.mark.parametrize("name", ["sum", "max"])
+@pytest.mark.parametrize(("shape", "axes", "launches"), REDUCED, ids=str)
+def test_reductions(shape: tuple[int, ...], axes: tuple[int, ...], launches: int, name: str) -> None:
+    x = whole(*shape, dtype=np.float32)
+    got, plan = computed(lambda x: getattr(x, name)(axes), x)
+    np.testing.assert_array_equal(got, getattr(x, name)(axes))
+    assert plan.counts()["kernels"] == launches
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int32, np.int64])
+@pytest.mark.parametrize("name", ["sum", "max", "min"])
+@pytest.mark.parametrize(("shape", "axis"), [((3, 90), 1), ((90, 3), 0), ((5, 5), 0), ((2, 3000), 1)], ids=str)
+def test_reductions_of_every_kind(shape: tuple[int, ...], axis: int, name: str, dtype: Any) -> None:
+    x = whole(*shape, dtype=dtype)
+    if dtype == np.float64:
+        x[1, 1] = np.nan
+        x[0, 2] = np.inf
+    got, _ = computed(lambda x: getattr(x, name)(axis), x)
+    np.testing.assert_array_equal(got, getattr(x, name)(axis))
+
+
+@pytest.mark.parametrize("name", ["sum", "min"])
+@pytest.mark.parametrize("axes", [(0,), (1,), (2,), (0, 2), (0, 1)], ids=str)
+def test_reductions_of_what_lies_otherwise(axes: tuple[int, ...], name: str) -> None:
+    """Of a transpose, of a part, of something broadcast."""
+    x = whole(40, 30, 20)
+    got, _ = computed(lambda x: getattr(x.transpose(2, 0, 1), name)(axes), x)
+    np.testing.assert_array_equal(got, getattr(x.transpose(2, 0, 1), name)(axes))
+    got, _ = computed(lambda x: getattr(x[3:, ::-1, 1::2] + x[:1, :, :1], name)(axes), x)
+    np.testing.assert_array_equal(got, getattr(x[3:, ::-1, 1::2] + x[:1, :, :1], name)(axes))
+
+
+NORMALISED = [(7, 3), (5, 9), (33, 32), (9, 50), (3, 1024), (2, 1500), (2, 9000), (300, 9), (2, 3, 40), (1, 1)]
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    y = np.exp(x - x.max(-1, keepdims=True))
+    return y / y.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+@pytest.mark.parametrize("shape", NORMALISED, ids=str)
+def test_normalisations(shape: tuple[int, ...], name: str) -> None:
+    x = np.random.default_rng(1).normal(0, 3, shape)
+    if x.size > 1:
+        x.reshape(-1, shape[-1])[0, 1:] = -np.inf
+    got, _ = computed(lambda x: getattr(ts, name)(x, -1), x)
+    with np.errstate(divide="ignore"):
+        wanted = {"softmax": softmax, "log_softmax": lambda x: np.log(softmax(x))}.get(
+            name, lambda x: np.log(np.exp(x).sum(-1))
+        )(x)
+    np.testing.assert_allclose(got, wanted, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+def test_normalisations_of_what_is_not_finite(name: str) -> None:
+    x = np.random.default_rng(1).normal(size=(5, 40))
+    x[0], x[1, 3], x[2, 7], x[3, 39] = -np.inf, np.inf, np.nan, -np.inf
+    got, _ = computed(lambda x: getattr(ts, name)(x, -1), x)
+    wanted = getattr(ts, name)(ts.tensor(x), -1).numpy()
+    np.testing.assert_allclose(got, wanted, rtol=1e-12)
+
+
+def test_softmax_of_columns_that_lie_side_by_side() -> None:
+    x = np.random.default_rng(1).normal(size=(12, 2100))
+    got, _ = computed(lambda x: ts.softmax(x.T * 2.0, -1), x)
+    np.testing.assert_allclose(got, softmax(x.T * 2.0), rtol=1e-11)
+
+
+# -- gradients of indexing ---------------------------------------------------------------------------------------------
+
+#: rows, positions: a few, which every row looks through; one digit, two, three; more keys a thread.
+SCATTERED = [
+    (5, 12),
+    (4, 64),
+    (30, 65),
+    (1, 500),
+    (30, 700),
+    (255, 300),
+    (256, 900),
+    (3000, 400),
+    (70000, 300),
+    (9, 17000),
+]
+
+
+def scattered(rows: int, width: int) -> Callable[..., Any]:
+    return lambda updates, places: ts.scatter_add(updates, places, key=("array",), shape=(rows, width))
+
+
+@pytest.mark.parametrize("skew", ["even", "one row", "sorted"])
+@pytest.mark.parametrize(("rows", "count"), SCATTERED, ids=str)
+def test_sums_by_index_are_in_order_of_position(rows: int, count: int, skew: str) -> None:
+    """To the last bit: within a chunk of sorted positions, then over the chunks."""
+    rng = np.random.default_rng(0)
+    places = rng.integers(0, rows, count)
+    if skew == "one row":
+        places[rng.random(count) < 0.9] = rows - 1
+    elif skew == "sorted":
+        places.sort()
+    updates = rng.normal(size=(count, 2)).astype(np.float32)
+    got, plan = computed(scattered(rows, 2), updates, places)
+    wanted = np.zeros((rows, 2))
+    np.add.at(wanted, places, updates)
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4)
+    exact, _ = computed(scattered(rows, 2), whole(count, 2), places)
+    wanted = np.zeros((rows, 2))
+    np.add.at(wanted, places, whole(count, 2))
+    np.testing.assert_array_equal(exact, wanted)
+    assert "atomic" not in plan.source
+
+
+def test_sums_by_several_indices_between_other_axes() -> None:
+    """With negative indices, and some out of range, which add nothing."""
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(-4, 4, (10, 1)), rng.integers(-6, 6, (10, 9))
+    updates = whole(3, 10, 9, 5)
+    key = (slice(None), "array", "array")
+    fn = lambda updates, a, b: ts.scatter_add(updates, a, b, key=key, shape=(3, 4, 6, 5))  # noqa: E731
+    wanted = np.zeros((3, 4, 6, 5))
+    np.add.at(wanted, (slice(None), a, b), updates)
+    np.testing.assert_array_equal(computed(fn, updates, a, b)[0], wanted)
+    b[3:5, 2:] = 6
+    b[7, 1] = -7
+    ok = (b >= -6) & (b < 6)
+    wanted = np.zeros((3, 4, 6, 5))
+    np.add.at(wanted, (slice(None), np.broadcast_to(a, b.shape)[ok], b[ok]), updates[:, ok])
+    np.testing.assert_array_equal(computed(fn, updates, a, b)[0], wanted)
+
+
+# -- NVRTC -------------------------------------------------------------------------------------------------------------
+
+
+def every_plan() -> Iterator[Lowered]:
+    for shape, axes, _ in REDUCED:
+        for name in ("sum", "max"):
+            yield lowered_of(lambda x, name=name, axes=axes: getattr(x, name)(axes), whole(*shape, dtype=np.float32))
+    for dtype in (np.int32, np.int64, np.float64):
+        for shape in ((3, 90), (90, 3), (2, 3000)):
+            for name in ("sum", "max", "min"):
+                yield lowered_of(lambda x, name=name: getattr(x, name)((0, 1)), whole(*shape, dtype=dtype))
+    for shape in NORMALISED:
+        for name in ("softmax", "log_softmax", "logsumexp"):
+            yield lowered_of(lambda x, name=name: getattr(ts, name)(x, -1), whole(*shape))
+    for rows, count in SCATTERED:
+        yield lowered_of(scattered(rows, 2), whole(count, 2), np.zeros(count, np.int64))
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+def test_nvrtc_compiles_every_kernel(architecture: str) -> None:
+    library = cuda_support.nvrtc()
+    if library is None and sys.platform not in ("linux", "win32"):
+        pytest.skip("there is no NVRTC for this system")
+    assert library is not None, 'NVRTC is not installed: pip install "tinyseq[test]"'
+    kernels = [launch.what for plan in every_plan() for launch, _ in plan.launches() if isinstance(launch.what, Kernel)]
+    assert cuda_support.compile_for(library, module(kernels)[0], architecture)[:4] == b"\x7fELF"
