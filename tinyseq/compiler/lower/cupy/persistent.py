@@ -22,14 +22,15 @@ from tinyseq.compiler.lower.kinds import FLOATS, SIZES
 from tinyseq.compiler.lower.stages import Group, Product, Repeat, Work
 
 #: Blocks of a cluster -> how many such clusters an H100 or H200 runs at once (one block a multiprocessor, of which
-#: groups have 16 to 18), and the cycles of a step that no work explains. One cluster more, and all takes twice as long.
+#: groups have 16 to 18), and the cycles of a step that no work explains. One cluster more, and all takes twice as long;
+#: measured on an H200, which runs 15 of 8 and 30 of 4, with one to spare for others.
 _AT_ONCE: Final = {1: 128, 2: 64, 4: 28, 8: 14}
-_WAITING: Final = {1: 900, 2: 1300, 4: 1350, 8: 1400}
+_WAITING: Final = {1: 900, 2: 1450, 4: 1400, 8: 1500}
 #: Threads of a block -> the bytes of weights that each may hold.
 _HELD: Final = {256: 512, 512: 256}
 #: The most columns of one application or product that a thread computes, and the columns that it adds up at once: each
 #: read of shared memory is used that often.
-_MOST_LANES, _TILE = 8, 4
+_MOST_LANES, _TILE = 8, 2
 #: What a block may have of shared memory (227 KiB, from sm_90 on).
 _SHARED: Final = 227 << 10
 
@@ -295,8 +296,9 @@ def _shares(loop: Repeat) -> Shares:
 
 
 def _cycles(shares: Shares, weights: int) -> float:
-    """Estimate a step: 128 multiplications a cycle, with a third more for what feeds them."""
-    return _WAITING[shares.cluster] + 4 / 3 * shares.rows * weights / 4 / shares.cluster / 128
+    """Estimate a step: 128 multiplications a cycle, and what feeds them; more threads feed better, but wait longer."""
+    waiting, feeding = (0, 1.5) if shares.threads == 256 else (100, 4 / 3)
+    return _WAITING[shares.cluster] + waiting + feeding * shares.rows * weights / 4 / shares.cluster / 128
 
 
 def _alike(a: Lane, b: Lane, any_column: bool = False) -> bool:
