@@ -222,6 +222,7 @@ register("strict", __name__)
 class StrictBackend:
     name: ClassVar[str] = "strict"
     lowering: ClassVar[str] = "strict"
+    asynchronous: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.xp = _Module()
@@ -233,6 +234,9 @@ class StrictBackend:
 
     def to_host(self, array: DeviceArray) -> np.ndarray:
         return array.get()
+
+    def fetch(self, array: DeviceArray) -> Callable[[], np.ndarray]:
+        return lambda: self.to_host(array)
 
     def allocate(self, nbytes: int) -> DeviceArray:
         return DeviceArray(np.zeros(nbytes, np.uint8))
