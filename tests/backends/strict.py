@@ -123,7 +123,11 @@ class DeviceArray:
     def __len__(self) -> int:
         return len(self._array)
 
-    # -- what brings numbers out --------------------------------------------------------------------------------------
+    # -- what brings numbers in, and out --------------------------------------------------------------------------------------
+    def set(self, host: np.ndarray, stream: Any) -> None:
+        _note("to_device", self.shape)
+        self._array[...] = host
+
     def get(self) -> np.ndarray:
         _note("to_host", self.shape)
         return self._array.copy()
