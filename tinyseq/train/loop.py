@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +13,8 @@ import numpy as np
 from tinyseq import nn, optim, trees
 from tinyseq.train.checkpoint import Array, Checkpoint
 from tinyseq.train.config import TrainConfig
-from tinyseq.train.nonfinite import SKIPPED_IN_A_ROW, DivergedError, bundle_of, diverged, locate, not_finite
+from tinyseq.train.judging import Judge
+from tinyseq.train.nonfinite import SKIPPED_IN_A_ROW, DivergedError, bundle_of, diverged, locate
 from tinyseq.train.progress import Progress
 from tinyseq.train.signals import Stop, stop_on_signals
 from tinyseq.train.standing import Standing, snapshot
@@ -150,6 +150,7 @@ class _Loop:
         # Counts updates; hears of each look at the validation part.
         scheduler = optim.Scheduler(stepper.optimizer, schedule)
         self.standing = Standing(model, stepper.optimizer, scheduler)
+        self.judge = Judge(task, model, config, progress)
         self.saved = -1
         self.batches: Iterator[Any] = iter(())
         #: The step after this one, where it was launched already.
@@ -289,7 +290,7 @@ class _Loop:
     def evaluate(self) -> tuple[float, bool]:
         """Look at the validation part, keep the weights if they are the best; return the measure, and whether."""
         standing, key = self.standing, self.task.measure.key
-        metrics = _judged(self.task, self.model, standing.step, self.config)
+        metrics = self.judge(standing.step, compiled=self.stepper.compiled)
         best = self.task.measure.better(metrics[key], standing.best.get(key))
         standing.without_best = 0 if best else standing.without_best + 1
         if best:
@@ -322,25 +323,10 @@ def _fit(
     model.train()
     outcome.tokens = task.fit(model)
     outcome.steps, outcome.seconds = 1, time.perf_counter() - began
-    outcome.best, outcome.best_step = _judged(task, model, 1, config), 1
+    outcome.best, outcome.best_step = Judge(task, model, config, progress)(1, compiled=False), 1
     outcome.weights = snapshot(model)
     record({"step": 1, "split": "valid", **outcome.best})
     progress.evaluated(1, outcome.best, True)
-
-
-def _judged(task: Task[Any], model: nn.Module, step: int, config: TrainConfig) -> dict[str, float]:
-    """Return the metrics on the validation part.
-
-    Raises:
-        DivergedError: the measure is not finite.
-    """
-    model.eval()
-    metrics = task.evaluate(model, "valid")
-    model.train()
-    value = metrics[task.measure.key]
-    if not math.isfinite(value):
-        raise not_finite(f"validation {task.measure.key}", value, step, config)
-    return metrics
 
 
 def _finite(state: Any) -> bool:
