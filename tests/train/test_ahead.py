@@ -85,7 +85,7 @@ def run(monkeypatch, folder, text, asynchronous, *, progress=None, **how):
         error = None
         try:
             ts.run(path, output=folder.parent / "runs", backend="numpy", progress=progress or SilentProgress(), **how)
-        except (DivergedError, StoppedError) as found:
+        except (DivergedError, KeyboardInterrupt) as found:
             error = found
     (folder.parent / "runs").rename(folder / "runs")
     return Outcome(folder / "runs" / "tiny" / "0001"), error
@@ -144,6 +144,18 @@ def test_a_run_that_is_stopped_leaves_the_same(monkeypatch, tmp_path, at):
     assert isinstance(ahead_error, StoppedError)
     assert f"step-{at:08}.safetensors" in now.files
     assert now.result["steps"] == at
+
+
+def test_an_interrupt_from_elsewhere_leaves_the_step_that_was_done(monkeypatch, tmp_path):
+    class Interrupting(SilentProgress):
+        def step(self, step, *_):
+            if step == 2:
+                raise KeyboardInterrupt
+
+    now, error, _ = same(monkeypatch, tmp_path, SERIES, progress=Interrupting())
+    assert isinstance(error, KeyboardInterrupt)
+    assert now.result["steps"] == 2
+    assert now.weights
 
 
 def test_a_step_is_waited_for_after_the_next_is_launched(monkeypatch, tmp_path):
