@@ -279,7 +279,7 @@ def test_rewinding_restores_weights_optimiser_and_random_numbers(folder):
         second = next(batches)
         once = stepper(second, None)
         assert any(not np.array_equal(a, b) for a, b in zip(before[0], now()[0], strict=True))
-        stepper.rewind()
+        stepper.rewind(once)
         after = now()
         assert all(np.array_equal(a, b) for a, b in zip(before[0], after[0], strict=True))
         assert before[1:] == after[1:]

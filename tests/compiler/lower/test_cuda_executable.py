@@ -57,8 +57,10 @@ class Module(strict._Module):
                 getDeviceCount=lambda: 1, runtimeGetVersion=lambda: 12000, CUDARuntimeError=RuntimeError
             ),
             memory=types.SimpleNamespace(OutOfMemoryError=MemoryError),
-            get_current_stream=lambda: types.SimpleNamespace(ptr=0),
-            Stream=lambda non_blocking: Stream(device),
+            get_current_stream=lambda: Stream(device, 0),
+            Stream=lambda non_blocking: Stream(device, 7),
+            Event=lambda disable_timing: types.SimpleNamespace(record=lambda stream: None, synchronize=lambda: None),
+            alloc_pinned_memory=bytearray,
             Device=lambda: types.SimpleNamespace(compute_capability="80"),
         )
 
@@ -87,10 +89,16 @@ class Module(strict._Module):
 
 
 class Stream:
-    ptr = 7
+    """Does at once what it is asked for; ``tests/backends/streams.py`` is a stand-in that does not."""
 
-    def __init__(self, device: Device) -> None:
-        self.device = device
+    def __init__(self, device: Device, ptr: int) -> None:
+        self.device, self.ptr = device, ptr
+
+    def wait_event(self, event: Any) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        pass
 
     def __enter__(self) -> None:
         pass
