@@ -134,6 +134,67 @@ def test_softmax_of_columns_that_lie_side_by_side() -> None:
     np.testing.assert_allclose(got, softmax(x.T * 2.0), rtol=1e-11)
 
 
+# -- gradients of indexing ---------------------------------------------------------------------------------------------
+
+#: rows, positions: a few, which every row looks through; one digit, two, three; more keys a thread.
+SCATTERED = [
+    (5, 12),
+    (4, 64),
+    (30, 65),
+    (1, 500),
+    (30, 700),
+    (255, 300),
+    (256, 900),
+    (3000, 400),
+    (70000, 300),
+    (9, 17000),
+]
+
+
+def scattered(rows: int, width: int) -> Callable[..., Any]:
+    return lambda updates, places: ts.scatter_add(updates, places, key=("array",), shape=(rows, width))
+
+
+@pytest.mark.parametrize("skew", ["even", "one row", "sorted"])
+@pytest.mark.parametrize(("rows", "count"), SCATTERED, ids=str)
+def test_sums_by_index_are_in_order_of_position(rows: int, count: int, skew: str) -> None:
+    """To the last bit: within a chunk of sorted positions, then over the chunks."""
+    rng = np.random.default_rng(0)
+    places = rng.integers(0, rows, count)
+    if skew == "one row":
+        places[rng.random(count) < 0.9] = rows - 1
+    elif skew == "sorted":
+        places.sort()
+    updates = rng.normal(size=(count, 2)).astype(np.float32)
+    got, plan = computed(scattered(rows, 2), updates, places)
+    wanted = np.zeros((rows, 2))
+    np.add.at(wanted, places, updates)
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4)
+    exact, _ = computed(scattered(rows, 2), whole(count, 2), places)
+    wanted = np.zeros((rows, 2))
+    np.add.at(wanted, places, whole(count, 2))
+    np.testing.assert_array_equal(exact, wanted)
+    assert "atomic" not in plan.source
+
+
+def test_sums_by_several_indices_between_other_axes() -> None:
+    """With negative indices, and some out of range, which add nothing."""
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(-4, 4, (10, 1)), rng.integers(-6, 6, (10, 9))
+    updates = whole(3, 10, 9, 5)
+    key = (slice(None), "array", "array")
+    fn = lambda updates, a, b: ts.scatter_add(updates, a, b, key=key, shape=(3, 4, 6, 5))  # noqa: E731
+    wanted = np.zeros((3, 4, 6, 5))
+    np.add.at(wanted, (slice(None), a, b), updates)
+    np.testing.assert_array_equal(computed(fn, updates, a, b)[0], wanted)
+    b[3:5, 2:] = 6
+    b[7, 1] = -7
+    ok = (b >= -6) & (b < 6)
+    wanted = np.zeros((3, 4, 6, 5))
+    np.add.at(wanted, (slice(None), np.broadcast_to(a, b.shape)[ok], b[ok]), updates[:, ok])
+    np.testing.assert_array_equal(computed(fn, updates, a, b)[0], wanted)
+
+
 # -- NVRTC -------------------------------------------------------------------------------------------------------------
 
 
@@ -148,6 +209,8 @@ def every_plan() -> Iterator[Lowered]:
     for shape in NORMALISED:
         for name in ("softmax", "log_softmax", "logsumexp"):
             yield lowered_of(lambda x, name=name: getattr(ts, name)(x, -1), whole(*shape))
+    for rows, count in SCATTERED:
+        yield lowered_of(scattered(rows, 2), whole(count, 2), np.zeros(count, np.int64))
 
 
 @pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])

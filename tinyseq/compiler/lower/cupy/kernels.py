@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinyseq.compiler.lower.access import Access
-from tinyseq.compiler.lower.cupy.indexing import write_gathering
+from tinyseq.compiler.lower.cupy.indexing import can_gather, write_gathering
 from tinyseq.compiler.lower.cupy.operations import OPERATIONS, PRELUDE, TYPES, expression, literal
 from tinyseq.compiler.lower.cupy.reducing import can_reduce, write_normalization, write_reduction
 from tinyseq.compiler.lower.cupy.writing import BLOCK, SCRATCH, Kernel, Writer
@@ -34,7 +34,9 @@ def can_write(stage: Stage) -> bool:
             return all(work.name in OPERATIONS for work in stage.works)
         case Reduction():
             return can_reduce(stage)
-    return isinstance(stage, Draw | Gathering | Normalization | Product)
+        case Gathering():
+            return can_gather(stage)
+    return isinstance(stage, Draw | Normalization | Product)
 
 
 def write(stage: Stage) -> list[Kernel]:
