@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import cuda_support
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -189,3 +190,55 @@ def test_cupy_has_all_that_kernels_may_use() -> None:
     assert hasattr(cupy.add, "reduce")
     assert hasattr(cupy.add, "at")
     assert issubclass(cupy.cuda.memory.OutOfMemoryError, MemoryError)
+
+
+# -- gradients of indexing ---------------------------------------------------------------------------------------------
+
+
+class RowsKernel:
+    """CuPy's ElementwiseKernel on the host: the same text in a loop, for float64."""
+
+    def __init__(self, parameters: str, results: str, body: str, name: str) -> None:
+        self.parameters = ", ".join([*parameters.split(", "), *results.split(", ")])
+        declared = self.parameters.replace("raw ", "const ", 3).replace("raw T out", "double* out")
+        declared = declared.replace("T rows", "double* rows").replace("int64 order", "long long* order")
+        declared = declared.replace("int64 places", "long long* places").replace("int64 ", "long long ")
+        head = f'extern "C" void {name}({declared}, long long size)'
+        loop = f"{{ typedef double T; for (long long i = 0; i < size; ++i) {{ {body} }} }}"
+        self.run = getattr(cuda_support.shim(f"{head} {loop}"), name)
+
+    def __call__(self, rows: Any, order: Any, places: Any, count: int, width: int, out: Any, size: int) -> None:
+        assert rows.dtype == out.dtype == np.float64
+        assert order.dtype == places.dtype == np.int64
+        given = [np.ascontiguousarray(x) for x in (rows, order, places)]
+        numbers = [ctypes.c_longlong(n) for n in (count, width)]
+        pointers = [ctypes.c_void_p(x.ctypes.data) for x in (*given, out)]
+        self.run(*pointers[:3], *numbers, pointers[3], ctypes.c_longlong(size))
+
+
+#: shape, key, shape of the updates
+ADDED: list[tuple[tuple[int, ...], tuple[Any, ...], tuple[int, ...]]] = [
+    ((4, 3), ([0, 3, 0, -1, 0],), (5, 3)),
+    ((4, 3), (slice(None), [2, 2, 0]), (4, 3)),
+    ((4, 3), ([0, 3, 0], [1, 1, -2]), (3,)),
+    ((4, 3, 2), ([[0], [3]], [[1, 1]]), (2, 2, 2)),
+    ((4, 3, 2), ([0, 0], slice(None), [1, 1]), (2, 3)),
+    ((4, 3, 2), (slice(None), [0, 0, 2], slice(1, 2)), (4, 3, 1)),
+    ((2, 4, 3, 2), (slice(None), [[0, 3]], [[1], [1]]), (2, 2, 2, 2)),
+    ((3,), (1,), ()),
+    ((3,), (np.zeros(0, np.int64),), (0,)),
+]
+
+
+@pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler on this machine")
+@pytest.mark.parametrize(("shape", "key", "given"), ADDED, ids=str)
+def test_eager_gradients_of_indexing_are_added_in_order(shape: Any, key: Any, given: Any) -> None:
+    """By NumPy in the place of CuPy, whose `add.at`, which adds in any order, is not there to be asked."""
+    names = ("zeros", "arange", "argsort", "int64")
+    face = types.SimpleNamespace(ndarray=np.ndarray, ElementwiseKernel=RowsKernel, **{n: getattr(np, n) for n in names})
+    key = tuple(part if isinstance(part, slice) else np.array(part) for part in key)
+    updates = np.random.default_rng(0).normal(size=given)
+    expected = np.zeros(shape)
+    np.add.at(expected, key, updates)
+    found = cupy_backend.CupyBackend(face).scatter_add(shape, key, updates)
+    np.testing.assert_array_equal(found, expected)  # NumPy adds in order of position too

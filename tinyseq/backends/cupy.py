@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -26,6 +27,22 @@ class DeviceMemoryError(TinyseqError, MemoryError):
             got=f"{got} ({used / 2**20:,.0f} MiB in use here, of {total / 2**20:,.0f} MiB)",
             fix="a smaller batch_size, shorter bptt, ts.compile(f, recompute=True), or end other programs on the GPU",
         )
+
+
+#: Parameters, results, body and name of the kernel that adds up neighbouring rows of one place: CuPy keeps it.
+_ADD_ROWS: Final = (
+    "raw T rows, raw int64 order, raw int64 places, int64 count, int64 width",
+    "raw T out",
+    """
+    const long long first = i / width, column = i % width;
+    if (first == 0 || places[first - 1] != places[first]) {
+      T total = 0;
+      for (long long r = first; r < count && places[r] == places[first]; ++r) total += rows[order[r] * width + column];
+      out[places[first] * width + column] = total;
+    }
+    """,
+    "tinyseq_add_rows",
+)
 
 
 class CupyBackend:
@@ -80,8 +97,35 @@ class CupyBackend:
         return erf(x)
 
     def scatter_add(self, shape: tuple[int, ...], key: Any, updates: Array) -> Array:
-        out = self.xp.zeros(shape, dtype=updates.dtype)
-        self.xp.add.at(out, key, updates)
+        # CuPy's own `add.at` adds in any order; here rows are sorted by where they go, and added up in order.
+        xp = self.xp
+        out = xp.zeros(shape, dtype=updates.dtype)
+        if not updates.size or not out.size:
+            return out
+        arrays = [part for part in key if hasattr(part, "shape")]
+        first = next((i for i, part in enumerate(key) if hasattr(part, "shape")), 0)
+        last = first + len(arrays)
+        others = [*key[:first], *key[last:]]
+        if not arrays or any(not isinstance(part, slice) or part != slice(None) for part in others):
+            places = xp.arange(out.size).reshape(shape)[key].reshape(-1)  # each element is a row of its own
+            return self._rows(out.size, places, updates.reshape(-1, 1)).reshape(shape)
+        before, indexed, after = shape[:first], shape[first:last], shape[last:]
+        places = 0
+        for array, extent in zip(arrays, indexed, strict=True):
+            places = places * extent + array % extent
+        outer, inner = math.prod(before), math.prod(after)
+        rows = updates.reshape(outer, places.size, inner).transpose(1, 0, 2).reshape(places.size, outer * inner)
+        found = self._rows(math.prod(indexed), places.reshape(-1), rows)
+        return found.reshape(-1, outer, inner).transpose(1, 0, 2).reshape(shape)
+
+    def _rows(self, count: int, places: Array, rows: Array) -> Array:
+        """Return ``count`` rows, of those given the sums by place."""
+        xp = self.xp
+        places = places.astype(xp.int64)
+        order = xp.argsort(places * len(places) + xp.arange(len(places)))  # all different: the sort need not be stable
+        out = xp.zeros((count, rows.shape[1]), dtype=rows.dtype)
+        add = xp.ElementwiseKernel(*_ADD_ROWS)
+        add(rows, order, places[order], len(places), rows.shape[1], out, size=rows.size)
         return out
 
     def memory(self) -> dict[str, int]:

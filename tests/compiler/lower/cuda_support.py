@@ -49,7 +49,6 @@ struct Index { int x; };
 extern __thread Index threadIdx, blockIdx;
 extern Index blockDim, gridDim;
 static double __longlong_as_double(long long bits) { double x; __builtin_memcpy(&x, &bits, 8); return x; }
-template <typename T> static void atomicAdd(T* place, T value) { *place += value; }
 extern "C" void ts_syncthreads();
 extern "C" void ts_syncwarp(unsigned mask);
 extern "C" void ts_exchange(unsigned mask, void* value, int size, int from);
@@ -128,7 +127,7 @@ def _runs(source: str) -> Iterator[str]:
     """Write what runs each kernel: ``run_NAME``, with the kernel's parameters and those of the grid."""
     heads = list(_HEAD.finditer(source))
     ends = [head.start() for head in heads[1:]] + [len(source)]
-    for head, end in zip(heads, ends, strict=True):
+    for head, end in zip(heads, ends, strict=False):  # there may be none
         name, parameters = head.groups()
         names = [part.split()[-1].lstrip("*") for part in parameters.split(", ")]
         grid = "int blocks, int threads, int cluster, int backwards"
