@@ -45,6 +45,7 @@ train:
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch):
     monkeypatch.setattr(running, "draw_run", lambda *args, **kwargs: None)
+    monkeypatch.setattr(Forecasting, "write", lambda *args: "")
 
 
 def bad_batches(monkeypatch, bad):
