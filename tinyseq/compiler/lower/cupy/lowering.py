@@ -9,9 +9,10 @@ from itertools import chain
 from typing import Any
 
 from tinyseq.compiler.lower.access import Access, Ghosts
+from tinyseq.compiler.lower.cupy.describing import describe
 from tinyseq.compiler.lower.cupy.gemm import Gemm, gemms
 from tinyseq.compiler.lower.cupy.kernels import Kernel, can_write, module, write
-from tinyseq.compiler.lower.describe import NotNative, describe
+from tinyseq.compiler.lower.describe import NotNative
 from tinyseq.compiler.lower.grouping import group, leave_unstored
 from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.stages import Group, Product, Repeat, Stage, reads, writes
