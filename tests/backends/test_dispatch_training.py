@@ -8,12 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import strict
+from smallruns import TEXT
 from strict import DeviceArray, Transfers, transfers
 from test_optimizers import OPTIMIZERS
 
 import tinyseq as ts
 from tinyseq import backends, nn, optim
 from tinyseq.train import load_config
+from tinyseq.train.checkpoint import Checkpoint, read, write
+from tinyseq.train.config import check
+from tinyseq.train.document import Document
+from tinyseq.train.loop import train
 from tinyseq.train.progress import SilentProgress
 from tinyseq.train.running import prepared
 from tinyseq.train.stepping import Stepper
@@ -239,6 +244,47 @@ def test_weights_and_optimiser_states_move_between_backends(source: str, target:
         there = [step(moved, moved_optimizer) for _ in range(2)]
     with ts.backend(source):
         assert there == [step(model, optimizer) for _ in range(2)]
+
+
+RUN = {
+    "task": "language_model",
+    "dtype": "float64",
+    "data": {"split": [0.8, 0.1, 0.1]},
+    "model": {"cell": "lstm", "hidden_size": 6, "embedding_size": 4, "dropout": 0.2, "num_layers": 2},
+    "train": {
+        "steps": 6, "batch_size": 4, "bptt": {"every": 16, "back": 20}, "optimizer": {"name": "adam", "lr": 0.01},
+        "evaluate_every": 3, "log_every": 1, "checkpoint": {"every": 1, "keep": 100},
+    },
+    "sample": {"count": 0},
+}  # fmt: skip
+
+
+def gone_on(folder: Path, source: str, target: str, compiled: bool) -> tuple[list[float], list[float]]:
+    """The losses of a run on one backend, and those of another that goes on from its third checkpoint, on a file."""
+    (folder / "text.txt").write_text(TEXT[:900], encoding="utf-8")
+    written: Any = check(Document({**RUN, "data": {**RUN["data"], "path": str(folder / "text.txt")}}))
+
+    def losses(backend: str, start: Checkpoint | None) -> tuple[list[float], list[Checkpoint]]:
+        config = written.model_copy(update={"backend": backend})
+        found: list[dict[str, Any]] = []
+        saved: list[Checkpoint] = []
+        ts.seed(config.seed)
+        with prepared(config) as (task, model):
+            how = {"compiled": compiled, "save": saved.append, "start": start}
+            train(task, model, config.train, SilentProgress(), found.append, **how)
+        return [row["loss"] for row in found if row["step"] > 3], saved
+
+    whole, saved = losses(source, None)
+    (third,) = (found for found in saved if found.step == 3)
+    write(folder / "third.safetensors", third)
+    return whole, losses(target, read(folder / "third.safetensors"))[0]
+
+
+@pytest.mark.parametrize(("source", "target"), [("strict", "numpy"), ("numpy", "strict")])
+def test_a_run_goes_on_on_another_backend(tmp_path: Path, source: str, target: str) -> None:
+    left, found = gone_on(tmp_path, source, target, compiled=False)
+    assert len(found) == 4  # three steps, and a look at the validation part
+    assert found == left
 
 
 def test_a_weights_file_is_read_on_another_backend(tmp_path: Path) -> None:

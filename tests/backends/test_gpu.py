@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cells as compiler_cells
@@ -12,11 +13,12 @@ import pytest
 from cells import CELLS, FUNCTIONS, Sizes, cell_case, registered
 from optable import ROWS, Case, Row
 from test_dispatch import OnDevice, values
-from test_dispatch_training import EXAMPLES, Model, config_of, trained
+from test_dispatch_training import EXAMPLES, Model, config_of, gone_on, trained
 from test_ops import Check
 
 import tinyseq as ts
 from tinyseq import backends, nn, optim
+from tinyseq.backends.cupy import DeviceMemoryError
 from tinyseq.train.running import prepared
 
 pytestmark = pytest.mark.gpu
@@ -236,3 +238,126 @@ def test_launching_ahead_changes_no_number(tmp_path: Any, monkeypatch: Any, on_n
     for got, wanted in zip(ahead, now, strict=True):
         for key, value in wanted.items():
             assert got[key] == (pytest.approx(value, rel=1e-9) if isinstance(value, float) else value), key
+
+
+# -- what is the same bits every time ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["eager", "compiled"])
+@pytest.mark.parametrize(("rows", "count"), [(30, 6_400), (50_000, 6_400), (50_000, 100_000), (3, 50)], ids=str)
+def test_gradients_of_indexing_are_the_same_bits(rows: int, count: int, way: str) -> None:
+    """Most positions on few rows, so that many sums are long: atomics would differ from call to call."""
+    rng = np.random.default_rng(0)
+    places = np.minimum(rng.zipf(1.3, count), rows) - 1
+    updates = rng.normal(size=(count, 32)).astype(np.float32)
+    expected = np.zeros((rows, 32))
+    np.add.at(expected, places, updates)
+    with ts.backend("cupy"), ts.no_grad():
+
+        def fn(updates: Any, places: Any) -> Any:
+            return ts.scatter_add(updates, places, key=("array",), shape=(rows, 32))
+
+        call = ts.compile(fn) if way == "compiled" else fn
+        given = ts.tensor(updates), ts.tensor(places)
+        found = [call(*given).numpy().copy() for _ in range(5)]  # launch by launch, captured, replayed
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-3)
+    for other in found[1:]:
+        assert other.tobytes() == found[0].tobytes()
+
+
+def test_dropout_masks_are_those_of_numpy() -> None:
+    def masks(backend: str) -> list[np.ndarray]:
+        with ts.backend(backend), ts.no_grad():
+            ts.seed(5)
+            layer = ts.nn.Dropout(0.3)
+            x = ts.ones(64, 33)
+            fast = ts.compile(lambda x: layer(x) + ts.nn.Dropout(0.5)(x))
+            return [y.numpy() != 0 for y in (layer(x), layer(x), *(fast(x) for _ in range(3)))]
+
+    for got, wanted in zip(masks("cupy"), masks("numpy"), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "eager"])
+@pytest.mark.parametrize(("source", "target"), [("cupy", "numpy"), ("numpy", "cupy")])
+def test_a_run_goes_on_on_the_other_backend(tmp_path: Path, source: str, target: str, compiled: bool) -> None:
+    left, found = gone_on(tmp_path, source, target, compiled)
+    assert len(found) == 4
+    np.testing.assert_allclose(found, left, rtol=1e-9)
+
+
+# -- what crosses, and what does not -----------------------------------------------------------------------------------
+
+
+def test_tensors_of_pytorch_and_arrays_of_cupy_are_the_same_memory() -> None:
+    cupy, torch = pytest.importorskip("cupy"), pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("this PyTorch has no CUDA")
+    given = torch.arange(12.0, device="cuda").reshape(3, 4)
+    t = ts.from_dlpack(given)
+    assert t.backend.name == "cupy"
+    assert t.value.data.ptr == given.data_ptr()
+    with ts.no_grad():
+        made = ts.compile(lambda x: ts.tanh(x) @ x.T)(t)
+    there, other = torch.from_dlpack(made), cupy.from_dlpack(made)
+    assert there.is_cuda
+    assert there.data_ptr() == made.value.data.ptr == other.data.ptr
+    torch.testing.assert_close(there, torch.tanh(given) @ given.T, rtol=1e-5, atol=1e-5)
+    array = cupy.arange(5, dtype=cupy.int64)
+    assert ts.from_dlpack(array).value.data.ptr == array.data.ptr
+    assert torch.from_dlpack(ts.from_dlpack(array)).data_ptr() == array.data.ptr
+
+
+def test_a_compiled_training_step_moves_its_batch_in_and_its_loss_out() -> None:
+    """By the driver's own record of copies between host and device, which PyTorch's profiler reads."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("this PyTorch has no CUDA")
+    with ts.backend("cupy"):
+        model = Model()
+        optimizer = optim.Adam(model.parameters(), lr=1e-3)
+        rng = np.random.default_rng(0)
+
+        def move(ids: ts.Tensor, targets: ts.Tensor) -> ts.Tensor:
+            loss = model(ids, targets)
+            loss.backward()
+            optim.clip_grad_norm(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            return loss
+
+        moved = ts.compile(move)
+
+        def step() -> float:
+            ids, targets = (ts.tensor(rng.integers(0, 7, (3, 6))) for _ in range(2))
+            return float(moved(ids, targets).item())
+
+        for _ in range(3):
+            step()
+        activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+        with torch.profiler.profile(activities=activities):
+            step()  # what the profiler itself needs
+        with torch.profiler.profile(activities=activities) as profile:
+            step()
+            torch.cuda.synchronize()
+    copies = [event.name for event in profile.events() if event.name.startswith("Memcpy")]
+    assert len([name for name in copies if "HtoD" in name]) == 2  # ids and targets
+    assert len([name for name in copies if "DtoH" in name]) == 1  # the loss
+
+
+def test_a_full_device_is_said_in_words() -> None:
+    cupy = pytest.importorskip("cupy")
+    pool = cupy.get_default_memory_pool()
+    pool.free_all_blocks()
+    before = pool.get_limit()
+    pool.set_limit(size=pool.total_bytes() + (8 << 20))
+    try:
+        with ts.backend("cupy"):
+            with pytest.raises(DeviceMemoryError, match="the GPU's memory is full") as caught:
+                ts.tensor(np.zeros((64, 1 << 20), np.float32))
+            assert "256 MiB more" in str(caught.value)
+            x = ts.ones(1, 1 << 18)
+            with ts.no_grad(), pytest.raises(DeviceMemoryError):
+                ts.compile(lambda x: ts.cumsum(x + ts.arange(64).reshape(64, 1), 0))(x)
+    finally:
+        pool.set_limit(size=before)

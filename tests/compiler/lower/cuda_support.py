@@ -14,11 +14,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pytest
 
 from tinyseq import backends
 from tinyseq.backends.numpy import NumpyBackend
@@ -27,6 +29,7 @@ from tinyseq.compiler.lower.cupy.cublas import Handle
 from tinyseq.compiler.lower.cupy.gemm import Gemm
 from tinyseq.compiler.lower.cupy.kernels import BLOCK, Kernel
 from tinyseq.compiler.lower.cupy.launching import Launching
+from tinyseq.compiler.lower.cupy.lowering import Lowered
 
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 
@@ -261,6 +264,16 @@ def create() -> HostBackend:
 
 register("cuda-on-host", __name__)
 backends.register("cuda-on-host", __name__)
+
+
+@contextmanager
+def lowering_only() -> Iterator[list[Lowered]]:
+    """Yield what plans are lowered to inside the ``with`` block; they compute nothing."""
+    found: list[Lowered] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Executable, "load", lambda self: found.append(self.lowered))
+        patch.setattr(Executable, "run", lambda self, piece: None)
+        yield found
 
 
 # -- NVRTC -------------------------------------------------------------------------------------------------------------

@@ -195,6 +195,69 @@ def test_sums_by_several_indices_between_other_axes() -> None:
     np.testing.assert_array_equal(computed(fn, updates, a, b)[0], wanted)
 
 
+# -- einsum and others -------------------------------------------------------------------------------------------------
+
+#: spec, shapes, and how many kernels and products are launched.
+EINSUMS: list[tuple[str, list[tuple[int, ...]], tuple[int, int]]] = [
+    ("ij,jk->ik", [(5, 7), (7, 6)], (0, 1)),
+    ("ji,kj->ki", [(7, 5), (6, 7)], (0, 1)),
+    ("bij,bkj->bik", [(3, 5, 7), (3, 6, 7)], (0, 1)),
+    ("bqhd,bkhd->bhqk", [(2, 4, 3, 8), (2, 5, 3, 8)], (0, 2)),  # heads: a call for each of the batch
+    ("bhqk,bkhd->bqhd", [(2, 3, 4, 5), (2, 5, 3, 8)], (0, 2)),
+    ("abij,jc->abic", [(2, 3, 4, 5), (5, 6)], (0, 1)),  # the first operand's axes are one
+    ("aibj,jc->iabc", [(2, 3, 4, 5), (5, 6)], (0, 2)),  # or stay apart
+    ("ijk,kji->", [(3, 4, 5), (5, 4, 3)], (1, 0)),
+    ("bsh,bh->bs", [(3, 6, 40), (3, 40)], (1, 0)),
+    ("bs,bsh->bh", [(3, 60), (3, 60, 40)], (1, 0)),
+    ("bi,bj->bij", [(3, 6), (3, 4)], (1, 0)),
+    ("ij,kj->ik", [(4, 1), (5, 7)], (1, 0)),  # stretched
+    ("ij->j", [(400, 5)], (2, 0)),
+    ("ii->i", [(4, 4)], (1, 0)),
+    ("ij,k->i", [(4, 5), (6,)], (1, 0)),
+    ("bsh,hk,bk->bs", [(3, 6, 20), (20, 9), (3, 9)], (2, 0)),
+    ("ab,bc,cd,de->ae", [(3, 20), (20, 4), (4, 5), (5, 2)], (3, 0)),
+    ("i,i,i->", [(5000,), (5000,), (5000,)], (3, 0)),
+]
+
+
+@pytest.mark.parametrize(("spec", "shapes", "launches"), EINSUMS, ids=str)
+def test_einsum(spec: str, shapes: list[tuple[int, ...]], launches: tuple[int, int]) -> None:
+    given = [whole(*shape) for shape in shapes]
+    got, plan = computed(lambda *xs: ts.einsum(spec, *xs), *given)
+    np.testing.assert_array_equal(got, np.einsum(spec, *given))
+    counts = plan.counts()
+    assert (counts["kernels"], counts["products"]) == launches
+
+
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((9, 5), 1), ((9, 100), 1), ((2, 3000), 1), ((100, 9), 0), ((6, 70, 3), 1)]
+)
+def test_the_first_of_equal_extremes(shape: tuple[int, ...], axis: int, name: str) -> None:
+    x = whole(*shape) // 10
+    np.testing.assert_array_equal(computed(lambda x: getattr(ts, name)(x, axis), x)[0], getattr(x, name)(axis))
+    x[..., 2] = np.nan
+    np.testing.assert_array_equal(computed(lambda x: getattr(ts, name)(x, axis), x)[0], getattr(x, name)(axis))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64, np.bool_])
+def test_places_of_extremes_of_every_kind(dtype: Any) -> None:
+    x = (whole(7, 40) > 20) if dtype == np.bool_ else whole(7, 40, dtype=dtype)
+    np.testing.assert_array_equal(computed(lambda x: ts.argmax(x, 1), x)[0], x.argmax(1))
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((3, 5), 1), ((3, 200), 1), ((70, 4), 0), ((2, 33, 3), 1), ((9,), 0)])
+def test_cumulative_sums(shape: tuple[int, ...], axis: int) -> None:
+    np.testing.assert_array_equal(computed(lambda x: ts.cumsum(x, axis), whole(*shape))[0], whole(*shape).cumsum(axis))
+
+
+@pytest.mark.parametrize("k", [-2, 0, 1])
+@pytest.mark.parametrize("name", ["tril", "triu"])
+def test_triangles(name: str, k: int) -> None:
+    x = whole(2, 4, 5)
+    np.testing.assert_array_equal(computed(lambda x: getattr(ts, name)(x, k), x)[0], getattr(np, name)(x, k))
+
+
 # -- NVRTC -------------------------------------------------------------------------------------------------------------
 
 
@@ -211,6 +274,11 @@ def every_plan() -> Iterator[Lowered]:
             yield lowered_of(lambda x, name=name: getattr(ts, name)(x, -1), whole(*shape))
     for rows, count in SCATTERED:
         yield lowered_of(scattered(rows, 2), whole(count, 2), np.zeros(count, np.int64))
+    for spec, shapes, _ in EINSUMS:
+        yield lowered_of(lambda *xs, spec=spec: ts.einsum(spec, *xs), *(whole(*shape) for shape in shapes))
+    for dtype in (np.float32, np.int64):
+        for fn in (ts.argmax, ts.argmin, ts.cumsum, ts.tril):
+            yield lowered_of(lambda x, fn=fn: fn(x), whole(5, 70, dtype=dtype))
 
 
 @pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])

@@ -35,10 +35,10 @@ def _stages(instruction: Call | Copy, ghosts: Ghosts) -> list[Stage]:
     if 0 in output.shape:
         return []
     if isinstance(instruction, Copy):
-        return [_elementwise("identity", [_operand(instruction.source, ghosts)], output, ())]
+        return [_elementwise("identity", [operand(instruction.source, ghosts)], output, ())]
     node = instruction.node
     name = node.op.name
-    operands = [_operand(x, ghosts) for x in instruction.inputs]
+    operands = [operand(x, ghosts) for x in instruction.inputs]
     if any(isinstance(x, Access) and 0 in x.shape for x in operands):
         raise NotNative(f"{name} of nothing")
     if name in ELEMENTWISE:
@@ -48,7 +48,7 @@ def _stages(instruction: Call | Copy, ghosts: Ghosts) -> list[Stage]:
     raise NotNative(f"{name} has no native form")
 
 
-def _operand(x: Any, ghosts: Ghosts) -> Any:
+def operand(x: Any, ghosts: Ghosts) -> Any:
     return ghosts.access(x) if isinstance(x, Ref) else x
 
 
@@ -108,29 +108,29 @@ def _matmul(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> 
     return [Product(left.aligned((*batch, *left.shape[-2:])), right.aligned((*batch, *right.shape[-2:])), output)]
 
 
-def _reduced(name: str, operand: Access, output: Access, reduced: Sequence[bool], keepdims: bool) -> list[Stage]:
+def reduced(name: str, operand: Access, output: Access, gone: Sequence[bool], keepdims: bool) -> list[Stage]:
+    """Return a reduction; ``gone`` says which axes of the operand the output lacks, or with ``keepdims`` has as 1."""
     if output.kind == "b1" or operand.kind not in SIZES or output.kind not in SIZES:
         raise NotNative(f"{name} of {operand.kind}")
     kept = iter(zip(output.shape, output.strides, strict=True))
     strides = []
-    for gone in reduced:
-        _, stride = next(kept) if keepdims or not gone else (1, 0)
-        strides.append(0 if gone else stride)
-    target = output.shaped(tuple(1 if r else n for r, n in zip(reduced, operand.shape, strict=True)), tuple(strides))
-    return [Reduction(name, operand, target, tuple(reduced))]
+    for is_gone in gone:
+        _, stride = next(kept) if keepdims or not is_gone else (1, 0)
+        strides.append(0 if is_gone else stride)
+    target = output.shaped(tuple(1 if g else n for g, n in zip(gone, operand.shape, strict=True)), tuple(strides))
+    return [Reduction(name, operand, target, tuple(gone))]
 
 
 def _sum(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
     axes, x = call.node.attrs["axis"], operands[0]
-    return _reduced(call.node.op.name, x, output, [i in axes for i in range(len(x.shape))], call.node.attrs["keepdims"])
+    return reduced(call.node.op.name, x, output, [i in axes for i in range(len(x.shape))], call.node.attrs["keepdims"])
 
 
 def _sum_to(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
     x = operands[0]
     added = len(x.shape) - len(output.shape)
     padded = output.shaped((1,) * added + output.shape, (0,) * added + output.strides)
-    reduced = [n == 1 for n in padded.shape]
-    return _reduced("sum", x, padded, reduced, True)
+    return reduced("sum", x, padded, [n == 1 for n in padded.shape], True)
 
 
 def _normalization(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:

@@ -67,6 +67,8 @@ _FLOATING: Final = {
     "sigmoid",
     "softplus",
 }
+#: What may be done in booleans besides: a product is both.
+_OF_BOOLEANS: Final = {"equal", "not_equal", "cast", "identity", "stop_gradient", "mul"}
 _LOGICAL: Final = {"logical_not", "logical_and", "logical_or"}
 
 
@@ -96,7 +98,7 @@ def computing_kind(name: str, inputs: tuple[Any, ...], output: str) -> str | Non
         return None  # of NaN, and of what is too large, no two processors make the same integer
     if name in ("clip", "pow") and kind not in FLOATS:
         return None
-    if kind not in SIZES or (kind == "b1" and name not in ("equal", "not_equal", "cast", "identity", "stop_gradient")):
+    if kind not in SIZES or (kind == "b1" and name not in _OF_BOOLEANS):
         return None
     integers = [x for x in inputs if isinstance(x, int) and not isinstance(x, bool)]
     return None if kind in ("i4", "i8") and any(abs(x) >= 2**31 for x in integers) else kind

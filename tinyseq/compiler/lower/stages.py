@@ -57,12 +57,43 @@ class Group:
 
 @dataclass
 class Reduction:
-    """``output = sum or max of operand`` over the axes where the output, aligned with the operand, has stride 0."""
+    """``output = sum or max of operand`` over the axes where the output, aligned with the operand, has stride 0.
+
+    ``argmax`` and ``argmin`` are places along the one axis that is reduced.
+    """
 
     name: str
     operand: Access
     output: Access
     reduced: tuple[bool, ...]
+
+
+@dataclass
+class Contraction:
+    """``output = sum of the product of operands`` over the axes that are reduced; who lacks an axis has stride 0."""
+
+    operands: list[Access]
+    output: Access
+    reduced: tuple[bool, ...]
+
+
+@dataclass
+class Cumulation:
+    """``output = cumulative sum of operand`` along an axis."""
+
+    operand: Access
+    output: Access
+    axis: int
+
+
+@dataclass
+class Triangle:
+    """``output = operand`` up to the ``diagonal`` of the last two axes (``lower``), or from it on; 0 elsewhere."""
+
+    operand: Access
+    output: Access
+    diagonal: int
+    lower: bool
 
 
 @dataclass
@@ -128,6 +159,8 @@ def reads(stage: Stage) -> list[Access]:
             return [x for inner in stage.stages for x in reads(inner)]
         case Product():
             return [stage.left, stage.right]
+        case Contraction():
+            return list(stage.operands)
         case _:
             return [stage.operand]
 

@@ -12,10 +12,22 @@ from typing import Any
 from tinyseq.compiler.lower.access import Access
 from tinyseq.compiler.lower.cupy.indexing import can_gather, write_gathering
 from tinyseq.compiler.lower.cupy.operations import OPERATIONS, PRELUDE, TYPES, expression, literal
-from tinyseq.compiler.lower.cupy.reducing import can_reduce, write_normalization, write_reduction
+from tinyseq.compiler.lower.cupy.reducing import can_reduce, write_contraction, write_normalization, write_reduction
 from tinyseq.compiler.lower.cupy.writing import BLOCK, SCRATCH, Kernel, Writer
 from tinyseq.compiler.lower.grouping import Lane, lanes
-from tinyseq.compiler.lower.stages import Draw, Gathering, Group, Normalization, Product, Reduction, Stage, Work
+from tinyseq.compiler.lower.stages import (
+    Contraction,
+    Cumulation,
+    Draw,
+    Gathering,
+    Group,
+    Normalization,
+    Product,
+    Reduction,
+    Stage,
+    Triangle,
+    Work,
+)
 
 __all__ = ["BLOCK", "SCRATCH", "Kernel", "can_write", "module", "write"]
 
@@ -38,7 +50,7 @@ def can_write(stage: Stage) -> bool:
             return can_reduce(stage)
         case Gathering():
             return can_gather(stage)
-    return isinstance(stage, Draw | Normalization | Product)
+    return isinstance(stage, Contraction | Cumulation | Draw | Normalization | Product | Triangle)
 
 
 def write(stage: Stage) -> list[Kernel]:
@@ -52,6 +64,12 @@ def write(stage: Stage) -> list[Kernel]:
             return [write_normalization(stage)]
         case Gathering():
             return write_gathering(stage)
+        case Contraction():
+            return write_contraction(stage)
+        case Cumulation():
+            return [_cumulation(stage)]
+        case Triangle():
+            return [_triangle(stage)]
         case Draw():
             return [_draw(stage)]
     raise TypeError(f"no kernel for {type(stage).__name__}")
@@ -103,3 +121,41 @@ def _draw(stage: Draw) -> Kernel:
     of = TYPES[y.kind]
     out.lines.append(f"{out.address(y, places, y.strides)} = ({of})({bits} >> 8) * ({of})0x1p-24;")
     return out.kernel()
+
+
+def _triangle(stage: Triangle) -> Kernel:
+    x, y = stage.operand, stage.output
+    out = Writer(math.prod(y.shape), [x, y])
+    places = out.axes("i", y.shape)
+    sign = "<=" if stage.lower else ">="
+    inside = f"{places[-1]} - {places[-2]} {sign} {stage.diagonal}"
+    value = out.address(x, places, x.strides)
+    out.lines.append(f"{out.address(y, places, y.strides)} = {inside} ? {value} : {literal(y.kind, 0)};")
+    return out.kernel()
+
+
+def _cumulation(stage: Cumulation) -> Kernel:
+    """A warp a line, 32 terms at a time: each lane adds those before it, and what the lines's terms before came to."""
+    x, y, axis = stage.operand, stage.output, stage.axis
+    lines, length, of = math.prod(y.shape) // y.shape[axis], y.shape[axis], TYPES[y.kind]
+    out = Writer(-(-lines // (BLOCK // 32)) * BLOCK, [x, y])
+    line = out.let(out.index, f"({out.index})blockIdx.x * {BLOCK // 32} + q / 32")
+    out.lines.append("const int lane = q % 32;")
+    places = out.axes(line, (*y.shape[:axis], *y.shape[axis + 1 :]))
+    places.insert(axis, "j")
+    live = f"{line} < {lines} && j < {length}"
+    out.lines += [
+        f"{of} carry = 0;",
+        f"for (int j = lane; j - lane < {length}; j += 32) {{",
+        f"  {of} total = 0;",
+        f"  if ({live}) total = {out.address(x, places, x.strides)};",
+        "  for (int k = 1; k < 32; k *= 2) {",
+        f"    const {of} before = __shfl_up_sync(~0u, total, k);",
+        "    if (lane >= k) total += before;",
+        "  }",
+        "  total += carry;",
+        f"  if ({live}) {out.address(y, places, y.strides)} = total;",
+        "  carry = __shfl_sync(~0u, total, 31);",
+        "}",
+    ]
+    return out.kernel(whole_blocks=True)

@@ -10,10 +10,11 @@ from typing import Any
 
 from tinyseq.compiler.lower.access import Access, Ghosts
 from tinyseq.compiler.lower.cupy import persistent_kernel
+from tinyseq.compiler.lower.cupy.describing import describe
 from tinyseq.compiler.lower.cupy.gemm import Gemm, gemms
 from tinyseq.compiler.lower.cupy.kernels import Kernel, can_write, module, write
 from tinyseq.compiler.lower.cupy.persistent import NotPersistent, Recurrence
-from tinyseq.compiler.lower.describe import NotNative, describe
+from tinyseq.compiler.lower.describe import NotNative
 from tinyseq.compiler.lower.grouping import group, leave_unstored
 from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.stages import Group, Product, Repeat, Stage, reads, writes

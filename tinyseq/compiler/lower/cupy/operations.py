@@ -107,7 +107,7 @@ def _isfinite(kind: str, x: str) -> str:
 OPERATIONS: Final[Mapping[str, Callable[..., str]]] = {
     "add": _infix("+"),
     "sub": _infix("-"),
-    "mul": _infix("*"),
+    "mul": lambda kind, a, b: f"({a} {'&&' if kind == 'b1' else '*'} {b})",
     "div": _infix("/"),
     "neg": lambda kind, x: f"(-{x})",
     "maximum": _own("ts_max"),

@@ -8,14 +8,16 @@ shapes alone, so results are the same bits every time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Final
 
+from tinyseq.compiler.lower.access import Access
 from tinyseq.compiler.lower.cupy.operations import TYPES, literal
-from tinyseq.compiler.lower.cupy.writing import BLOCK, Kernel, Writer
+from tinyseq.compiler.lower.cupy.writing import BLOCK, SCRATCH, Kernel, Writer
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.stages import Normalization, Reduction
+from tinyseq.compiler.lower.stages import Contraction, Normalization, Reduction
 
 #: Fewer terms than this are one thread's; as many outputs keep a device busy with a thread each.
 _FEW: Final = 8
@@ -156,31 +158,39 @@ def _tile(outputs: int, terms: int, along: bool) -> _Tile:
 
 # -- reductions --------------------------------------------------------------------------------------------------------
 
-#: extent, stride of the operand, stride of the output
-_Axis = tuple[int, int, int]
+#: extent, then the stride of each operand and of the output
+_Axis = tuple[int, ...]
 
 
 def _merged(axes: list[_Axis]) -> list[_Axis]:
-    """Order axes from far to near in the operand's memory, and take those as one that lie as one."""
+    """Order axes from far to near in the operands' memory, and take those as one that lie as one."""
     found: list[_Axis] = []
-    for extent, x, y in sorted((axis for axis in axes if axis[0] > 1), key=lambda axis: -abs(axis[1])):
-        if found and found[-1][1:] == (x * extent, y * extent):
-            found[-1] = (found[-1][0] * extent, x, y)
+    for extent, *strides in sorted((axis for axis in axes if axis[0] > 1), key=lambda axis: -max(map(abs, axis[1:-1]))):
+        if found and found[-1][1:] == tuple(stride * extent for stride in strides):
+            found[-1] = (found[-1][0] * extent, *strides)
         else:
-            found.append((extent, x, y))
+            found.append((extent, *strides))
     return found
 
 
 def write_reduction(stage: Reduction) -> list[Kernel]:
     """One kernel; two where a few long sums are split over more blocks than they have outputs."""
-    x, y = stage.operand, stage.output
-    axes = list(zip(x.shape, x.strides, y.strides, stage.reduced, strict=True))
-    numbered = stage.name in _ARGUMENTS
-    kept = _merged([axis[:3] for axis in axes if not axis[3]])
-    gone = _merged([(n, s, 0) for n, s, _, is_gone in axes if is_gone])
+    return _reduce(stage.name, [stage.operand], stage.output, stage.reduced, 0)
+
+
+def _reduce(name: str, operands: Sequence[Access], y: Access, reduced: Sequence[bool], scratch: int) -> list[Kernel]:
+    """Reduce the product of operands; ``scratch`` bytes of the scratch memory are in use."""
+    numbered = name in _ARGUMENTS
+    kind = operands[0].kind if numbered else y.kind
+    # What is read most decides who takes what.
+    first, *others = sorted(operands, key=_elements, reverse=True)
+    sources = (first, *others)
+    axes = list(zip(first.shape, *(x.strides for x in (*sources, y)), strict=True))
+    kept = _merged([axis for axis, is_gone in zip(axes, reduced, strict=True) if not is_gone])
+    gone = _merged([(*axis[:-1], 0) for axis, is_gone in zip(axes, reduced, strict=True) if is_gone])
     outputs, terms = (math.prod(axis[0] for axis in found) for found in (kept, gone))
-    near = abs(gone[-1][1]) if gone else math.inf
-    along = outputs == 1 or near < min((abs(s) for _, s, _ in kept if s), default=math.inf)
+    near = min((abs(axis[1]) for axis in gone if axis[1]), default=math.inf)
+    along = outputs == 1 or near < min((abs(axis[1]) for axis in kept if axis[1]), default=math.inf)
     tile = _tile(outputs, terms, along)
     blocks = tile.blocks(outputs)
     parts = 1
@@ -188,35 +198,35 @@ def write_reduction(stage: Reduction) -> list[Kernel]:
         parts = max(min(-(-terms // (tile.lanes * _FEW)), _BLOCKS // blocks), 1)
     each = -(-terms // parts)
     parts = -(-terms // each)
-    kind = x.kind if numbered else y.kind
-    fold = _fold(stage.name, kind)
-    out = Writer(blocks * parts * BLOCK, [x, y])
-    group = "blockIdx.x"
-    part = "0"
-    if parts > 1:
-        part = out.let(out.index, f"({out.index})blockIdx.x / {blocks}")
-        group = f"blockIdx.x % {blocks}"
+    fold, of = _fold(name, kind), TYPES[kind]
+    out = Writer(blocks * parts * BLOCK, [*sources, y])
+    part = out.let(out.index, f"({out.index})blockIdx.x / {blocks}") if parts > 1 else "0"
     out.lines += tile.head()
+    group = f"blockIdx.x % {blocks}" if parts > 1 else "blockIdx.x"
     output = out.let(out.index, f"({out.index})({group}) * {tile.outputs} + mine")
-    live = f"{output} < {outputs}"
     places = out.axes(output, tuple(axis[0] for axis in kept))
-    out.lines += fold.start
-    begin = f"{part} * {each} + lane" if parts > 1 else "lane"
     stop = f"({part} + 1) * {each}"
     stop = f"({stop} < {terms} ? {stop} : {terms})" if parts > 1 else str(terms)
-    out.lines.append(f"if ({live}) for ({out.index} r = {begin}; r < {stop}; r += {tile.lanes}) {{")
+    out.lines += fold.start
+    out.lines.append(
+        f"if ({output} < {outputs}) for ({out.index} r = {part} * {each} + lane; r < {stop}; r += {tile.lanes}) {{"
+    )
     inner = out.axes("r", tuple(axis[0] for axis in gone))
-    term = out.address(x, [*places, *inner], tuple(axis[1] for axis in (*kept, *gone)))
-    out.lines.append(f"{fold.take(f'({TYPES[kind]}){term}', '(int)r')} }}")
+    read = [
+        f"({of}){out.address(x, [*places, *inner], tuple(axis[number] for axis in (*kept, *gone)))}"
+        for number, x in enumerate(sources, 1)
+    ]
+    out.lines.append(f"{fold.take(' * '.join(read), '(int)r')} }}")
     out.lines += tile.meet(fold) if tile.waits else []
-    targets = tuple(axis[2] for axis in kept)
+    targets = tuple(axis[-1] for axis in kept)
     if parts == 1:
         result = "at" if numbered else "total"
-        out.lines.append(f"if ({live} && lane == 0) {out.address(y, places, targets)} = {result};")
-        return [out.kernel(whole_blocks=True)]
+        out.lines.append(f"if ({output} < {outputs} && lane == 0) {out.address(y, places, targets)} = {result};")
+        return [out.kernel(scratch, whole_blocks=True)]
     # Parts of an output lie side by side where its terms do, else as the outputs do.
     place = f"{output} * {parts} + {part}" if along else f"{part} * {outputs} + {output}"
-    out.lines.append(f"if ({live} && lane == 0) (({TYPES[kind]}*)scratch)[{place}] = total;")
+    left = f"(({of}*)(scratch + {scratch}))"
+    out.lines.append(f"if ({output} < {outputs} && lane == 0) {left}[{place}] = total;")
     last = _tile(outputs, parts, along)
     end = Writer(last.blocks(outputs) * BLOCK, [y])
     end.lines += last.head()
@@ -225,11 +235,53 @@ def write_reduction(stage: Reduction) -> list[Kernel]:
     place = f"{output} * {parts} + r" if along else f"r * {outputs} + {output}"
     end.lines += fold.start
     end.lines.append(f"if ({output} < {outputs}) for ({end.index} r = lane; r < {parts}; r += {last.lanes})")
-    end.lines.append(f"  {fold.take(f'(({TYPES[kind]}*)scratch)[{place}]', 'r')}")
+    end.lines.append(f"  {fold.take(f'{left}[{place}]', 'r')}")
     end.lines += last.meet(fold) if last.waits else []
     end.lines.append(f"if ({output} < {outputs} && lane == 0) {end.address(y, places, targets)} = total;")
-    size = outputs * parts * SIZES[kind]
+    size = scratch + outputs * parts * SIZES[kind]
     return [out.kernel(size, whole_blocks=True), end.kernel(size, whole_blocks=True)]
+
+
+def _elements(x: Access) -> int:
+    """The elements that are different ones."""
+    return math.prod(n for n, s in zip(x.shape, x.strides, strict=True) if s)
+
+
+# -- contractions ------------------------------------------------------------------------------------------------------
+
+
+def write_contraction(stage: Contraction) -> list[Kernel]:
+    """Two operands at a time, the cheapest first; what lies between stands in the scratch memory."""
+    operands, y = list(stage.operands), stage.output
+    kernels: list[Kernel] = []
+    scratch = 0
+    left = set(range(len(y.shape)))
+    while len(operands) > 2:
+        pair = min(combinations(operands, 2), key=lambda pair: math.prod(pair[0].shape[axis] for axis in _axes(pair)))
+        operands = [x for x in operands if x is not pair[0] and x is not pair[1]]
+        mine = _axes(pair)
+        kept = mine & (_axes(operands) | {axis for axis, is_gone in enumerate(stage.reduced) if not is_gone})
+        strides, size = [0] * len(y.shape), SIZES[y.kind]
+        for axis in sorted(kept, reverse=True):
+            strides[axis] = size
+            size *= pair[0].shape[axis]
+        made = Access(SCRATCH, SCRATCH, scratch, 0, 0, 0, pair[0].shape, tuple(strides), y.kind, 0)
+        scratch += size + -size % 8
+        reduced = [axis not in kept for axis in range(len(y.shape))]
+        kernels += _reduce("sum", [_within(x, mine) for x in pair], _within(made, kept), reduced, scratch)
+        operands.append(made)
+        left -= mine - kept
+    given = [_within(x, left) for x in operands]
+    return kernels + _reduce("sum", given, _within(y, left), stage.reduced, scratch)
+
+
+def _axes(operands: Iterable[Access]) -> set[int]:
+    return {axis for x in operands for axis, stride in enumerate(x.strides) if stride}
+
+
+def _within(x: Access, axes: set[int]) -> Access:
+    """Return an access with an extent of 1 along all other axes."""
+    return replace(x, shape=tuple(n if axis in axes else 1 for axis, n in enumerate(x.shape)))
 
 
 # -- normalisations ----------------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ class Writer:
         """Return the element of an access (or lane) at some indices, to be read or written."""
         self.slots.add(x.slot)
         phase = x.phase * x.flip
-        terms = [f"s{x.slot}", str(x.offset - phase)]
+        terms = ["scratch" if x.slot == SCRATCH else f"s{x.slot}", str(x.offset - phase)]
         if x.step:
             terms.append(f"(long long)t * {x.step}")
         if x.flip:
@@ -85,7 +85,7 @@ class Writer:
 
     def kernel(self, scratch: int = 0, whole_blocks: bool = False) -> Kernel:
         """Return the kernel; with ``whole_blocks`` no thread leaves early, for they wait for each other."""
-        slots = (*sorted(self.slots), *([SCRATCH] if scratch else []))
+        slots = (*sorted(self.slots - {SCRATCH}), *([SCRATCH] if scratch else []))
         parameters = ", ".join([*(f"char* s{n}" if n >= 0 else "char* scratch" for n in slots), "int t", "int turn"])
         body = "\n  ".join(self.lines)
         place = f"const {self.index} i = ({self.index})blockIdx.x * {BLOCK} + threadIdx.x;"
