@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinyseq.compiler.lower.cupy import moving
 from tinyseq.compiler.lower.cupy.cublas import Handle, library
 from tinyseq.compiler.lower.cupy.gemm import Gemm
 from tinyseq.compiler.lower.cupy.kernels import BLOCK, Kernel
@@ -27,6 +28,7 @@ class Executable(Launching):
         # CuPy keeps what NVRTC made on disk, by the digest of source, options and versions.
         module = cupy.RawModule(code=self.lowered.source, options=("-std=c++17",), backend="nvrtc")
         names = {launch.name for launch, _ in self.lowered.launches() if isinstance(launch.what, Kernel)}
+        names |= {moving.NAME} if self.plan.updates else set()
         self.functions = {name: module.get_function(name) for name in names}
         if self.precision not in _handles:
             from cupy.cuda import cublas  # noqa: F401 - loads the library that CuPy uses
