@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from cells import CELLS, FUNCTIONS, Sizes, cell_case, registered
 from optable import ROWS, Case, Row
+from test_cuda_moving import Steps
 from test_dispatch import OnDevice, values
 from test_dispatch_training import EXAMPLES, Model, config_of, gone_on, trained
 from test_ops import Check
@@ -240,6 +241,29 @@ def test_launching_ahead_changes_no_number(tmp_path: Any, monkeypatch: Any, on_n
             assert got[key] == (pytest.approx(value, rel=1e-9) if isinstance(value, float) else value), key
 
 
+def test_steps_that_move_their_weights_are_those_of_numpy() -> None:
+    """Launched, captured, replayed; weights come back from where they left, or from where somebody put them."""
+
+    def moved(backend: str) -> list[np.ndarray]:
+        with ts.backend(backend):
+            steps, x = Steps(), ts.tensor(np.ones(1))
+            kept, found = [], []
+            for turn in range(8):
+                if turn == 5:
+                    steps.parameters[2].assign(steps.parameters[2].detach() * 0.5)
+                before = [p.value for p in steps.tensors()]
+                loss, x = steps.fast(x)
+                if turn == 6:
+                    for p, value in zip(steps.tensors(), before, strict=True):
+                        p.value = value
+                kept.append([p.detach() for p in steps.tensors()])
+                found.append(loss.numpy())
+            return [*found, *(p.numpy() for tensors in kept for p in tensors)]
+
+    for got, wanted in zip(moved("cupy"), moved("numpy"), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5 if wanted.dtype == np.float32 else 1e-10)
+
+
 # -- what is the same bits every time ----------------------------------------------------------------------------------
 
 
@@ -308,6 +332,7 @@ def test_tensors_of_pytorch_and_arrays_of_cupy_are_the_same_memory() -> None:
     assert torch.from_dlpack(ts.from_dlpack(array)).data_ptr() == array.data.ptr
 
 
+@pytest.mark.filterwarnings("ignore:.*Profiler clears events:UserWarning")
 def test_a_compiled_training_step_moves_its_batch_in_and_its_loss_out() -> None:
     """By the driver's own record of copies between host and device, which PyTorch's profiler reads."""
     torch = pytest.importorskip("torch")

@@ -77,7 +77,9 @@ class Transfers:
     def _reserve(self, nbytes: int, computing: Any) -> int:
         """Return where so many bytes are free in the first set, which may be the other one from now on."""
         if nbytes * ROOM > self._size:
-            self._stream.synchronize()  # what is on its way leaves the memory that is given back
+            for one in self._sets:  # what is on its way leaves the memory that is given back
+                for taken in one.taken.values():
+                    taken.synchronize()
             size = max(_FIRST, 1 << (nbytes * ROOM - 1).bit_length())
             self._sets = [_Set(self.cuda, self.allocate(size)) for _ in range(2)]
             self._size = size

@@ -18,6 +18,7 @@ import pytest
 import strict
 from cells import Case, registered
 from checking import assert_close, run
+from test_cuda_moving import Steps
 
 import tinyseq as ts
 from tinyseq import backends
@@ -203,6 +204,22 @@ def test_two_calls_before_a_backward_have_their_own_graphs(device: Device) -> No
                 p.grad = None
             for a, b in zip(one, both, strict=True):
                 np.testing.assert_allclose(2 * a, b, rtol=1e-12)
+
+
+def test_a_training_step_moves_its_weights_by_two_kernels(device: Device) -> None:
+    def moved(backend: str) -> list[np.ndarray]:
+        with ts.backend(backend):
+            steps, x = Steps(), ts.tensor(np.ones(1))
+            for _ in range(4):
+                before = device.launched
+                steps.fast(x)
+            counted.append(device.launched - before)
+            return steps.values()
+
+    counted: list[int] = []
+    for got, wanted in zip(moved("cupy"), moved("numpy"), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-6)
+    assert counted == [2, 0], "all else is replayed"
 
 
 def test_the_workspace_is_given_after_every_change_of_stream(device: Device) -> None:

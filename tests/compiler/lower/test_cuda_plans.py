@@ -15,6 +15,7 @@ from checking import check_plan
 
 import tinyseq as ts
 from tinyseq import nn, optim
+from tinyseq.compiler.lower.cupy import moving
 from tinyseq.compiler.lower.cupy.gemm import Gemm
 from tinyseq.compiler.lower.cupy.kernels import Kernel, module
 from tinyseq.compiler.lower.cupy.launching import lowered
@@ -183,7 +184,7 @@ def every_kernel() -> str:
         for launch, _ in lowered_of(case).launches()
         if isinstance(launch.what, Kernel)
     ]
-    return module(kernels)[0]
+    return module(kernels)[0] + moving.TEXT
 
 
 def compiler() -> Any:

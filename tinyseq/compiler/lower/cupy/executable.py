@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinyseq.compiler.lower.cupy import moving
 from tinyseq.compiler.lower.cupy.cublas import Handle, library
 from tinyseq.compiler.lower.cupy.gemm import Gemm
 from tinyseq.compiler.lower.cupy.kernels import Kernel
@@ -33,6 +34,8 @@ class Executable(Launching):
         for name, kernel in kernels.items():
             if kernel.shared > _UNASKED:
                 self.functions[name].max_dynamic_shared_size_bytes = kernel.shared
+        if self.plan.updates:
+            self.functions[moving.NAME] = module.get_function(moving.NAME)
         if self.precision not in _handles:
             from cupy.cuda import cublas  # noqa: F401 - loads the library that CuPy uses
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import weakref
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 from tinyseq import backends
+from tinyseq.backends.base import Array
 from tinyseq.compiler.lower import arrays
 from tinyseq.compiler.lower.arrays import place
+from tinyseq.compiler.lower.cupy import moving
 from tinyseq.compiler.lower.cupy.gemm import Gemm
 from tinyseq.compiler.lower.cupy.kernels import SCRATCH, Kernel
 from tinyseq.compiler.lower.cupy.lowering import Launch, Launches, Lowered, Steps, lower
 from tinyseq.compiler.plan import Plan
+from tinyseq.graph import Leaf
 
 _known: weakref.WeakKeyDictionary[Plan, dict[bool, Lowered]] = weakref.WeakKeyDictionary()
 
@@ -22,6 +26,8 @@ def lowered(plan: Plan, clusters: bool) -> Lowered:
     found = _known.setdefault(plan, {})
     if clusters not in found:
         found[clusters] = lower(plan, clusters)
+        if plan.updates:
+            found[clusters].source += moving.TEXT
     return found[clusters]
 
 
@@ -37,6 +43,16 @@ class Launching(arrays.Executable):
         self.addresses[SCRATCH] = self.address(scratch)
         self.memory[SCRATCH] = scratch
         self.load()
+        self.moving: moving.Moving | None = None
+        if plan.updates:
+            self.moving = moving.Moving(
+                plan.updates,
+                self.inputs,
+                self.outputs,
+                self.backend,
+                self.address,
+                lambda kernel, addresses, inwards: self.start(moving.NAME, kernel, addresses, inwards, 0),
+            )
 
     @abstractmethod
     def load(self) -> None:
@@ -57,6 +73,13 @@ class Launching(arrays.Executable):
     @abstractmethod
     def multiply(self, gemm: Gemm, a: int, b: int, c: int) -> None:
         """Launch a product of the matrices at some addresses."""
+
+    def give(self, values: Mapping[Leaf, Array]) -> None:
+        super().give(values if self.moving is None else self.moving.give(values))
+
+    def fresh(self, which: slice) -> list[Array]:
+        taken = {} if self.moving is None else self.moving.take()
+        return [taken[i] if i in taken else self.copied(self.outputs[i]) for i in range(len(self.outputs))[which]]
 
     def run_forward(self) -> None:
         for piece in self.lowered.pieces[: self.lowered.boundary]:
