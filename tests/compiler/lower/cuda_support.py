@@ -232,16 +232,16 @@ class Executable(Launching):
     on: ClassVar[str] = "cuda-on-host"
     #: In which order the threads of a block come: no order may matter.
     backwards: ClassVar[bool] = False
-    #: Whether this is a device with clusters of blocks.
-    with_clusters: ClassVar[bool] = False
+    #: Of a device with clusters of blocks.
+    count: ClassVar[int] = 0
 
     def load(self) -> None:
         self.library = shim(self.lowered.source)
         self.stand_in = Blas()
         self.blas = Handle(self.stand_in, self.backend, self.precision)
 
-    def clusters(self) -> bool:
-        return self.with_clusters
+    def multiprocessors(self) -> int:
+        return self.count
 
     def address(self, memory: Any) -> int:
         return memory.ctypes.data

@@ -62,7 +62,10 @@ class Module(strict._Module):
             Stream=lambda non_blocking: Stream(device, 7),
             Event=lambda disable_timing: types.SimpleNamespace(record=lambda stream: None, synchronize=lambda: None),
             alloc_pinned_memory=bytearray,
-            Device=lambda: types.SimpleNamespace(compute_capability="80"),
+            Device=lambda: types.SimpleNamespace(
+                compute_capability="80",
+                attributes={"MaxSharedMemoryPerBlockOptin": 163 << 10, "MultiProcessorCount": 108},
+            ),
         )
 
     def __getattr__(self, name: str) -> Any:

@@ -13,6 +13,7 @@ from tinyseq.compiler.lower.cupy.gemm import Gemm
 from tinyseq.compiler.lower.cupy.kernels import Kernel
 from tinyseq.compiler.lower.cupy.launching import Launching
 from tinyseq.compiler.lower.cupy.lowering import Launches
+from tinyseq.compiler.lower.cupy.persistent import SHARED
 
 #: Bytes of shared memory that a kernel may have without having asked before.
 _UNASKED = 48 << 10
@@ -47,9 +48,11 @@ class Executable(Launching):
         #: Seconds that capturing took, all pieces together.
         self.capture_seconds = 0.0
 
-    def clusters(self) -> bool:
-        # Compute capability 9.0, as CuPy writes it; consumer devices of later generations have them too.
-        return int(self.backend.xp.cuda.Device().compute_capability) >= 90
+    def multiprocessors(self) -> int:
+        device = self.backend.xp.cuda.Device()
+        # Some devices of later generations have clusters, but less memory beside a multiprocessor.
+        fitting = device.attributes["MaxSharedMemoryPerBlockOptin"] >= SHARED
+        return device.attributes["MultiProcessorCount"] if int(device.compute_capability) >= 90 and fitting else 0
 
     def address(self, memory: Any) -> int:
         return int(memory.data.ptr)

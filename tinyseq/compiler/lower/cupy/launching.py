@@ -18,17 +18,17 @@ from tinyseq.compiler.lower.cupy.lowering import Launch, Launches, Lowered, Step
 from tinyseq.compiler.plan import Plan
 from tinyseq.graph import Leaf
 
-_known: weakref.WeakKeyDictionary[Plan, dict[bool, Lowered]] = weakref.WeakKeyDictionary()
+_known: weakref.WeakKeyDictionary[Plan, dict[int, Lowered]] = weakref.WeakKeyDictionary()
 
 
-def lowered(plan: Plan, clusters: bool) -> Lowered:
+def lowered(plan: Plan, multiprocessors: int) -> Lowered:
     """Lower a plan, once for all executables of it."""
     found = _known.setdefault(plan, {})
-    if clusters not in found:
-        found[clusters] = lower(plan, clusters)
+    if multiprocessors not in found:
+        found[multiprocessors] = lower(plan, multiprocessors)
         if plan.updates:
-            found[clusters].source += moving.TEXT
-    return found[clusters]
+            found[multiprocessors].source += moving.TEXT
+    return found[multiprocessors]
 
 
 class Launching(arrays.Executable):
@@ -36,7 +36,7 @@ class Launching(arrays.Executable):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        self.lowered = lowered(plan, self.clusters())
+        self.lowered = lowered(plan, self.multiprocessors())
         self.precision = backends.precision()
         scratch = self.backend.allocate(max(self.lowered.scratch, 1))
         self.addresses = {slot: self.address(memory) for slot, memory in self.memory.items()}
@@ -59,8 +59,8 @@ class Launching(arrays.Executable):
         """Make the module's kernels callable."""
 
     @abstractmethod
-    def clusters(self) -> bool:
-        """Whether the device has clusters of blocks."""
+    def multiprocessors(self) -> int:
+        """Return how many multiprocessors the device has, 0 where they cannot work in clusters."""
 
     @abstractmethod
     def address(self, memory: Any) -> int:

@@ -91,10 +91,11 @@ class Lowered:
         return total
 
 
-def lower(plan: Plan, clusters: bool = False) -> Lowered:
+def lower(plan: Plan, multiprocessors: int = 0) -> Lowered:
     """Describe what can be launched, join element-wise work into groups, and write the kernels.
 
-    ``clusters`` says that the device has clusters of blocks (sm_90 and later): loops may become one kernel.
+    A device that has clusters of blocks (sm_90 and later) is named by its number of multiprocessors: there loops may
+    become one kernel.
     """
     ghosts = Ghosts(plan.buffers)
     lowered = Lowered()
@@ -126,12 +127,14 @@ def lower(plan: Plan, clusters: bool = False) -> Lowered:
         piece.stages = _grouped(piece.stages)
     flat = list(chain.from_iterable(_inner(stage) for piece in segments for stage in piece.stages))
     leave_unstored(flat, free)
-    whole = _persistent(lowered, segments, free) if clusters else {}
+    whole = _persistent(lowered, segments, free, multiprocessors) if multiprocessors else {}
     _write(lowered, segments, whole)
     return lowered
 
 
-def _persistent(lowered: Lowered, segments: Sequence[Launches], free: set[int]) -> dict[int, Kernel]:
+def _persistent(
+    lowered: Lowered, segments: Sequence[Launches], free: set[int], multiprocessors: int
+) -> dict[int, Kernel]:
     """Find the loops that can be one kernel each, by the identity of the stage."""
     stages = [stage for piece in segments for stage in piece.stages]
     users: dict[int, set[int]] = {}
@@ -143,7 +146,7 @@ def _persistent(lowered: Lowered, segments: Sequence[Launches], free: set[int]) 
         if isinstance(loop, Repeat):
             elsewhere = {buffer for buffer, at in users.items() if buffer not in free or at != {id(loop)}}
             try:
-                recurrence = Recurrence(loop, elsewhere)
+                recurrence = Recurrence(loop, elsewhere, multiprocessors)
                 found[id(loop)] = persistent_kernel.kernel(recurrence)
                 lowered.loops.append(f"{loop.length} steps in one kernel: {recurrence.shares}")
             except NotPersistent as reason:

@@ -21,10 +21,10 @@ from tinyseq.compiler.lower.grouping import Lane, lanes
 from tinyseq.compiler.lower.kinds import FLOATS, SIZES
 from tinyseq.compiler.lower.stages import Group, Product, Repeat, Work
 
-#: Blocks of a cluster -> how many such clusters an H100 or H200 runs at once (one block a multiprocessor, of which
-#: groups have 16 to 18), and the cycles of a step that no work explains. One cluster more, and all takes twice as long;
-#: measured on an H200, which runs 15 of 8 and 30 of 4, with one to spare for others.
-_AT_ONCE: Final = {1: 128, 2: 64, 4: 28, 8: 14}
+#: Blocks of a cluster -> how many such clusters run at once on 132 multiprocessors (each has one block; groups of 16 to
+#: 18 share clusters), and the cycles of a step that no work explains. One cluster more, and all takes twice as long.
+#: Measured on an H200, which runs 15 of 8 and 30 of 4: two fewer, for devices differ in their groups.
+_MULTIPROCESSORS, _AT_ONCE = 132, {1: 128, 2: 64, 4: 28, 8: 14}
 _WAITING: Final = {1: 900, 2: 1450, 4: 1400, 8: 1500}
 #: Threads of a block -> the bytes of weights that each may hold.
 _HELD: Final = {256: 512, 512: 256}
@@ -32,7 +32,7 @@ _HELD: Final = {256: 512, 512: 256}
 #: read of shared memory is used that often.
 _MOST_LANES, _TILE = 8, 2
 #: What a block may have of shared memory (227 KiB, from sm_90 on).
-_SHARED: Final = 227 << 10
+SHARED: Final = 227 << 10
 
 #: A lane of a buffer: buffers may share a slot, one after the other.
 Key = tuple[int, Lane]
@@ -109,10 +109,10 @@ class Recurrence:
         NotPersistent: something in the loop's steps, or its size, asks for launches.
     """
 
-    def __init__(self, loop: Repeat, elsewhere: set[int]) -> None:
+    def __init__(self, loop: Repeat, elsewhere: set[int], multiprocessors: int) -> None:
         """``elsewhere`` are the buffers that more than this loop uses."""
         self.loop = loop
-        self.shares = _shares(loop)
+        self.shares = _shares(loop, multiprocessors)
         #: What is made, in order, with the stage's place.
         self.made = [
             (place, made)
@@ -234,7 +234,7 @@ class Recurrence:
             known.update(self.keys(made.output))
 
     def _check_size(self) -> None:
-        if self.shared_bytes > _SHARED:
+        if self.shared_bytes > SHARED:
             raise NotPersistent("the rows of a cluster do not fit into shared memory")
 
     def _check_places(self) -> None:
@@ -265,7 +265,7 @@ def operands(made: Work | Product) -> list[Access]:
     return [x for x in made.operands if isinstance(x, Access)]
 
 
-def _shares(loop: Repeat) -> Shares:
+def _shares(loop: Repeat, multiprocessors: int) -> Shares:
     products = [stage for stage in loop.stages if isinstance(stage, Product)]
     groups = [stage for stage in loop.stages if isinstance(stage, Group)]
     if len(products) + len(groups) != len(loop.stages):
@@ -287,7 +287,8 @@ def _shares(loop: Repeat) -> Shares:
         (_cycles(shares, weights), shares)
         for threads, held in _HELD.items()
         for cluster, at_once in _AT_ONCE.items()
-        for shares in [Shares(batch, width, cluster, threads, -(-batch // at_once))]
+        for most in [max(at_once * multiprocessors // _MULTIPROCESSORS, 1)]
+        for shares in [Shares(batch, width, cluster, threads, -(-batch // most))]
         if weights <= cluster * threads * held and shares.rows * shares.own <= threads
     ]
     if not fitting:
