@@ -13,7 +13,7 @@ from tinyseq.compiler.lower.cupy import persistent_kernel
 from tinyseq.compiler.lower.cupy.describing import describe
 from tinyseq.compiler.lower.cupy.gemm import Gemm, gemms
 from tinyseq.compiler.lower.cupy.kernels import Kernel, can_write, module, write
-from tinyseq.compiler.lower.cupy.persistent import NotPersistent, Recurrence
+from tinyseq.compiler.lower.cupy.persistent import NotPersistent, recurrence
 from tinyseq.compiler.lower.describe import NotNative
 from tinyseq.compiler.lower.grouping import group, leave_unstored
 from tinyseq.compiler.lower.kinds import SIZES
@@ -146,9 +146,9 @@ def _persistent(
         if isinstance(loop, Repeat):
             elsewhere = {buffer for buffer, at in users.items() if buffer not in free or at != {id(loop)}}
             try:
-                recurrence = Recurrence(loop, elsewhere, multiprocessors)
-                found[id(loop)] = persistent_kernel.kernel(recurrence)
-                lowered.loops.append(f"{loop.length} steps in one kernel: {recurrence.shares}")
+                whole = recurrence(loop, elsewhere, multiprocessors)
+                found[id(loop)] = persistent_kernel.kernel(whole)
+                lowered.loops.append(f"{loop.length} steps in one kernel: {whole.shares}")
             except NotPersistent as reason:
                 lowered.loops.append(f"{loop.length} steps by launches: {reason}")
     return found

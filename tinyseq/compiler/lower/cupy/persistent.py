@@ -42,7 +42,7 @@ class NotPersistent(Exception):
     """Why a loop is not one kernel."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Shares:
     """How a loop is shared out: ``own`` columns a block, ``cluster`` blocks, ``rows`` of the batch a cluster."""
 
@@ -109,10 +109,9 @@ class Recurrence:
         NotPersistent: something in the loop's steps, or its size, asks for launches.
     """
 
-    def __init__(self, loop: Repeat, elsewhere: set[int], multiprocessors: int) -> None:
+    def __init__(self, loop: Repeat, elsewhere: set[int], shares: Shares) -> None:
         """``elsewhere`` are the buffers that more than this loop uses."""
-        self.loop = loop
-        self.shares = _shares(loop, multiprocessors)
+        self.loop, self.shares = loop, shares
         #: What is made, in order, with the stage's place.
         self.made = [
             (place, made)
@@ -258,6 +257,22 @@ class Recurrence:
             raise NotPersistent("results of the loop share memory")
 
 
+def recurrence(loop: Repeat, elsewhere: set[int], multiprocessors: int) -> Recurrence:
+    """Return a loop as one kernel, shared out in the quickest way that fits.
+
+    Raises:
+        NotPersistent: something in the loop's steps, or its size, asks for launches.
+    """
+    found: NotPersistent | None = None
+    for shares in _fitting(loop, multiprocessors):
+        try:
+            return Recurrence(loop, elsewhere, shares)
+        except NotPersistent as reason:
+            found = found or reason
+    assert found is not None
+    raise found
+
+
 def operands(made: Work | Product) -> list[Access]:
     """Return what is read for one result."""
     if isinstance(made, Product):
@@ -265,7 +280,8 @@ def operands(made: Work | Product) -> list[Access]:
     return [x for x in made.operands if isinstance(x, Access)]
 
 
-def _shares(loop: Repeat, multiprocessors: int) -> Shares:
+def _fitting(loop: Repeat, multiprocessors: int) -> list[Shares]:
+    """Return ways to share a loop out, the quickest first."""
     products = [stage for stage in loop.stages if isinstance(stage, Product)]
     groups = [stage for stage in loop.stages if isinstance(stage, Group)]
     if len(products) + len(groups) != len(loop.stages):
@@ -283,17 +299,20 @@ def _shares(loop: Repeat, multiprocessors: int) -> Shares:
     if any(x.output.kind not in FLOATS for x in products):
         raise NotPersistent("products of integers")
     weights = sum(math.prod(x.right.shape) * SIZES[x.right.kind] for x in products)
-    fitting = [
-        (_cycles(shares, weights), shares)
+    most = {cluster: max(n * multiprocessors // _MULTIPROCESSORS, 1) for cluster, n in _AT_ONCE.items()}
+    every = [
+        (Shares(batch, width, cluster, threads, -(-batch // most[cluster])), held)
         for threads, held in _HELD.items()
-        for cluster, at_once in _AT_ONCE.items()
-        for most in [max(at_once * multiprocessors // _MULTIPROCESSORS, 1)]
-        for shares in [Shares(batch, width, cluster, threads, -(-batch // most))]
-        if weights <= cluster * threads * held and shares.rows * shares.own <= threads
+        for cluster in most
+    ]
+    fitting = [
+        shares
+        for shares, held in every
+        if weights <= shares.cluster * shares.threads * held and shares.rows * shares.own <= shares.threads
     ]
     if not fitting:
         raise NotPersistent(f"{weights >> 10} KiB of weights, {batch} rows and {width} columns do not stay on the chip")
-    return min(fitting)[1]
+    return sorted(fitting, key=lambda shares: _cycles(shares, weights))
 
 
 def _cycles(shares: Shares, weights: int) -> float:
