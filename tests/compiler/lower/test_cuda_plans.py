@@ -106,6 +106,11 @@ def lowered_of(case: Case) -> Lowered:
         return lowered(ts.compile(case.fn).entry(case.args, {}, tensors).plan, 0)
 
 
+@cache
+def lowered_by_name(name: str) -> Lowered:
+    return lowered_of(case_of(name))
+
+
 def steps_of(found: Lowered) -> list[list[str]]:
     """What one step of each loop launches."""
     return [
@@ -133,7 +138,7 @@ def test_places_within_a_step_are_counted_in_32_bits() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_everything_has_a_kernel(name: str) -> None:
-    assert lowered_of(case_of(name)).left == []
+    assert lowered_by_name(name).left == []
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -178,12 +183,8 @@ def test_text_does_not_depend_on_the_run() -> None:
 
 @cache
 def every_kernel() -> str:
-    kernels = [
-        launch.what
-        for case in (*(case_of(name) for name in NAMES), registered("lstm", Sizes(64, 10, 32, 64)))
-        for launch, _ in lowered_of(case).launches()
-        if isinstance(launch.what, Kernel)
-    ]
+    plans = [*map(lowered_by_name, NAMES), lowered_of(registered("lstm", Sizes(64, 10, 32, 64)))]
+    kernels = [launch.what for plan in plans for launch, _ in plan.launches() if isinstance(launch.what, Kernel)]
     return module(kernels)[0] + moving.TEXT
 
 

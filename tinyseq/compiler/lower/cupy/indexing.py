@@ -19,8 +19,9 @@ from tinyseq.compiler.lower.cupy.writing import BLOCK, Kernel, Writer
 from tinyseq.compiler.lower.kinds import FLOATS, SIZES
 from tinyseq.compiler.lower.stages import Gathering
 
-#: Up to so many positions each row looks through all of them.
+#: Up to so many positions each element looks through all of them, where there are not more elements than this.
 _FEW: Final = 64
+_SMALL: Final = 1 << 20
 #: Bits of a digit: a thread of a block for each value.
 _BITS: Final = 8
 #: Blocks that a sort is spread over before threads take more keys each, and how many at most.
@@ -38,7 +39,7 @@ def can_gather(stage: Gathering) -> bool:
 def write_gathering(stage: Gathering) -> list[Kernel]:
     if not stage.add:
         return [_taken(stage)]
-    if math.prod(stage.arrays[0].shape) <= _FEW:
+    if math.prod(stage.arrays[0].shape) <= _FEW and math.prod(stage.whole.shape) <= _SMALL:
         return [_searched(stage)]
     return _sorted(stage)
 
