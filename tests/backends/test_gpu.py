@@ -260,8 +260,10 @@ def test_steps_that_move_their_weights_are_those_of_numpy() -> None:
                 found.append(loss.numpy())
             return [*found, *(p.numpy() for tensors in kept for p in tensors)]
 
-    for got, wanted in zip(moved("cupy"), moved("numpy"), strict=True):
-        np.testing.assert_allclose(got, wanted, rtol=1e-5 if wanted.dtype == np.float32 else 1e-10)
+    for number, (got, wanted) in enumerate(zip(moved("cupy"), moved("numpy"), strict=True)):
+        # One of the weights is float32, and stands in each of the eight losses.
+        rounded = wanted.dtype == np.float32 or number < 8
+        np.testing.assert_allclose(got, wanted, rtol=1e-5 if rounded else 1e-10)
 
 
 # -- what is the same bits every time ----------------------------------------------------------------------------------
