@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from cells import CELLS, FUNCTIONS, Sizes, cell_case, registered
 from optable import ROWS, Case, Row
-from test_cuda_moving import Steps
+from test_cuda_copying import Steps
 from test_dispatch import OnDevice, values
 from test_dispatch_training import EXAMPLES, Model, config_of, gone_on, trained
 from test_ops import Check

@@ -273,6 +273,7 @@ def lowering_only() -> Iterator[list[Lowered]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Executable, "load", lambda self: found.append(self.lowered))
         patch.setattr(Executable, "run", lambda self, piece: None)
+        patch.setattr(Executable, "start", lambda self, *launch: None)
         yield found
 
 

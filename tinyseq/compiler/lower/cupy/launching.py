@@ -11,7 +11,7 @@ from tinyseq import backends
 from tinyseq.backends.base import Array
 from tinyseq.compiler.lower import arrays
 from tinyseq.compiler.lower.arrays import place
-from tinyseq.compiler.lower.cupy import moving
+from tinyseq.compiler.lower.cupy import copying
 from tinyseq.compiler.lower.cupy.gemm import Gemm
 from tinyseq.compiler.lower.cupy.kernels import SCRATCH, Kernel
 from tinyseq.compiler.lower.cupy.lowering import Launch, Launches, Lowered, Steps, lower
@@ -26,8 +26,6 @@ def lowered(plan: Plan, multiprocessors: int) -> Lowered:
     found = _known.setdefault(plan, {})
     if multiprocessors not in found:
         found[multiprocessors] = lower(plan, multiprocessors)
-        if plan.updates:
-            found[multiprocessors].source += moving.TEXT
     return found[multiprocessors]
 
 
@@ -43,16 +41,6 @@ class Launching(arrays.Executable):
         self.addresses[SCRATCH] = self.address(scratch)
         self.memory[SCRATCH] = scratch
         self.load()
-        self.moving: moving.Moving | None = None
-        if plan.updates:
-            self.moving = moving.Moving(
-                plan.updates,
-                self.inputs,
-                self.outputs,
-                self.backend,
-                self.address,
-                lambda kernel, addresses, inwards: self.start(moving.NAME, kernel, addresses, inwards, 0),
-            )
 
     @abstractmethod
     def load(self) -> None:
@@ -75,11 +63,37 @@ class Launching(arrays.Executable):
         """Launch a product of the matrices at some addresses."""
 
     def give(self, values: Mapping[Leaf, Array]) -> None:
-        super().give(values if self.moving is None else self.moving.give(values))
+        pairs = {leaf: (value, self.inputs[leaf]) for leaf, value in values.items()}
+        super().give({leaf: values[leaf] for leaf in pairs.keys() - self.copy(pairs)})
 
     def fresh(self, which: slice) -> list[Array]:
-        taken = {} if self.moving is None else self.moving.take()
-        return [taken[i] if i in taken else self.copied(self.outputs[i]) for i in range(len(self.outputs))[which]]
+        outputs: dict[int, Any] = dict(enumerate(self.outputs[which]))
+        arrays = {i: x for i, x in outputs.items() if self.is_array(x)}
+        made = {i: self.backend.xp.empty(x.shape, x.dtype) for i, x in arrays.items()}
+        done = self.copy({i: (x, made[i]) for i, x in arrays.items()})
+        return [made[i] if i in done else self.copied(x) for i, x in outputs.items()]
+
+    def is_array(self, x: Any) -> bool:
+        """Whether something lies on the device."""
+        return isinstance(x, self.backend.array_type)
+
+    def copy(self, pairs: Mapping[Any, tuple[Any, Any]]) -> set[Any]:
+        """Copy arrays (source, target) at once, as far as one kernel can; return which those are."""
+        fitting = {
+            key: (source, target)
+            for key, (source, target) in pairs.items()
+            if self.is_array(source)
+            and (source.dtype, source.shape) == (target.dtype, target.shape)
+            and copying.can_copy(source)
+            and copying.can_copy(target)
+        }
+        copies = [
+            copying.Copy(self.address(source), self.address(target), source.nbytes)
+            for source, target in fitting.values()
+        ]
+        for kernel, addresses in copying.launches(copies):
+            self.start(copying.NAME, kernel, addresses, 0, 0)
+        return set(fitting)
 
     def run_forward(self) -> None:
         for piece in self.lowered.pieces[: self.lowered.boundary]:
