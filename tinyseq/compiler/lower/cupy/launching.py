@@ -42,6 +42,12 @@ class Launching(arrays.Executable):
         self.memory[SCRATCH] = scratch
         self.load()
 
+        def launch(kernel: Kernel, addresses: list[int], inwards: int) -> None:
+            self.start(copying.NAME, kernel, addresses, inwards, 0)
+
+        self.coming = copying.Copies(self.inputs, self.backend, self.address, launch)
+        self.going = copying.Copies(dict(enumerate(self.outputs)), self.backend, self.address, launch)
+
     @abstractmethod
     def load(self) -> None:
         """Make the module's kernels callable."""
@@ -63,37 +69,15 @@ class Launching(arrays.Executable):
         """Launch a product of the matrices at some addresses."""
 
     def give(self, values: Mapping[Leaf, Array]) -> None:
-        pairs = {leaf: (value, self.inputs[leaf]) for leaf, value in values.items()}
-        super().give({leaf: values[leaf] for leaf in pairs.keys() - self.copy(pairs)})
+        done = self.coming.copy(values, inwards=True)
+        super().give({leaf: value for leaf, value in values.items() if leaf not in done})
 
     def fresh(self, which: slice) -> list[Array]:
-        outputs: dict[int, Any] = dict(enumerate(self.outputs[which]))
-        arrays = {i: x for i, x in outputs.items() if self.is_array(x)}
-        made = {i: self.backend.xp.empty(x.shape, x.dtype) for i, x in arrays.items()}
-        done = self.copy({i: (x, made[i]) for i, x in arrays.items()})
-        return [made[i] if i in done else self.copied(x) for i, x in outputs.items()]
-
-    def is_array(self, x: Any) -> bool:
-        """Whether something lies on the device."""
-        return isinstance(x, self.backend.array_type)
-
-    def copy(self, pairs: Mapping[Any, tuple[Any, Any]]) -> set[Any]:
-        """Copy arrays (source, target) at once, as far as one kernel can; return which those are."""
-        fitting = {
-            key: (source, target)
-            for key, (source, target) in pairs.items()
-            if self.is_array(source)
-            and (source.dtype, source.shape) == (target.dtype, target.shape)
-            and copying.can_copy(source)
-            and copying.can_copy(target)
-        }
-        copies = [
-            copying.Copy(self.address(source), self.address(target), source.nbytes)
-            for source, target in fitting.values()
-        ]
-        for kernel, addresses in copying.launches(copies):
-            self.start(copying.NAME, kernel, addresses, 0, 0)
-        return set(fitting)
+        empty, numbers = self.backend.xp.empty, range(len(self.outputs))[which]
+        inside = {i: self.going.inside[i] for i in numbers if i in self.going.inside}
+        made = {i: empty(x.shape, x.dtype) for i, x in inside.items()}
+        self.going.copy(made, inwards=False)
+        return [made[i] if i in made else self.copied(self.outputs[i]) for i in numbers]
 
     def run_forward(self) -> None:
         for piece in self.lowered.pieces[: self.lowered.boundary]:
