@@ -25,7 +25,9 @@ _BUSY: Final = 1 << 16
 #: Terms from which on a whole block takes a row, and how many outputs in rows keep a device busy with a warp each.
 _LONG: Final = 1024
 _ROWS: Final = 1 << 12
-#: Blocks that sums are split for, at most.
+#: Terms of a thread from which on a second kernel is worth it, how many are left to each then, and to how many blocks.
+_MANY: Final = 64
+_LEFT: Final = 16
 _BLOCKS: Final = 1024
 #: Values of a row that a thread keeps in registers.
 _KEPT: Final = 32
@@ -194,8 +196,8 @@ def _reduce(name: str, operands: Sequence[Access], y: Access, reduced: Sequence[
     tile = _tile(outputs, terms, along)
     blocks = tile.blocks(outputs)
     parts = 1
-    if tile.waits and not numbered and terms > _LONG // 8:
-        parts = max(min(-(-terms // (tile.lanes * _FEW)), _BLOCKS // blocks), 1)
+    if tile.waits and not numbered and terms > tile.lanes * _MANY:
+        parts = max(min(terms // (tile.lanes * _LEFT), _BLOCKS // blocks), 1)
     each = -(-terms // parts)
     parts = -(-terms // each)
     fold, of = _fold(name, kind), TYPES[kind]
