@@ -13,6 +13,7 @@ import pytest
 from cells import CELLS, FUNCTIONS, Sizes, cell_case, registered
 from optable import ROWS, Case, Row
 from test_cuda_copying import Steps
+from test_cuda_kernels import EINSUMS, NORMALISED, REDUCED, softmax, whole
 from test_dispatch import OnDevice, values
 from test_dispatch_training import EXAMPLES, Model, config_of, gone_on, trained
 from test_ops import Check
@@ -265,6 +266,45 @@ def test_steps_that_move_their_weights_are_those_of_numpy() -> None:
         rounded = wanted.dtype == np.float32 or number < 8
         rtol = 1e-5 if rounded else 1e-10
         np.testing.assert_allclose(got, wanted, rtol=rtol, atol=rtol / 10 * np.abs(wanted).max())
+
+
+# -- kernels whose threads share work ----------------------------------------------------------------------------------
+
+
+def compiled_on_the_device(fn: Any, *given: np.ndarray) -> np.ndarray:
+    """What the third call gives, which replays a graph; the calls before it gave the same bits."""
+    with ts.backend("cupy"), ts.no_grad():
+        fast = ts.compile(fn)
+        found = [fast(*map(ts.tensor, given)).numpy().copy() for _ in range(3)]
+        (executable,) = fast.entry_of_last_call().idle
+        assert executable.lowered.left == []
+    assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
+    return found[2]
+
+
+@pytest.mark.parametrize("name", ["sum", "max", "argmin", "cumsum"])
+@pytest.mark.parametrize(("shape", "axes"), [row[:2] for row in REDUCED], ids=str)
+def test_reductions(shape: tuple[int, ...], axes: tuple[int, ...], name: str) -> None:
+    x = whole(*shape, dtype=np.float32)
+    axis: Any = axes if name in ("sum", "max") else axes[0]
+    own = {"sum": lambda x: x.sum(axis), "max": lambda x: x.max(axis)}
+    got = compiled_on_the_device(own.get(name, lambda x: getattr(ts, name)(x, axis)), x)
+    np.testing.assert_array_equal(got, getattr(x, name)(axis))
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+@pytest.mark.parametrize("shape", [*NORMALISED, (640, 10_000)], ids=str)
+def test_normalisations(shape: tuple[int, ...], name: str) -> None:
+    x = np.random.default_rng(1).normal(0, 3, shape)
+    y = {"softmax": softmax, "log_softmax": lambda x: np.log(softmax(x))}.get(name, lambda x: np.log(np.exp(x).sum(-1)))
+    np.testing.assert_allclose(compiled_on_the_device(lambda x: getattr(ts, name)(x, -1), x), y(x), rtol=1e-10)
+
+
+@pytest.mark.parametrize(("spec", "shapes"), [row[:2] for row in EINSUMS], ids=str)
+def test_einsum(spec: str, shapes: list[tuple[int, ...]]) -> None:
+    given = [whole(*shape) for shape in shapes]
+    got = compiled_on_the_device(lambda *xs: ts.einsum(spec, *xs), *given)
+    np.testing.assert_array_equal(got, np.einsum(spec, *given))
 
 
 # -- what is the same bits every time ----------------------------------------------------------------------------------

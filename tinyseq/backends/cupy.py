@@ -112,7 +112,7 @@ class CupyBackend:
         before, indexed, after = shape[:first], shape[first:last], shape[last:]
         places = 0
         for array, extent in zip(arrays, indexed, strict=True):
-            places = places * extent + array % extent
+            places = places * extent + array.astype(xp.int64) % extent
         outer, inner = math.prod(before), math.prod(after)
         rows = updates.reshape(outer, places.size, inner).transpose(1, 0, 2).reshape(places.size, outer * inner)
         found = self._rows(math.prod(indexed), places.reshape(-1), rows)
@@ -121,7 +121,6 @@ class CupyBackend:
     def _rows(self, count: int, places: Array, rows: Array) -> Array:
         """Return ``count`` rows, of those given the sums by place."""
         xp = self.xp
-        places = places.astype(xp.int64)
         order = xp.argsort(places * len(places) + xp.arange(len(places)))  # all different: the sort need not be stable
         out = xp.zeros((count, rows.shape[1]), dtype=rows.dtype)
         add = xp.ElementwiseKernel(*_ADD_ROWS)

@@ -16,8 +16,8 @@ from tinyseq.compiler.lower.kinds import FLOATS, SIZES
 from tinyseq.compiler.lower.stages import Contraction, Cumulation, Product, Stage, Triangle
 from tinyseq.compiler.plan import Call, Copy
 
-#: Calls of cuBLAS that one product may take.
-_CALLS: Final = 16
+#: Calls of cuBLAS that one product may take: even small ones are worth more than sums without tiles.
+_CALLS: Final = 256
 
 
 def describe(instruction: Call | Copy, ghosts: Ghosts, in_loop: bool) -> list[Stage]:

@@ -135,7 +135,7 @@ def _triangle(stage: Triangle) -> Kernel:
 
 
 def _cumulation(stage: Cumulation) -> Kernel:
-    """A warp a line, 32 terms at a time: each lane adds those before it, and what the lines's terms before came to."""
+    """A warp a line, 32 terms at a time: each lane adds those before it, and what the terms before those came to."""
     x, y, axis = stage.operand, stage.output, stage.axis
     lines, length, of = math.prod(y.shape) // y.shape[axis], y.shape[axis], TYPES[y.kind]
     out = Writer(-(-lines // (BLOCK // 32)) * BLOCK, [x, y])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Final
 
-from tinyseq.compiler.lower.access import Access
+from tinyseq.compiler.lower.access import Access, Shape
 from tinyseq.compiler.lower.cupy.operations import TYPES, literal
 from tinyseq.compiler.lower.cupy.writing import BLOCK, SCRATCH, Kernel, Writer
 from tinyseq.compiler.lower.kinds import SIZES
@@ -25,7 +25,9 @@ _BUSY: Final = 1 << 16
 #: Terms from which on a whole block takes a row, and how many outputs in rows keep a device busy with a warp each.
 _LONG: Final = 1024
 _ROWS: Final = 1 << 12
-#: Blocks that sums are split for, at most.
+#: Terms of a thread from which on a second kernel is worth it, how many are left to each then, and to how many blocks.
+_MANY: Final = 64
+_LEFT: Final = 16
 _BLOCKS: Final = 1024
 #: Values of a row that a thread keeps in registers.
 _KEPT: Final = 32
@@ -194,22 +196,29 @@ def _reduce(name: str, operands: Sequence[Access], y: Access, reduced: Sequence[
     tile = _tile(outputs, terms, along)
     blocks = tile.blocks(outputs)
     parts = 1
-    if tile.waits and not numbered and terms > _LONG // 8:
-        parts = max(min(-(-terms // (tile.lanes * _FEW)), _BLOCKS // blocks), 1)
+    if tile.waits and not numbered and terms > tile.lanes * _MANY:
+        parts = max(min(terms // (tile.lanes * _LEFT), _BLOCKS // blocks), 1)
     each = -(-terms // parts)
     parts = -(-terms // each)
+    shape = (*(axis[0] for axis in kept), parts)
+    if parts > 1:
+        target = _partial(scratch, shape, kind, along)
+        scratch += _bytes(target)
+    else:
+        target = y.shaped(shape, (*(axis[-1] for axis in kept), 0))
     fold, of = _fold(name, kind), TYPES[kind]
-    out = Writer(blocks * parts * BLOCK, [*sources, y])
-    part = out.let(out.index, f"({out.index})blockIdx.x / {blocks}") if parts > 1 else "0"
+    out = Writer(blocks * parts * BLOCK, [*sources, target], terms)
+    block, part = "blockIdx.x", "0"
+    if parts > 1:
+        block, part = (out.let(out.index, f"({out.index})blockIdx.x {sign} {blocks}") for sign in "%/")
     out.lines += tile.head()
-    group = f"blockIdx.x % {blocks}" if parts > 1 else "blockIdx.x"
-    output = out.let(out.index, f"({out.index})({group}) * {tile.outputs} + mine")
-    places = out.axes(output, tuple(axis[0] for axis in kept))
-    stop = f"({part} + 1) * {each}"
-    stop = f"({stop} < {terms} ? {stop} : {terms})" if parts > 1 else str(terms)
+    output = out.let(out.index, f"({out.index}){block} * {tile.outputs} + mine")
+    places = out.axes(output, shape[:-1])
+    begin = out.let(out.index, f"{part} * {each}")
+    stop = out.let(out.index, f"{begin} + {each} < {terms} ? {begin} + {each} : {terms}")
     out.lines += fold.start
     out.lines.append(
-        f"if ({output} < {outputs}) for ({out.index} r = {part} * {each} + lane; r < {stop}; r += {tile.lanes}) {{"
+        f"if ({output} < {outputs}) for ({out.index} r = {begin} + lane; r < {stop}; r += {tile.lanes}) {{"
     )
     inner = out.axes("r", tuple(axis[0] for axis in gone))
     read = [
@@ -218,28 +227,29 @@ def _reduce(name: str, operands: Sequence[Access], y: Access, reduced: Sequence[
     ]
     out.lines.append(f"{fold.take(' * '.join(read), '(int)r')} }}")
     out.lines += tile.meet(fold) if tile.waits else []
-    targets = tuple(axis[-1] for axis in kept)
-    if parts == 1:
-        result = "at" if numbered else "total"
-        out.lines.append(f"if ({output} < {outputs} && lane == 0) {out.address(y, places, targets)} = {result};")
-        return [out.kernel(scratch, whole_blocks=True)]
-    # Parts of an output lie side by side where its terms do, else as the outputs do.
-    place = f"{output} * {parts} + {part}" if along else f"{part} * {outputs} + {output}"
-    left = f"(({of}*)(scratch + {scratch}))"
-    out.lines.append(f"if ({output} < {outputs} && lane == 0) {left}[{place}] = total;")
-    last = _tile(outputs, parts, along)
-    end = Writer(last.blocks(outputs) * BLOCK, [y])
-    end.lines += last.head()
-    output = end.let(end.index, f"({end.index})blockIdx.x * {last.outputs} + mine")
-    places = end.axes(output, tuple(axis[0] for axis in kept))
-    place = f"{output} * {parts} + r" if along else f"r * {outputs} + {output}"
-    end.lines += fold.start
-    end.lines.append(f"if ({output} < {outputs}) for ({end.index} r = lane; r < {parts}; r += {last.lanes})")
-    end.lines.append(f"  {fold.take(f'{left}[{place}]', 'r')}")
-    end.lines += last.meet(fold) if last.waits else []
-    end.lines.append(f"if ({output} < {outputs} && lane == 0) {end.address(y, places, targets)} = total;")
-    size = scratch + outputs * parts * SIZES[kind]
-    return [out.kernel(size, whole_blocks=True), end.kernel(size, whole_blocks=True)]
+    result = out.address(target, [*places, part], target.strides)
+    out.lines.append(f"if ({output} < {outputs} && lane == 0) {result} = {fold.variables[-1][1]};")
+    kernels = [out.kernel(scratch, whole_blocks=True)]
+    if parts > 1:
+        whole = y.shaped(shape, (*(axis[-1] for axis in kept), 0))
+        kernels += _reduce(name, [target], whole, [*(False for _ in kept), True], scratch)
+    return kernels
+
+
+def _partial(offset: int, shape: Shape, kind: str, rows: bool) -> Access:
+    """Return a place in the scratch memory, with the last axis as the nearest one (``rows``) or as the farthest."""
+    order = [*range(len(shape))] if rows else [len(shape) - 1, *range(len(shape) - 1)]
+    strides, size = [0] * len(shape), SIZES[kind]
+    for axis in reversed(order):
+        strides[axis] = size
+        size *= shape[axis]
+    return Access(SCRATCH, SCRATCH, offset, 0, 0, 0, shape, tuple(strides), kind, 0)
+
+
+def _bytes(x: Access) -> int:
+    """The bytes of a place in the scratch memory: what follows it begins at a multiple of 8."""
+    size = _elements(x) * SIZES[x.kind]
+    return size + -size % 8
 
 
 def _elements(x: Access) -> int:
@@ -261,12 +271,9 @@ def write_contraction(stage: Contraction) -> list[Kernel]:
         operands = [x for x in operands if x is not pair[0] and x is not pair[1]]
         mine = _axes(pair)
         kept = mine & (_axes(operands) | {axis for axis, is_gone in enumerate(stage.reduced) if not is_gone})
-        strides, size = [0] * len(y.shape), SIZES[y.kind]
-        for axis in sorted(kept, reverse=True):
-            strides[axis] = size
-            size *= pair[0].shape[axis]
-        made = Access(SCRATCH, SCRATCH, scratch, 0, 0, 0, pair[0].shape, tuple(strides), y.kind, 0)
-        scratch += size + -size % 8
+        made = _partial(scratch, _within(pair[0], kept).shape, y.kind, True)
+        made = replace(made, shape=y.shape, strides=tuple(s if n in kept else 0 for n, s in enumerate(made.strides)))
+        scratch += _bytes(made)
         reduced = [axis not in kept for axis in range(len(y.shape))]
         kernels += _reduce("sum", [_within(x, mine) for x in pair], _within(made, kept), reduced, scratch)
         operands.append(made)

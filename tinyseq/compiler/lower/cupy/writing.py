@@ -43,12 +43,13 @@ class Kernel:
 class Writer:
     """Gathers the statements of one kernel and the slots that they touch."""
 
-    def __init__(self, count: int, accesses: Sequence[Access]) -> None:
+    def __init__(self, count: int, accesses: Sequence[Access], terms: int = 0) -> None:
+        """Begin a kernel of ``count`` threads, each of which may count up to ``terms``."""
         self.count = count
         self.slots: set[int] = set()
         # Threads count in 32 bits where they can, for 64 bits divide slowly; a step's place is added in 64.
         reach = max((abs(end) + abs(x.flip) for x in accesses for end in x.span), default=0)
-        self.index = "int" if max(reach, count) < 2**30 else "long long"
+        self.index = "int" if max(reach, count, terms) < 2**30 else "long long"
         self.lines: list[str] = []
         self.names = 0
 
