@@ -57,26 +57,37 @@ class Copies:
         launch: Callable[[Kernel, list[int], int], None],
     ) -> None:
         self.address, self.launch, self.kind = address, launch, backend.array_type
-        self.inside = {key: x for key, x in inside.items() if isinstance(x, self.kind) and _fits(x)}
-        rows = np.array([(address(x), x.nbytes) for x in self.inside.values()], np.int64).reshape(-1, 2)
-        self.tables = [backend.from_host(rows[i : i + _ROWS]) for i in range(0, len(rows), _ROWS)]
+        inside = {key: x for key, x in inside.items() if isinstance(x, self.kind) and _fits(x)}
+        #: The arrays' shapes and dtypes: asking CuPy for them takes longer than comparing.
+        self.forms = {key: (x.shape, x.dtype) for key, x in inside.items()}
+        rows = np.array([(address(x), x.nbytes) for x in inside.values()], np.int64).reshape(-1, 2)
+        tables = [backend.from_host(rows[i : i + _ROWS]) for i in range(0, len(rows), _ROWS)]
+        self.tables = [(address(table), Kernel(TEXT, (), len(table) * _PARTS * BLOCK)) for table in tables]
+        self.kept = tables
 
-    def copy(self, outside: Mapping[Any, Any], inwards: bool) -> set[Any]:
-        """Copy arrays in or out, as far as the kernel can; return the names of those that are copied."""
-        addresses: list[int] = []
-        done = set()
-        for key, x in self.inside.items():
-            y = outside.get(key)
-            fits = isinstance(y, self.kind) and y.dtype == x.dtype and y.shape == x.shape and y.flags.c_contiguous
-            addresses.append(self.address(y) if fits else 0)
-            if fits:
-                done.add(key)
-        for table, first in zip(self.tables, range(0, len(addresses), _ROWS), strict=True):
+    def come(self, outside: Mapping[Any, Any]) -> set[Any]:
+        """Copy arrays in, as far as the kernel can; return the names of those that are copied."""
+        fitting = {
+            key: array
+            for key, (shape, dtype) in self.forms.items()
+            if isinstance(array := outside.get(key), self.kind)
+            and array.shape == shape
+            and array.dtype == dtype
+            and array.flags.c_contiguous
+        }
+        self._copy(fitting, 1)
+        return set(fitting)
+
+    def go(self, outside: Mapping[Any, Any]) -> None:
+        """Copy arrays out, to such of the same form."""
+        self._copy(outside, 0)
+
+    def _copy(self, outside: Mapping[Any, Any], inwards: int) -> None:
+        addresses = [self.address(outside[key]) if key in outside else 0 for key in self.forms]
+        for (table, kernel), first in zip(self.tables, range(0, len(addresses), _ROWS), strict=True):
             some = addresses[first : first + _ROWS]
             if any(some):
-                kernel = Kernel(TEXT, (), len(some) * _PARTS * BLOCK)
-                self.launch(kernel, [self.address(table), *some, *[0] * (_ROWS - len(some))], int(inwards))
-        return done
+                self.launch(kernel, [table, *some, *[0] * (_ROWS - len(some))], inwards)
 
 
 def _fits(x: Any) -> bool:

@@ -69,14 +69,13 @@ class Launching(arrays.Executable):
         """Launch a product of the matrices at some addresses."""
 
     def give(self, values: Mapping[Leaf, Array]) -> None:
-        done = self.coming.copy(values, inwards=True)
+        done = self.coming.come(values)
         super().give({leaf: value for leaf, value in values.items() if leaf not in done})
 
     def fresh(self, which: slice) -> list[Array]:
-        empty, numbers = self.backend.xp.empty, range(len(self.outputs))[which]
-        inside = {i: self.going.inside[i] for i in numbers if i in self.going.inside}
-        made = {i: empty(x.shape, x.dtype) for i, x in inside.items()}
-        self.going.copy(made, inwards=False)
+        empty, numbers, forms = self.backend.xp.empty, range(len(self.outputs))[which], self.going.forms
+        made = {i: empty(*forms[i]) for i in numbers if i in forms}
+        self.going.go(made)
         return [made[i] if i in made else self.copied(self.outputs[i]) for i in numbers]
 
     def run_forward(self) -> None:
