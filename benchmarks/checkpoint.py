@@ -109,7 +109,7 @@ def measure_check() -> None:
                     taken.append(time.perf_counter() - began)
             checked, unchecked = (statistics.quantiles(taken, n=10)[0] for taken in times)
             wrong = timed(lambda found=found: found.wrong, 200)
-            remember = timed(made[0]._remember, 200)
+            remember = timed(made[0]._before, 200)
         tell(
             "finite",
             model=name,

@@ -19,28 +19,28 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import numpy as np
-from compiled import (
+from peers import (
     CLASSES,
-    Step,
-    jax_scan_lstm,
+    Size,
+    flops,
+    jax_scan,
     our_training,
     ours,
     problem,
     sgemm_rate,
+    timed,
     torch_layer,
     torch_training,
 )
+from side_by_side import Step, Times, print_table
 
 import tinyseq as ts
 from tinyseq import nn
 
-Size = tuple[int, int, int, int]
 #: kind, size, and the ratios asked for against PyTorch and JAX.
 ROWS: list[tuple[str, Size, float | None, float]] = [
     ("lstm", (32, 64, 64, 128), 1.25, 1.5),
@@ -64,39 +64,7 @@ def on(backend: str, make: Callable[..., Step], *given: Any) -> Step:
     return step
 
 
-# -- peers that compiled.py has not --------------------------------------------------------------------------------
-
-
-def jax_scan_gru(kind: str, model: nn.Recurrent, head: nn.Linear, xs: np.ndarray, targets: np.ndarray) -> Step:
-    import jax
-    import jax.numpy as jnp
-
-    state = {k: jnp.asarray(v) for k, v in nn.to_torch(model).items()}
-    p = {"Wx": state["weight_ih_l0"].T, "Wh": state["weight_hh_l0"].T, "b": state["bias_ih_l0"]}
-    p |= {"c": state["bias_hh_l0"], "V": jnp.asarray(head.W.numpy()), "d": jnp.asarray(head.b.numpy())}
-    x, t = jnp.asarray(xs.swapaxes(0, 1)), jnp.asarray(targets.swapaxes(0, 1))
-
-    def loss(p: dict[str, Any]) -> Any:
-        def step(h: Any, a: Any) -> Any:
-            xr, xz, xn = jnp.split(a, 3, axis=1)
-            hr, hz, hn = jnp.split(h @ p["Wh"] + p["c"], 3, axis=1)
-            r, z = jax.nn.sigmoid(xr + hr), jax.nn.sigmoid(xz + hz)
-            h = (1.0 - z) * jnp.tanh(xn + r * hn) + z * h
-            return h, h
-
-        start = jnp.zeros((x.shape[1], model.hidden_size), jnp.float32)
-        _, hs = jax.lax.scan(step, start, x @ p["Wx"] + p["b"])
-        logp = jax.nn.log_softmax(hs @ p["V"] + p["d"])
-        return -jnp.take_along_axis(logp, t[..., None], -1).sum()
-
-    both = jax.jit(jax.value_and_grad(loss))
-
-    def step() -> float:
-        value, grads = both(p)
-        jax.block_until_ready(grads)
-        return float(value)
-
-    return step
+# -- cells that no library has --------------------------------------------------------------------------------------
 
 
 def peephole(m: Any, p: dict[str, Any], x: Any, state: Any) -> Any:
@@ -199,38 +167,10 @@ def torch_cell(equations: Callable[..., Any], p: dict[str, np.ndarray], xs: np.n
 # -- measuring -----------------------------------------------------------------------------------------------------
 
 
-def timed(peers: dict[str, Step], repeats: int) -> dict[str, list[float]]:
-    """Check that all compute the same, then run them in turn, five calls a turn."""
-    losses = {name: step() for name, step in peers.items()}
-    first = next(iter(losses.values()))
-    assert all(abs(loss - first) < 2e-3 * abs(first) for loss in losses.values()), losses
-    times: dict[str, list[float]] = {name: [] for name in peers}
-    for _ in range(repeats):
-        for name, step in peers.items():
-            for _ in range(5):
-                start = time.perf_counter()
-                step()
-                times[name].append(time.perf_counter() - start)
-    return times
-
-
-def report(title: str, times: dict[str, list[float]], asked: dict[str, float | None], flops: float = 0.0) -> None:
-    mine = next(iter(times.values()))
-    rate = (
-        f", {flops / min(mine) / 1e9:.0f} GFLOP/s = {flops / min(mine) / sgemm_rate():.0%} of sgemm's" if flops else ""
-    )
-    print(f"\n{title}{rate}")
-    print(f"  {'':<18}{'min ms':>9}{'median ms':>11}{'theirs/ours':>13}{'by median':>11}{'asked':>8}")
-    for name, t in times.items():
-        ratio = f"{min(t) / min(mine):>13.2f}{median(t) / median(mine):>11.2f}"
-        wanted = asked.get(name)
-        print(f"  {name:<18}{min(t) * 1e3:>9.2f}{median(t) * 1e3:>11.2f}{ratio}{wanted or '':>8}", flush=True)
-
-
-def flops_of(kind: str, size: Size) -> float:
-    batch, steps, inputs, hidden = size
-    lanes = {"lstm": 4, "gru": 3, "rnn": 1}[kind]
-    return 3.0 * 2 * batch * steps * hidden * ((inputs + hidden) * lanes + CLASSES)
+def report(title: str, times: Times, asked: dict[str, float | None], operations: float = 0.0) -> None:
+    rate = operations / min(times["tinyseq llvm"])
+    share = f", {rate / 1e9:.0f} GFLOP/s = {rate / sgemm_rate():.0%} of sgemm's" if operations else ""
+    print_table(title + share, times, "tinyseq llvm", speedup=True, asked=asked)
 
 
 def apart(program: str, **environment: str) -> list[float]:
@@ -264,11 +204,11 @@ def layers(kind: str, repeats: int, jax: bool) -> None:
         given = problem(kind, size)
         peers = {"tinyseq llvm": on("llvm", ours, *given), "PyTorch layer": torch_layer(*given)}
         if jax:
-            peers["JAX lax.scan"] = {"lstm": jax_scan_lstm, "gru": jax_scan_gru}[kind](*given)
+            peers["JAX lax.scan"] = jax_scan(*given)
         times = timed(peers, max(repeats // 4, 2) if size[3] > 256 else repeats)
         times["tinyseq numpy"] = alone("numpy", kind, size, False)
         asked = {"PyTorch layer": torch_ratio, "JAX lax.scan": jax_ratio, "tinyseq numpy": 1.0}
-        report(f"{kind.upper()}  B,T,I,H = {size}", times, asked, flops_of(kind, size))
+        report(f"{kind.upper()}  B,T,I,H = {size}", times, asked, flops(kind, size))
 
 
 def cells(repeats: int) -> None:

@@ -11,18 +11,19 @@ Step = Callable[[], float]
 Times = dict[str, list[float]]
 
 
-def interleaved(steps: Mapping[str, Step], repeats: int) -> Times:
-    """Run every step once, in turn, ``repeats`` times over; return the seconds of each run.
+def interleaved(steps: Mapping[str, Step], repeats: int, calls: int = 1) -> Times:
+    """Run every step in turn, ``calls`` times a turn, ``repeats`` times over; return the seconds of each call.
 
-    What slows the machine down for a while so meets all of them. Garbage is collected before a run, not during.
+    What slows the machine down for a while so meets all of them. Garbage is collected before a turn.
     """
     times: Times = {name: [] for name in steps}
     for _ in range(repeats):
         for name, step in steps.items():
             gc.collect()
-            start = time.perf_counter()
-            step()
-            times[name].append(time.perf_counter() - start)
+            for _ in range(calls):
+                start = time.perf_counter()
+                step()
+                times[name].append(time.perf_counter() - start)
     return times
 
 
@@ -32,14 +33,28 @@ def require_same(values: Mapping[str, float], ours: str = "tinyseq", tolerance: 
         assert abs(value - values[ours]) < tolerance * abs(value), f"{name} computes {value}, {ours} {values[ours]}"
 
 
-def print_table(title: str, times: Times, ours: str = "tinyseq") -> None:
-    """Print minimum and median of each, and the ratio of ours to it (below 1: ours is ahead)."""
-    width = max(16, *map(len, times))
+def print_table(
+    title: str,
+    times: Times,
+    ours: str = "tinyseq",
+    *,
+    speedup: bool = False,
+    asked: Mapping[str, float | None] | None = None,
+) -> None:
+    """Print minimum and median of each, and the ratio of ours to it (below 1: ours is ahead).
+
+    With ``speedup`` the ratio is that of it to ours (above 1: ours is ahead), beside the one ``asked`` for.
+    """
+    width = max(18, *map(len, times))
+    heads = ("theirs/ours", "by median") if speedup else ("ours/min", "ours/median")
     print(f"\n{title}")
-    print(f"  {'':<{width}}{'min ms':>9}{'median ms':>11}{'ours/min':>10}{'ours/median':>13}")
+    columns = f"{'min ms':>9}{'median ms':>11}{heads[0]:>13}{heads[1]:>13}{'asked' if asked else '':>8}"
+    print(f"  {'':<{width}}{columns}".rstrip())
     for name, t in times.items():
-        low, middle = ratios(times, name, ours)
-        print(f"  {name:<{width}}{min(t) * 1e3:>9.2f}{median(t) * 1e3:>11.2f}{low:>10.2f}{middle:>13.2f}")
+        low, middle = ratios(times, ours, name) if speedup else ratios(times, name, ours)
+        wanted = (asked or {}).get(name) or ""
+        line = f"  {name:<{width}}{min(t) * 1e3:>9.2f}{median(t) * 1e3:>11.2f}{low:>13.2f}{middle:>13.2f}{wanted:>8}"
+        print(line.rstrip(), flush=True)
 
 
 def ratios(times: Times, peer: str, ours: str = "tinyseq") -> tuple[float, float]:

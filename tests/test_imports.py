@@ -27,7 +27,7 @@ ORDER: list[set[str]] = [
     {"graph", "backends"},
     {"modes"},
     {"ops"},
-    {"autodiff"},
+    {"autodiff", "operators"},
     {"tensors"},
     {"random"},
     {"creation", "functional"},

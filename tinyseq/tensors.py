@@ -1,4 +1,4 @@
-"""Tensor: a value, and the node that made it."""
+"""Tensor: a value, and the node that made it; `record`, which makes both; tracing, and the sweep back."""
 
 from __future__ import annotations
 
@@ -12,22 +12,136 @@ import numpy as np
 from tinyseq import backends, graph
 from tinyseq.autodiff import backpropagate, gradient, pick
 from tinyseq.backends import Backend
-from tinyseq.errors import BackendError, DtypeError, GraphError, MutationError, ShapeError, TinyseqError
+from tinyseq.errors import BackendError, DtypeError, GraphError, ShapeError, TinyseqError
 from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Leaf, Node, Shape, caller, engine_files, here, literal, reach
 from tinyseq.modes import enable_grad, mode
+from tinyseq.operators import Operators
 from tinyseq.ops import elementwise as ew
-from tinyseq.ops import linalg, reduce, shape
-from tinyseq.ops.base import FLOAT32, FLOAT64, Op, Recorder, module_of
+from tinyseq.ops import shape
+from tinyseq.ops.base import FLOAT32, FLOAT64, Op, module_of
 
 _folder = Path(__file__).parent
+_modules = ("autodiff.py", "operators.py", "tensors.py")
 engine_files.update(
-    str(path) for path in (*_folder.glob("ops/*.py"), *_folder.glob("backends/*.py"), _folder / "autodiff.py", __file__)
+    str(path)
+    for path in (*_folder.glob("ops/*.py"), *_folder.glob("backends/*.py"), *(_folder / name for name in _modules))
 )
 
 _SCALARS: Final = (bool, int, float)
 
 
-class Tensor(Recorder):
+def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
+    """Compute an op on tensors and scalars and, where a gradient may be asked for, make its node.
+
+    Every eager op passes through here, so this function is written for speed: a test a line, no helper in the common
+    case, and shape rules only when the kernel has failed and the error needs words.
+    """
+    if mode.tracing is not None:
+        return _trace(op, inputs, attrs)
+    args = []
+    tracked = visible = False
+    for x in inputs:
+        if isinstance(x, Tensor):
+            if (value := x.value) is None:  # abstract: a pass is at work
+                return _trace(op, inputs, attrs)
+            args.append(value)
+            if x.requires_grad:
+                tracked = visible = True
+            elif x._node.__class__ is Node:  # behind a cut: no gradient, but pictures show what follows it
+                visible = True
+        elif x.__class__ in _SCALARS:
+            args.append(x)
+        else:
+            return record(op, tuple(as_operand(x) for x in inputs), attrs)
+    try:
+        value = op.kernel(np if args[0].__class__ is np.ndarray else module_of(args), *args, **attrs)
+    except Exception as error:
+        raise _explain(op, inputs, attrs, error) from error
+    if value.__class__ is not np.ndarray:
+        if op.multiple:
+            return _record_parts(op, inputs, attrs, args, value, tracked, visible and mode.recording)
+        if isinstance(value, np.generic):
+            value = np.asarray(value)
+    dtype = value.dtype
+    if dtype.char == "d" and not any(a.dtype == FLOAT64 for a in args if hasattr(a, "dtype")) and "dtype" not in attrs:
+        value = value.astype(FLOAT32)  # NumPy widens integers to float64; here float64 comes only from float64
+        dtype = FLOAT32
+    if not visible or not mode.recording or not op.recorded:
+        return Tensor(value)
+    node = Node(
+        op,
+        tuple([(x._node or x.node) if isinstance(x, Tensor) else literal(x) for x in inputs]),
+        attrs,
+        value.shape,
+        dtype,
+        here.source or caller(2),
+        args if tracked and op.reads_inputs else None,
+        value if tracked and op.reads_output else None,
+    )
+    return Tensor(value, node, tracked and op.differentiable)
+
+
+def _record_parts(
+    op: Op, inputs: Sequence[Any], attrs: Attrs, args: list[Any], values: Any, tracked: bool, visible: bool
+) -> Any:
+    """Record an op with several outputs: one node for it, and a ``pick`` node for each output."""
+    if not visible:
+        return tuple(Tensor(value) for value in values)
+    source = here.source or caller(3)
+    nodes = tuple((x._node or x.node) if isinstance(x, Tensor) else literal(x) for x in inputs)
+    shapes, dtypes = tuple(value.shape for value in values), tuple(value.dtype for value in values)
+    parent = Node(op, nodes, attrs, shapes, dtypes, source)
+    if tracked:
+        parent.args = args if op.reads_inputs else None
+        parent.out = values if op.reads_output else None
+    return tuple(
+        Tensor(value, Node(pick, (parent,), {"index": i}, value.shape, value.dtype, source), tracked)
+        for i, value in enumerate(values)
+    )
+
+
+def as_operand(x: Any) -> Any:
+    """Return a tensor or Python scalar for whatever stands in an expression."""
+    if isinstance(x, Tensor) or x.__class__ in _SCALARS:
+        return x
+    if isinstance(x, np.ndarray | np.generic | list | tuple):
+        array = np.asarray(x)
+        if array.dtype.kind in "biuf":
+            return Tensor(backends.current().from_host(array))
+    elif hasattr(x, "shape") and hasattr(x, "dtype"):
+        backends.of(x)
+        return Tensor(x)
+    raise DtypeError(
+        "not a value to compute with",
+        required="a tensor, an array of numbers or a Python number",
+        got=f"{type(x).__qualname__} {str(x)[:60]!r}",
+        fix="ts.tensor(...)",
+    )
+
+
+def _explain(op: Op, inputs: Sequence[Any], attrs: Attrs, error: Exception) -> Exception:
+    """Turn a kernel's failure into words: the op's own shape rule says what did not fit."""
+    if isinstance(error, TinyseqError | MemoryError):
+        return error
+    kinds = {x.backend.name for x in inputs if isinstance(x, Tensor)}
+    if len(kinds) > 1:
+        return BackendError(
+            f"{op.name}: operands on different backends",
+            required="one backend",
+            got=" and ".join(sorted(kinds)),
+            where=graph._locate(),
+            fix='make both tensors within one `with ts.backend("...")`, or go through .numpy()',
+        )
+    try:
+        op.infer(*(x if isinstance(x, Tensor) else literal(x) for x in inputs), **attrs)
+    except TinyseqError as reason:
+        return reason
+    family = ShapeError if isinstance(error, IndexError | ValueError) else DtypeError
+    got = ", ".join(graph.signature(x) if isinstance(x, Tensor) else repr(x) for x in inputs)
+    return family(f"{op.name}: {error}", got=got)
+
+
+class Tensor(Operators):
     """An immutable array and, where a gradient may be asked for, the node that made it.
 
     Make one with ``ts.tensor(data)``. Operators, methods and ``ts.*`` functions follow NumPy's broadcasting; nothing
@@ -35,7 +149,6 @@ class Tensor(Recorder):
     """
 
     __slots__ = ("__weakref__", "_node", "requires_grad", "value")
-    __array_ufunc__ = None  # so that ``array + tensor`` comes to __radd__
 
     def __init__(self, value: Any, node: Node | None = None, requires_grad: bool = False) -> None:
         self.value, self._node, self.requires_grad = value, node, requires_grad
@@ -204,293 +317,14 @@ class Tensor(Recorder):
             assert isinstance(leaf, Leaf)
             leaf.grad = value if leaf.grad is None else leaf.grad + value
 
-    # -- operators -----------------------------------------------------------------------------------------------------
-
-    def _record(self, op: Op, inputs: Sequence[Any], attrs: Attrs) -> Any:
-        return record(op, inputs, attrs)
-
-    def __add__(self, other: Any) -> Tensor:
-        return record(ew.add, (self, other))
-
-    def __radd__(self, other: Any) -> Tensor:
-        return record(ew.add, (other, self))
-
-    def __sub__(self, other: Any) -> Tensor:
-        return record(ew.sub, (self, other))
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return record(ew.sub, (other, self))
-
-    def __mul__(self, other: Any) -> Tensor:
-        return record(ew.mul, (self, other))
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return record(ew.mul, (other, self))
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return record(ew.div, (self, other))
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return record(ew.div, (other, self))
-
-    def __pow__(self, other: Any) -> Tensor:
-        return record(ew.power, (self, other))
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return record(ew.power, (other, self))
-
-    def __matmul__(self, other: Any) -> Tensor:
-        return record(linalg.matmul, (self, other))
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return record(linalg.matmul, (other, self))
-
-    def __neg__(self) -> Tensor:
-        return record(ew.neg, (self,))
-
-    def __abs__(self) -> Tensor:
-        return record(ew.absolute, (self,))
-
-    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
-        return record(ew.equal, (self, other))
-
-    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
-        return record(ew.not_equal, (self, other))
-
-    __hash__ = object.__hash__  # == compares elements; as keys, tensors are themselves
-
-    def __lt__(self, other: Any) -> Tensor:
-        return record(ew.less, (self, other))
-
-    def __le__(self, other: Any) -> Tensor:
-        return record(ew.less_equal, (self, other))
-
-    def __gt__(self, other: Any) -> Tensor:
-        return record(ew.greater, (self, other))
-
-    def __ge__(self, other: Any) -> Tensor:
-        return record(ew.greater_equal, (self, other))
-
-    def __and__(self, other: Any) -> Tensor:
-        return record(ew.logical_and, (self, other))
-
-    def __or__(self, other: Any) -> Tensor:
-        return record(ew.logical_or, (self, other))
-
-    def __invert__(self) -> Tensor:
-        return record(ew.logical_not, (self,))
-
-    def __getitem__(self, key: Any) -> Tensor:
-        result: Tensor = shape.getitem(self, key)
-        return result
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        raise MutationError(
-            "an element of a tensor cannot be assigned",
-            required="a new tensor",
-            got=f"x[{key!r}] = ...",
-            fix="ts.where(mask, new, x) to choose by a mask, ts.concat([...]) to join, x.numpy().copy() to edit",
-        )
-
     def nonzero(self) -> tuple[Tensor, ...]:
         """Return the indices of the elements that are not zero, a tensor an axis."""
         return tuple(Tensor(indices) for indices in self.value.nonzero())
 
-    # -- methods for the commonest functions ---------------------------------------------------------------------------
-
-    @property
-    def T(self) -> Tensor:
-        """The axes reversed."""
-        return record(shape.transpose, (self,), {"axes": tuple(range(self.ndim))[::-1]})
-
-    def transpose(self, *axes: int) -> Tensor:
-        """Reverse the axes, or put them in the order given."""
-        return shape.transpose(self, *axes)
-
-    def swapaxes(self, a: int, b: int) -> Tensor:
-        """Exchange two axes."""
-        return shape.swapaxes(self, a, b)
-
-    def reshape(self, *extents: Any) -> Tensor:
-        """Same elements in another shape; one extent may be -1."""
-        return shape.reshape(self, *extents)
-
-    def expand_dims(self, axis: int) -> Tensor:
-        """Put in an axis of extent 1."""
-        return shape.expand_dims(self, axis)
-
-    def squeeze(self, axis: int | None = None) -> Tensor:
-        """Take out an axis of extent 1, or all of them."""
-        return shape.squeeze(self, axis)
-
-    def broadcast_to(self, *extents: Any) -> Tensor:
-        """Repeat along axes of extent 1 and new leading axes."""
-        return shape.broadcast_to(self, *extents)
-
-    def cast(self, dtype: Any) -> Tensor:
-        """Same values in another dtype."""
-        return ew.cast(self, dtype)
-
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """Sum over axes."""
-        return reduce.sum_(self, axis, keepdims)
-
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """Mean over axes."""
-        return reduce.mean(self, axis, keepdims)
-
-    def var(self, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
-        """Variance over axes."""
-        return reduce.var(self, axis, keepdims, ddof)
-
-    def prod(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """Product over axes."""
-        return reduce.prod(self, axis, keepdims)
-
-    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """Maximum over axes."""
-        return reduce.max_(self, axis, keepdims)
-
-    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """Minimum over axes."""
-        return reduce.min_(self, axis, keepdims)
-
-    def argmax(self, axis: int = -1) -> Tensor:
-        """Index of the maximum along an axis."""
-        return reduce.argmax(self, axis)
-
-    def argmin(self, axis: int = -1) -> Tensor:
-        """Index of the minimum along an axis."""
-        return reduce.argmin(self, axis)
-
-    def cumsum(self, axis: int = -1) -> Tensor:
-        """Running sum along an axis."""
-        return reduce.cumsum(self, axis)
-
-    def softmax(self, axis: int = -1) -> Tensor:
-        """Exponentials scaled to sum 1 along an axis."""
-        return reduce.softmax(self, axis)
-
-    def log_softmax(self, axis: int = -1) -> Tensor:
-        """Logarithm of the softmax along an axis."""
-        return reduce.log_softmax(self, axis)
-
-    def logsumexp(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """Logarithm of the sum of exponentials over axes."""
-        return reduce.logsumexp(self, axis, keepdims)
-
-    def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
-        """Each element brought within the bounds."""
-        return ew.clip(self, low, high)
-
-    def exp(self) -> Tensor:
-        """e to the power of each element."""
-        return record(ew.exp, (self,))
-
-    def log(self) -> Tensor:
-        """Natural logarithm of each element."""
-        return record(ew.log, (self,))
-
-    def sqrt(self) -> Tensor:
-        """Square root of each element."""
-        return record(ew.sqrt, (self,))
-
-    def abs(self) -> Tensor:
-        """Absolute value of each element."""
-        return record(ew.absolute, (self,))
-
-    def tanh(self) -> Tensor:
-        """Hyperbolic tangent of each element."""
-        return record(ew.tanh, (self,))
-
-    def sigmoid(self) -> Tensor:
-        """Logistic function of each element."""
-        return record(ew.sigmoid, (self,))
-
-    def relu(self) -> Tensor:
-        """Each element, or 0 where it is negative."""
-        return record(ew.relu, (self,))
-
-    def sin(self) -> Tensor:
-        """Sine of each element."""
-        return record(ew.sin, (self,))
-
-    def cos(self) -> Tensor:
-        """Cosine of each element."""
-        return record(ew.cos, (self,))
+    _record = staticmethod(record)
 
 
-# -- recording ---------------------------------------------------------------------------------------------------------
-
-
-def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
-    """Compute an op on tensors and scalars and, where a gradient may be asked for, make its node.
-
-    Every eager op passes through here, so this function is written for speed: a test a line, no helper in the common
-    case, and shape rules only when the kernel has failed and the error needs words.
-    """
-    if mode.tracing is not None:
-        return _trace(op, inputs, attrs)
-    args = []
-    tracked = visible = False
-    for x in inputs:
-        if isinstance(x, Tensor):
-            if (value := x.value) is None:  # abstract: a pass is at work
-                return _trace(op, inputs, attrs)
-            args.append(value)
-            if x.requires_grad:
-                tracked = visible = True
-            elif x._node.__class__ is Node:  # behind a cut: no gradient, but pictures show what follows it
-                visible = True
-        elif x.__class__ in _SCALARS:
-            args.append(x)
-        else:
-            return record(op, tuple(as_operand(x) for x in inputs), attrs)
-    try:
-        value = op.kernel(np if args[0].__class__ is np.ndarray else module_of(args), *args, **attrs)
-    except Exception as error:
-        raise _explain(op, inputs, attrs, error) from error
-    if value.__class__ is not np.ndarray:
-        if op.multiple:
-            return _record_parts(op, inputs, attrs, args, value, tracked, visible and mode.recording)
-        if isinstance(value, np.generic):
-            value = np.asarray(value)
-    dtype = value.dtype
-    if dtype.char == "d" and not any(a.dtype == FLOAT64 for a in args if hasattr(a, "dtype")) and "dtype" not in attrs:
-        value = value.astype(FLOAT32)  # NumPy widens integers to float64; here float64 comes only from float64
-        dtype = FLOAT32
-    if not visible or not mode.recording or not op.recorded:
-        return Tensor(value)
-    node = Node(
-        op,
-        tuple([(x._node or x.node) if isinstance(x, Tensor) else literal(x) for x in inputs]),
-        attrs,
-        value.shape,
-        dtype,
-        here.source or caller(2),
-        args if tracked and op.reads_inputs else None,
-        value if tracked and op.reads_output else None,
-    )
-    return Tensor(value, node, tracked and op.differentiable)
-
-
-def _record_parts(
-    op: Op, inputs: Sequence[Any], attrs: Attrs, args: list[Any], values: Any, tracked: bool, visible: bool
-) -> Any:
-    """Record an op with several outputs: one node for it, and a ``pick`` node for each output."""
-    if not visible:
-        return tuple(Tensor(value) for value in values)
-    source = here.source or caller(3)
-    nodes = tuple((x._node or x.node) if isinstance(x, Tensor) else literal(x) for x in inputs)
-    shapes, dtypes = tuple(value.shape for value in values), tuple(value.dtype for value in values)
-    parent = Node(op, nodes, attrs, shapes, dtypes, source)
-    if tracked:
-        parent.args = args if op.reads_inputs else None
-        parent.out = values if op.reads_output else None
-    return tuple(
-        Tensor(value, Node(pick, (parent,), {"index": i}, value.shape, value.dtype, source), tracked)
-        for i, value in enumerate(values)
-    )
+# -- tracing -----------------------------------------------------------------------------------------------------------
 
 
 class AbstractTensor(Tensor):
@@ -595,47 +429,6 @@ def traced_node(x: Any) -> Node:
     """Return the node that stands for a tensor or scalar in the graph being traced."""
     x = as_operand(x)
     return _captured(x) if isinstance(x, Tensor) else literal(x)
-
-
-def as_operand(x: Any) -> Any:
-    """Return a tensor or Python scalar for whatever stands in an expression."""
-    if isinstance(x, Tensor) or x.__class__ in _SCALARS:
-        return x
-    if isinstance(x, np.ndarray | np.generic | list | tuple):
-        array = np.asarray(x)
-        if array.dtype.kind in "biuf":
-            return Tensor(backends.current().from_host(array))
-    elif hasattr(x, "shape") and hasattr(x, "dtype"):
-        backends.of(x)
-        return Tensor(x)
-    raise DtypeError(
-        "not a value to compute with",
-        required="a tensor, an array of numbers or a Python number",
-        got=f"{type(x).__qualname__} {str(x)[:60]!r}",
-        fix="ts.tensor(...)",
-    )
-
-
-def _explain(op: Op, inputs: Sequence[Any], attrs: Attrs, error: Exception) -> Exception:
-    """Turn a kernel's failure into words: the op's own shape rule says what did not fit."""
-    if isinstance(error, TinyseqError | MemoryError):
-        return error
-    kinds = {x.backend.name for x in inputs if isinstance(x, Tensor)}
-    if len(kinds) > 1:
-        return BackendError(
-            f"{op.name}: operands on different backends",
-            required="one backend",
-            got=" and ".join(sorted(kinds)),
-            where=graph._locate(),
-            fix='make both tensors within one `with ts.backend("...")`, or go through .numpy()',
-        )
-    try:
-        op.infer(*(x if isinstance(x, Tensor) else literal(x) for x in inputs), **attrs)
-    except TinyseqError as reason:
-        return reason
-    family = ShapeError if isinstance(error, IndexError | ValueError) else DtypeError
-    got = ", ".join(graph.signature(x) if isinstance(x, Tensor) else repr(x) for x in inputs)
-    return family(f"{op.name}: {error}", got=got)
 
 
 # -- the sweep, on tensors ---------------------------------------------------------------------------------------------

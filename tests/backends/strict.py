@@ -118,12 +118,17 @@ class DeviceArray:
     nbytes = property(lambda self: self._array.nbytes)
     itemsize = property(lambda self: self._array.itemsize)
     strides = property(lambda self: self._array.strides)
+    flags = property(lambda self: self._array.flags)
     T = property(lambda self: DeviceArray(self._array.T))
 
     def __len__(self) -> int:
         return len(self._array)
 
-    # -- what brings numbers out --------------------------------------------------------------------------------------
+    # -- what brings numbers in, and out --------------------------------------------------------------------------------------
+    def set(self, host: np.ndarray, stream: Any) -> None:
+        _note("to_device", self.shape)
+        self._array[...] = host
+
     def get(self) -> np.ndarray:
         _note("to_host", self.shape)
         return self._array.copy()
@@ -222,6 +227,7 @@ register("strict", __name__)
 class StrictBackend:
     name: ClassVar[str] = "strict"
     lowering: ClassVar[str] = "strict"
+    asynchronous: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.xp = _Module()
@@ -233,6 +239,9 @@ class StrictBackend:
 
     def to_host(self, array: DeviceArray) -> np.ndarray:
         return array.get()
+
+    def fetch(self, array: DeviceArray) -> Callable[[], np.ndarray]:
+        return lambda: self.to_host(array)
 
     def allocate(self, nbytes: int) -> DeviceArray:
         return DeviceArray(np.zeros(nbytes, np.uint8))

@@ -40,19 +40,23 @@ def fake_cupy(**changes: Any) -> Any:
     )
     pool = types.SimpleNamespace(used_bytes=lambda: 70 * 2**30, total_bytes=lambda: 71 * 2**30)
 
-    def array(x: Any) -> Any:
+    def array(*_: Any) -> Any:
         raise OutOfMemoryError("Out of memory allocating 8,000 bytes")
 
     made = types.ModuleType("cupy")
     made.__dict__.update(
         ndarray=type("ndarray", (), {}),
         array=array,
+        zeros=array,
+        uint8=np.uint8,
         __version__="14.0",
         get_default_memory_pool=lambda: pool,
         cuda=types.SimpleNamespace(
             runtime=runtime,
             memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
             Device=lambda: types.SimpleNamespace(id=0),
+            Stream=lambda non_blocking: types.SimpleNamespace(synchronize=lambda: None),
+            get_current_stream=lambda: types.SimpleNamespace(ptr=0),
         ),
         **changes,
     )

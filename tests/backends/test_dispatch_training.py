@@ -30,9 +30,13 @@ STEPS = 1  # the others are like it, and eager steps of large models are slow
 COMPILED = ("lstm", "tagging")
 
 
+def config_of(path: Path, backend: str) -> Any:
+    return load_config(path, {"dtype": "float64"}).model_copy(update={"backend": backend})
+
+
 def trained(path: Path, backend: str, compiled: bool) -> tuple[list[float], list[np.ndarray]]:
     """The loss of a step and the weights after it."""
-    config: Any = load_config(path, {"dtype": "float64"}).model_copy(update={"backend": backend})
+    config = config_of(path, backend)
     with prepared(config) as (task, model):
         if task.one_pass:
             task.fit(model)

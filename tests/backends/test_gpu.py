@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cells as compiler_cells
 import checking
@@ -12,13 +13,15 @@ import pytest
 from cells import CELLS, FUNCTIONS, Sizes, cell_case, registered
 from optable import ROWS, Case, Row
 from test_cuda_kernels import EINSUMS, NORMALISED, REDUCED, softmax, whole
+from test_cuda_moving import Steps
 from test_dispatch import OnDevice, values
-from test_dispatch_training import EXAMPLES, Model, gone_on, trained
+from test_dispatch_training import EXAMPLES, Model, config_of, gone_on, trained
 from test_ops import Check
 
 import tinyseq as ts
-from tinyseq import backends, optim
+from tinyseq import backends, nn, optim
 from tinyseq.backends.cupy import DeviceMemoryError
+from tinyseq.train.running import prepared
 
 pytestmark = pytest.mark.gpu
 CASES = [pytest.param(row, this, id=f"{row.name}-{this}") for row in ROWS for this in row.cases]
@@ -85,11 +88,59 @@ def test_the_compilers_odd_cells(name: str, way: str) -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_every_example_trains(path: Any) -> None:
+    with prepared(config_of(path, "numpy")) as (task, _):
+        solved = task.one_pass
+    if solved:
+        check_solved(path, "cupy")
+        return
     losses, weights = trained(path, "cupy", True)
     expected_losses, expected = trained(path, "numpy", True)
     np.testing.assert_allclose(losses, expected_losses, rtol=1e-8)
     for got, wanted in zip(weights, expected, strict=True):
         assert np.linalg.norm(got - wanted) <= 1e-7 * np.linalg.norm(wanted) + 1e-10
+
+
+class Solved(NamedTuple):
+    """A model whose readout was solved for: what it was solved from, in some places, and what it gives there."""
+
+    features: np.ndarray
+    targets: np.ndarray
+    outputs: np.ndarray
+    loss: float
+
+
+def solve(path: Any, backend: str, noise: float = 0.0) -> Solved:
+    """Train in one pass; ``noise`` is a relative one on what the readout is solved from."""
+    rng, add = np.random.default_rng(0), nn.RidgeRegression.add
+    with prepared(config_of(path, backend)) as (task, model), pytest.MonkeyPatch.context() as patch:
+
+        def noisy(regression: Any, x: np.ndarray, y: np.ndarray) -> None:
+            add(regression, x * (1.0 + noise * rng.uniform(-1.0, 1.0, x.shape)), y)
+
+        patch.setattr(nn.RidgeRegression, "add", noisy)
+        task.fit(model)
+        features, targets = task.feed(model, next(task.batches()), None).arguments
+        loss, _ = task.loss(model, features, targets)
+        return Solved(features.numpy(), targets.numpy(), model.readout(features).numpy(), float(loss.item()))
+
+
+def check_solved(path: Any, backend: str) -> None:
+    """Compare what a solve determines.
+
+    The weights of an ill-conditioned system are no such thing: another rounding of its matrix changes them by percents.
+    What it is solved from has to agree as tightly as all else, and what comes out must be no further from the host's
+    than the host's is from itself, when what it solves from differs by its last bits.
+    """
+    got, expected, other = solve(path, backend), solve(path, "numpy"), solve(path, "numpy", np.finfo(np.float64).eps)
+    np.testing.assert_allclose(got.features, expected.features, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(got.targets, expected.targets, rtol=1e-12)
+    scale, few = np.linalg.norm(expected.outputs), 10.0
+    assert np.linalg.norm(got.outputs - expected.outputs) <= few * np.linalg.norm(other.outputs - expected.outputs)
+    assert np.linalg.norm(other.outputs - expected.outputs) <= 1e-5 * scale, "else this would say nothing"
+    # Near its least value the loss changes with the square of the outputs' change, and with the residual times it.
+    change = np.sqrt(np.mean((other.outputs - expected.outputs) ** 2))
+    bound = few * change * (np.sqrt(2.0 * expected.loss) + few * change)
+    assert abs(got.loss - expected.loss) <= bound
 
 
 def test_tf32_is_off_until_asked_for_and_then_coarser() -> None:
@@ -120,6 +171,100 @@ def test_a_step_replays_graphs_and_reports_launches() -> None:
         assert executable.graphs
         assert executable.capture_seconds > 0.0
         assert any("launches" in line for line in executable.notes())
+
+
+def test_arrays_arrive_and_leave_in_the_order_of_the_stream() -> None:
+    """Through two sets of pinned memory, which come around several times, while the device is at something else."""
+    import cupy
+
+    backend = backends.load("cupy")
+    rng = np.random.default_rng(0)
+    a = cupy.asarray(rng.normal(size=(4096, 4096)).astype(np.float32))
+    sent = [rng.normal(size=(300, 1 + i % 400)).astype(np.float32) for i in range(60)]
+    arrived = []
+    for array in sent:
+        a = a @ a / 4096.0
+        given = array.copy()
+        arrived.append(backend.from_host(given) * np.float32(2.0))
+        given[...] = 0.0
+    for got, wanted in zip(arrived, sent, strict=True):
+        np.testing.assert_array_equal(got.get(), 2.0 * wanted)
+
+
+def test_a_number_is_there_before_what_was_launched_after_it_has_run() -> None:
+    import cupy
+
+    backend = backends.load("cupy")
+    a, number = cupy.ones((8192, 8192), cupy.float32), cupy.full((), 3.0)
+    a @ a
+    cupy.cuda.Device().synchronize()
+    wait = backend.fetch(number)
+    number += 1.0
+    for _ in range(100):  # half a second or so
+        a @ a
+    assert float(wait()) == 3.0
+    assert not cupy.cuda.get_current_stream().done
+
+
+@pytest.mark.parametrize("on_nonfinite", ["stop", "skip"])
+def test_launching_ahead_changes_no_number(tmp_path: Any, monkeypatch: Any, on_nonfinite: str) -> None:
+    from tinyseq.backends.cupy import CupyBackend
+    from tinyseq.train.progress import SilentProgress
+    from tinyseq.train.tasks.forecasting import Forecasting
+
+    real = Forecasting.batches
+
+    def batches(task: Any) -> Any:
+        for number, strip in enumerate(real(task), start=1):
+            bad = on_nonfinite == "skip" and number in (5, 8, 9)
+            yield strip._replace(targets=strip.targets * np.inf) if bad else strip
+
+    monkeypatch.setattr(Forecasting, "batches", batches)
+
+    def rows(asynchronous: bool) -> list[Any]:
+        monkeypatch.setattr(CupyBackend, "asynchronous", asynchronous)
+        config = {
+            "task": "forecasting", "backend": "cupy", "dtype": "float64", "data": {"window": None},
+            "model": {"cell": "gru", "hidden_size": 8, "num_layers": 2, "dropout": 0.2},
+            "train": {
+                "steps": 30, "batch_size": 4, "bptt": {"every": 10}, "evaluate_every": 6, "log_every": 1,
+                "on_nonfinite": on_nonfinite, "checkpoint": {"every": 7},
+            },
+        }  # fmt: skip
+        directory = ts.run(config, output=tmp_path / str(asynchronous), progress=SilentProgress()).directory
+        lines = (directory / "metrics.jsonl").read_text().splitlines()
+        return [{k: x for k, x in json.loads(line).items() if "second" not in k} for line in lines]
+
+    ahead, now = rows(True), rows(False)
+    assert [row.keys() for row in ahead] == [row.keys() for row in now]
+    for got, wanted in zip(ahead, now, strict=True):
+        for key, value in wanted.items():
+            assert got[key] == (pytest.approx(value, rel=1e-9) if isinstance(value, float) else value), key
+
+
+def test_steps_that_move_their_weights_are_those_of_numpy() -> None:
+    """Launched, captured, replayed; weights come back from where they left, or from where somebody put them."""
+
+    def moved(backend: str) -> list[np.ndarray]:
+        with ts.backend(backend):
+            steps, x = Steps(), ts.tensor(np.ones(1))
+            kept, found = [], []
+            for turn in range(8):
+                if turn == 5:
+                    steps.parameters[2].assign(steps.parameters[2].detach() * 0.5)
+                before = [p.value for p in steps.tensors()]
+                loss, x = steps.fast(x)
+                if turn == 6:
+                    for p, value in zip(steps.tensors(), before, strict=True):
+                        p.value = value
+                kept.append([p.detach() for p in steps.tensors()])
+                found.append(loss.numpy())
+            return [*found, *(p.numpy() for tensors in kept for p in tensors)]
+
+    for number, (got, wanted) in enumerate(zip(moved("cupy"), moved("numpy"), strict=True)):
+        # One of the weights is float32, and stands in each of the eight losses.
+        rounded = wanted.dtype == np.float32 or number < 8
+        np.testing.assert_allclose(got, wanted, rtol=1e-5 if rounded else 1e-10)
 
 
 # -- kernels whose threads share work ----------------------------------------------------------------------------------
@@ -229,6 +374,7 @@ def test_tensors_of_pytorch_and_arrays_of_cupy_are_the_same_memory() -> None:
     assert torch.from_dlpack(ts.from_dlpack(array)).data_ptr() == array.data.ptr
 
 
+@pytest.mark.filterwarnings("ignore:.*Profiler clears events:UserWarning")
 def test_a_compiled_training_step_moves_its_batch_in_and_its_loss_out() -> None:
     """By the driver's own record of copies between host and device, which PyTorch's profiler reads."""
     torch = pytest.importorskip("torch")

@@ -251,7 +251,10 @@ def test_set_replaces_settings_in_every_command_that_reads_a_config(folder):
     assert (folder / "runs" / "mine" / "0001" / "result.json").is_file()
     assert invoke("graph", "tiny.yaml", "--steps", "1", "--set", "cell=gru", "-o", "g.svg").exit_code == 0
     assert "W_z" in (folder / "g.svg").read_text()
-    assert invoke("compile", "tiny.yaml", "--set", "cell=gru").exit_code == 0
+    table = invoke("compile", "tiny.yaml", "--set", "cell=gru")
+    assert table.exit_code == 0
+    assert "differentiate" in table.stdout
+    assert "…" not in table.stdout, "nothing is cut in a terminal of 80 columns"
     assert "cell: gru" in invoke("config", "tiny.yaml", "--set", "cell=gru").stdout
     for command in ("run", "graph", "compile", "gradflow", "check", "config"):
         wrong = invoke(command, "tiny.yaml", "--set", "train.steps=x", "--set", "seed")

@@ -15,8 +15,9 @@ from tinyseq import nn
 from tinyseq.drawing import View, valued
 from tinyseq.drawing.asking import subject_of
 from tinyseq.drawing.gradients import backward_of, norm
+from tinyseq.drawing.looks import look_of
 from tinyseq.drawing.palette import heat
-from tinyseq.drawing.view import NO_GRADIENT, Scale
+from tinyseq.drawing.view import NO_DERIVATIVE, NO_GRADIENT, Scale
 from tinyseq.errors import DataError
 from tinyseq.graph import Literal, Node
 from tinyseq.ops.scan import evaluate
@@ -96,9 +97,34 @@ def test_where_no_gradient_comes_it_says_so_and_never_0() -> None:
     assert view.scale is None
     assert all(item.details.gradient is None for item in view.items)
     assert all(edge.gradient is None for edge in view.edges)
-    texts = [item.detail for item in view.items if item.kind == "op"]
+    texts = [item.detail for item in view.items if item.kind == "op" and not item.details.discrete]
     assert set(texts) == {NO_GRADIENT}
     assert "no gradient yet" in view.notes[0]
+
+
+@pytest.mark.parametrize("level", ["op", "cell", "model"])
+def test_integers_never_have_a_gradient_and_are_not_said_to_lack_one(level: str) -> None:
+    class Tagger(nn.Module):
+        def __init__(self) -> None:
+            self.embedding, self.rnn = nn.Embedding(7, 4), nn.GRU(4, 7)
+
+        def forward(self, tokens: ts.Tensor, targets: ts.Tensor, bias: ts.Tensor) -> ts.Tensor:
+            return nn.cross_entropy(self.rnn(self.embedding(tokens))[0] + bias, targets)
+
+    tokens, targets = ts.tensor([[1, 2, 3]] * 2), ts.tensor([[2, 3, 4]] * 2)
+    graph = valued(Tagger(), tokens, targets, ts.ones(7))
+    drawing = ts.draw(graph, gradients=True, level=level)
+    items = {item.label: item for item in drawing.view.items if item.kind == "input"}
+    assert {name: item.detail for name, item in items.items()} == {
+        "tokens": "(2, 3)", "targets": "(2, 3)", "bias": NO_GRADIENT,
+    }  # fmt: skip
+    assert [look_of(drawing.view, items[name]).kind for name in ("tokens", "bias")] == ["input", "none"]
+    assert ("gradient", NO_DERIVATIVE) in items["tokens"].facts
+    dark = [item for item in drawing.view.items if item.details.gradient is not None]
+    assert dark
+    assert not any(item.details.discrete for item in dark)
+    titles = {title.text for title in ET.fromstring(drawing.svg).iter("{http://www.w3.org/2000/svg}title")}
+    assert f"value: {NO_DERIVATIVE}" in titles  # the wires that leave them
 
 
 def test_after_backward_only_the_weights_have_gradients_still() -> None:

@@ -14,6 +14,7 @@ from drawing_models import LanguageModel, language_model
 from test_writers import HOSTILE
 
 import tinyseq as ts
+from tinyseq.drawing import valued
 from tinyseq.drawing.text import clean
 
 
@@ -409,9 +410,15 @@ def test_gradient_norms_become_colours_and_none_is_said_not_zero(show: Any) -> N
 
 
 def test_a_picture_with_gradients_asked_for_starts_with_their_colours(chrome: Any, tmp_path: Path) -> None:
-    ts.draw(language_model(3, eager=True), tmp_path / "heat.html", gradients=True)
+    graph = valued(LanguageModel(), ts.randn(2, 3, 8), ts.tensor([[1] * 3] * 2))
+    ts.draw(graph, tmp_path / "heat.html", gradients=True)
     page = opened(chrome, tmp_path / "heat.html")
     assert page.locator("#legend").is_visible()
+    assert page.locator("#picture .box.input.none:has-text('no gradient yet')").count() == 1, "xs"
+    targets = page.locator("#picture .box.input:not(.none):has-text('targets')")
+    assert "no gradient yet" not in targets.inner_html(), "integers never get one"
+    targets.click()
+    assert "no derivative" in text_of(page, "#details")
     assert page.locator("#low").inner_text() != page.locator("#high").inner_text()
     wires = "[...document.querySelectorAll('#picture .wire')].map(wire => parseFloat(wire.style.strokeWidth) || 0)"
     widths = [width for width in page.evaluate(wires) if width]

@@ -15,6 +15,7 @@ from tinyseq import nn
 from tinyseq.compiler.plan import Loop
 from tinyseq.drawing import Drawing
 from tinyseq.drawing.changes import compare
+from tinyseq.drawing.rolling import roll
 from tinyseq.errors import DataError
 
 
@@ -92,6 +93,48 @@ def test_a_compiled_function_is_drawn_with_its_loops_both_ways(fast: Any) -> Non
     view = ts.draw(fast).view
     assert view.rolled
     assert [row.direction for row in view.rows if row.inputs_of is None] == [1, -1]
+
+
+def test_gradients_are_a_part_of_their_own_whose_forward_values_stand_by_name(fast: Any) -> None:
+    drawing = ts.draw(fast, after="differentiate")
+    view = drawing.view
+    items = [item for item in view.items if item.kind == "op"]
+    new, old = ([item for item in items if (item.change == "new") == made] for made in (True, False))
+    assert len(new) > 80
+    # What the pass made, by a comparison of graphs, is what depends on the gradient that arrives.
+    assert {item.scope.rpartition("/")[2][:1] for item in new} == {"", "∂"}
+    assert not any("∂" in item.scope for item in old)
+    ends = {(view.item(edge.source).change, view.item(edge.target).change) for edge in view.edges}
+    assert ends == {("", ""), ("new", "new"), ("", "new")}
+    between = [edge for edge in view.edges if view.item(edge.target).change == "new"]
+    assert {view.item(edge.source).label for edge in between if not view.item(edge.source).change} == {"gradient"}
+    tags = {tag for item in new for tag in item.tags}
+    assert {"hₜ₋₁", "cₜ₋₁", "⟨tanh⟩", "W"} <= tags
+    assert {frame.label for frame in drawing.scene.frames if "t =" in frame.label} == {
+        "lstm0, t = 0 … 3", "∂lstm0, t = 3 … 0",
+    }  # fmt: skip
+    assert "by their names" in view.notes[-1]
+
+
+@pytest.mark.parametrize("options", [{"level": "cell"}, {"budget": 100}])
+def test_a_folded_picture_keeps_the_wires_to_the_gradients(fast: Any, options: Any) -> None:
+    view = ts.draw(fast, after="differentiate", **options).view
+    cells = {item.id: item.label for item in view.items if item.kind == "cell"}
+    assert sorted(cells.values()) == ["lstm0", "∂lstm0"]
+    assert ("lstm0", "∂lstm0") in {(cells.get(edge.source), cells.get(edge.target)) for edge in view.edges}
+    assert not any("by their names" in note for note in view.notes)
+
+
+def test_what_stands_outside_a_loop_takes_the_values_of_all_its_steps(fast: Any) -> None:
+    """Their shapes are those of the graph itself: FLOPs of a contraction over time are counted by them."""
+    seen = 0
+    for stage in fast.passes:
+        rolled = roll(stage.graph)
+        for node in stage.graph.nodes:
+            if node.inputs and node.op.name != "pick" and "body" not in node.attrs:
+                seen += any(parent.op.name == "pick" for parent in node.inputs)
+                assert [x.shape for x in rolled.copy_of[node].inputs] == [x.shape for x in node.inputs], stage.name
+    assert seen > 20
 
 
 def test_the_plan_shows_each_buffer_from_first_to_last_use(fast: Any) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from safetensors.numpy import load_file
-from smallruns import CONFIG, rows, write_config
+from smallruns import CONFIG, rows, weights, write_config
 
 from tinyseq.train import checkpoint, running
 from tinyseq.train.progress import SilentProgress
@@ -115,10 +115,8 @@ def whole(folder: Path) -> list[str]:
 def left(folder: Path) -> tuple[object, ...]:
     """Return what a run came to: how many directories, its weights, its rows; and drafts that were left."""
     directories = sorted((folder / "runs" / "tiny").iterdir())
-    weights = load_file(directories[-1] / "weights.safetensors")
     drafts = [str(p) for p in directories[-1].glob("**/.*") if p.name != ".lock"]
-    exact = {name: (str(value.dtype), value.shape, value.tobytes()) for name, value in sorted(weights.items())}
-    return exact, rows(directories[-1]), drafts
+    return weights(directories[-1]), rows(directories[-1]), drafts
 
 
 def main(mode: str, count: int, folder: Path) -> None:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from safetensors.numpy import load_file
+
 TEXT = "the quick brown fox jumps over the lazy dog; the dog sleeps, and the fox runs away.\n" * 30
 
 CONFIG = """\
@@ -24,6 +26,11 @@ train:
 sample: {length: 20, prime: "the ", count: 2}
 """
 
+#: After a step or two its weights are beyond all bounds.
+DIVERGING = CONFIG.replace("{name: adam, lr: 1e-2}", "{name: sgd, lr: 1e+38}").replace(
+    "log_every: 3", "clip_norm: null"
+)
+
 
 def write_config(folder: Path, text: str = CONFIG, name: str = "tiny.yaml", corpus: str = TEXT) -> Path:
     """Write a config and its corpus; return the config's path."""
@@ -40,3 +47,9 @@ def rows(directory: Path) -> list[dict[str, Any]]:
         {key: value for key, value in json.loads(line).items() if key not in ("seconds", "tokens_per_second")}
         for line in lines
     ]
+
+
+def weights(directory: Path) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
+    """Return the weights of a run in a form that is equal only where every bit is."""
+    arrays = load_file(directory / "weights.safetensors")
+    return {name: (a.dtype.str, a.shape, a.tobytes()) for name, a in arrays.items()}

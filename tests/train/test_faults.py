@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from smallruns import CONFIG, rows, write_config
+from smallruns import CONFIG, rows, weights, write_config
 from zygote import CLOSED, Zygote
 
 import tinyseq as ts
@@ -69,10 +69,6 @@ def folder(tmp_path):
 def write_waiting(folder):
     (folder / "waiter.py").write_text(WAITER)
     write_config(folder, WAITING, name="waiting.yaml")
-
-
-def weights(directory):
-    return {name: a.tobytes() for name, a in load_file(directory / "weights.safetensors").items()}
 
 
 def result(directory):

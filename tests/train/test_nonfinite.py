@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from changing import changed
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from smallruns import CONFIG, rows, write_config
+from smallruns import CONFIG, DIVERGING, rows, write_config
 
 import tinyseq as ts
 from tinyseq import nn
@@ -62,6 +63,23 @@ def fragile(folder, cell, **changes):
 
 def run(path, folder, **how):
     return ts.run(path, output=folder / "runs", progress=SilentProgress(), **how)
+
+
+@contextmanager
+def losses(factor):
+    """Multiply the loss of a training step by what a function gives for the number of steps so far, itself included."""
+    real, calls = nn.cross_entropy, []
+
+    def changed_loss(*args, **kwargs):
+        loss = real(*args, **kwargs)
+        if kwargs.get("reduction") != "mean":  # an evaluation
+            return loss
+        calls.append(1)
+        return loss * factor(len(calls))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn, "cross_entropy", changed_loss)
+        yield
 
 
 def bundle(folder, name):
@@ -127,44 +145,27 @@ def test_replaying_needs_neither_the_run_nor_its_data(folder, tmp_path_factory):
     assert (result.exit_code, result.stdout) == (0, "all values of the step are finite when its ops run one by one\n")
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
-    max_leaves=4,
-)
-
-
 @pytest.fixture(scope="module")
 def wild(tmp_path_factory):
     """A bundle."""
     folder = tmp_path_factory.mktemp("wild")
-    text = CONFIG.replace("{name: adam, lr: 1e-2}", "{name: sgd, lr: 1e+38}").replace("log_every: 3", "clip_norm: null")
     with pytest.raises(DivergedError):
-        run(write_config(folder, text, name="wild.yaml"), folder)
+        run(write_config(folder, DIVERGING, name="wild.yaml"), folder)
     return checkpoint.read(bundle(folder, "wild"))
 
 
 @settings(max_examples=100)
 @given(data=st.data())
 def test_any_change_of_a_bundle_is_replayed_or_refused_in_words(wild, tmp_path_factory, data):
-    facts = json.loads(json.dumps(wild.facts))
-    place = facts
-    while True:  # walk down to some part, and put something else there
-        key = data.draw(st.sampled_from(sorted(place)))
-        if not isinstance(place[key], dict) or not place[key] or data.draw(st.booleans()):
-            break
-        place = place[key]
-    place[key] = data.draw(json_values)
     path = tmp_path_factory.getbasetemp() / "changed.safetensors"
-    checkpoint.write(path, checkpoint.Checkpoint(facts, wild.tensors))
+    checkpoint.write(path, checkpoint.Checkpoint(data.draw(changed(wild.facts)), wild.tensors))
     with suppress(ts.TinyseqError):
         replay(path)
 
 
 def test_a_step_late_in_a_run_replays_with_its_own_dropout_and_state(folder):
     """The weights at the step, its batch, its carried state and its random numbers are all in the bundle."""
-    text = CONFIG.replace("{name: adam, lr: 1e-2}", "{name: sgd, lr: 1e+38}").replace("log_every: 3", "clip_norm: null")
-    path = write_config(folder, text, name="wild.yaml")
+    path = write_config(folder, DIVERGING, name="wild.yaml")
     with pytest.raises(DivergedError) as caught:
         run(path, folder)
     assert "step 1 of" not in caught.value.where
@@ -173,8 +174,7 @@ def test_a_step_late_in_a_run_replays_with_its_own_dropout_and_state(folder):
 
 
 def test_command_exits_3_and_names_the_bundle_and_no_warning_leaks(folder):
-    text = CONFIG.replace("{name: adam, lr: 1e-2}", "{name: sgd, lr: 1e+38}").replace("log_every: 3", "clip_norm: null")
-    write_config(folder, text, name="wild.yaml")
+    write_config(folder, DIVERGING, name="wild.yaml")
     for eager in ([], ["--eager"]):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -187,20 +187,8 @@ def test_command_exits_3_and_names_the_bundle_and_no_warning_leaks(folder):
 
 def test_a_run_that_diverged_keeps_what_was_good(folder):
     path = write_config(folder, CONFIG.replace("log_every: 3", "checkpoint: {every: 1}"))
-    real = nn.cross_entropy
-    calls = []
-
-    def later(*args, **kwargs):
-        loss = real(*args, **kwargs)
-        if kwargs.get("reduction") == "mean":
-            calls.append(1)
-            return loss * math.inf if len(calls) > 6 else loss
-        return loss
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nn, "cross_entropy", later)
-        with pytest.raises(DivergedError, match="step 7 of 12"):
-            run(path, folder, eager=True)
+    with losses(lambda number: math.inf if number > 6 else 1.0), pytest.raises(DivergedError, match="step 7 of 12"):
+        run(path, folder, eager=True)
     directory = folder / "runs" / "tiny" / "0001"
     assert checkpoint.read(directory / "checkpoints" / "step-00000006.safetensors").step == 6
     assert run(path, folder, eager=True).directory.name == "0002", "the reference"
@@ -216,17 +204,7 @@ def test_a_run_that_diverged_keeps_what_was_good(folder):
 def skipping(folder, bad):
     """Run with the loss of some steps infinite; return the rows, and the losses that were asked for."""
     path = write_config(folder, CONFIG.replace("log_every: 3", "log_every: 1\n  on_nonfinite: skip"))
-    real, calls = nn.cross_entropy, []
-
-    def sometimes(*args, **kwargs):
-        loss = real(*args, **kwargs)
-        if kwargs.get("reduction") == "mean":
-            calls.append(1)
-            return loss * math.inf if len(calls) in bad else loss
-        return loss
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nn, "cross_entropy", sometimes)
+    with losses(lambda number: math.inf if number in bad else 1.0):
         return run(path, folder, eager=True)
 
 
@@ -247,15 +225,8 @@ def test_too_many_in_a_row_stop_the_run(folder):
     path = write_config(
         folder, CONFIG.replace("steps: 12", "steps: 40").replace("evaluate_every: 5", "evaluate_every: 99")
     )
-    real = nn.cross_entropy
-
-    def bad(*args, **kwargs):
-        return real(*args, **kwargs) * math.nan
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nn, "cross_entropy", bad)
-        with pytest.raises(DivergedError, match="step 11 of 40"):
-            run(path, folder, eager=True, on_nonfinite="skip")
+    with losses(lambda number: math.nan), pytest.raises(DivergedError, match="step 11 of 40"):
+        run(path, folder, eager=True, on_nonfinite="skip")
 
 
 def test_rewinding_restores_weights_optimiser_and_random_numbers(folder):
@@ -279,7 +250,7 @@ def test_rewinding_restores_weights_optimiser_and_random_numbers(folder):
         second = next(batches)
         once = stepper(second, None)
         assert any(not np.array_equal(a, b) for a, b in zip(before[0], now()[0], strict=True))
-        stepper.rewind()
+        stepper.rewind(once)
         after = now()
         assert all(np.array_equal(a, b) for a, b in zip(before[0], after[0], strict=True))
         assert before[1:] == after[1:]
@@ -354,9 +325,8 @@ def test_watching_sees_each_kernel_and_ends():
 
 
 def test_the_report_names_lines_of_the_package_too(folder):
-    text = CONFIG.replace("{name: adam, lr: 1e-2}", "{name: sgd, lr: 1e+38}").replace("log_every: 3", "clip_norm: null")
     with pytest.raises(DivergedError) as caught:
-        run(write_config(folder, text), folder)
+        run(write_config(folder, DIVERGING), folder)
     place = caught.value.where.rsplit("at ", 1)[1]
     file, _, line = place.rpartition(":")
     assert Path(file).is_file()

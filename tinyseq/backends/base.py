@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -21,6 +22,8 @@ class Backend(Protocol):
     name: ClassVar[str]
     #: Which lowering of the compiler's plans runs on this backend's arrays.
     lowering: ClassVar[str]
+    #: Whether a call of a kernel returns before it has run, so that the host may go on with something else.
+    asynchronous: ClassVar[bool]
     xp: Xp
     array_type: type
 
@@ -29,6 +32,12 @@ class Backend(Protocol):
 
     def to_host(self, array: Array) -> np.ndarray[Any, Any]:
         """Return a NumPy array of the same values; on a CPU backend it is the same memory."""
+
+    def fetch(self, array: Array) -> Callable[[], np.ndarray[Any, Any]]:
+        """Begin to bring an array to the host, as it is when all that was begun has run; return what waits for it.
+
+        Unlike ``to_host``, it does not wait for what is begun afterwards.
+        """
 
     def allocate(self, nbytes: int) -> Array:
         """Return so many bytes, as a flat array of uint8, all 0."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import Any, ClassVar, Final
 
 import numpy as np
 
 from tinyseq.backends import cuda
 from tinyseq.backends.base import Array, Shape
+from tinyseq.backends.transfers import LARGEST, Transfers
 from tinyseq.errors import BackendError, TinyseqError
 
 
@@ -48,19 +50,31 @@ class CupyBackend:
 
     name: ClassVar[str] = "cupy"
     lowering: ClassVar[str] = "cupy"
+    asynchronous: ClassVar[bool] = True
 
     def __init__(self, cupy: Any) -> None:
         self.xp = cupy
         self.array_type: type = cupy.ndarray
 
+    @cached_property
+    def transfers(self) -> Transfers:
+        """What is on its way between the host and the device."""
+        return Transfers(self.xp, self.allocate, self.view)
+
     def from_host(self, array: np.ndarray[Any, Any]) -> Array:
-        # CuPy copies to pinned memory first and does not wait for the transfer: the host goes on at once.
         with self._room(array.nbytes):
+            if 0 < array.nbytes <= LARGEST:
+                with suppress(DeviceMemoryError):
+                    return self.transfers.send(array)
+            # No batch, for which as much pinned memory would be too much; or the device is all but full.
             return self.xp.array(array)
 
     def to_host(self, array: Array) -> np.ndarray[Any, Any]:
         host: np.ndarray[Any, Any] = self.xp.asnumpy(array)
         return host
+
+    def fetch(self, array: Array) -> Callable[[], np.ndarray[Any, Any]]:
+        return self.transfers.fetch(array)
 
     def allocate(self, nbytes: int) -> Array:
         with self._room(nbytes):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import platform
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ class NumpyBackend:
 
     name: ClassVar[str] = "numpy"
     lowering: ClassVar[str] = "numpy"
+    asynchronous: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.xp = np
@@ -27,6 +29,9 @@ class NumpyBackend:
 
     def to_host(self, array: Array) -> np.ndarray[Any, Any]:
         return np.asarray(array)
+
+    def fetch(self, array: Array) -> Callable[[], np.ndarray[Any, Any]]:
+        return lambda: self.to_host(array)
 
     def allocate(self, nbytes: int) -> Array:
         return np.zeros(nbytes, np.uint8)

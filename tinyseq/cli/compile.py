@@ -86,8 +86,9 @@ def _table(fast: CompiledFunction) -> None:
     from tinyseq.compiler.report import costs
 
     table = Table(box=None, pad_edge=False)
-    table.add_column("after")
-    for title in ("nodes", "kernels/step", "kernels", "GEMMs", "MFLOP", "MB moved", "MB planned", "ms"):
+    table.add_column("after", no_wrap=True)
+    # Titles of two words stand on two lines, so that the table is within a terminal of 80 columns.
+    for title in ("nodes", "kernels a step", "kernels", "GEMMs", "MFLOP", "MB moved", "MB planned", "ms"):
         table.add_column(title, justify="right")
     rows = costs(fast)
     for row in rows:

@@ -47,8 +47,9 @@ class Layout:
             for x in node.inputs[carries : carries + sequences]:
                 if len(x.shape) == 3:
                     self._want(x, CONTRACTED)
+            factors = factors_of(node)
             for leaf, x in zip(node.attrs["body"].inputs, node.inputs, strict=True):
-                if leaf in factors_of(node):
+                if leaf in factors:
                     self._want(x, COLUMNS)
 
     def _want(self, node: Node, order: Order) -> None:

@@ -42,6 +42,7 @@ class LoopPlanner:
         self.loop = Loop(node, node.attrs["length"], node.attrs["reverse"])
         #: How many steps on, in memory, a state lies before a step and after it.
         self.before, self.after = (1, 0) if self.loop.reverse else (0, 1)
+        self.factors = factors_of(node) if storage.for_blas else set()
         self.local: dict[Node, Any] = {}
         self.homes: dict[Node, Ref] = {}
         self.tracks: dict[Node, Track] = {}
@@ -135,8 +136,7 @@ class LoopPlanner:
     def steady(self, leaf: Node) -> Any:
         """Return a constant, a matrix that the loop multiplies by as BLAS likes it."""
         value = self.given[leaf]
-        factor = self.storage.for_blas and isinstance(value, Ref) and leaf in factors_of(self.node)
-        if factor and not self.lies_well(value):
+        if leaf in self.factors and isinstance(value, Ref) and not self.lies_well(value):
             return self.storage.contiguous(value, self.out, COLUMNS if self.storage.columns else ())
         return value
 

@@ -94,8 +94,9 @@ def _cycle(inputs: Ids, targets: Ids, every: int, overlap: int) -> Iterator[Wind
 def held_out_windows(ids: Ids, batch_size: int, steps: int) -> Iterator[Window]:
     """Yield windows that visit every token but the first as a target, exactly once.
 
-    The stream is laid out in rows, so that many are read at once; each row starts with the initial state, and the end
-    of the last rows is filled with positions that count in no loss.
+    The stream is laid out in rows, so that many are read at once; each row starts with the initial state. The end of
+    the last rows is filled with positions that count in no loss, and where there are several windows, the last of them
+    is filled up as well: all are of one shape.
 
     Raises:
         DataError: there is nothing to predict.
@@ -108,6 +109,9 @@ def held_out_windows(ids: Ids, batch_size: int, steps: int) -> Iterator[Window]:
     inputs: Ids = np.zeros((rows, length), np.int64)
     targets: Ids = np.full((rows, length), IGNORED, np.int64)
     inputs.flat[:count], targets.flat[:count] = ids[:-1], ids[1:]
+    if length > steps:
+        missing = ((0, 0), (0, -length % steps))
+        inputs, targets = np.pad(inputs, missing), np.pad(targets, missing, constant_values=IGNORED)
     return (
         Window(inputs[:, start : start + steps], targets[:, start : start + steps], 0, steps, start == 0)
         for start in range(0, length, steps)

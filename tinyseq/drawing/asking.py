@@ -94,6 +94,7 @@ def after_pass(stages: Sequence[Stage], number: int) -> Subject:
         stage.graph,
         changes=changes,
         packed=True,
+        seeds=set(stage.graph.inputs) - set(stages[0].graph.inputs),
         notes=(f"{stage.name}: {notes}",) if notes else (),
         rolled=is_rolled(stage.graph),
         title=f"after {stage.name}",

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from tinyseq.drawing.folding import choices
 from tinyseq.drawing.groups import Groups
+from tinyseq.drawing.parting import parted
 from tinyseq.drawing.reading import Reading, read
-from tinyseq.drawing.rolling import Rolled, is_rolled, roll
+from tinyseq.drawing.rolling import STORED, Rolled, is_rolled, roll
 from tinyseq.drawing.subject import Subject
 from tinyseq.drawing.view import Column, View
 from tinyseq.errors import DataError, did_you_mean
@@ -19,6 +20,8 @@ BUDGET = 400
 #: Operations one after another that still make a picture; more of them are a sliver.
 LONGEST = 40
 LEVELS = ("model", "cell", "op")
+#: What is said of the gradients in a picture of a compiled graph.
+BY_NAME = "∂: the gradients, in which values of the forward pass stand by their names"
 
 
 def build(
@@ -50,6 +53,10 @@ def build(
     subject = Subject(what) if isinstance(what, Graph) else what
     loops = _rolled(subject, rolled, steps) if rolled or level == "model" else None
     if loops is not None:
+        if subject.seeds:
+            by_name = level == "op" and (budget is None or _ops(loops.graph) <= budget)
+            loops = parted(loops, {loops.copy_of.get(seed, seed) for seed in subject.seeds}, by_name)
+            subject = replace(subject, notes=(*subject.notes, *([BY_NAME] if by_name else [])))
         subject = _moved(subject, loops)
     elif is_rolled(subject.graph):
         subject = replace(subject, graph=subject.graph.unroll())
@@ -67,7 +74,7 @@ def build(
     if sliver:
         level = "cell"
         subject = replace(subject, notes=(*subject.notes, _SLIVER))
-    ops = sum(node.op is not INPUT and node.op is not LITERAL for node in subject.graph.nodes)
+    ops = _ops(subject.graph)
     heading = subject.title if title is None else title
     result: View | None = None
     for choice in choices(level, reading(level, None).steps, steps, budget, ops):
@@ -79,6 +86,10 @@ def build(
         result = None if len(groups) > 4 * max(budget, 100) else groups.view(heading, ops)
     # Nothing is small enough: a graph with very many leaves. The last way is the most folded.
     return result or groups.view(heading, ops)
+
+
+def _ops(graph: Graph) -> int:
+    return sum(node.op not in (INPUT, LITERAL, STORED) for node in graph.nodes)
 
 
 _SLIVER = f"folded to cell level: more than {LONGEST} operations one after another; without a budget they are drawn"

@@ -16,7 +16,7 @@ import graphviz
 from tinyseq.drawing.looks import DELAY, caption, detail_of, look_of, stroke_of
 from tinyseq.drawing.palette import LIGHT
 from tinyseq.drawing.text import clean, plural
-from tinyseq.drawing.view import NO_GRADIENT, Edge, Facts, Item, View
+from tinyseq.drawing.view import Edge, Facts, Item, View, in_words
 
 
 def to_dot(view: View) -> str:
@@ -129,8 +129,7 @@ def _edge(graph: Any, view: View, edge: Edge, initial: bool) -> None:
     if view.scale is not None and not edge.cut:
         stroke = stroke_of(view, edge)
         attrs.update(color=stroke.colour or LIGHT[stroke.kind].line, penwidth=f"{stroke.width:.2f}")
-        norm = NO_GRADIENT if edge.gradient is None else f"‖∂L/∂{edge.name or 'y'}‖ = {edge.gradient:.3g}"
-        attrs["tooltip"] = _label(clean(norm))
+        attrs["tooltip"] = _label(clean(in_words(edge.gradient, edge.name or "y", edge.discrete)))
     if edge.state and not initial:
         # Time runs sideways: a state lifts nothing. Its label stands beside it, because Graphviz loses edges between
         # nodes of one rank when their labels claim room.

@@ -17,15 +17,12 @@ from tinyseq.autodiff import backpropagate, saved_operands
 from tinyseq.compiler.rewriting import symbol
 from tinyseq.drawing.rolling import STORED
 from tinyseq.drawing.symbols import called, stored_name
-from tinyseq.drawing.text import subscript
+from tinyseq.drawing.text import BACKWARD, marked, subscript
 from tinyseq.errors import DataError, GraphError
 from tinyseq.graph import INPUT, Graph, Leaf, Literal, Node, Place, here, reach
 from tinyseq.ops.base import module_of
 from tinyseq.ops.scan import evaluate
 from tinyseq.tensors import AbstractTensor
-
-#: What marks the scopes of the backward pass.
-BACKWARD = "∂"
 
 
 def norm(value: Any) -> float:
@@ -163,8 +160,7 @@ def _apart(outputs: Sequence[Node], forward: Container[Node]) -> dict[Node, Node
         copies[node] = fresh = Node(
             STORED if kept else node.op, inputs, {} if kept else node.attrs, node.shape, node.dtype, node.source
         )
-        head, _, last = node.place.scope.rpartition("/")
-        scope = f"{head}/{BACKWARD}{last}" if head else f"{BACKWARD}{last}" if last else ""
+        scope = marked(node.place.scope)
         fresh.place = places.setdefault((scope, node.place.step), Place(scope, node.place.step))
         fresh.name = (called(node.name) or stored_name(node)) if kept else node.name
     return copies

@@ -12,7 +12,18 @@ from tinyseq.drawing.reading import Link, Reading, Trim
 from tinyseq.drawing.rolling import STORED
 from tinyseq.drawing.scoping import module_depth, phases, stages
 from tinyseq.drawing.subject import Subject
-from tinyseq.drawing.symbols import called, census, details, dtype_text, flops, is_weight, lanes_of, shape_text, symbol
+from tinyseq.drawing.symbols import (
+    called,
+    census,
+    details,
+    dtype_text,
+    flops,
+    is_discrete,
+    is_weight,
+    lanes_of,
+    shape_text,
+    symbol,
+)
 from tinyseq.drawing.text import plural, subscript
 from tinyseq.drawing.view import (
     NO_GRADIENT,
@@ -229,7 +240,7 @@ class Groups:
         origin = link.origin
         norm = None if self.subject.gradients is None or link.cut else self.subject.gradients.get(origin)
         if link.delay:
-            return Edge(source, target, link.name, True, link.cut, link.name, True, norm)
+            return Edge(source, target, link.name, True, link.cut, link.name, True, norm, is_discrete(origin))
         before, after = self.reading.place.get(origin), self.reading.place.get(node)
         name = label = ""
         state = before is not None and after is not None and before[1] != after[1] and not link.stacked
@@ -258,7 +269,7 @@ class Groups:
             name = label.rstrip("₀₁₂₃₄₅₆₇₈₉")
             if origin in self.subject.sums and self.choice.level != "op":
                 name = label = "∂weights"
-        return Edge(source, target, label, state, link.cut, name, False, norm)
+        return Edge(source, target, label, state, link.cut, name, False, norm, is_discrete(origin))
 
     def _item(self, group: _Group, number: int, tags: tuple[str, ...]) -> Item:
         nodes, reading, gradients = group.nodes, self.reading, self.subject.gradients
@@ -299,9 +310,12 @@ class Groups:
                 detail = plural(known.parameters, "parameter") if known.parameters else plural(len(ops), "op")
             if self.choice.level == "op" and kind == "cell":
                 key = (kind, group.scope)
+        leaving = self._leaving(group)
+        if all(map(is_discrete, leaving)):
+            known = replace(known, discrete=True)
         if gradients is not None:
-            known = replace(known, gradient=self._norm(group), measured=True)
-            if kind not in ("initial", "fold", "constant"):
+            known = replace(known, gradient=self._norm(leaving), measured=True)
+            if kind not in ("initial", "fold", "constant") and not known.discrete:
                 detail = NO_GRADIENT if known.gradient is None else f"‖∂‖ {known.gradient:.2g}"
         elif known.value:
             detail = known.value
@@ -311,11 +325,15 @@ class Groups:
             tuple(node.serial for node in nodes),
         )  # fmt: skip
 
-    def _norm(self, group: _Group) -> float | None:
+    def _leaving(self, group: _Group) -> list[Node]:
+        """The nodes of a group whose values others take, or that are results."""
+        leaving = [*group.leaving, *(node for node in group.nodes if node in self.reading.outputs)]
+        return list(dict.fromkeys(leaving)) or group.nodes[-1:]
+
+    def _norm(self, leaving: list[Node]) -> float | None:
         """The norm of the gradient with respect to all that leaves a group, taken as one vector."""
         assert self.subject.gradients is not None
-        leaving = [*group.leaving, *(node for node in group.nodes if node in self.reading.outputs)] or group.nodes[-1:]
-        norms = [self.subject.gradients[node] for node in dict.fromkeys(leaving) if node in self.subject.gradients]
+        norms = [self.subject.gradients[node] for node in leaving if node in self.subject.gradients]
         return math.hypot(*norms) if norms else None
 
     def _change(self, nodes: list[Node]) -> Change:

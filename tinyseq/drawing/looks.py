@@ -44,7 +44,7 @@ def look_of(view: View, item: Item) -> Look:
     dashed = item.kind in ("fold", "initial") or item.change == "rewired"
     line = 2.6 if item.output or item.change == "new" else 1.8 if item.change else 1.0
     ink = None
-    if item.details.measured and item.kind not in ("fold", "initial", "constant"):
+    if item.details.measured and not item.details.discrete and item.kind not in ("fold", "initial", "constant"):
         if item.details.gradient is None:
             kind, dashed = "none", True
         elif view.scale is not None:

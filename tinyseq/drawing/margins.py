@@ -9,7 +9,7 @@ from collections import defaultdict
 from tinyseq.drawing.grid import Grid
 from tinyseq.drawing.scene import Legend, Panel, Text
 from tinyseq.drawing.text import clean, plural, width
-from tinyseq.drawing.view import NO_GRADIENT, Weight, Weights
+from tinyseq.drawing.view import Weight, Weights, in_words
 
 _SIZE = 10.0
 _LEADING = 14.0
@@ -63,9 +63,7 @@ def describe(group: Weights) -> tuple[str, list[str]]:
 
 def _about(weight: Weight) -> str:
     words = f"{weight.dtype} {weight.shape}, {weight.size:,} numbers, used {weight.uses} times"
-    if not weight.measured:
-        return words
-    return f"{words}, " + (NO_GRADIENT if weight.gradient is None else f"‖∂L/∂{weight.name}‖ = {weight.gradient:.3g}")
+    return f"{words}, {in_words(weight.gradient, weight.name)}" if weight.measured else words
 
 
 def _middle(grid: Grid, group: Weights) -> float:

@@ -112,8 +112,10 @@ def _body(node: Node, inputs: tuple[Node, ...], known: dict[Node, Node], rolled:
     for mark, state in zip(delays, outputs, strict=False):
         rolled.delays[mark] = state
         mark.name = mark.name or state.name
-    ends = (LAST if index < carries else EVERY for index in range(len(outputs)))
-    return [_mark(op, made, node, None, rolled) for op, made in zip(ends, outputs, strict=True)]
+    ends = [_mark(LAST if index < carries else EVERY, made, node, None, rolled) for index, made in enumerate(outputs)]
+    for mark, shape in zip(ends, node.shape, strict=True):
+        mark.shape = shape  # of all steps, as those outside the loop take it
+    return ends
 
 
 def _mark(op: _Mark, given: Node, like: Node, loop: int | None, rolled: Rolled) -> Node:

@@ -17,7 +17,7 @@ class Subject:
     ``gradients`` are norms, where these were asked for (a node without one has none); ``values`` the numbers of small
     tensors in words; ``changes`` what the last compiler pass did to a node; ``packed`` marks ops on joined lanes;
     ``labels`` are what values are called on their way, where that is not their node's name; ``sums`` are the gradients
-    of weights, added up from step to step.
+    of weights, added up from step to step; ``seeds`` are the inputs of a compiled graph that take gradients from above.
     """
 
     graph: Graph
@@ -27,6 +27,7 @@ class Subject:
     packed: bool = False
     labels: Mapping[Node, str] = field(default_factory=dict)
     sums: Set[Node] = frozenset()
+    seeds: Set[Node] = frozenset()
     rolled: bool = False
     given: Mapping[Node, Any] = field(default_factory=dict)  # the values of its inputs, where these are at hand
     notes: tuple[str, ...] = ()

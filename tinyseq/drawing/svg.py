@@ -11,7 +11,7 @@ from tinyseq.drawing.looks import DELAY, look_of, stroke_of, words_of
 from tinyseq.drawing.palette import DARK, LIGHT, Ink, heat
 from tinyseq.drawing.scene import Box, Frame, Legend, Mark, Panel, Point, Scene, Text, Wire
 from tinyseq.drawing.text import clean
-from tinyseq.drawing.view import NO_GRADIENT, Edge, Facts, View
+from tinyseq.drawing.view import NO_GRADIENT, Edge, Facts, View, in_words
 
 FONT = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
@@ -202,7 +202,7 @@ def _about(view: View, edge: Edge) -> str:
     words += ", one step later (z⁻¹)" if edge.delay else ""
     words += ": the gradient is cut here (stop_gradient)" if edge.cut else ""
     if view.scale is not None and not edge.cut:
-        words += f": {NO_GRADIENT}" if edge.gradient is None else f": ‖∂L/∂{edge.name or 'y'}‖ = {edge.gradient:.3g}"
+        words += f": {in_words(edge.gradient, edge.name or 'y', edge.discrete)}"
     return words
 
 

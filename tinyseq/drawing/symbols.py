@@ -66,6 +66,11 @@ def dtype_text(dtype: Any) -> str:
     return ", ".join(dict.fromkeys(map(str, dtype))) if isinstance(dtype, tuple) else str(dtype)
 
 
+def is_discrete(node: Node) -> bool:
+    """Return whether a value is integers or truth values, which no gradient can reach."""
+    return all(dtype.kind in "iub" for dtype in (node.dtype if isinstance(node.dtype, tuple) else (node.dtype,)))
+
+
 @lru_cache(maxsize=10_000)
 def _line(source: Source) -> str:
     return line_of(source)

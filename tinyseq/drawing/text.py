@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
+#: What marks the scopes of the backward pass.
+BACKWARD: Final = "∂"
 #: Line breaks and tabs are shown by their own signs: a label stays on one line, and nothing of a name is hidden.
 _VISIBLE: Final = {"\n": "␊", "\r": "␍", "\t": "␉", "\u2028": "␤", "\u2029": "␤", "\x7f": "␡"}
 _SUBSCRIPTS: Final = str.maketrans("0123456789-+", "₀₁₂₃₄₅₆₇₈₉₋₊")
@@ -58,3 +60,9 @@ def width(text: str, size: float) -> float:
 def plural(count: int, word: str) -> str:
     """Return ``1 step``, ``3 steps``."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def marked(scope: str) -> str:
+    """Return what a scope is called in the backward pass: ``encoder/∂lstm0``."""
+    head, _, last = scope.rpartition("/")
+    return f"{head}/{BACKWARD}{last}" if head else f"{BACKWARD}{last}" if last else ""

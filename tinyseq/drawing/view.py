@@ -17,14 +17,24 @@ Facts = tuple[tuple[str, str], ...]
 
 #: What is said where a gradient was asked for and there is none: that is not the same as 0.
 NO_GRADIENT = "no gradient yet"
+#: And what of tokens, targets, masks, lengths, which never get one.
+NO_DERIVATIVE = "none: integers and truth values have no derivative"
+
+
+def in_words(norm: float | None, of: str = "y", discrete: bool = False) -> str:
+    """Return what is said of the gradient with respect to a value, where gradients were asked for."""
+    if discrete:
+        return NO_DERIVATIVE
+    return NO_GRADIENT if norm is None else f"‖∂L/∂{of}‖ = {norm:.3g}"
 
 
 @dataclass(frozen=True, slots=True)
 class Details:
     """What a reader learns by pointing at an item. ``gradient`` is a norm; None where there is none, which is not 0.
 
-    ``measured`` says that gradients were asked for, ``value`` are the numbers of a small tensor where these were asked
-    for, ``more`` what only some kinds have: what is hidden in a fold, the ops of a cell.
+    ``measured`` says that gradients were asked for, ``discrete`` that there never is one, because what leaves the item
+    are integers or truth values. ``value`` are the numbers of a small tensor where these were asked for, ``more`` what
+    only some kinds have: what is hidden in a fold, the ops of a cell.
     """
 
     op: str = ""
@@ -40,15 +50,14 @@ class Details:
     name: str = ""
     gradient: float | None = None
     measured: bool = False
+    discrete: bool = False
     value: str = ""
     more: Facts = ()
 
     @property
     def facts(self) -> Facts:
         """Everything that is known, as (what, value) in words."""
-        gradient = (
-            "" if not self.measured else NO_GRADIENT if self.gradient is None else f"‖∂L/∂y‖ = {self.gradient:.3g}"
-        )
+        gradient = in_words(self.gradient, discrete=self.discrete) if self.measured else ""
         rows = (
             *self.more,
             ("op", self.op),
@@ -121,7 +130,7 @@ class Edge:
     """A value on its way from one item to another. ``state`` crosses time steps; ``cut`` lets no gradient back.
 
     A ``delay`` edge closes the loop of a rolled graph: what one step makes, the next one takes (z⁻¹). ``gradient`` is
-    the norm of the gradient with respect to the value, None where there is none.
+    the norm of the gradient with respect to the value, None where there is none; ``discrete`` is as in ``Details``.
     """
 
     source: int
@@ -132,6 +141,7 @@ class Edge:
     name: str = ""
     delay: bool = False
     gradient: float | None = None
+    discrete: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ class Recorder:
 
     __slots__ = ()
 
-    def _record(self, op: Op, inputs: Sequence[Value], attrs: Attrs) -> Any:
+    def _record(self, op: Op, inputs: Sequence[Value], attrs: Attrs = NO_ATTRS) -> Any:
         raise NotImplementedError
 
 

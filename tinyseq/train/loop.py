@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinyseq import nn, optim, trees
 from tinyseq.train.checkpoint import Array, Checkpoint
 from tinyseq.train.config import TrainConfig
-from tinyseq.train.nonfinite import SKIPPED_IN_A_ROW, DivergedError, bundle_of, diverged, locate, not_finite
+from tinyseq.train.judging import Judge
+from tinyseq.train.nonfinite import SKIPPED_IN_A_ROW, DivergedError, bundle_of, diverged, locate
 from tinyseq.train.progress import Progress
 from tinyseq.train.signals import Stop, stop_on_signals
 from tinyseq.train.standing import Standing, snapshot
@@ -113,8 +113,24 @@ def train(
     return outcome
 
 
+class _Launched(NamedTuple):
+    """A step on its way: what it was launched with, and what it gives."""
+
+    batch: Any
+    rate: float
+    #: The schedule's state of before.
+    schedule: dict[str, Any]
+    stepped: Stepped
+
+
 class _Loop:
-    """What the steps of one run share."""
+    """What the steps of one run share.
+
+    Where steps are asynchronous, the next step is launched before the numbers of this one are waited for: what the host
+    does for a step then costs no time of the device. ``standing`` is never ahead; the model, the optimiser, its
+    schedule and the random numbers are, as long as ``ahead`` is there. A step after which one of these is looked at is
+    waited for.
+    """
 
     def __init__(
         self,
@@ -134,22 +150,32 @@ class _Loop:
         # Counts updates; hears of each look at the validation part.
         scheduler = optim.Scheduler(stepper.optimizer, schedule)
         self.standing = Standing(model, stepper.optimizer, scheduler)
+        self.judge = Judge(task, model, config, progress)
         self.saved = -1
+        self.batches: Iterator[Any] = iter(())
+        #: The step after this one, where it was launched already.
+        self.ahead: _Launched | None = None
+        #: The batch of a step that was taken back and comes again.
+        self.again: list[Any] = []
 
     def run(self) -> None:
         """Step along gradients, until the last step, until nothing better comes, or until asked to stop."""
         config, standing = self.config, self.standing
         self.report()
         self.model.train()
-        batches: Iterator[Any] = itertools.islice(self.task.batches(), standing.step, None)
-        while standing.step < config.steps and not self.enough():
-            new_best = self.step(next(batches))
-            if (new_best and config.checkpoint.keep_best) or config.checkpoint.due(standing.step):
-                self.checkpoint()
-            if self.stop.asked:
-                self.checkpoint()
-                raise self.stop.error()
-        self.checkpoint()
+        self.batches = itertools.islice(self.task.batches(), standing.step, None)
+        try:
+            while standing.step < config.steps and not self.enough():
+                new_best = self.step()
+                if (new_best and config.checkpoint.keep_best) or config.checkpoint.due(standing.step):
+                    self.checkpoint()
+                if self.stop.asked:
+                    self.take_back(self.ahead)
+                    self.checkpoint()
+                    raise self.stop.error()
+            self.checkpoint()
+        finally:
+            self.take_back(self.ahead)
 
     def enough(self) -> bool:
         """Whether nothing better has come for too long."""
@@ -160,16 +186,41 @@ class _Loop:
         self.progress.note(f"stopped early: nothing better since step {standing.best_step}")
         return True
 
-    def step(self, batch: Any) -> bool:
+    def launch(self, state: Any) -> _Launched:
+        """Launch a step from the next batch."""
+        batch = self.again.pop() if self.again else next(self.batches)
+        rate, schedule = self.stepper.optimizer.lr, self.standing.scheduler.state_dict()
+        return _Launched(batch, rate, schedule, self.stepper(batch, state))
+
+    def may_go_ahead(self, step: int) -> bool:
+        """Whether the step after this one may be launched before the numbers of this one are known."""
+        config = self.config
+        looked_at = step == config.steps or step % config.evaluate_every == 0 or config.checkpoint.due(step)
+        return self.stepper.asynchronous and not looked_at and not self.stop.asked
+
+    def take_back(self, launched: _Launched | None) -> None:
+        """Undo a step, if there is one, and the one ahead of it, whose batch comes again."""
+        ahead, self.ahead = self.ahead, None
+        if launched is not None:
+            if ahead is not None:
+                self.again.append(ahead.batch)
+            self.stepper.rewind(launched.stepped)
+            self.standing.scheduler.load_state_dict(launched.schedule)
+
+    def step(self) -> bool:
         """Make a step, with the rows, the look at the validation part and the learning rate that follow from it.
 
         Returns:
             whether the weights are now the best so far.
         """
         config, standing = self.config, self.standing
-        began, rate = time.perf_counter(), self.stepper.optimizer.lr
-        stepped = self.stepper(batch, standing.state)
-        row: Row = {"lr": rate}
+        began = time.perf_counter()
+        launched, self.ahead = self.ahead or self.launch(standing.state), None
+        stepped = launched.stepped
+        if self.may_go_ahead(standing.step + 1):
+            standing.scheduler.step()
+            self.ahead = self.launch(stepped.state)
+        row: Row = {"lr": launched.rate}
         if stepped.wrong is None:
             standing.skipped_in_a_row = 0
             standing.state = stepped.state
@@ -179,7 +230,8 @@ class _Loop:
             if config.clip_norm is not None:
                 row["grad_norm"] = stepped.grad_norm
         else:
-            self.not_finite(batch, stepped)
+            self.take_back(launched)
+            self.not_finite(launched.batch, stepped.wrong)
         standing.step += 1
         standing.seconds += time.perf_counter() - began
         self.report()
@@ -190,19 +242,18 @@ class _Loop:
             value, best = self.evaluate()
             standing.scheduler.step(value)
             return best
-        standing.scheduler.step()
+        if self.ahead is None:
+            standing.scheduler.step()
         return False
 
-    def not_finite(self, batch: Any, stepped: Stepped) -> None:
-        """Leave a step out whose loss or gradient is not finite, or end the run and say where that began.
+    def not_finite(self, batch: Any, wrong: tuple[str, float]) -> None:
+        """Leave out a step that was taken back, for what is not finite in it, or end the run and say where that began.
 
         Raises:
             DivergedError: the config says to stop, or too many steps in a row were left out.
         """
         config, standing = self.config, self.standing
-        assert stepped.wrong is not None
-        what, value = stepped.wrong
-        self.stepper.rewind()
+        what, value = wrong
         if config.on_nonfinite == "skip" and standing.skipped_in_a_row < SKIPPED_IN_A_ROW:
             standing.skipped += 1
             standing.skipped_in_a_row += 1
@@ -239,7 +290,7 @@ class _Loop:
     def evaluate(self) -> tuple[float, bool]:
         """Look at the validation part, keep the weights if they are the best; return the measure, and whether."""
         standing, key = self.standing, self.task.measure.key
-        metrics = _judged(self.task, self.model, standing.step, self.config)
+        metrics = self.judge(standing.step, compiled=self.stepper.compiled)
         best = self.task.measure.better(metrics[key], standing.best.get(key))
         standing.without_best = 0 if best else standing.without_best + 1
         if best:
@@ -272,25 +323,10 @@ def _fit(
     model.train()
     outcome.tokens = task.fit(model)
     outcome.steps, outcome.seconds = 1, time.perf_counter() - began
-    outcome.best, outcome.best_step = _judged(task, model, 1, config), 1
+    outcome.best, outcome.best_step = Judge(task, model, config, progress)(1, compiled=False), 1
     outcome.weights = snapshot(model)
     record({"step": 1, "split": "valid", **outcome.best})
     progress.evaluated(1, outcome.best, True)
-
-
-def _judged(task: Task[Any], model: nn.Module, step: int, config: TrainConfig) -> dict[str, float]:
-    """Return the metrics on the validation part.
-
-    Raises:
-        DivergedError: the measure is not finite.
-    """
-    model.eval()
-    metrics = task.evaluate(model, "valid")
-    model.train()
-    value = metrics[task.measure.key]
-    if not math.isfinite(value):
-        raise not_finite(f"validation {task.measure.key}", value, step, config)
-    return metrics
 
 
 def _finite(state: Any) -> bool:

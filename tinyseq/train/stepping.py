@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any, NamedTuple
 
-from tinyseq import nn, optim
+from tinyseq import backends, nn, optim
 from tinyseq.compiler import CompiledFunction, compile
 from tinyseq.errors import BackendError, GraphError
 from tinyseq.functional import detach
@@ -16,13 +17,26 @@ from tinyseq.train.progress import Progress
 from tinyseq.train.tasks.base import StepResult, Task
 
 
-class Stepped(NamedTuple):
-    """What a step gave: numbers for a row of metrics, and the state that the next step starts from."""
+class Stepped:
+    """What a step gave: numbers for a row of metrics, and the state that the next step starts from.
 
-    loss: float
-    grad_norm: float
-    tokens: int
-    state: Any
+    Where the backend computes asynchronously, the numbers are on their way when the step has been launched; whoever
+    asks for one first waits for it.
+    """
+
+    def __init__(self, loss: Tensor, grad_norm: Tensor, tokens: int, state: Any, before: _Before) -> None:
+        self.tokens, self.state, self.before = tokens, state, before
+        self._loss, self._grad_norm = (x.backend.fetch(x.value) for x in (loss, grad_norm))
+
+    @cached_property
+    def loss(self) -> float:
+        """The mean loss of the batch."""
+        return float(self._loss())
+
+    @cached_property
+    def grad_norm(self) -> float:
+        """The norm of the gradients, before they were clipped by it."""
+        return float(self._grad_norm())
 
     @property
     def wrong(self) -> tuple[str, float] | None:
@@ -30,6 +44,14 @@ class Stepped(NamedTuple):
         if not math.isfinite(self.loss):
             return "loss", self.loss
         return None if math.isfinite(self.grad_norm) else ("gradient norm", self.grad_norm)
+
+
+class _Before(NamedTuple):
+    """What a step changes, as it was before. References suffice: values are immutable, and a step gives new ones."""
+
+    values: list[Any]
+    steps: int
+    random: dict[str, int]
 
 
 class Stepper:
@@ -58,12 +80,20 @@ class Stepper:
         """Whether steps run from a plan."""
         return self.function is not None
 
+    @property
+    def asynchronous(self) -> bool:
+        """Whether a step is only launched when the call returns, so that the next one may be launched meanwhile.
+
+        That is so of compiled steps alone: what eager ones do besides, nobody could take back.
+        """
+        return self.compiled and backends.current().asynchronous
+
     def __call__(self, batch: Any, state: Any) -> Stepped:
         """Move the weights along the gradient of a batch's loss; ``rewind`` takes it back."""
-        self._remember()
+        before = self._before()
         result, norm = self._planned(batch, state) or self._eager(self.task.step(self.model, batch, state))
         self.model.constrain()
-        return Stepped(float(result.loss.item()), float(norm.item()), result.tokens, detach(result.state))
+        return Stepped(result.loss, norm, result.tokens, detach(result.state), before)
 
     def _planned(self, batch: Any, state: Any) -> tuple[StepResult, Tensor] | None:
         if self.function is None:
@@ -90,16 +120,15 @@ class Stepper:
         self.optimizer.zero_grad()
         return norm
 
-    def rewind(self) -> None:
-        """Take the last step back: weights, optimiser and random numbers are as before it."""
-        values, self.optimizer.steps, calls = self._before
+    def rewind(self, stepped: Stepped) -> None:
+        """Take a step back, and all after it: weights, optimiser and random numbers are as before it."""
+        values, self.optimizer.steps, random = stepped.before
         for x, value in zip(self._tensors(), values, strict=True):
             x.value = value
-        generator.restore(calls)
+        generator.restore(random)
 
-    def _remember(self) -> None:
-        # References suffice: values are immutable, and a step gives tensors new ones.
-        self._before = [x.value for x in self._tensors()], self.optimizer.steps, generator.state()
+    def _before(self) -> _Before:
+        return _Before([x.value for x in self._tensors()], self.optimizer.steps, generator.state())
 
     def _tensors(self) -> list[Tensor]:
         optimizer = self.optimizer

@@ -21,7 +21,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from tinyseq.data.reading import read_bytes
-from tinyseq.errors import ConfigError
+from tinyseq.errors import ConfigError, did_you_mean
 from tinyseq.train.document import Document, Path_, Position, Problem, dotted, kind
 
 #: The largest config in bytes, the most values in it (aliases written out), and how deep they may be nested.
@@ -57,7 +57,7 @@ def read(path: str | Path) -> Document:
             "the config file does not exist",
             required=required,
             got=str(path),
-            fix=f"in that folder: {', '.join(near[:8])}" if near else "check the path",
+            fix=f"{did_you_mean(path.name, near)} (in that folder)" if near else "check the path",
         ) from None
     except OSError as error:
         what = "is too large" if error.errno == errno.EFBIG else "cannot be read"

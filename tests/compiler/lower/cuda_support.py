@@ -46,6 +46,7 @@ extern "C" double pow(double, double); extern "C" float powf(float, float);
 #define __global__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __cluster_dims__(...)
 #define __shared__ static __thread
 struct Index { int x; };
 extern __thread Index threadIdx, blockIdx;
@@ -57,6 +58,13 @@ extern "C" void ts_exchange(unsigned mask, void* value, int size, int from);
 extern "C" void ts_cluster_arrive();
 extern "C" void ts_cluster_wait();
 extern "C" int ts_cluster_rank();
+extern "C" void ts_anchor(char* mine);
+extern "C" char* ts_other(char* mine, int rank);
+// Where the shared memory of this thread's block lies.
+static __thread char anchor;
+template <typename T> static T* ts_remote(T* place, int rank) {
+  return (T*)(ts_other(&anchor, rank) + ((char*)place - &anchor));
+}
 extern "C" int ts_run(void (*body)(void*), void* arguments, int blocks, int threads, int cluster, int backwards);
 #define __syncthreads ts_syncthreads
 static void __syncwarp(unsigned mask = 0xffffffffu) { ts_syncwarp(mask); }
@@ -75,7 +83,9 @@ SHUFFLE(__shfl_up_sync, delta, lane - delta, from >= low)
 )
 #: What a kernel's text has where its threads wait for each other; the others' run one after the other.
 _WAITING = re.compile(r"__sync|__shfl|\bts_(cluster|warp|block)_")
-_HEAD = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\(([^)]*)\)')
+_HEAD = re.compile(
+    r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\) )?(?:__cluster_dims__\([^)]*\) )?(\w+)\(([^)]*)\)'
+)
 _libraries: dict[str, ctypes.CDLL] = {}
 _folder = tempfile.TemporaryDirectory(prefix="tinyseq-cuda-")
 
@@ -128,7 +138,8 @@ def _runs(source: str) -> Iterator[str]:
             fields = " ".join(f"{part};" for part in parameters.split(", "))
             yield (
                 f"struct Arguments_{name} {{ {fields} }};\n"
-                f"static void body_{name}(void* given) {{ Arguments_{name}& x = *(Arguments_{name}*)given; "
+                f"static void body_{name}(void* given) {{ ts_anchor(&anchor); "
+                f"Arguments_{name}& x = *(Arguments_{name}*)given; "
                 f"{name}({', '.join(f'x.{n}' for n in names)}); }}\n"
                 f'extern "C" int run_{name}({parameters}, {grid}) {{\n'
                 f"  Arguments_{name} given = {{{', '.join(names)}}};\n"
@@ -221,11 +232,16 @@ class Executable(Launching):
     on: ClassVar[str] = "cuda-on-host"
     #: In which order the threads of a block come: no order may matter.
     backwards: ClassVar[bool] = False
+    #: Of a device with clusters of blocks.
+    count: ClassVar[int] = 0
 
     def load(self) -> None:
         self.library = shim(self.lowered.source)
         self.stand_in = Blas()
         self.blas = Handle(self.stand_in, self.backend, self.precision)
+
+    def multiprocessors(self) -> int:
+        return self.count
 
     def address(self, memory: Any) -> int:
         return memory.ctypes.data
@@ -257,6 +273,7 @@ def lowering_only() -> Iterator[list[Lowered]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Executable, "load", lambda self: found.append(self.lowered))
         patch.setattr(Executable, "run", lambda self, piece: None)
+        patch.setattr(Executable, "start", lambda self, *launch: None)
         yield found
 
 
@@ -277,7 +294,11 @@ def compile_for(library: ctypes.CDLL, source: str, architecture: str) -> bytes:
     """Compile to machine code; a message of the compiler, warnings included, fails."""
     program = ctypes.c_void_p()
     assert library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"plan.cu", 0, None, None) == 0
-    options = [f"--gpu-architecture={architecture}".encode(), b"--std=c++17", b"-diag-suppress=177"]  # unused values
+    options = [
+        f"--gpu-architecture={architecture}".encode(),
+        b"--std=c++17",
+        b"-diag-suppress=177,550",
+    ]  # unused values
     status = library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
     size = ctypes.c_size_t()
     library.nvrtcGetProgramLogSize(program, ctypes.byref(size))

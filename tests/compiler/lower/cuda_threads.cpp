@@ -4,7 +4,9 @@
 // from one barrier to the next, so that whoever reads what another has not yet written reads the wrong thing every time.
 // Clusters follow each other. A wait that nobody can end is an error, which `ts_run` returns as 1.
 
+#include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -40,6 +42,8 @@ struct Cluster {
   // Threads that have not returned, and blocks none of whose threads can go on before the others.
   int live = 0, blocks = 0, stuck = 0;
   bool failed = false;
+  // Of each block: a place in its shared memory, once it has begun.
+  std::vector<std::atomic<char*>> anchors;
 
   void release_if_all() {
     if (live > 0 && barrier.arrived >= live) {
@@ -210,6 +214,15 @@ void ts_cluster_wait() {
 
 int ts_cluster_rank() { return here->rank; }
 
+void ts_anchor(char* mine) { here->cluster->anchors[here->rank] = mine; }
+
+// Return that place in another block's shared memory; one that has not begun has none, which ends the process.
+char* ts_other(char* mine, int rank) {
+  char* other = here->cluster->anchors[rank];
+  if (!other) std::abort();
+  return other;
+}
+
 // Run `body` in every thread of the grid; the odd clusters come last.
 int ts_run(void (*body)(void*), void* arguments, int blocks, int threads, int size, int backwards) {
   if (blocks % size) return 1;
@@ -220,6 +233,7 @@ int ts_run(void (*body)(void*), void* arguments, int blocks, int threads, int si
   for (int turn = 0; turn < 2; ++turn) {
     for (int first = turn * size; first < blocks; first += 2 * size) {
       Cluster cluster;
+      cluster.anchors = std::vector<std::atomic<char*>>(size);
       cluster.blocks = size;
       cluster.live = size * threads;
       std::vector<Block> made(size);

@@ -18,6 +18,7 @@ import pytest
 import strict
 from cells import Case, registered
 from checking import assert_close, run
+from test_cuda_moving import Steps
 
 import tinyseq as ts
 from tinyseq import backends
@@ -57,8 +58,14 @@ class Module(strict._Module):
                 getDeviceCount=lambda: 1, runtimeGetVersion=lambda: 12000, CUDARuntimeError=RuntimeError
             ),
             memory=types.SimpleNamespace(OutOfMemoryError=MemoryError),
-            get_current_stream=lambda: types.SimpleNamespace(ptr=0),
-            Stream=lambda non_blocking: Stream(device),
+            get_current_stream=lambda: Stream(device, 0),
+            Stream=lambda non_blocking: Stream(device, 7),
+            Event=lambda disable_timing: types.SimpleNamespace(record=lambda stream: None, synchronize=lambda: None),
+            alloc_pinned_memory=bytearray,
+            Device=lambda: types.SimpleNamespace(
+                compute_capability="80",
+                attributes={"MaxSharedMemoryPerBlockOptin": 163 << 10, "MultiProcessorCount": 108},
+            ),
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -74,7 +81,8 @@ class Module(strict._Module):
         return types.SimpleNamespace(get_function=lambda name: self.function(cuda_support.shim(code), name))
 
     def function(self, library: ctypes.CDLL, name: str) -> Callable[..., None]:
-        def launch(grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...]) -> None:
+        def launch(grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...], shared_mem: int) -> None:
+            assert shared_mem == 0, "beyond what sm_80 gives"
             *addresses, t, turn = arguments
             assert all(type(x) is np.uint64 for x in addresses)
             assert type(t) is type(turn) is np.int32
@@ -85,10 +93,16 @@ class Module(strict._Module):
 
 
 class Stream:
-    ptr = 7
+    """Does at once what it is asked for; ``tests/backends/streams.py`` is a stand-in that does not."""
 
-    def __init__(self, device: Device) -> None:
-        self.device = device
+    def __init__(self, device: Device, ptr: int) -> None:
+        self.device, self.ptr = device, ptr
+
+    def wait_event(self, event: Any) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        pass
 
     def __enter__(self) -> None:
         pass
@@ -193,6 +207,22 @@ def test_two_calls_before_a_backward_have_their_own_graphs(device: Device) -> No
                 p.grad = None
             for a, b in zip(one, both, strict=True):
                 np.testing.assert_allclose(2 * a, b, rtol=1e-12)
+
+
+def test_a_training_step_moves_its_weights_by_two_kernels(device: Device) -> None:
+    def moved(backend: str) -> list[np.ndarray]:
+        with ts.backend(backend):
+            steps, x = Steps(), ts.tensor(np.ones(1))
+            for _ in range(4):
+                before = device.launched
+                steps.fast(x)
+            counted.append(device.launched - before)
+            return steps.values()
+
+    counted: list[int] = []
+    for got, wanted in zip(moved("cupy"), moved("numpy"), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-6)
+    assert counted == [2, 0], "all else is replayed"
 
 
 def test_the_workspace_is_given_after_every_change_of_stream(device: Device) -> None:

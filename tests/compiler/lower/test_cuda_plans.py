@@ -15,6 +15,7 @@ from checking import check_plan
 
 import tinyseq as ts
 from tinyseq import nn, optim
+from tinyseq.compiler.lower.cupy import moving
 from tinyseq.compiler.lower.cupy.gemm import Gemm
 from tinyseq.compiler.lower.cupy.kernels import Kernel, module
 from tinyseq.compiler.lower.cupy.launching import lowered
@@ -102,7 +103,7 @@ def test_float32_and_a_whole_training_step() -> None:
 def lowered_of(case: Case) -> Lowered:
     with ts.backend("cuda-on-host"):
         tensors = [x for _, x in ts.trees.leaves(case.args) if isinstance(x, ts.Tensor)]
-        return lowered(ts.compile(case.fn).entry(case.args, {}, tensors).plan)
+        return lowered(ts.compile(case.fn).entry(case.args, {}, tensors).plan, 0)
 
 
 @cache
@@ -184,7 +185,7 @@ def test_text_does_not_depend_on_the_run() -> None:
 def every_kernel() -> str:
     plans = [*map(lowered_by_name, NAMES), lowered_of(registered("lstm", Sizes(64, 10, 32, 64)))]
     kernels = [launch.what for plan in plans for launch, _ in plan.launches() if isinstance(launch.what, Kernel)]
-    return module(kernels)[0]
+    return module(kernels)[0] + moving.TEXT
 
 
 def compiler() -> Any:

@@ -92,8 +92,11 @@ class Executable:
 
     def fresh(self, which: slice) -> list[Array]:
         """Return copies of outputs: results never lie in a plan's memory."""
-        xp = self.backend.xp
-        return [x.copy() if hasattr(x, "copy") else xp.asarray(x) for x in self.outputs[which]]
+        return [self.copied(x) for x in self.outputs[which]]
+
+    def copied(self, x: Any) -> Array:
+        """Return an output in memory of its own."""
+        return x.copy() if hasattr(x, "copy") else self.backend.xp.asarray(x)
 
 
 def place(access: Access, count: int, t: int) -> int:

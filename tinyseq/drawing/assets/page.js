@@ -79,7 +79,7 @@ function heat() {
   return {
     box(box) {
       const norm = normOfBox(scene, shown, box);
-      if (norm === null) return ["fold", "initial", "constant"].includes(box.kind) ? undefined : null;
+      if (norm === null) return ["fold", "initial", "constant"].includes(box.kind) || isDiscrete(box) ? undefined : null;
       const [fill, line, text] = shade(placeOn(range, norm));
       return { fill, line, text, words: `‖∂‖ ${figure(norm, 2)}` };
     },

@@ -90,6 +90,9 @@ function placeOn({ low, high }, norm) {
   return norm <= low ? 0 : norm >= high ? 1 : Math.log(norm / low) / Math.log(high / low);
 }
 
+// Whether a box holds integers or truth values only, which never get a gradient.
+const isDiscrete = box => (box.item ? [box.item] : box.members).every(item => item.details?.discrete);
+
 // A box's norm: of a fold, that of all its values that leave it, as one vector.
 function normOfBox(scene, shown, box) {
   if (box.item) return normOf(scene, box.item);

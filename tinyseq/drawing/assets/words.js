@@ -64,7 +64,8 @@ function factsOf(scene, box) {
   const rows = (details.more ?? []).map(([key, value]) => [key, value]);
   for (const [key, name] of Object.entries(FACTS)) {
     let value = details[key];
-    if (key === "gradient" && (details.measured || value != null)) value = figure(value);
+    if (key === "gradient" && (details.measured || value != null))
+      value = details.discrete ? "none: integers and truth values have no derivative" : figure(value);
     if (value === undefined || value === null || value === "") continue;
     rows.push([name, typeof value === "number" ? value.toLocaleString("en") : value]);
   }

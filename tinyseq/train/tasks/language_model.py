@@ -193,6 +193,8 @@ class LanguageModel(Task[LanguageModelConfig]):
         total, count, state = 0.0, 0, None
         with no_grad():
             for window in data.held_out_windows(ids, batch_size or train.batch_size, train.bptt.every):
+                if state is None:
+                    state = model.recurrent.initial_state(len(window.inputs))
                 ys, state = model(tensor(window.inputs), state)
                 losses = nn.cross_entropy(
                     model.logits(ys),

@@ -7,12 +7,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinyseq.compiler.lower.cupy import moving
 from tinyseq.compiler.lower.cupy.cublas import Handle, library
 from tinyseq.compiler.lower.cupy.gemm import Gemm
 from tinyseq.compiler.lower.cupy.kernels import Kernel
 from tinyseq.compiler.lower.cupy.launching import Launching
 from tinyseq.compiler.lower.cupy.lowering import Launches
+from tinyseq.compiler.lower.cupy.persistent import SHARED
 
+#: Bytes of shared memory that a kernel may have without having asked before.
+_UNASKED = 48 << 10
 #: One handle a precision: it is used by one launch after the other.
 _handles: dict[str, Handle] = {}
 
@@ -26,8 +30,13 @@ class Executable(Launching):
         cupy = self.backend.xp
         # CuPy keeps what NVRTC made on disk, by the digest of source, options and versions.
         module = cupy.RawModule(code=self.lowered.source, options=("-std=c++17",), backend="nvrtc")
-        names = {launch.name for launch, _ in self.lowered.launches() if isinstance(launch.what, Kernel)}
-        self.functions = {name: module.get_function(name) for name in names}
+        kernels = {x.name: x.what for x, _ in self.lowered.launches() if isinstance(x.what, Kernel)}
+        self.functions = {name: module.get_function(name) for name in kernels}
+        for name, kernel in kernels.items():
+            if kernel.shared > _UNASKED:
+                self.functions[name].max_dynamic_shared_size_bytes = kernel.shared
+        if self.plan.updates:
+            self.functions[moving.NAME] = module.get_function(moving.NAME)
         if self.precision not in _handles:
             from cupy.cuda import cublas  # noqa: F401 - loads the library that CuPy uses
 
@@ -39,12 +48,18 @@ class Executable(Launching):
         #: Seconds that capturing took, all pieces together.
         self.capture_seconds = 0.0
 
+    def multiprocessors(self) -> int:
+        device = self.backend.xp.cuda.Device()
+        # Some devices of later generations have clusters, but less memory beside a multiprocessor.
+        fitting = device.attributes["MaxSharedMemoryPerBlockOptin"] >= SHARED
+        return device.attributes["MultiProcessorCount"] if int(device.compute_capability) >= 90 and fitting else 0
+
     def address(self, memory: Any) -> int:
         return int(memory.data.ptr)
 
     def start(self, name: str, kernel: Kernel, addresses: list[int], t: int, turn: int) -> None:
         arguments = (*map(np.uint64, addresses), np.int32(t), np.int32(turn))
-        self.functions[name]((kernel.blocks,), (kernel.block,), arguments)
+        self.functions[name]((kernel.blocks,), (kernel.block,), arguments, shared_mem=kernel.shared)
 
     def multiply(self, gemm: Gemm, a: int, b: int, c: int) -> None:
         self.blas.multiply(gemm, a, b, c)

@@ -35,8 +35,10 @@ __all__ = ["BLOCK", "SCRATCH", "Kernel", "can_write", "module", "write"]
 def module(kernels: Iterable[Kernel]) -> tuple[str, list[str]]:
     """Return one module's text, and the name of each kernel; equal ones are written once."""
     names: dict[str, str] = {}
+    kernels = list(kernels)
     order = [names.setdefault(kernel.text, f"k{len(names)}") for kernel in kernels]
-    return "\n".join([PRELUDE, *(text.replace("NAME", name) for text, name in names.items())]), order
+    preludes = dict.fromkeys((PRELUDE, *(kernel.prelude for kernel in kernels)))
+    return "\n".join([*preludes, *(text.replace("NAME", name) for text, name in names.items())]), order
 
 
 def can_write(stage: Stage) -> bool:

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import weakref
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 from tinyseq import backends
+from tinyseq.backends.base import Array
 from tinyseq.compiler.lower import arrays
 from tinyseq.compiler.lower.arrays import place
+from tinyseq.compiler.lower.cupy import moving
 from tinyseq.compiler.lower.cupy.gemm import Gemm
 from tinyseq.compiler.lower.cupy.kernels import SCRATCH, Kernel
 from tinyseq.compiler.lower.cupy.lowering import Launch, Launches, Lowered, Steps, lower
 from tinyseq.compiler.plan import Plan
+from tinyseq.graph import Leaf
 
-_known: weakref.WeakKeyDictionary[Plan, Lowered] = weakref.WeakKeyDictionary()
+_known: weakref.WeakKeyDictionary[Plan, dict[int, Lowered]] = weakref.WeakKeyDictionary()
 
 
-def lowered(plan: Plan) -> Lowered:
+def lowered(plan: Plan, multiprocessors: int) -> Lowered:
     """Lower a plan, once for all executables of it."""
-    found = _known.get(plan)
-    if found is None:
-        found = _known[plan] = lower(plan)
-    return found
+    found = _known.setdefault(plan, {})
+    if multiprocessors not in found:
+        found[multiprocessors] = lower(plan, multiprocessors)
+        if plan.updates:
+            found[multiprocessors].source += moving.TEXT
+    return found[multiprocessors]
 
 
 class Launching(arrays.Executable):
@@ -30,17 +36,31 @@ class Launching(arrays.Executable):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        self.lowered = lowered(plan)
+        self.lowered = lowered(plan, self.multiprocessors())
         self.precision = backends.precision()
         scratch = self.backend.allocate(max(self.lowered.scratch, 1))
         self.addresses = {slot: self.address(memory) for slot, memory in self.memory.items()}
         self.addresses[SCRATCH] = self.address(scratch)
         self.memory[SCRATCH] = scratch
         self.load()
+        self.moving: moving.Moving | None = None
+        if plan.updates:
+            self.moving = moving.Moving(
+                plan.updates,
+                self.inputs,
+                self.outputs,
+                self.backend,
+                self.address,
+                lambda kernel, addresses, inwards: self.start(moving.NAME, kernel, addresses, inwards, 0),
+            )
 
     @abstractmethod
     def load(self) -> None:
         """Make the module's kernels callable."""
+
+    @abstractmethod
+    def multiprocessors(self) -> int:
+        """Return how many multiprocessors the device has, 0 where they cannot work in clusters."""
 
     @abstractmethod
     def address(self, memory: Any) -> int:
@@ -53,6 +73,13 @@ class Launching(arrays.Executable):
     @abstractmethod
     def multiply(self, gemm: Gemm, a: int, b: int, c: int) -> None:
         """Launch a product of the matrices at some addresses."""
+
+    def give(self, values: Mapping[Leaf, Array]) -> None:
+        super().give(values if self.moving is None else self.moving.give(values))
+
+    def fresh(self, which: slice) -> list[Array]:
+        taken = {} if self.moving is None else self.moving.take()
+        return [taken[i] if i in taken else self.copied(self.outputs[i]) for i in range(len(self.outputs))[which]]
 
     def run_forward(self) -> None:
         for piece in self.lowered.pieces[: self.lowered.boundary]:
@@ -92,4 +119,5 @@ class Launching(arrays.Executable):
         kernels, products = counts["kernels"], counts["products"]
         per_step = f"{counts['kernels_per_step']} kernels and {counts['products_per_step']} products"
         rows = ["", f"launches: {kernels} kernels and {products} products ({self.precision}); {per_step} a step"]
+        rows += [f"loop: {text}" for text in self.lowered.loops]
         return rows + [f"left to CuPy: {text}  ({reason})" for text, reason in self.lowered.left]

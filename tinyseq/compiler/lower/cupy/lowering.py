@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
 from tinyseq.compiler.lower.access import Access, Ghosts
+from tinyseq.compiler.lower.cupy import persistent_kernel
 from tinyseq.compiler.lower.cupy.describing import describe
 from tinyseq.compiler.lower.cupy.gemm import Gemm, gemms
 from tinyseq.compiler.lower.cupy.kernels import Kernel, can_write, module, write
+from tinyseq.compiler.lower.cupy.persistent import NotPersistent, recurrence
 from tinyseq.compiler.lower.describe import NotNative
 from tinyseq.compiler.lower.grouping import group, leave_unstored
 from tinyseq.compiler.lower.kinds import SIZES
@@ -59,6 +61,8 @@ class Lowered:
     scratch: int = 0
     #: The instructions that are left to CuPy, and why.
     left: list[tuple[str, str]] = field(default_factory=list)
+    #: How each loop runs, where a device has clusters of blocks.
+    loops: list[str] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
         """Return how many kernels and products one run launches, and how many of each a step of the loops takes."""
@@ -87,8 +91,12 @@ class Lowered:
         return total
 
 
-def lower(plan: Plan) -> Lowered:
-    """Describe what can be launched, join element-wise work into groups, and write the kernels."""
+def lower(plan: Plan, multiprocessors: int = 0) -> Lowered:
+    """Describe what can be launched, join element-wise work into groups, and write the kernels.
+
+    A device that has clusters of blocks (sm_90 and later) is named by its number of multiprocessors: there loops may
+    become one kernel.
+    """
     ghosts = Ghosts(plan.buffers)
     lowered = Lowered()
     foreign: set[int] = set()
@@ -119,8 +127,31 @@ def lower(plan: Plan) -> Lowered:
         piece.stages = _grouped(piece.stages)
     flat = list(chain.from_iterable(_inner(stage) for piece in segments for stage in piece.stages))
     leave_unstored(flat, free)
-    _write(lowered, segments)
+    whole = _persistent(lowered, segments, free, multiprocessors) if multiprocessors else {}
+    _write(lowered, segments, whole)
     return lowered
+
+
+def _persistent(
+    lowered: Lowered, segments: Sequence[Launches], free: set[int], multiprocessors: int
+) -> dict[int, Kernel]:
+    """Find the loops that can be one kernel each, by the identity of the stage."""
+    stages = [stage for piece in segments for stage in piece.stages]
+    users: dict[int, set[int]] = {}
+    for stage in stages:
+        for x in (*reads(stage), *writes(stage)):
+            users.setdefault(x.buffer, set()).add(id(stage))
+    found: dict[int, Kernel] = {}
+    for loop in stages:
+        if isinstance(loop, Repeat):
+            elsewhere = {buffer for buffer, at in users.items() if buffer not in free or at != {id(loop)}}
+            try:
+                whole = recurrence(loop, elsewhere, multiprocessors)
+                found[id(loop)] = persistent_kernel.kernel(whole)
+                lowered.loops.append(f"{loop.length} steps in one kernel: {whole.shares}")
+            except NotPersistent as reason:
+                lowered.loops.append(f"{loop.length} steps by launches: {reason}")
+    return found
 
 
 def _inner(stage: Any) -> list[Any]:
@@ -164,26 +195,30 @@ def _split(stages: Sequence[Stage]) -> list[Stage]:
     return found
 
 
-def _write(lowered: Lowered, segments: Sequence[Launches]) -> None:
-    """Write the kernels of all segments into one module."""
+def _write(lowered: Lowered, segments: Sequence[Launches], whole: Mapping[int, Kernel]) -> None:
+    """Write the kernels of all segments into one module; ``whole`` are those of loops."""
 
     def made(stage: Any) -> list[Kernel | Gemm]:
+        if id(stage) in whole:
+            return [whole[id(stage)]]
         if isinstance(stage, Product):
             return list(gemms(stage))
         return list(write(stage))
 
-    plans = [
-        [(s, [made(inner) for inner in s.stages]) if isinstance(s, Repeat) else (None, [made(s)]) for s in piece.stages]
-        for piece in segments
-    ]
-    every = [x for piece in plans for _, parts in piece for x in chain.from_iterable(parts)]
-    kernels = [x for x in every if isinstance(x, Kernel)]
+    def parts(stage: Any) -> tuple[Repeat | None, list[list[Kernel | Gemm]]]:
+        if isinstance(stage, Repeat) and id(stage) not in whole:
+            return stage, [made(inner) for inner in stage.stages]
+        return None, [made(stage)]
+
+    plans = [[parts(stage) for stage in piece.stages] for piece in segments]
+    kernels = [x for plan in plans for _, found in plan for x in chain.from_iterable(found) if isinstance(x, Kernel)]
     lowered.source, names = module(kernels)
     lowered.scratch = max((kernel.scratch for kernel in kernels), default=0)
     given = iter(names)
     for piece, plan in zip(segments, plans, strict=True):
-        for repeat, parts in plan:
-            body = tuple(Launch(x, next(given) if isinstance(x, Kernel) else "") for x in chain.from_iterable(parts))
+        for repeat, found in plan:
+            made_of = chain.from_iterable(found)
+            body = tuple(Launch(x, next(given) if isinstance(x, Kernel) else "") for x in made_of)
             piece.launches += [Steps(repeat.length, repeat.reverse, body)] if repeat else body
 
 

@@ -30,6 +30,10 @@ class Kernel:
     #: Threads of a block, and the blocks that wait for each other (a cluster).
     block: int = BLOCK
     cluster: int = 1
+    #: Bytes of shared memory that a launch asks for.
+    shared: int = 0
+    #: What the module says before, beyond the operations.
+    prelude: str = ""
 
     @property
     def blocks(self) -> int:

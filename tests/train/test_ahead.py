@@ -1,0 +1,201 @@
+"""A step that is launched before the numbers of the one before it are known: a run's results are the same, bit for bit.
+
+NumPy computes at once; said to be asynchronous, it goes through the same order of launches and waits as a device.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from smallruns import CONFIG, rows, write_config
+
+import tinyseq as ts
+from tinyseq.backends.numpy import NumpyBackend
+from tinyseq.train import checkpoint, running
+from tinyseq.train.config import parse_config
+from tinyseq.train.nonfinite import DivergedError
+from tinyseq.train.progress import SilentProgress
+from tinyseq.train.signals import StoppedError
+from tinyseq.train.stepping import Stepper
+from tinyseq.train.tasks.forecasting import Forecasting
+
+KEEP = "checkpoint: {every: 4, keep: 99}"
+TEXT = CONFIG.replace("log_every: 3", f"log_every: 3\n  {KEEP}")
+SERIES = f"""\
+task: forecasting
+data: {{window: null}}
+model: {{cell: gru, hidden_size: 4, num_layers: 2, dropout: 0.2}}
+train:
+  steps: 23
+  batch_size: 4
+  bptt: {{every: 10}}
+  evaluate_every: 6
+  log_every: 2
+  optimizer: {{name: adam, lr: 1e-2}}
+  schedule: {{name: plateau, warmup: 3, options: {{patience: 0, threshold: 0.5}}}}
+  {KEEP}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch):
+    monkeypatch.setattr(running, "draw_run", lambda *args, **kwargs: None)
+    monkeypatch.setattr(Forecasting, "write", lambda *args: "")
+
+
+def bad_batches(monkeypatch, bad):
+    """Make the targets of some training batches infinite, and the inputs of others, by the batch's number from 1."""
+    real = Forecasting.batches
+
+    def batches(task):
+        for number, strip in enumerate(real(task), start=1):
+            changed = {what: getattr(strip, what) * np.inf for what in bad.get(number, ())}
+            yield strip._replace(**changed)
+
+    monkeypatch.setattr(Forecasting, "batches", batches)
+
+
+class Outcome:
+    """What a run left, without what depends on the clock."""
+
+    def __init__(self, directory: Path) -> None:
+        self.rows = rows(directory)
+        self.files = {}
+        for path in sorted(directory.rglob("*.safetensors")):
+            if path.name != "weights.safetensors":
+                found = checkpoint.read(path)
+                facts = {key: value for key, value in found.facts.items() if key not in ("seconds", "metrics_bytes")}
+                self.files[path.name] = facts, {name: (x.dtype, x.tobytes()) for name, x in found.tensors.items()}
+        weights = directory / "weights.safetensors"
+        self.weights = weights.read_bytes() if weights.is_file() else b""
+        result = json.loads((directory / "result.json").read_text())
+        self.result = {key: x for key, x in result.items() if "seconds" not in key and "per_second" not in key}
+
+
+def run(monkeypatch, folder, text, asynchronous, *, progress=None, **how):
+    folder.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(NumpyBackend, "asynchronous", asynchronous)
+        # The same path in both runs: it stands in the config that checkpoints hold.
+        path = write_config(folder.parent, text)
+        error = None
+        try:
+            ts.run(path, output=folder.parent / "runs", backend="numpy", progress=progress or SilentProgress(), **how)
+        except (DivergedError, KeyboardInterrupt) as found:
+            error = found
+    (folder.parent / "runs").rename(folder / "runs")
+    return Outcome(folder / "runs" / "tiny" / "0001"), error
+
+
+def same(monkeypatch, tmp_path, text, **how):
+    (now, error), (ahead, ahead_error) = (
+        run(monkeypatch, tmp_path / str(asynchronous), text, asynchronous, **how) for asynchronous in (False, True)
+    )
+    assert ahead.rows == now.rows
+    assert ahead.result == now.result
+    assert ahead.weights == now.weights
+    assert ahead.files.keys() == now.files.keys()
+    for name, (facts, tensors) in now.files.items():
+        assert ahead.files[name][0] == facts, name
+        assert ahead.files[name][1] == tensors, name
+    return now, error, ahead_error
+
+
+@pytest.mark.parametrize("text", [TEXT, SERIES], ids=["text", "series"])
+def test_rows_weights_and_checkpoints_are_the_same(monkeypatch, tmp_path, text):
+    now, _, _ = same(monkeypatch, tmp_path, text)
+    assert len(now.files) >= 4
+    assert now.weights
+
+
+def test_steps_left_out_are_the_same(monkeypatch, tmp_path):
+    """One by itself, two in a row, one after which somebody looks, one that spoils the state, and the last."""
+    bad = {3: ["targets"], 8: ["targets"], 9: ["inputs"], 12: ["targets"], 15: ["inputs"], 23: ["targets"]}
+    bad_batches(monkeypatch, bad)
+    now, _, _ = same(monkeypatch, tmp_path, SERIES, on_nonfinite="skip")
+    assert now.result["skipped"] == 6
+    assert now.rows[-2]["skipped"] == 6
+
+
+@pytest.mark.parametrize("step", [5, 8, 9, 23])
+def test_a_run_that_diverges_leaves_the_same(monkeypatch, tmp_path, step):
+    bad_batches(monkeypatch, {step: ["targets"]})
+    now, error, ahead_error = same(monkeypatch, tmp_path, SERIES)
+    assert f"nonfinite-step-{step:08}.safetensors" in now.files
+    assert f"step {step} of 23" in str(error)
+    assert str(ahead_error) == str(error)
+
+
+@pytest.mark.parametrize("at", [2, 4, 10])
+def test_a_run_that_is_stopped_leaves_the_same(monkeypatch, tmp_path, at):
+    """Stopped after a step whose follower is on its way already, and after one that is waited for."""
+
+    class Stopping(SilentProgress):
+        def step(self, step, *args):
+            if step == at:
+                signal.raise_signal(signal.SIGTERM)
+
+    now, error, ahead_error = same(monkeypatch, tmp_path, SERIES, progress=Stopping())
+    assert isinstance(error, StoppedError)
+    assert isinstance(ahead_error, StoppedError)
+    assert f"step-{at:08}.safetensors" in now.files
+    assert now.result["steps"] == at
+
+
+def test_an_interrupt_from_elsewhere_leaves_the_step_that_was_done(monkeypatch, tmp_path):
+    class Interrupting(SilentProgress):
+        def step(self, step, *_):
+            if step == 2:
+                raise KeyboardInterrupt
+
+    now, error, _ = same(monkeypatch, tmp_path, SERIES, progress=Interrupting())
+    assert isinstance(error, KeyboardInterrupt)
+    assert now.result["steps"] == 2
+    assert now.weights
+
+
+def test_a_step_is_waited_for_after_the_next_is_launched(monkeypatch, tmp_path):
+    """But not across a look at the model: an evaluation, a checkpoint, the end."""
+    done = []
+    real, fetch, steps = Stepper.__call__, NumpyBackend.fetch, itertools.count(1)
+
+    def launch(stepper, *arguments):
+        done.append(f"launch {(step := next(steps))}")
+        begun = itertools.cycle(["loss", "norm"])
+
+        def fetched(backend, array):
+            what, wait = f"{next(begun)} {step}", fetch(backend, array)
+            return lambda: (done.append(what), wait())[1]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(NumpyBackend, "fetch", fetched)
+            return real(stepper, *arguments)
+
+    monkeypatch.setattr(Stepper, "__call__", launch)
+    text = CONFIG.replace("steps: 12", "steps: 7").replace("log_every: 3", "log_every: 1\n  checkpoint: {every: 3}")
+    run(monkeypatch, tmp_path / "ahead", text, True)
+    expected = []
+    for step in range(1, 8):
+        looked_at = step in (3, 5, 6, 7)
+        expected += [] if f"launch {step}" in expected else [f"launch {step}"]
+        expected += [] if looked_at else [f"launch {step + 1}"]
+        expected += [f"loss {step}", f"norm {step}"]
+    assert done == expected
+
+
+def test_eager_steps_are_waited_for(monkeypatch):
+    """What a task's own step does besides could not be taken back."""
+    monkeypatch.setattr(NumpyBackend, "asynchronous", True)
+    with running.prepared(parse_config({"task": "tagging", "data": {"count": 20}, "backend": "numpy"})) as (
+        task,
+        model,
+    ):
+        made = [Stepper(task, model, task.config.train, SilentProgress(), compiled=way) for way in (True, False)]
+        assert [stepper.asynchronous for stepper in made] == [True, False]
+        monkeypatch.setattr(NumpyBackend, "asynchronous", False)
+        assert not made[0].asynchronous
