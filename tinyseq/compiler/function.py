@@ -205,7 +205,6 @@ class CompiledFunction:
                 traced.graph, wanted, verify=self.verify, recompute=self.recompute, for_blas=lower.for_blas
             )
             plan = make_plan(compiled.graph, len(traced.graph.outputs), for_blas=lower.for_blas)
-            plan.updates = {i: traced.captured[x] for i, x in enumerate(traced.assigned, start=traced.returned)}
             if self.verify:
                 verify_plan(plan)
             entry = Entry(traced, compiled, plan, lower, time.perf_counter() - start, held)

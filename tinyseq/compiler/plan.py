@@ -187,8 +187,6 @@ class Plan:
     outputs: list[Any]
     #: How many instructions come before those that only gradients need.
     forward: int
-    #: Outputs, by number, that are the new values of inputs; whoever calls gives them in the next time.
-    updates: dict[int, Leaf] = field(default_factory=dict)
 
     @property
     def memory(self) -> int:

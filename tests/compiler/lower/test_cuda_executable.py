@@ -18,7 +18,7 @@ import pytest
 import strict
 from cells import Case, registered
 from checking import assert_close, run
-from test_cuda_moving import Steps
+from test_cuda_copying import Steps
 
 import tinyseq as ts
 from tinyseq import backends
@@ -171,8 +171,9 @@ def test_first_launched_then_captured_then_replayed(device: Device) -> None:
             counted.append((device.launched - before[0], device.replayed - before[1]))
         (found,) = fast.entry_of_last_call().idle
     launches = sum(found.lowered.counts()[key] for key in ("kernels", "products"))
+    copies = 4  # in and out, forward and backward
     # A forward and a backward piece: every launch, then every launch noted and two graphs, then two graphs.
-    assert counted == [(launches, 0), (launches, 2), (0, 2), (0, 2)]
+    assert counted == [(launches + copies, 0), (launches + copies, 2), (copies, 2), (copies, 2)]
     assert device.modules == 1
     assert found.capture_seconds > 0.0
     assert f"{found.lowered.counts()['kernels']} kernels" in found.notes()[1]

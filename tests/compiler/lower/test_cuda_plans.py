@@ -15,7 +15,7 @@ from checking import check_plan
 
 import tinyseq as ts
 from tinyseq import nn, optim
-from tinyseq.compiler.lower.cupy import moving
+from tinyseq.compiler.lower.cupy import copying
 from tinyseq.compiler.lower.cupy.gemm import Gemm
 from tinyseq.compiler.lower.cupy.kernels import Kernel, module
 from tinyseq.compiler.lower.cupy.launching import lowered
@@ -185,7 +185,7 @@ def test_text_does_not_depend_on_the_run() -> None:
 def every_kernel() -> str:
     plans = [*map(lowered_by_name, NAMES), lowered_of(registered("lstm", Sizes(64, 10, 32, 64)))]
     kernels = [launch.what for plan in plans for launch, _ in plan.launches() if isinstance(launch.what, Kernel)]
-    return module(kernels)[0] + moving.TEXT
+    return module(kernels)[0] + copying.TEXT
 
 
 def compiler() -> Any:

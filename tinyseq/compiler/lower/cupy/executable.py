@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinyseq.compiler.lower.cupy import moving
+from tinyseq.compiler.lower.cupy import copying
 from tinyseq.compiler.lower.cupy.cublas import Handle, library
 from tinyseq.compiler.lower.cupy.gemm import Gemm
 from tinyseq.compiler.lower.cupy.kernels import Kernel
@@ -31,12 +31,10 @@ class Executable(Launching):
         # CuPy keeps what NVRTC made on disk, by the digest of source, options and versions.
         module = cupy.RawModule(code=self.lowered.source, options=("-std=c++17",), backend="nvrtc")
         kernels = {x.name: x.what for x, _ in self.lowered.launches() if isinstance(x.what, Kernel)}
-        self.functions = {name: module.get_function(name) for name in kernels}
+        self.functions = {name: module.get_function(name) for name in (*kernels, copying.NAME)}
         for name, kernel in kernels.items():
             if kernel.shared > _UNASKED:
                 self.functions[name].max_dynamic_shared_size_bytes = kernel.shared
-        if self.plan.updates:
-            self.functions[moving.NAME] = module.get_function(moving.NAME)
         if self.precision not in _handles:
             from cupy.cuda import cublas  # noqa: F401 - loads the library that CuPy uses
 

@@ -11,7 +11,7 @@ from tinyseq import backends
 from tinyseq.backends.base import Array
 from tinyseq.compiler.lower import arrays
 from tinyseq.compiler.lower.arrays import place
-from tinyseq.compiler.lower.cupy import moving
+from tinyseq.compiler.lower.cupy import copying
 from tinyseq.compiler.lower.cupy.gemm import Gemm
 from tinyseq.compiler.lower.cupy.kernels import SCRATCH, Kernel
 from tinyseq.compiler.lower.cupy.lowering import Launch, Launches, Lowered, Steps, lower
@@ -26,8 +26,6 @@ def lowered(plan: Plan, multiprocessors: int) -> Lowered:
     found = _known.setdefault(plan, {})
     if multiprocessors not in found:
         found[multiprocessors] = lower(plan, multiprocessors)
-        if plan.updates:
-            found[multiprocessors].source += moving.TEXT
     return found[multiprocessors]
 
 
@@ -43,16 +41,12 @@ class Launching(arrays.Executable):
         self.addresses[SCRATCH] = self.address(scratch)
         self.memory[SCRATCH] = scratch
         self.load()
-        self.moving: moving.Moving | None = None
-        if plan.updates:
-            self.moving = moving.Moving(
-                plan.updates,
-                self.inputs,
-                self.outputs,
-                self.backend,
-                self.address,
-                lambda kernel, addresses, inwards: self.start(moving.NAME, kernel, addresses, inwards, 0),
-            )
+
+        def launch(kernel: Kernel, addresses: list[int], inwards: int) -> None:
+            self.start(copying.NAME, kernel, addresses, inwards, 0)
+
+        self.coming = copying.Copies(self.inputs, self.backend, self.address, launch)
+        self.going = copying.Copies(dict(enumerate(self.outputs)), self.backend, self.address, launch)
 
     @abstractmethod
     def load(self) -> None:
@@ -75,11 +69,15 @@ class Launching(arrays.Executable):
         """Launch a product of the matrices at some addresses."""
 
     def give(self, values: Mapping[Leaf, Array]) -> None:
-        super().give(values if self.moving is None else self.moving.give(values))
+        done = self.coming.copy(values, inwards=True)
+        super().give({leaf: value for leaf, value in values.items() if leaf not in done})
 
     def fresh(self, which: slice) -> list[Array]:
-        taken = {} if self.moving is None else self.moving.take()
-        return [taken[i] if i in taken else self.copied(self.outputs[i]) for i in range(len(self.outputs))[which]]
+        empty, numbers = self.backend.xp.empty, range(len(self.outputs))[which]
+        inside = {i: self.going.inside[i] for i in numbers if i in self.going.inside}
+        made = {i: empty(x.shape, x.dtype) for i, x in inside.items()}
+        self.going.copy(made, inwards=False)
+        return [made[i] if i in made else self.copied(self.outputs[i]) for i in numbers]
 
     def run_forward(self) -> None:
         for piece in self.lowered.pieces[: self.lowered.boundary]:

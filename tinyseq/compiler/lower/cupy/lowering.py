@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 from tinyseq.compiler.lower.access import Access, Ghosts
-from tinyseq.compiler.lower.cupy import persistent_kernel
+from tinyseq.compiler.lower.cupy import copying, persistent_kernel
 from tinyseq.compiler.lower.cupy.describing import describe
 from tinyseq.compiler.lower.cupy.gemm import Gemm, gemms
 from tinyseq.compiler.lower.cupy.kernels import Kernel, can_write, module, write
@@ -212,7 +212,8 @@ def _write(lowered: Lowered, segments: Sequence[Launches], whole: Mapping[int, K
 
     plans = [[parts(stage) for stage in piece.stages] for piece in segments]
     kernels = [x for plan in plans for _, found in plan for x in chain.from_iterable(found) if isinstance(x, Kernel)]
-    lowered.source, names = module(kernels)
+    text, names = module(kernels)
+    lowered.source = text + copying.TEXT
     lowered.scratch = max((kernel.scratch for kernel in kernels), default=0)
     given = iter(names)
     for piece, plan in zip(segments, plans, strict=True):
