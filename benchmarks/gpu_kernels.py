@@ -2,7 +2,7 @@
 
 Sums, softmax, einsum and gradients of indexing in float32. Time on the device alone: ours is the captured graph of the
 plan (all of its kernels), theirs the one call; CUDA events, warm, medians, in turn. The share of the roofline is that
-of the bytes that must be read and written, by the bandwidth that `--bandwidth` says.
+of the bytes that must be read and written, by the bandwidth of a large copy.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from gpu import BANDWIDTH, milliseconds
+from gpu import ceilings, milliseconds
 
 import tinyseq as ts
 
@@ -79,12 +79,12 @@ def measure(torch: Any, name: str, bandwidth: float, repeats: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=50)
-    parser.add_argument("--bandwidth", type=float, default=BANDWIDTH, help="bytes a second; that of an H100 SXM")
     options = parser.parse_args()
     import torch
 
+    bandwidth = ceilings(torch)["bytes"]
     for name in CASES:
-        print(measure(torch, name, options.bandwidth, options.repeats))
+        print(measure(torch, name, bandwidth, options.repeats))
 
 
 if __name__ == "__main__":
