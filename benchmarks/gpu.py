@@ -150,12 +150,28 @@ def measure(
     }  # fmt: skip
 
 
+def keep(path: Path, torch: Any, numbers: dict[str, Any]) -> None:
+    """Write numbers with the date, the device and the versions that they are of."""
+    import cupy
+
+    record = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "device": torch.cuda.get_device_name(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cudnn": torch.backends.cudnn.version(),
+        "cupy": cupy.__version__,
+        "cuda_driver": cupy.cuda.runtime.driverGetVersion(),
+        **numbers,
+    }
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=50)
     parser.add_argument("--write", action="store_true", help=f"add the numbers to {RESULTS.name}")
     options = parser.parse_args()
-    import cupy
     import torch
 
     if not torch.cuda.is_available():
@@ -175,19 +191,8 @@ def main() -> None:
                 f"{row['bytes'] / 2**20:.0f} MiB, {row['roofline_share']:.0%} of the roofline, "
                 f"capture {row['capture_seconds'] * 1e3:.0f} ms"
             )
-    record = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "device": torch.cuda.get_device_name(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "cudnn": torch.backends.cudnn.version(),
-        "cupy": cupy.__version__,
-        "cuda_driver": cupy.cuda.runtime.driverGetVersion(),
-        "a_second": peak,
-        "rows": rows,
-    }
     if options.write:
-        RESULTS.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        keep(RESULTS, torch, {"a_second": peak, "rows": rows})
 
 
 if __name__ == "__main__":

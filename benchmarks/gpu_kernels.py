@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gpu import ceilings, milliseconds
+from gpu import ceilings, keep, milliseconds
 
 import tinyseq as ts
 
 Shape = tuple[int, ...]
+RESULTS = Path(__file__).resolve().parent / "results" / "gpu_kernels.json"
 #: name -> our function, theirs, the shapes that it takes, and (rows) where the last argument is indices into them.
 CASES: dict[str, tuple[Callable[..., Any], Callable[..., Any], list[Shape], int]] = {
     "sum of rows (6400, 512)": (lambda x: x.sum(1), lambda t, x: x.sum(1), [(6400, 512)], 0),
@@ -50,7 +52,7 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[..., Any], list[Shape], int]
 }  # fmt: skip
 
 
-def measure(torch: Any, name: str, bandwidth: float, repeats: int) -> str:
+def measure(torch: Any, name: str, bandwidth: float, repeats: int) -> dict[str, Any]:
     own, other, shapes, rows = CASES[name]
     rng = np.random.default_rng(0)
     arrays: list[Any] = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
@@ -69,22 +71,34 @@ def measure(torch: Any, name: str, bandwidth: float, repeats: int) -> str:
 
     found = milliseconds(torch, {"ours": replay, "pytorch": lambda: other(torch, *theirs)}, repeats)
     moved = sum(x.nbytes for x in arrays) + result.numpy().nbytes
-    return (
-        f"{name}: ours {found['ours'] * 1e3:.1f} us in {executable.lowered.counts()['kernels']} kernels, "
-        f"PyTorch {found['pytorch'] * 1e3:.1f} us, PyTorch / ours {found['pytorch'] / found['ours']:.2f}, "
-        f"{moved / bandwidth / found['ours'] * 1e3:.0%} of the roofline"
-    )
+    return {
+        "what": name,
+        "microseconds": {who: time * 1e3 for who, time in found.items()},
+        "kernels": executable.lowered.counts()["kernels"],
+        "pytorch_over_ours": found["pytorch"] / found["ours"],
+        "roofline_share": moved / bandwidth / found["ours"] * 1e3,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=50)
+    parser.add_argument("--write", action="store_true", help=f"leave the numbers in {RESULTS.name}")
     options = parser.parse_args()
     import torch
 
     bandwidth = ceilings(torch)["bytes"]
+    rows = []
     for name in CASES:
-        print(measure(torch, name, bandwidth, options.repeats))
+        row = measure(torch, name, bandwidth, options.repeats)
+        rows.append(row)
+        times = ", ".join(f"{who} {time:.1f} us" for who, time in row["microseconds"].items())
+        print(
+            f"{name}: {times}, PyTorch / ours {row['pytorch_over_ours']:.2f}, {row['kernels']} kernels, "
+            f"{row['roofline_share']:.0%} of the roofline"
+        )
+    if options.write:
+        keep(RESULTS, torch, {"bytes_a_second": bandwidth, "rows": rows})
 
 
 if __name__ == "__main__":
