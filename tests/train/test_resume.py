@@ -269,6 +269,21 @@ def test_a_run_may_go_further_and_save_otherwise(finished):
         train(config, folder, eager=True, resume=True)
 
 
+def test_a_run_may_go_on_on_another_backend(tmp_path):
+    config = {**STATEFUL, "dtype": "float64", "backend": "numpy"}
+    whole = train(config, tmp_path).directory
+    other = tmp_path / "other"
+    other.mkdir()
+    directory = stopped_at(3, whole, other)
+    data = {**config["data"], "path": str(tmp_path / "text.txt")}
+    train({**config, "data": data, "backend": "llvm"}, other, resume=True)
+    for got, wanted in zip(rows(directory), rows(whole), strict=True):
+        assert got.pop("split") == wanted.pop("split")
+        assert got == pytest.approx(wanted, rel=1e-9)
+    facts = json.loads((directory / "env.json").read_text())
+    assert facts["resumed"][0]["after"] == 3
+
+
 def test_changed_data_is_detected(finished):
     config, folder, directory = finished
     (folder / "text.txt").write_text(SHORT[:-2] + "?\n")

@@ -16,8 +16,9 @@ from tinyseq.train.checkpoint import Checkpoint
 from tinyseq.train.config import RunConfig
 from tinyseq.train.rundir import RESOLVED, RunDirectory
 
-#: Keys that may differ: they change where a run is written and when it stops or saves, not its numbers up to there.
-_FREE = ("name", "output", "train.steps", "train.patience", "train.checkpoint", "train.on_nonfinite")
+#: Keys that may differ: they change where a run is written, what computes it (the same but for rounding), and when it
+#: stops or saves.
+_FREE = ("name", "output", "backend", "train.steps", "train.patience", "train.checkpoint", "train.on_nonfinite")
 
 
 class Identity(BaseModel):
