@@ -144,12 +144,20 @@ def pack(
     size = SIZES[tile.kind]
     first = f.mul(index, tile.blocks * tile.vector)
     ragged = tile.width % (tile.blocks * tile.vector) != 0
+    start = f.at(right, f.mul(first, strides[1]))
+    done: str | int = 0
+    if strides[0] == size != strides[1] and tile.vector > 1:
+        done = f.mul(f.let(f"udiv i64 {length}, {tile.vector}"), tile.vector)
+        if ragged:
+            whole = f.let(f"icmp slt i64 {index}, {tile.width // (tile.blocks * tile.vector)}")
+            done = f.let(f"select i1 {whole}, i64 {done}, i64 0")
+        _pack_across(v, tile, start, strides[1], panel, done)
     counts: list[str | int | None] = []
     for block in range(tile.blocks):
         left = f.let(f"sub i64 {tile.width - block * tile.vector}, {first}") if ragged else None
         counts.append(left)
-    with f.loop(0, length) as k:
-        line = f.at(right, f.add(f.mul(k, strides[0]), f.mul(first, strides[1])))
+    with f.loop(done, length) as k:
+        line = f.at(start, f.mul(k, strides[0]))
         target = f.at(panel, f.mul(k, tile.row_bytes))
         for lane in range(tile.lanes):
             for block in range(tile.blocks):
@@ -157,3 +165,18 @@ def pack(
                 value = v.load(source, tile.kind, strides[1], counts[block])
                 place = (lane * tile.blocks + block) * tile.vector * size
                 v.store(value, f.at(target, place), size)
+
+
+def _pack_across(v: Vectors, tile: Tile, start: str, stride: int, panel: str, length: str | int) -> None:
+    """Lay out columns that each lie in one piece: squares are read along them and turned in registers."""
+    f, size = v.f, SIZES[tile.kind]
+    with f.loop(0, tile.lanes) as lane, f.loop(0, tile.blocks) as block:
+        column = f.add(f.mul(lane, tile.width), f.mul(block, tile.vector))
+        lines = f.at(start, f.mul(column, stride))
+        place = f.mul(f.add(f.mul(lane, tile.blocks), block), tile.vector * size)
+        with f.loop(0, length, tile.vector) as k:
+            source = f.at(lines, f.mul(k, size))
+            target = f.at(panel, f.add(f.mul(k, tile.row_bytes), place))
+            square = [v.load(f.at(source, i * stride), tile.kind, size) for i in range(tile.vector)]
+            for i, row in enumerate(v.transposed(square)):
+                v.store(row, f.at(target, i * tile.row_bytes), size)
