@@ -28,8 +28,6 @@ class Product:
     left: Access
     right: Access
     output: Access
-    #: The right operand stays the same during the loop around, and is laid out once before it.
-    invariant: bool = False
     stored: bool = True
 
     @property
@@ -63,6 +61,18 @@ class Reduction:
     operand: Access
     output: Access
     reduced: tuple[bool, ...]
+
+
+@dataclass
+class Bundle:
+    """Groups whose products have one right operand, and maybe the sum of its rows: it is gone through once for all."""
+
+    groups: list[Group]
+    sum: Reduction | None = None
+
+    @property
+    def stages(self) -> list[Any]:
+        return [*self.groups, *([self.sum] if self.sum else [])]
 
 
 @dataclass
@@ -124,7 +134,7 @@ def reads(stage: Stage) -> list[Access]:
             return [*stage.arrays, stage.part if stage.add else stage.whole]
         case Draw():
             return [x for x in (stage.call, stage.step) if isinstance(x, Access)]
-        case Repeat():
+        case Repeat() | Bundle():
             return [x for inner in stage.stages for x in reads(inner)]
         case Product():
             return [stage.left, stage.right]
@@ -139,7 +149,7 @@ def writes(stage: Stage) -> list[Access]:
             return [work.output for work in stage.made]
         case Gathering():
             return [stage.whole if stage.add else stage.part]
-        case Repeat():
+        case Repeat() | Bundle():
             return [x for inner in stage.stages for x in writes(inner)]
         case _:
             return [stage.output]

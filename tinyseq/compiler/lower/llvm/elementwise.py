@@ -30,7 +30,7 @@ class GroupWriter:
         kinds = [x.kind for w in self.group.works for x in (*w.operands, w.output) if isinstance(x, Access)]
         return self.writer.lanes_of(kinds + [w.kind for w in self.group.works], self.group.width)
 
-    def write(self, keep_rows: bool) -> int:
+    def write(self) -> int:
         """Write the group, in parts along its first axis; return how many there are."""
         with ExitStack() as nest:
             indices = [nest.enter_context(self.f.loop("%from", "%to"))]

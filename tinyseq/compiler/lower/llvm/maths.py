@@ -41,7 +41,9 @@ class _Format:
 
 _FORMATS: Final = {
     "f4": _Format(0.693359375, -2.12194440e-4, -104.0, 89.0, 7, 6, 23, 127, 10.0, 4, 6),
-    "f8": _Format(6.93147180369123816490e-01, 1.90821492927058770002e-10, -746.0, 710.0, 14, 12, 52, 1023, 22.0, 10, 12),
+    "f8": _Format(
+        6.93147180369123816490e-01, 1.90821492927058770002e-10, -746.0, 710.0, 14, 12, 52, 1023, 22.0, 10, 12
+    ),
 }
 #: Up to here tanh is a polynomial.
 _NEAR: Final = 0.55
@@ -126,7 +128,7 @@ def _tanh_series(degree: int) -> tuple[float, ...]:
 
 @functools.cache
 def _square_series(degree: int) -> tuple[float, ...]:
-    """Polynomial for exp(2 r) on |r| <= ln 2 / 4, the highest power first; 1 + 2 r exactly, and what the rest leaves."""
+    """Polynomial for exp(2 r) on |r| <= ln 2 / 4, the highest power first; 1 + 2 r exactly, and the rest."""
     top = math.log(2.0) / 4
 
     def rest(r: Any) -> Any:  # (exp(2 r) - 1 - 2 r) / r^2

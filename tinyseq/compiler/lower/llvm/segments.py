@@ -102,7 +102,7 @@ def _kept(writer: Writer, group: Group, name: str) -> int:
     """Write the laying out of a loop's right operand; return where it lies in the scratch memory."""
     product = group.product
     assert product is not None
-    tile = tile_of(writer, group)
+    tile = tile_of(writer.host, group)
     length = product.left.shape[1]
     place = writer.scratch.take(tile.panels * length * tile.row_bytes)
     f = writer.module.function(name, ["ptr %buffers", "ptr %scratch"])
