@@ -46,11 +46,17 @@ class Group:
     width: int
     works: list[Work] = field(default_factory=list)
     product: Product | None = None
+    #: Products beside it, over the same rows and lanes.
+    others: list[Product] = field(default_factory=list)
+
+    @property
+    def products(self) -> list[Product]:
+        return [*([self.product] if self.product else []), *self.others]
 
     @property
     def made(self) -> list[Work | Product]:
         """Everything that has an output."""
-        return [*self.works, *([self.product] if self.product else [])]
+        return [*self.works, *self.products]
 
 
 @dataclass
@@ -129,7 +135,7 @@ def reads(stage: Stage) -> list[Access]:
     match stage:
         case Group():
             found = [x for work in stage.works for x in work.operands if isinstance(x, Access)]
-            return found + ([stage.product.left, stage.product.right] if stage.product else [])
+            return found + [x for product in stage.products for x in (product.left, product.right)]
         case Gathering():
             return [*stage.arrays, stage.part if stage.add else stage.whole]
         case Draw():

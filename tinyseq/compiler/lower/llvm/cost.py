@@ -19,7 +19,7 @@ def time_of(stage: Stage) -> float:
             return stage.length * sum(map(time_of, stage.stages))
         case Group():
             elements = sum(math.prod(w.output.shape) * (1 + COSTS.get(w.name, 1)) for w in stage.works)
-            return _ELEMENT * elements + (time_of(stage.product) if stage.product else 0.0)
+            return _ELEMENT * elements + sum(map(time_of, stage.products))
         case Product():
             return _FLOP * 2 * math.prod(stage.output.shape) * stage.left.shape[-1]
         case Bundle():

@@ -10,6 +10,7 @@ from tinyseq.compiler.lower.describe import NotNative, describe
 from tinyseq.compiler.lower.grouping import group, leave_unstored, split_rows
 from tinyseq.compiler.lower.llvm.bundling import bundle
 from tinyseq.compiler.lower.llvm.host import host
+from tinyseq.compiler.lower.llvm.moving import move_in
 from tinyseq.compiler.lower.llvm.recomputing import recompute
 from tinyseq.compiler.lower.stages import Repeat, Stage
 from tinyseq.compiler.plan import Loop, Plan, Ref
@@ -58,7 +59,8 @@ def lower(plan: Plan) -> Lowered:
     every = [stage for piece in lowered.segments for stage in piece]
     leave_unstored(every, free)
     recompute(every, {n for n, b in enumerate(plan.buffers) if b.kind == "stack"} - kept - foreign)
-    lowered.pieces = [bundle(piece, host()) if isinstance(piece, list) else piece for piece in lowered.pieces]
+    moved = iter(move_in(lowered.segments, free, host()))
+    lowered.pieces = [bundle(next(moved), host()) if isinstance(piece, list) else piece for piece in lowered.pieces]
     return lowered
 
 

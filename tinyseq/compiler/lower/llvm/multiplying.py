@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from tinyseq.compiler.lower.access import Shape
+from tinyseq.compiler.lower.access import Access, Shape
 from tinyseq.compiler.lower.grouping import Lane, lanes
 from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.llvm.context import Writer, base, moved
@@ -15,7 +15,7 @@ from tinyseq.compiler.lower.llvm.gemm import Tile, choose_tile, kernel, pack
 from tinyseq.compiler.lower.llvm.host import Host
 from tinyseq.compiler.lower.llvm.text import Function
 from tinyseq.compiler.lower.llvm.vectors import Value, Vectors
-from tinyseq.compiler.lower.stages import Group, Product
+from tinyseq.compiler.lower.stages import Group, Product, Repeat, writes
 
 
 class ProductWriter(GroupWriter):
@@ -56,14 +56,21 @@ class ProductWriter(GroupWriter):
                     self.element(rows, fixed, whole * tile.vector, rest, self.made(place, block))
 
     def made(self, place: str, block: Any) -> dict[Lane, Value]:
-        """The product's values at one block of columns, from the tile."""
+        """The products' values at one block of columns, from their tiles, which lie behind each other."""
         tile = self.tile
         size = tile.vector * SIZES[tile.kind]
         found = {}
-        for number, lane in enumerate(lanes(self.product.output, self.group.width)):
-            here = self.f.at(place, self.f.mul(self.f.add(block, number * tile.blocks), size))
-            found[lane] = self.v.load(here, tile.kind, SIZES[tile.kind])
+        for place_of, product in enumerate(self.group.products):
+            here = self.f.at(place, place_of * tile.rows * tile.row_bytes)
+            for number, lane in enumerate(lanes(product.output, self.group.width)):
+                vector = self.f.at(here, self.f.mul(self.f.add(block, number * tile.blocks), size))
+                found[lane] = self.v.load(vector, tile.kind, SIZES[tile.kind])
         return found
+
+
+def lies_still(x: Access, loop: Repeat) -> bool:
+    """Whether what a loop reads is the same in all steps, so that it may be laid out before."""
+    return not x.step and not x.flip and all(x.slot != made.slot for made in writes(loop))
 
 
 def tile_of(host: Host, group: Group) -> Tile:
@@ -92,21 +99,29 @@ def _two(strides: Shape) -> tuple[int, int]:
     return strides[0], strides[1]
 
 
-def write_kept(writer: Writer, f: Function, group: Group, packed: int, keep_rows: bool) -> int:
-    """A product in a loop, whose panels lie in the scratch memory already; return how many parts it has."""
+def write_kept(writer: Writer, f: Function, group: Group, packed: Sequence[int], keep_rows: bool) -> int:
+    """Products in a loop, whose panels lie in the scratch memory already; return how many parts there are."""
     member = ProductWriter(writer, f, group)
-    tile, (rows, length), strides = member.tile, member.product.left.shape, member.product.left.strides
+    tile, rows = member.tile, member.product.left.shape[0]
     columns = not keep_rows and by_columns(tile, rows)
-    place = f.at("%scratch", writer.scratch.take(tile.rows * tile.row_bytes))
+    tile_bytes = tile.rows * tile.row_bytes
+    place = f.at("%scratch", writer.scratch.take(len(group.products) * tile_bytes))
+    lefts = [base(f, product.left) for product in group.products]
     first, last = (0, rows) if columns else ("%from", "%to")
     with f.loop("%from", "%to") if columns else f.loop(0, tile.panels) as index:
-        panel = f.at("%scratch", f.add(f.mul(index, length * tile.row_bytes), packed))
+        lengths = [product.left.shape[1] for product in group.products]
+        panels = [
+            f.at("%scratch", f.add(f.mul(index, length * tile.row_bytes), start))
+            for length, start in zip(lengths, packed, strict=True)
+        ]
         for row, height, _ in even_tiles(f, first, last, tile.rows):
-            a = f.at(member.left, f.mul(row, strides[0]))
-            f.do(
-                f"call void @{kernel(writer.module, tile)}(i64 {height}, ptr {a}, i64 {strides[0]}, i64 {strides[1]},"
-                f" ptr {panel}, i64 {length}, ptr {place}, i1 true)"
-            )
+            for number, product in enumerate(group.products):
+                strides = product.left.strides
+                a, c = f.at(lefts[number], f.mul(row, strides[0])), f.at(place, number * tile_bytes)
+                f.do(
+                    f"call void @{kernel(writer.module, tile)}(i64 {height}, ptr {a}, i64 {strides[0]},"
+                    f" i64 {strides[1]}, ptr {panels[number]}, i64 {lengths[number]}, ptr {c}, i1 true)"
+                )
             member.finish(row, height, index, place)
     return tile.panels if columns else rows
 
