@@ -44,18 +44,29 @@ def _settle(stage: Stage, done: list[Stage], host: Host) -> None:
 
 
 def _joined(before: Stage, stage: Stage, host: Host) -> Bundle | None:
-    if isinstance(before, Repeat) or isinstance(stage, Repeat) or not _independent(before, stage):
+    first, second = _as_bundle(before, host), _as_bundle(stage, host)
+    if first is None or second is None or not _independent(before, stage):
         return None
-    first = before.groups[0] if isinstance(before, Bundle) else before
-    if not isinstance(first, Group) or first.product is None or not _shares_columns(first, host):
+    groups, sums = [*first.groups, *second.groups], [x.sum for x in (first, second) if x.sum]
+    if not groups or len(sums) > 1:
         return None
-    found = before if isinstance(before, Bundle) else Bundle([first])
-    if isinstance(stage, Reduction):
-        return Bundle(found.groups, stage) if found.sum is None and _sums(stage, first.product) else None
-    if not isinstance(stage, Group) or stage.product is None or not _shares_columns(stage, host):
-        return None
-    same = stage.product.right == first.product.right and tile_of(host, stage) == tile_of(host, first)
-    return Bundle([*found.groups, stage], found.sum) if same else None
+    product, tile = groups[0].product, tile_of(host, groups[0])
+    assert product is not None
+    same = all(x.product and x.product.right == product.right and tile_of(host, x) == tile for x in groups)
+    return Bundle(groups, *sums) if same and all(_sums(x, product) for x in sums) else None
+
+
+def _as_bundle(stage: Stage, host: Host) -> Bundle | None:
+    """What a stage is as a bundle of its own; None where it is nothing that could be done with others."""
+    match stage:
+        case Bundle():
+            return stage
+        case Reduction():
+            return Bundle([], stage)
+        case Group() if stage.product and by_columns(tile_of(host, stage), stage.product.left.shape[0]):
+            return Bundle([stage])
+        case _:
+            return None
 
 
 def _independent(a: Stage, b: Stage) -> bool:
@@ -72,11 +83,6 @@ def _in_memory(stage: Stage, accesses: list[Access]) -> list[Access]:
     groups = [x for x in (stage.groups if isinstance(stage, Bundle) else [stage]) if isinstance(x, Group)]
     passed = {made.output.buffer for x in groups for made in x.made if not made.stored}
     return [x for x in accesses if x.buffer not in passed]
-
-
-def _shares_columns(group: Group, host: Host) -> bool:
-    assert group.product is not None
-    return by_columns(tile_of(host, group), group.product.left.shape[0])
 
 
 def _sums(stage: Reduction, product: Product) -> bool:

@@ -12,7 +12,7 @@ from tinyseq.compiler.lower.llvm.bundling import bundle
 from tinyseq.compiler.lower.llvm.host import host
 from tinyseq.compiler.lower.llvm.moving import move_in
 from tinyseq.compiler.lower.llvm.recomputing import recompute
-from tinyseq.compiler.lower.stages import Repeat, Stage
+from tinyseq.compiler.lower.stages import Repeat, Stage, writes
 from tinyseq.compiler.plan import Loop, Plan, Ref
 
 
@@ -25,6 +25,13 @@ class Lowered:
     boundary: int = 0
     #: The instructions that stay with NumPy, and why.
     left: list[tuple[str, str]] = field(default_factory=list)
+    #: Slots that those touch.
+    foreign: set[int] = field(default_factory=set)
+
+    def written(self, start: int, stop: int) -> set[int]:
+        """Return the slots that some of the native segments write to."""
+        segments = [piece for piece in self.pieces[start:stop] if isinstance(piece, list)]
+        return {x.slot for segment in segments for stage in segment for x in writes(stage)}
 
     @property
     def segments(self) -> list[list[Stage]]:
@@ -45,6 +52,7 @@ def lower(plan: Plan) -> Lowered:
             lowered.left.append((str(instruction), str(reason)))
             lowered.pieces.append(instruction)
             foreign.update(ghosts.numbers[id(ref.buffer)] for ref in instruction.refs())
+            lowered.foreign.update(ref.buffer.slot for ref in instruction.refs())
             continue
         if position == plan.forward or not lowered.pieces or not isinstance(lowered.pieces[-1], list):
             lowered.pieces.append([])
