@@ -245,6 +245,18 @@ def test_a_large_left_operand_that_lies_across(monkeypatch: pytest.MonkeyPatch) 
     np.testing.assert_allclose(got, x.T @ g, rtol=1e-10, atol=1e-9)
 
 
+def test_columns_that_fill_vectors_badly_change_places_with_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradient of a head's weights, h^T g with few classes, is computed as g^T h."""
+    rng = np.random.default_rng(5)
+    h, g = rng.normal(size=(50, 64)), rng.normal(size=(50, 17))
+    with shared_by(monkeypatch, 3):
+        fast = ts.compile(lambda h, g: h.T @ g)
+        got = fast(ts.tensor(h), ts.tensor(g)).numpy()
+    (stage,) = [stage for piece in lower(fast.plan).segments for stage in piece]
+    assert stage.product.output.shape == (17, 64)
+    np.testing.assert_allclose(got, h.T @ g, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_products_with_one_right_operand(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large enough for several pieces, whose panels are asked for ahead; the sum of the rows is taken on the way."""

@@ -129,6 +129,8 @@ class Executable(on_numpy.Executable):
             return fits and users[buffer.slot] == 1 and buffer.slot not in lowered.foreign
 
         refs = {leaf: ref for leaf, ref in self.plan.inputs.items() if alone(ref)}
+        #: What those inputs are read from now; it is kept for as long.
+        self.reading: dict[Leaf, Any] = {}
         kept = before | after | set(results)
         self.borrowed = {leaf: ref.buffer.slot for leaf, ref in refs.items() if ref.buffer.slot not in kept}
         #: The call from which on all of the part is run that makes them.
@@ -146,11 +148,12 @@ class Executable(on_numpy.Executable):
             slot = self.borrowed.get(leaf)
             if slot is None:
                 rest[leaf] = value
-            elif value.flags.c_contiguous and value.flags.aligned and value.dtype == self.inputs[leaf].dtype:
-                self.launcher.use(slot, value)
-            else:
-                self.launcher.use(slot, self.memory[slot])
-                rest[leaf] = value
+            elif value is not self.reading.get(leaf):
+                fits = value.flags.c_contiguous and value.flags.aligned and value.dtype == self.inputs[leaf].dtype
+                self.reading[leaf] = value if fits else self.memory[slot]
+                self.launcher.use(slot, self.reading[leaf])
+                if not fits:
+                    rest[leaf] = value
         places = range(*outputs.indices(len(self.outputs)))
         given: dict[int, Any] = {}
         if (start, stop) == (self.lending, len(self.calls)) and start < stop:

@@ -11,6 +11,7 @@ from tinyseq.compiler.lower.grouping import group, leave_unstored, split_rows
 from tinyseq.compiler.lower.llvm.bundling import bundle
 from tinyseq.compiler.lower.llvm.host import host
 from tinyseq.compiler.lower.llvm.moving import move_in
+from tinyseq.compiler.lower.llvm.multiplying import turned
 from tinyseq.compiler.lower.llvm.recomputing import recompute
 from tinyseq.compiler.lower.stages import Repeat, Stage, writes
 from tinyseq.compiler.plan import Loop, Plan, Ref
@@ -68,7 +69,9 @@ def lower(plan: Plan) -> Lowered:
     leave_unstored(every, free)
     recompute(every, {n for n, b in enumerate(plan.buffers) if b.kind == "stack"} - kept - foreign)
     moved = iter(move_in(lowered.segments, free, host()))
-    lowered.pieces = [bundle(next(moved), host()) if isinstance(piece, list) else piece for piece in lowered.pieces]
+    for index, piece in enumerate(lowered.pieces):
+        if isinstance(piece, list):
+            lowered.pieces[index] = bundle([turned(stage, host()) for stage in next(moved)], host())
     return lowered
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from tinyseq.compiler.lower.access import Access, Shape
 from tinyseq.compiler.lower.grouping import Lane, lanes
@@ -15,7 +16,10 @@ from tinyseq.compiler.lower.llvm.gemm import Tile, choose_tile, kernel, pack
 from tinyseq.compiler.lower.llvm.host import Host
 from tinyseq.compiler.lower.llvm.text import Function
 from tinyseq.compiler.lower.llvm.vectors import Value, Vectors
-from tinyseq.compiler.lower.stages import Group, Product, Repeat, writes
+from tinyseq.compiler.lower.stages import Group, Product, Repeat, Stage, writes
+
+#: How much better rows must fill vectors than columns do for a product to be transposed.
+_BADLY_FILLED: Final = 0.9
 
 
 class ProductWriter(GroupWriter):
@@ -78,6 +82,29 @@ def tile_of(host: Host, group: Group) -> Tile:
     assert group.product is not None
     output = group.product.output
     return choose_tile(host, output.kind, output.shape[1] // group.width, group.width)
+
+
+def turned(stage: Stage, host: Host) -> Stage:
+    """Return a product whose columns fill vectors badly as the product of the transposed operands.
+
+    Its rows must fill them better, and lie side by side in the left operand.
+    """
+    if not isinstance(stage, Group) or stage.product is None or stage.works or stage.others:
+        return stage
+    product = stage.product
+    rows, columns = product.output.shape
+
+    def filled(count: int) -> float:
+        vector = host.vector // SIZES[product.output.kind]
+        return count / (-(-count // vector) * vector)
+
+    across = product.left.strides[0] == SIZES[product.left.kind]
+    if not across or rows < columns or filled(columns) > _BADLY_FILLED * filled(rows):
+        return stage
+    right, left, output = (
+        replace(x.shaped(x.shape[::-1], x.strides[::-1]), row=0) for x in (product.left, product.right, product.output)
+    )
+    return Group((columns,), rows, product=replace(product, left=left, right=right, output=output))
 
 
 def by_columns(tile: Tile, rows: int) -> bool:
