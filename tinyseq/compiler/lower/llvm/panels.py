@@ -24,6 +24,9 @@ _FAR: Final = 512
 #: Steps along the contracted axis for which all rows of a left operand that lies across are turned at a time: as many
 #: lines as one place of the first cache holds, into which rows that lie powers of two apart may all fall.
 _STRETCH: Final = 8
+#: Rows of a panel where threads share columns: so few that all of the left operand's piece stays in the second cache
+#: beside it. The tiles that wait then are those of a matrix of weights; where threads share rows, they may be many.
+_FEW: Final = 256
 #: Bytes of a right operand from which on its panels are not in the second cache when they are needed.
 _LARGE: Final = 1 << 20
 
@@ -63,7 +66,8 @@ class _Blocking:
         self.tile, self.right = tile_of(writer.host, group), group.product.right
         self.rows, self.length = group.product.left.shape
         self.columns = not keep_rows and by_columns(self.tile, self.rows)
-        self.depth = self.length if self.length <= DEPTH + DEPTH // 2 else DEPTH
+        depth = _FEW if self.columns else DEPTH
+        self.depth = self.length if self.length <= depth + depth // 2 else depth
         self.pieces = -(-self.length // self.depth)
         size = SIZES[self.tile.kind]
         large = self.length * self.tile.lanes * self.tile.width * size >= _LARGE
