@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cells import Case, Draw, Sizes, recurrent, registered
-from checking import assert_equal, run
+from checking import assert_equal, check_plan, run
 from llvm_support import shared_by
 
 import tinyseq as ts
@@ -57,6 +57,23 @@ def test_the_inputs_product_goes_into_a_loop_of_many_rows(rows: int) -> None:
     (step,) = forward.stages
     before = [stage for stage in found.segments[0] if isinstance(stage, Group) and stage.product]
     assert (len(step.others), len(before)) == ((1, 0) if rows == 16 else (0, 1))
+
+
+def test_a_product_that_goes_in_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is added to it before the loop: what is moved is the product itself, which is stored no more."""
+    draw = Draw(Sizes(16, 4, 5, 24))
+    w, v = draw.weight(5, 24), draw.weight(24, 24)
+
+    def step(x: ts.Tensor, s: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:
+        s = ts.tanh(x @ w + s @ v)
+        return s, s
+
+    case = Case(lambda xs, s: ts.unroll(step, xs, s)[0], (draw.xs(), draw.state(24)), [w, v])
+    forward, _ = loops(lowered(case))
+    assert [[product.stored for product in stage.others] for stage in forward.stages] == [[False]]
+    for count in (1, 3):
+        with shared_by(monkeypatch, count):
+            check_plan(case, orders=False)
 
 
 def test_a_product_that_others_read_as_well_stays_before_the_loop() -> None:

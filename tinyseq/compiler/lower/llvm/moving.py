@@ -67,7 +67,8 @@ def _try(
     as_here = replace(made, width=group.width)
     if tile_of(host, as_here) != tile_of(host, group):
         return
-    product = replace(made.product, **{name: step.of(getattr(made.product, name)) for name in ("left", "output")})
+    left, output = step.of(made.product.left), step.of(made.product.output)
+    product = replace(made.product, left=left, output=output, stored=False)
     works = [
         replace(w, operands=[step.of(x) for x in w.operands], output=step.of(w.output), stored=False)
         for w in made.works
