@@ -253,10 +253,11 @@ def test_products(shape: tuple[int, int, int], turned: str, dtype: type, monkeyp
     assert np.all(np.abs(results[0] - exact) <= bound)
 
 
-def test_a_large_left_operand_that_lies_across(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("columns", [16, 520], ids=["threads share rows", "threads share columns"])
+def test_a_large_left_operand_that_lies_across(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large enough to be laid out piece by piece: x^T g over many rows, as a weight's gradient is."""
     rng = np.random.default_rng(2)
-    x, g = rng.normal(size=(DEPTH * 2 + 5, 259)), rng.normal(size=(DEPTH * 2 + 5, 9))
+    x, g = rng.normal(size=(DEPTH * 2 + 5, 259)), rng.normal(size=(DEPTH * 2 + 5, columns))
     with shared_by(monkeypatch, 2):
         got = ts.compile(lambda x, g: x.T @ g)(ts.tensor(x), ts.tensor(g)).numpy()
     np.testing.assert_allclose(got, x.T @ g, rtol=1e-10, atol=1e-9)
