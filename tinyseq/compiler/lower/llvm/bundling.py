@@ -89,16 +89,10 @@ def _sums(stage: Reduction, product: Product) -> bool:
     """Whether a reduction sums the rows of a product's right operand."""
     x, right = stage.operand, product.right
     *lead, last = [(n, stride) for n, stride in zip(x.shape, x.strides, strict=True) if n > 1] or [(1, 0)]
-    in_place = (x.slot, x.offset, x.step, x.flip, x.phase) == (
-        right.slot,
-        right.offset,
-        right.step,
-        right.flip,
-        right.phase,
-    )
+    places = [(access.slot, access.offset, access.step, access.flip, access.phase) for access in (x, right)]
     return (
         stage.name == "sum"
-        and in_place
+        and places[0] == places[1]
         and x.kind == right.kind == stage.output.kind
         and all(gone or n == 1 for gone, n in zip(stage.reduced[:-1], x.shape[:-1], strict=True))
         and not stage.reduced[-1]

@@ -44,6 +44,7 @@ def _try(
     stages: list[Stage], made: Group, loop: Repeat, group: Group, free: set[int], readers: Sequence[Access],
     names: Iterator[int], host: Host,
 ) -> None:  # fmt: skip
+    """Move one group before a loop into one of its groups, if it can be; the first is then no stage any more."""
     assert made.product is not None
     begin, end = _place(stages, made), _place(stages, loop)
     stored = [x.output for x in made.made if x.stored]
@@ -60,9 +61,9 @@ def _try(
         return
     if any(x.output.shape[1] % group.width for x in made.made):
         return
-    # What it reads must be the same in memory by the time of each step.
+    # What it reads must be the same in memory by the time of each step, and the right operand laid out before the loop.
     between = {x.slot for stage in stages[begin + 1 : end + 1] for x in _stored(stage)}
-    if any(x.slot in between for x in reads(made) if not step.renamed(x)):
+    if any(x.slot in between for x in reads(made) if not step.renamed(x)) or not lies_still(made.product.right, loop):
         return
     as_here = replace(made, width=group.width)
     if tile_of(host, as_here) != tile_of(host, group):

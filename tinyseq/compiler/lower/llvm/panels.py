@@ -63,6 +63,7 @@ class _Blocking:
 
     def __init__(self, writer: Writer, group: Group, keep_rows: bool) -> None:
         assert group.product is not None
+        assert not group.others  # they are for loops whose panels are kept
         self.tile, self.right = tile_of(writer.host, group), group.product.right
         self.rows, self.length = group.product.left.shape
         self.columns = not keep_rows and by_columns(self.tile, self.rows)
