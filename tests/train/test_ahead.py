@@ -16,7 +16,7 @@ from smallruns import CONFIG, rows, write_config
 
 import tinyseq as ts
 from tinyseq.backends.numpy import NumpyBackend
-from tinyseq.train import checkpoint, running
+from tinyseq.train import checkpoint, loop, running, standing
 from tinyseq.train.config import parse_config
 from tinyseq.train.nonfinite import DivergedError
 from tinyseq.train.progress import SilentProgress
@@ -147,16 +147,59 @@ def test_a_run_that_is_stopped_leaves_the_same(monkeypatch, tmp_path, at):
     assert now.result["steps"] == at
 
 
-def test_an_interrupt_from_elsewhere_leaves_the_step_that_was_done(monkeypatch, tmp_path):
+@pytest.mark.parametrize("at", ["batch 3", "moved 3", "wait 2", "wait 3", "row 2"])
+def test_an_interrupt_from_elsewhere_leaves_the_step_that_was_done(monkeypatch, tmp_path, at):
+    """Whether it comes while a batch is made, amid a step, while its loss is waited for, or after it.
+
+    Of a step that was launched and not waited for nothing is left, for nobody knows yet whether it is a good one.
+    """
+    captured = []
+
+    def interrupt(what):
+        if what == at:
+            raise KeyboardInterrupt
+
+    def counted(what, real):
+        numbers = itertools.count(1)
+
+        def call(*args):
+            found = real(*args)
+            interrupt(f"{what} {next(numbers)}")
+            return found
+
+        return call
+
     class Interrupting(SilentProgress):
         def step(self, step, *_):
-            if step == 2:
-                raise KeyboardInterrupt
+            interrupt(f"row {step}")
 
-    now, error, _ = same(monkeypatch, tmp_path, SERIES, progress=Interrupting())
-    assert isinstance(error, KeyboardInterrupt)
-    assert now.result["steps"] == 2
-    assert now.weights
+    real, train, fetch = Forecasting.batches, loop.train, NumpyBackend.fetch
+
+    def begun(task, model, *args, **kwargs):
+        numbers = itertools.count(2)  # a step fetches its loss, then its norm
+
+        def fetched(backend, array):
+            what, wait = f"wait {next(numbers) / 2:g}", fetch(backend, array)
+            return lambda: (interrupt(what), wait())[1]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Forecasting, "batches", lambda task: map(counted("batch", lambda x: x), real(task)))
+            patch.setattr(type(model), "constrain", counted("moved", lambda model: None))
+            patch.setattr(NumpyBackend, "fetch", fetched)
+            outcome = train(task, model, *args, **kwargs)
+        captured.append({name: x.tobytes() for name, x in standing.snapshot(model).items()})
+        return outcome
+
+    monkeypatch.setattr(running, "train", begun)
+    for asynchronous in (False, True):
+        how = {"progress": Interrupting()}
+        left, error = run(monkeypatch, tmp_path / f"left-{asynchronous}", SERIES, asynchronous, **how)
+        assert isinstance(error, KeyboardInterrupt)
+        steps = left.result["steps"]
+        assert steps == (1 if at == "wait 2" or (asynchronous and at in ("batch 3", "moved 3")) else 2)
+        run(monkeypatch, tmp_path / f"whole-{asynchronous}", SERIES, False, steps=steps)
+        interrupted, whole = captured[-2:]
+        assert interrupted == whole, "not the weights of that step"
 
 
 def test_a_step_is_waited_for_after_the_next_is_launched(monkeypatch, tmp_path):

@@ -91,8 +91,12 @@ class Stepper:
     def __call__(self, batch: Any, state: Any) -> Stepped:
         """Move the weights along the gradient of a batch's loss; ``rewind`` takes it back."""
         before = self._before()
-        result, norm = self._planned(batch, state) or self._eager(self.task.step(self.model, batch, state))
-        self.model.constrain()
+        try:
+            result, norm = self._planned(batch, state) or self._eager(self.task.step(self.model, batch, state))
+            self.model.constrain()
+        except BaseException:  # an interrupt may come between two weights, and what there is will be written
+            self._restore(before)
+            raise
         return Stepped(result.loss, norm, result.tokens, detach(result.state), before)
 
     def _planned(self, batch: Any, state: Any) -> tuple[StepResult, Tensor] | None:
@@ -122,7 +126,10 @@ class Stepper:
 
     def rewind(self, stepped: Stepped) -> None:
         """Take a step back, and all after it: weights, optimiser and random numbers are as before it."""
-        values, self.optimizer.steps, random = stepped.before
+        self._restore(stepped.before)
+
+    def _restore(self, before: _Before) -> None:
+        values, self.optimizer.steps, random = before
         for x, value in zip(self._tensors(), values, strict=True):
             x.value = value
         generator.restore(random)
