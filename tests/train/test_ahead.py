@@ -16,6 +16,8 @@ from smallruns import CONFIG, rows, write_config
 
 import tinyseq as ts
 from tinyseq.backends.numpy import NumpyBackend
+from tinyseq.compiler import CompiledFunction
+from tinyseq.errors import GraphError
 from tinyseq.train import checkpoint, loop, running, standing
 from tinyseq.train.config import parse_config
 from tinyseq.train.nonfinite import DivergedError
@@ -120,6 +122,24 @@ def test_steps_left_out_are_the_same(monkeypatch, tmp_path):
     now, _, _ = same(monkeypatch, tmp_path, SERIES, on_nonfinite="skip")
     assert now.result["skipped"] == 6
     assert now.rows[-2]["skipped"] == 6
+
+
+@pytest.mark.parametrize(
+    "bad", [{9: ["inputs"]}, {8: ["targets"], 9: ["inputs"]}], ids=["after a good one", "after a bad one"]
+)
+def test_a_step_ahead_that_cannot_be_compiled_is_the_same(monkeypatch, tmp_path, bad):
+    bad_batches(monkeypatch, bad)
+    real = CompiledFunction.__call__
+
+    def refusing(function, *args):
+        if any(isinstance(x, ts.Tensor) and not np.isfinite(x.numpy()).all() for x in args[:1]):
+            raise GraphError("not this one")
+        return real(function, *args)
+
+    monkeypatch.setattr(CompiledFunction, "__call__", refusing)
+    now, _, _ = same(monkeypatch, tmp_path, SERIES, on_nonfinite="skip")
+    assert now.result["skipped"] == len(bad)
+    assert not now.result["compiled"]
 
 
 @pytest.mark.parametrize("step", [5, 8, 9, 23])
