@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import strict
 from changing import changed
 from click.testing import CliRunner
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from smallruns import CONFIG, DIVERGING, rows, write_config
 
 import tinyseq as ts
-from tinyseq import nn
+from tinyseq import backends, nn
 from tinyseq.cli import main
 from tinyseq.ops import OPS
 from tinyseq.ops.base import watched
@@ -25,6 +26,8 @@ from tinyseq.train import checkpoint
 from tinyseq.train.nonfinite import DivergedError, locate
 from tinyseq.train.progress import SilentProgress
 from tinyseq.train.replay import replay
+
+backends.register("strict", strict.__name__)
 
 
 @pytest.fixture
@@ -271,7 +274,14 @@ def origin(loss, model=None, arguments=()):
     return found
 
 
-def test_masks_of_minus_infinity_are_no_fault():
+@pytest.fixture(params=["numpy", "strict"])
+def anywhere(request):
+    """Also where arrays are not NumPy's, and do not become so by themselves."""
+    with ts.backend(request.param):
+        yield
+
+
+def test_masks_of_minus_infinity_are_no_fault(anywhere):
     model = One()
     mask = ts.tensor(np.array([0.0, -np.inf], np.float32))
 
@@ -289,14 +299,21 @@ def test_masks_of_minus_infinity_are_no_fault():
     assert origin(meant, model).what.startswith("first from op sub, which gives nan")
 
 
-def test_gradients_that_go_wrong_alone():
+def test_the_element_of_a_sum_is_its_largest_term(anywhere):
+    xs = np.zeros((2, 3, 4), np.float32)
+    xs[1, 2, 0] = 3e38
+    batch = ts.tensor(xs)
+    assert "time step 2, batch row 1" in origin(lambda: (batch * One().w[0] + 3e38).sum(), arguments=(batch,)).place
+
+
+def test_gradients_that_go_wrong_alone(anywhere):
     model = One((0.0, 4.0))
     found = origin(lambda: ts.sqrt(model.w).sum(), model)  # finite, its derivative at 0 is not
     assert found.what.startswith("first from the gradient of the op in this place, by")
     assert "test_nonfinite.py" in found.place
 
 
-def test_weights_and_batches_that_hold_it_already():
+def test_weights_and_batches_that_hold_it_already(anywhere):
     assert "the weight w was not finite before the step, at [1]" in origin(None, One((1.0, math.nan))).what
     batch = ts.tensor(np.array([[1.0, 2.0], [np.inf, 0.0]], np.float32))
     found = origin(None, One(), (None, {"x": batch}))
