@@ -22,10 +22,13 @@ from tinyseq import backends, nn
 from tinyseq.cli import main
 from tinyseq.ops import OPS
 from tinyseq.ops.base import watched
+from tinyseq.random import generator
 from tinyseq.train import checkpoint
 from tinyseq.train.nonfinite import DivergedError, locate
-from tinyseq.train.progress import SilentProgress
+from tinyseq.train.progress import PlainProgress, SilentProgress
 from tinyseq.train.replay import replay
+from tinyseq.train.running import prepared
+from tinyseq.train.stepping import Stepper
 
 backends.register("strict", strict.__name__)
 
@@ -224,6 +227,38 @@ def test_skipped_steps_leave_everything_as_it_was(folder, capsys):
     assert all(math.isfinite(row["loss"]) for row in found.values() if "loss" in row)
 
 
+RUNNING = """
+import numpy as np
+import tinyseq as ts
+from tinyseq import nn
+
+class Fragile(nn.RNNCell):
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.mean = nn.buffer(np.zeros(sizes[1]))
+    def step(self, x, h):
+        y, h = super().step(x, h)
+        if self.training:
+            self.mean.assign(0.9 * self.mean + 0.1 * y.detach().mean(0))
+        return y, h
+"""
+
+
+def test_what_a_cell_assigns_amid_a_step_is_taken_back_too(folder, capsys):
+    """Running statistics: a loop that is traced knows no assignment, so the run is eager, and says so."""
+    path = fragile(folder, RUNNING)
+    with prepared(ts.load_config(path)) as (task, model):
+        stepper = Stepper(task, model, task.config.train, PlainProgress(), compiled=True)
+        batches, (mean,) = task.batches(), model.buffers()
+        stepper(next(batches), None)
+        before = mean.numpy()
+        taken = stepper(next(batches), None)
+        assert not np.array_equal(mean.numpy(), before)
+        stepper.rewind(taken)
+        np.testing.assert_array_equal(mean.numpy(), before)
+    assert "assign to a tensor within a time step of a traced loop" in capsys.readouterr().err
+
+
 def test_too_many_in_a_row_stop_the_run(folder):
     path = write_config(
         folder, CONFIG.replace("steps: 12", "steps: 40").replace("evaluate_every: 5", "evaluate_every: 99")
@@ -233,10 +268,6 @@ def test_too_many_in_a_row_stop_the_run(folder):
 
 
 def test_rewinding_restores_weights_optimiser_and_random_numbers(folder):
-    from tinyseq.random import generator
-    from tinyseq.train.running import prepared
-    from tinyseq.train.stepping import Stepper
-
     config = ts.load_config(write_config(folder))
     with prepared(config) as (task, model):
         stepper = Stepper(task, model, config.train, SilentProgress(), compiled=True)

@@ -66,6 +66,7 @@ class Stepper:
     ) -> None:
         self.task, self.model, self.config, self.progress = task, model, config, progress
         self.optimizer = config.optimizer.make(model.parameters())
+        self.buffers = model.buffers()
         self.function: CompiledFunction | None = None
         if compiled and task.compilable:
 
@@ -125,7 +126,7 @@ class Stepper:
         return norm
 
     def rewind(self, stepped: Stepped) -> None:
-        """Take a step back, and all after it: weights, optimiser and random numbers are as before it."""
+        """Take a step back, and all after it: weights, buffers, optimiser and random numbers are as before it."""
         self._restore(stepped.before)
 
     def _restore(self, before: _Before) -> None:
@@ -139,7 +140,7 @@ class Stepper:
 
     def _tensors(self) -> list[Tensor]:
         optimizer = self.optimizer
-        return [*optimizer.parameters, *(part for state in optimizer.state for part in state.values())]
+        return [*optimizer.parameters, *self.buffers, *(part for state in optimizer.state for part in state.values())]
 
     def _clip(self) -> Tensor:
         """Clip the gradients, by value and then by norm; return their norm in between."""
