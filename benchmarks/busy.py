@@ -4,15 +4,13 @@ Trains the language model of `examples/lstm.yaml` at another size, all in this p
 evaluations and checkpoints included. Printed for one period of evaluations, after two that warm up:
 - the busy share: how much of the wall time some kernel or copy ran on the device, by CUPTI through PyTorch's profiler,
   which sees the kernels inside CUDA graphs;
+- how much of the time that copies to the device took something else ran as well;
 - without the profiler, in the next period: milliseconds a step with the evaluation, and between evaluations.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-import platform
 import tempfile
 import time
 from collections.abc import Iterable
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gpu import keep
 
 import tinyseq as ts
 from tinyseq.train.progress import SilentProgress
@@ -92,11 +91,15 @@ class Watch(SilentProgress):
             if event.device_type == self.torch.autograd.DeviceType.CUDA:
                 spans.setdefault(event.name, []).append((event.time_range.start / 1e3, event.time_range.end / 1e3))
         busy = covered(span for found in spans.values() for span in found) / steps
+        copies = [span for name, found in spans.items() if "HtoD" in name for span in found]
+        others = [span for name, found in spans.items() if "HtoD" not in name for span in found]
+        beside = covered(others) + covered(copies) - covered([*others, *copies])
         kinds = {name: (len(found) / steps, sum(e - b for b, e in found) / steps) for name, found in spans.items()}
         self.found |= {
             "busy_share": busy / wall,
             "busy_milliseconds_a_step": busy,
             "profiled_milliseconds_a_step": wall,
+            "copies_beside_others": beside / max(covered(copies), 1e-9),
             "activities_a_step": sum(count for count, _ in kinds.values()),
             "largest": dict(sorted(kinds.items(), key=lambda kind: -kind[1][1])[:TOLD]),
         }
@@ -129,7 +132,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100, help="time steps of a batch")
     parser.add_argument("--write", action="store_true", help=f"leave the numbers in {RESULTS.name}")
     options = parser.parse_args()
-    import cupy
     import torch
 
     if not torch.cuda.is_available():
@@ -142,22 +144,14 @@ def main() -> None:
         print(
             f"H={hidden} B={options.batch} T={options.steps}: busy {row['busy_share']:.1%}, evaluations included "
             f"({row['busy_milliseconds_a_step']:.2f} of {row['profiled_milliseconds_a_step']:.2f} ms a step, "
-            f"{row['activities_a_step']:.0f} activities); without the profiler {row['milliseconds_a_step']:.2f} ms "
+            f"{row['activities_a_step']:.0f} activities), {row['copies_beside_others']:.0%} of the copies "
+            f"to the device beside other work; without the profiler {row['milliseconds_a_step']:.2f} ms "
             f"a step, {row['milliseconds_between_evaluations']:.2f} between evaluations"
         )
         for name, (count, taken) in row["largest"].items():
             print(f"  {name[:70]:70s} {count:8.1f} a step {taken:8.3f} ms a step")
     if options.write:
-        record = {
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "device": torch.cuda.get_device_name(),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "cupy": cupy.__version__,
-            "cuda_driver": cupy.cuda.runtime.driverGetVersion(),
-            "rows": rows,
-        }
-        RESULTS.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        keep(RESULTS, torch, {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import settings
 
 import tinyseq as ts
+from tinyseq.modes import mode
+from tinyseq.random import generator
 
 # The same examples at every run of CI, so that a change is judged by what it changed; elsewhere new ones each time.
 settings.register_profile(
@@ -31,9 +33,11 @@ REQUIRE_PARITY = os.environ.get("TINYSEQ_REQUIRE_PARITY") == "1"
 
 @pytest.fixture(autouse=True)
 def _fresh_seed() -> Iterator[None]:
-    """Each test starts from the same random numbers, whatever ran before it."""
+    """Each test starts from the same random numbers, whatever ran before it, and leaves no tracing behind."""
     ts.seed(0)
-    return
+    yield
+    left, mode.tracing, generator.counter = (mode.tracing, generator.counter), None, None
+    assert left == (None, None), "tracing was left on"
 
 
 def _missing_device() -> str:

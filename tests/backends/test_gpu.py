@@ -18,7 +18,7 @@ from optable import ROWS, Case, Row
 from test_cuda_copying import Steps
 from test_cuda_kernels import EINSUMS, NORMALISED, REDUCED, softmax, whole
 from test_dispatch import OnDevice, values
-from test_dispatch_training import EXAMPLES, Model, config_of, gone_on, trained
+from test_dispatch_training import EXAMPLES, OPTIMIZERS, Model, config_of, gone_on, moved, trained
 from test_ops import Check
 
 import tinyseq as ts
@@ -144,6 +144,12 @@ def check_solved(path: Any, backend: str) -> None:
     change = np.sqrt(np.mean((other.outputs - expected.outputs) ** 2))
     bound = few * change * (np.sqrt(2.0 * expected.loss) + few * change)
     assert abs(got.loss - expected.loss) <= bound
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimiser_moves_alike(name: str) -> None:
+    for got, wanted in zip(moved(name, "cupy"), moved(name, "numpy"), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-6)
 
 
 def test_tf32_is_off_until_asked_for_and_then_coarser() -> None:
