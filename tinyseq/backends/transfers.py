@@ -11,7 +11,8 @@ import numpy as np
 
 from tinyseq.backends.base import Array
 
-#: The largest array that is staged, in bytes, and how many such a set has room for at least: a batch lies in one set.
+#: The largest array that is staged, in bytes; and how many as large as the largest so far a set has room for, so that
+#: those of a batch lie in one or two.
 LARGEST, ROOM = 1 << 24, 4
 #: Bytes of a set at first.
 _FIRST = 1 << 20
