@@ -15,6 +15,7 @@ import pytest
 from smallruns import CONFIG, rows, write_config
 
 import tinyseq as ts
+from tinyseq import trees
 from tinyseq.backends.numpy import NumpyBackend
 from tinyseq.compiler import CompiledFunction
 from tinyseq.errors import GraphError
@@ -50,13 +51,13 @@ def _no_pictures(monkeypatch):
     monkeypatch.setattr(Forecasting, "write", lambda *args: "")
 
 
-def bad_batches(monkeypatch, bad):
+def bad_batches(monkeypatch, bad, factor=np.inf):
     """Make the targets of some training batches infinite, and the inputs of others, by the batch's number from 1."""
     real = Forecasting.batches
 
     def batches(task):
         for number, strip in enumerate(real(task), start=1):
-            changed = {what: getattr(strip, what) * np.inf for what in bad.get(number, ())}
+            changed = {what: getattr(strip, what) * factor for what in bad.get(number, ())}
             yield strip._replace(**changed)
 
     monkeypatch.setattr(Forecasting, "batches", batches)
@@ -140,6 +141,41 @@ def test_a_step_ahead_that_cannot_be_compiled_is_the_same(monkeypatch, tmp_path,
     now, _, _ = same(monkeypatch, tmp_path, SERIES, on_nonfinite="skip")
     assert now.result["skipped"] == len(bad)
     assert not now.result["compiled"]
+
+
+@pytest.mark.parametrize("how", ["a bad state", "no room"])
+def test_a_step_that_cannot_be_launched_ahead_is_launched_in_its_turn(monkeypatch, tmp_path, how):
+    """Feeding it looks at the state that a bad step gave; or the device is full while two steps are on their way."""
+    feed, loops, raised = Forecasting.feed, [], []
+
+    def looking(task, model, strip, state):
+        bad = not all(np.isfinite(x.numpy()).all() for _, x in trees.leaves(state))
+        if bad if how == "a bad state" else loops[-1].launched and loops[-1].standing.step % 3:
+            raised.append(MemoryError("too early"))
+            raise raised[-1]
+        return feed(task, model, strip, state)
+
+    class Known(loop._Loop):
+        def __init__(self, *args):
+            super().__init__(*args)
+            loops.append(self)
+
+    monkeypatch.setattr(Forecasting, "feed", looking)
+    monkeypatch.setattr(loop, "_Loop", Known)
+    bad_batches(monkeypatch, {9: ["inputs"]}, np.nan)
+    now, _, _ = same(monkeypatch, tmp_path, SERIES, on_nonfinite="skip")
+    assert now.result["status"] == "done"
+    assert raised
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_error_in_a_step_ahead_is_told_in_its_turn(monkeypatch, tmp_path, asynchronous):
+    real, steps = Forecasting.batches, []
+    monkeypatch.setattr(Forecasting, "batches", lambda task: itertools.chain(itertools.islice(real(task), 5), [None]))
+    monkeypatch.setattr(SilentProgress, "step", lambda _, step, *args: steps.append(step))
+    with pytest.raises(AttributeError, match="NoneType"):
+        run(monkeypatch, tmp_path / "run", SERIES.replace("log_every: 2", "log_every: 1"), asynchronous)
+    assert steps == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("step", [5, 8, 9, 23])

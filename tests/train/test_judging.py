@@ -114,3 +114,15 @@ def test_a_model_that_cannot_be_compiled_is_judged_eagerly_and_that_is_said_once
         assert judge(10, compiled=True) == expected
         assert judge(15, compiled=True) == expected
     assert capsys.readouterr().err.count("validation is not compiled, runs eagerly") == 1
+
+
+def test_where_there_is_no_memory_for_plans_it_runs_eagerly(tmp_path, capsys, monkeypatch):
+    def full(function, *args, **kwargs):
+        raise MemoryError
+
+    with prepared(config_of("classification", tmp_path)) as (task, model):
+        judge = judge_of(task, model)
+        expected = judge(5, compiled=True)
+        monkeypatch.setattr(compiler.CompiledFunction, "__call__", full)
+        assert judge(10, compiled=True) == expected
+    assert "validation is not compiled, runs eagerly: no memory for its plans" in capsys.readouterr().err

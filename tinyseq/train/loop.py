@@ -156,8 +156,8 @@ class _Loop:
         self.batches: Iterator[Any] = iter(())
         #: Steps that ``standing`` does not know yet: this one, and the next where that was launched already.
         self.launched: deque[_Launched] = deque()
-        #: Batches of steps that were taken back and come again.
-        self.again: deque[Any] = deque()
+        #: Batches that were drawn and belong to no step that was launched: those of steps that were taken back.
+        self.drawn: deque[Any] = deque()
 
     def run(self) -> None:
         """Step along gradients, until the last step, until nothing better comes, or until asked to stop."""
@@ -189,9 +189,29 @@ class _Loop:
 
     def launch(self, state: Any) -> None:
         """Launch a step from the next batch."""
-        batch = self.again.popleft() if self.again else next(self.batches)
+        self.draw()
         rate, schedule = self.stepper.optimizer.lr, self.standing.scheduler.state_dict()
-        self.launched.append(_Launched(batch, rate, schedule, self.stepper(batch, state)))
+        stepped = self.stepper(self.drawn[0], state)
+        self.launched.append(_Launched(self.drawn.popleft(), rate, schedule, stepped))
+
+    def launch_ahead(self, state: Any) -> None:
+        """Launch the step after the one that is waited for, which may be a bad one.
+
+        What raises here may do so for that, or since the device has no room for the weights of both steps: it is
+        launched when its turn comes, and may raise then.
+        """
+        self.draw()
+        schedule = self.standing.scheduler.state_dict()
+        self.standing.scheduler.step()
+        try:
+            self.launch(state)
+        except Exception:
+            self.standing.scheduler.load_state_dict(schedule)
+
+    def draw(self) -> None:
+        """Have a batch at hand."""
+        if not self.drawn:
+            self.drawn.append(next(self.batches))
 
     def may_go_ahead(self, step: int) -> bool:
         """Whether the step after this one may be launched before the numbers of this one are known."""
@@ -204,7 +224,7 @@ class _Loop:
         if self.launched:
             first, *later = self.launched
             self.launched.clear()
-            self.again.extend(one.batch for one in later)
+            self.drawn.extend(one.batch for one in later)
             self.stepper.rewind(first.stepped)
             self.standing.scheduler.load_state_dict(first.schedule)
 
@@ -220,8 +240,7 @@ class _Loop:
             self.launch(standing.state)
         batch, rate, _, stepped = self.launched[0]
         if self.may_go_ahead(standing.step + 1):
-            standing.scheduler.step()
-            self.launch(stepped.state)
+            self.launch_ahead(stepped.state)
         row: Row = {"lr": rate}
         if stepped.wrong is None:
             self.launched.popleft()
