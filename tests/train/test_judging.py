@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 from smallruns import TEXT
@@ -86,6 +88,18 @@ def test_weights_are_those_of_now(tmp_path, calls):
         assert second["loss"] != first["loss"]
         np.testing.assert_allclose(second["loss"], judge(15, compiled=False)["loss"], rtol=1e-10)
         assert set(calls) == {1}, "a text's windows are of one shape"
+
+
+def test_weights_of_a_look_are_not_kept_until_the_next(tmp_path, calls):
+    with prepared(config_of("language_model", tmp_path)) as (task, model):
+        judge = judge_of(task, model)
+        judge(10, compiled=True)
+        assert judge.planned
+        assert calls
+        values = [weakref.ref(p.value) for p in model.parameters()]
+        for p in model.parameters():
+            p.assign(p.detach() * 0.5)
+        assert not any(value() is not None for value in values)
 
 
 def test_the_first_look_and_eager_training_have_no_plans(tmp_path, calls):

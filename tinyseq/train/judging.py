@@ -69,7 +69,10 @@ class _Planned:
         self._function: CompiledFunction = compile(model)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._function(*args, **kwargs)
+        found = self._function(*args, **kwargs)
+        # What it was given is kept for pictures; nobody draws any here, and the weights would stay until the next look.
+        self._function.entry_of_last_call().last_values = {}
+        return found
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
