@@ -158,6 +158,8 @@ class _Loop:
         self.launched: deque[_Launched] = deque()
         #: Batches that were drawn and belong to no step that was launched: those of steps that were taken back.
         self.drawn: deque[Any] = deque()
+        #: Whether two steps may be on their way at a time, as far as is known.
+        self.room = True
 
     def run(self) -> None:
         """Step along gradients, until the last step, until nothing better comes, or until asked to stop."""
@@ -205,8 +207,9 @@ class _Loop:
         self.standing.scheduler.step()
         try:
             self.launch(state)
-        except Exception:
+        except Exception as error:
             self.standing.scheduler.load_state_dict(schedule)
+            self.room = not isinstance(error, MemoryError)
 
     def draw(self) -> None:
         """Have a batch at hand."""
@@ -217,7 +220,7 @@ class _Loop:
         """Whether the step after this one may be launched before the numbers of this one are known."""
         config = self.config
         looked_at = step == config.steps or step % config.evaluate_every == 0 or config.checkpoint.due(step)
-        return self.stepper.asynchronous and not looked_at and not self.stop.asked
+        return self.stepper.asynchronous and self.room and not looked_at and not self.stop.asked
 
     def take_back(self) -> None:
         """Undo what was launched and not counted; the batch of a step that was ahead comes again."""
