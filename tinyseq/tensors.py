@@ -245,7 +245,7 @@ class Tensor(Operators):
         """Give a leaf (a parameter, a state) a new value of the same shape and dtype; recorded graphs keep the old.
 
         Raises:
-            GraphError: the tensor is the result of a recorded op.
+            GraphError: the tensor is the result of a recorded op, or this is a time step of a loop that is traced.
             ShapeError: the shape or dtype differs.
         """
         if self._node is not None and not isinstance(self._node, Leaf):
@@ -255,6 +255,11 @@ class Tensor(Operators):
                 f"assign to {self.name or 'a tensor'}",
                 required=f"{self.dtype}{self.shape}",
                 got=f"{value.dtype}{value.shape}",
+            )
+        if isinstance(here.place.clock, Tensor):  # the loop's body is traced once, and knows no step but its own
+            raise GraphError(
+                f"assign to {self.name or 'a tensor'} within a time step of a traced loop",
+                fix="carry it as a part of the cell's state, or run eagerly",
             )
         if mode.tracing is None:
             self.value = value.value

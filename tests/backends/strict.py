@@ -124,7 +124,7 @@ class DeviceArray:
     def __len__(self) -> int:
         return len(self._array)
 
-    # -- what brings numbers in, and out --------------------------------------------------------------------------------------
+    # -- what brings numbers in, and out -------------------------------------------------------------------------------
     def set(self, host: np.ndarray, stream: Any) -> None:
         _note("to_device", self.shape)
         self._array[...] = host

@@ -15,8 +15,11 @@ import pytest
 from smallruns import CONFIG, rows, write_config
 
 import tinyseq as ts
+from tinyseq import trees
 from tinyseq.backends.numpy import NumpyBackend
-from tinyseq.train import checkpoint, running
+from tinyseq.compiler import CompiledFunction
+from tinyseq.errors import GraphError
+from tinyseq.train import checkpoint, loop, running, standing
 from tinyseq.train.config import parse_config
 from tinyseq.train.nonfinite import DivergedError
 from tinyseq.train.progress import SilentProgress
@@ -48,13 +51,13 @@ def _no_pictures(monkeypatch):
     monkeypatch.setattr(Forecasting, "write", lambda *args: "")
 
 
-def bad_batches(monkeypatch, bad):
+def bad_batches(monkeypatch, bad, factor=np.inf):
     """Make the targets of some training batches infinite, and the inputs of others, by the batch's number from 1."""
     real = Forecasting.batches
 
     def batches(task):
         for number, strip in enumerate(real(task), start=1):
-            changed = {what: getattr(strip, what) * np.inf for what in bad.get(number, ())}
+            changed = {what: getattr(strip, what) * factor for what in bad.get(number, ())}
             yield strip._replace(**changed)
 
     monkeypatch.setattr(Forecasting, "batches", batches)
@@ -122,6 +125,59 @@ def test_steps_left_out_are_the_same(monkeypatch, tmp_path):
     assert now.rows[-2]["skipped"] == 6
 
 
+@pytest.mark.parametrize(
+    "bad", [{9: ["inputs"]}, {8: ["targets"], 9: ["inputs"]}], ids=["after a good one", "after a bad one"]
+)
+def test_a_step_ahead_that_cannot_be_compiled_is_the_same(monkeypatch, tmp_path, bad):
+    bad_batches(monkeypatch, bad)
+    real = CompiledFunction.__call__
+
+    def refusing(function, *args):
+        if any(isinstance(x, ts.Tensor) and not np.isfinite(x.numpy()).all() for x in args[:1]):
+            raise GraphError("not this one")
+        return real(function, *args)
+
+    monkeypatch.setattr(CompiledFunction, "__call__", refusing)
+    now, _, _ = same(monkeypatch, tmp_path, SERIES, on_nonfinite="skip")
+    assert now.result["skipped"] == len(bad)
+    assert not now.result["compiled"]
+
+
+@pytest.mark.parametrize("how", ["a bad state", "no room"])
+def test_a_step_that_cannot_be_launched_ahead_is_launched_in_its_turn(monkeypatch, tmp_path, how):
+    """Feeding it looks at the state that a bad step gave; or the device is full while two steps are on their way."""
+    feed, loops, raised = Forecasting.feed, [], []
+
+    def looking(task, model, strip, state):
+        bad = not all(np.isfinite(x.numpy()).all() for _, x in trees.leaves(state))
+        if bad if how == "a bad state" else loops[-1].launched:
+            raised.append(ValueError("a bad state") if bad else MemoryError("no room"))
+            raise raised[-1]
+        return feed(task, model, strip, state)
+
+    class Known(loop._Loop):
+        def __init__(self, *args):
+            super().__init__(*args)
+            loops.append(self)
+
+    monkeypatch.setattr(Forecasting, "feed", looking)
+    monkeypatch.setattr(loop, "_Loop", Known)
+    bad_batches(monkeypatch, {9: ["inputs"]}, np.nan)
+    now, _, _ = same(monkeypatch, tmp_path, SERIES, on_nonfinite="skip")
+    assert now.result["status"] == "done"
+    assert len(raised) == 1, "what does not fit once is not tried again"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_error_in_a_step_ahead_is_told_in_its_turn(monkeypatch, tmp_path, asynchronous):
+    real, steps = Forecasting.batches, []
+    monkeypatch.setattr(Forecasting, "batches", lambda task: itertools.chain(itertools.islice(real(task), 5), [None]))
+    monkeypatch.setattr(SilentProgress, "step", lambda _, step, *args: steps.append(step))
+    with pytest.raises(AttributeError, match="NoneType"):
+        run(monkeypatch, tmp_path / "run", SERIES.replace("log_every: 2", "log_every: 1"), asynchronous)
+    assert steps == [1, 2, 3, 4, 5]
+
+
 @pytest.mark.parametrize("step", [5, 8, 9, 23])
 def test_a_run_that_diverges_leaves_the_same(monkeypatch, tmp_path, step):
     bad_batches(monkeypatch, {step: ["targets"]})
@@ -147,16 +203,59 @@ def test_a_run_that_is_stopped_leaves_the_same(monkeypatch, tmp_path, at):
     assert now.result["steps"] == at
 
 
-def test_an_interrupt_from_elsewhere_leaves_the_step_that_was_done(monkeypatch, tmp_path):
+@pytest.mark.parametrize("at", ["batch 3", "moved 3", "wait 2", "wait 3", "row 2"])
+def test_an_interrupt_from_elsewhere_leaves_the_step_that_was_done(monkeypatch, tmp_path, at):
+    """Whether it comes while a batch is made, amid a step, while its loss is waited for, or after it.
+
+    Of a step that was launched and not waited for nothing is left, for nobody knows yet whether it is a good one.
+    """
+    captured = []
+
+    def interrupt(what):
+        if what == at:
+            raise KeyboardInterrupt
+
+    def counted(what, real):
+        numbers = itertools.count(1)
+
+        def call(*args):
+            found = real(*args)
+            interrupt(f"{what} {next(numbers)}")
+            return found
+
+        return call
+
     class Interrupting(SilentProgress):
         def step(self, step, *_):
-            if step == 2:
-                raise KeyboardInterrupt
+            interrupt(f"row {step}")
 
-    now, error, _ = same(monkeypatch, tmp_path, SERIES, progress=Interrupting())
-    assert isinstance(error, KeyboardInterrupt)
-    assert now.result["steps"] == 2
-    assert now.weights
+    real, train, fetch = Forecasting.batches, loop.train, NumpyBackend.fetch
+
+    def begun(task, model, *args, **kwargs):
+        numbers = itertools.count(2)  # a step fetches its loss, then its norm
+
+        def fetched(backend, array):
+            what, wait = f"wait {next(numbers) / 2:g}", fetch(backend, array)
+            return lambda: (interrupt(what), wait())[1]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Forecasting, "batches", lambda task: map(counted("batch", lambda x: x), real(task)))
+            patch.setattr(type(model), "constrain", counted("moved", lambda model: None))
+            patch.setattr(NumpyBackend, "fetch", fetched)
+            outcome = train(task, model, *args, **kwargs)
+        captured.append({name: x.tobytes() for name, x in standing.snapshot(model).items()})
+        return outcome
+
+    monkeypatch.setattr(running, "train", begun)
+    for asynchronous in (False, True):
+        how = {"progress": Interrupting()}
+        left, error = run(monkeypatch, tmp_path / f"left-{asynchronous}", SERIES, asynchronous, **how)
+        assert isinstance(error, KeyboardInterrupt)
+        steps = left.result["steps"]
+        assert steps == (1 if at == "wait 2" or (asynchronous and at in ("batch 3", "moved 3")) else 2)
+        run(monkeypatch, tmp_path / f"whole-{asynchronous}", SERIES, False, steps=steps)
+        interrupted, whole = captured[-2:]
+        assert interrupted == whole, "not the weights of that step"
 
 
 def test_a_step_is_waited_for_after_the_next_is_launched(monkeypatch, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 from smallruns import TEXT
@@ -88,6 +90,18 @@ def test_weights_are_those_of_now(tmp_path, calls):
         assert set(calls) == {1}, "a text's windows are of one shape"
 
 
+def test_weights_of_a_look_are_not_kept_until_the_next(tmp_path, calls):
+    with prepared(config_of("language_model", tmp_path)) as (task, model):
+        judge = judge_of(task, model)
+        judge(10, compiled=True)
+        assert judge.planned
+        assert calls
+        values = [weakref.ref(p.value) for p in model.parameters()]
+        for p in model.parameters():
+            p.assign(p.detach() * 0.5)
+        assert not any(value() is not None for value in values)
+
+
 def test_the_first_look_and_eager_training_have_no_plans(tmp_path, calls):
     """And which look it is follows from the step, also of the last one, which may come early."""
     with prepared(config_of("classification", tmp_path)) as (task, model):
@@ -114,3 +128,15 @@ def test_a_model_that_cannot_be_compiled_is_judged_eagerly_and_that_is_said_once
         assert judge(10, compiled=True) == expected
         assert judge(15, compiled=True) == expected
     assert capsys.readouterr().err.count("validation is not compiled, runs eagerly") == 1
+
+
+def test_where_there_is_no_memory_for_plans_it_runs_eagerly(tmp_path, capsys, monkeypatch):
+    def full(function, *args, **kwargs):
+        raise MemoryError
+
+    with prepared(config_of("classification", tmp_path)) as (task, model):
+        judge = judge_of(task, model)
+        expected = judge(5, compiled=True)
+        monkeypatch.setattr(compiler.CompiledFunction, "__call__", full)
+        assert judge(10, compiled=True) == expected
+    assert "validation is not compiled, runs eagerly: no memory for its plans" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import strict
 from changing import changed
 from click.testing import CliRunner
 from hypothesis import given, settings
@@ -17,14 +18,19 @@ from hypothesis import strategies as st
 from smallruns import CONFIG, DIVERGING, rows, write_config
 
 import tinyseq as ts
-from tinyseq import nn
+from tinyseq import backends, nn
 from tinyseq.cli import main
 from tinyseq.ops import OPS
 from tinyseq.ops.base import watched
+from tinyseq.random import generator
 from tinyseq.train import checkpoint
 from tinyseq.train.nonfinite import DivergedError, locate
-from tinyseq.train.progress import SilentProgress
+from tinyseq.train.progress import PlainProgress, SilentProgress
 from tinyseq.train.replay import replay
+from tinyseq.train.running import prepared
+from tinyseq.train.stepping import Stepper
+
+backends.register("strict", strict.__name__)
 
 
 @pytest.fixture
@@ -221,6 +227,38 @@ def test_skipped_steps_leave_everything_as_it_was(folder, capsys):
     assert all(math.isfinite(row["loss"]) for row in found.values() if "loss" in row)
 
 
+RUNNING = """
+import numpy as np
+import tinyseq as ts
+from tinyseq import nn
+
+class Fragile(nn.RNNCell):
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.mean = nn.buffer(np.zeros(sizes[1]))
+    def step(self, x, h):
+        y, h = super().step(x, h)
+        if self.training:
+            self.mean.assign(0.9 * self.mean + 0.1 * y.detach().mean(0))
+        return y, h
+"""
+
+
+def test_what_a_cell_assigns_amid_a_step_is_taken_back_too(folder, capsys):
+    """Running statistics: a loop that is traced knows no assignment, so the run is eager, and says so."""
+    path = fragile(folder, RUNNING)
+    with prepared(ts.load_config(path)) as (task, model):
+        stepper = Stepper(task, model, task.config.train, PlainProgress(), compiled=True)
+        batches, (mean,) = task.batches(), model.buffers()
+        stepper(next(batches), None)
+        before = mean.numpy()
+        taken = stepper(next(batches), None)
+        assert not np.array_equal(mean.numpy(), before)
+        stepper.rewind(taken)
+        np.testing.assert_array_equal(mean.numpy(), before)
+    assert "assign to a tensor within a time step of a traced loop" in capsys.readouterr().err
+
+
 def test_too_many_in_a_row_stop_the_run(folder):
     path = write_config(
         folder, CONFIG.replace("steps: 12", "steps: 40").replace("evaluate_every: 5", "evaluate_every: 99")
@@ -230,10 +268,6 @@ def test_too_many_in_a_row_stop_the_run(folder):
 
 
 def test_rewinding_restores_weights_optimiser_and_random_numbers(folder):
-    from tinyseq.random import generator
-    from tinyseq.train.running import prepared
-    from tinyseq.train.stepping import Stepper
-
     config = ts.load_config(write_config(folder))
     with prepared(config) as (task, model):
         stepper = Stepper(task, model, config.train, SilentProgress(), compiled=True)
@@ -271,7 +305,14 @@ def origin(loss, model=None, arguments=()):
     return found
 
 
-def test_masks_of_minus_infinity_are_no_fault():
+@pytest.fixture(params=["numpy", "strict"])
+def anywhere(request):
+    """Also where arrays are not NumPy's, and do not become so by themselves."""
+    with ts.backend(request.param):
+        yield
+
+
+def test_masks_of_minus_infinity_are_no_fault(anywhere):
     model = One()
     mask = ts.tensor(np.array([0.0, -np.inf], np.float32))
 
@@ -289,14 +330,21 @@ def test_masks_of_minus_infinity_are_no_fault():
     assert origin(meant, model).what.startswith("first from op sub, which gives nan")
 
 
-def test_gradients_that_go_wrong_alone():
+def test_the_element_of_a_sum_is_its_largest_term(anywhere):
+    xs = np.zeros((2, 3, 4), np.float32)
+    xs[1, 2, 0] = 3e38
+    batch = ts.tensor(xs)
+    assert "time step 2, batch row 1" in origin(lambda: (batch * One().w[0] + 3e38).sum(), arguments=(batch,)).place
+
+
+def test_gradients_that_go_wrong_alone(anywhere):
     model = One((0.0, 4.0))
     found = origin(lambda: ts.sqrt(model.w).sum(), model)  # finite, its derivative at 0 is not
     assert found.what.startswith("first from the gradient of the op in this place, by")
     assert "test_nonfinite.py" in found.place
 
 
-def test_weights_and_batches_that_hold_it_already():
+def test_weights_and_batches_that_hold_it_already(anywhere):
     assert "the weight w was not finite before the step, at [1]" in origin(None, One((1.0, math.nan))).what
     batch = ts.tensor(np.array([[1.0, 2.0], [np.inf, 0.0]], np.float32))
     found = origin(None, One(), (None, {"x": batch}))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -55,11 +54,8 @@ class CupyBackend:
     def __init__(self, cupy: Any) -> None:
         self.xp = cupy
         self.array_type: type = cupy.ndarray
-
-    @cached_property
-    def transfers(self) -> Transfers:
-        """What is on its way between the host and the device."""
-        return Transfers(self.xp, self.allocate, self.view)
+        #: What is on its way between the host and the device.
+        self.transfers = Transfers(cupy, self.allocate, self.view)
 
     def from_host(self, array: np.ndarray[Any, Any]) -> Array:
         with self._room(array.nbytes):

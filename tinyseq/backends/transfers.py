@@ -11,7 +11,8 @@ import numpy as np
 
 from tinyseq.backends.base import Array
 
-#: The largest array that is staged, in bytes, and how many such a set has room for at least: a batch lies in one set.
+#: The largest array that is staged, in bytes; and how many as large as the largest so far a set has room for, so that
+#: those of a batch lie in one or two.
 LARGEST, ROOM = 1 << 24, 4
 #: Bytes of a set at first.
 _FIRST = 1 << 20
@@ -45,8 +46,9 @@ class Transfers:
     """
 
     def __init__(self, cupy: Any, allocate: Callable[[int], Array], view: Callable[..., Array]) -> None:
-        self.cuda, self.allocate, self.view = cupy.cuda, allocate, view
-        self._stream = self.cuda.Stream(non_blocking=True)
+        self.cupy, self.allocate, self.view = cupy, allocate, view
+        #: Made with the first sets: whoever only asks what a machine has needs none.
+        self._stream: Any = None
         self._sets: list[_Set] = []
         self._size = self._used = 0
         self._fetched: deque[tuple[Any, np.ndarray[Any, Any]]] = deque()
@@ -59,7 +61,7 @@ class Transfers:
             DeviceMemoryError: there is no room on the device for the sets.
         """
         with self._lock:
-            computing = self.cuda.get_current_stream()
+            computing = self.cupy.cuda.get_current_stream()
             begin = self._reserve(array.nbytes, computing)
             through = self._sets[0]
             host = np.ndarray(array.shape, array.dtype, through.host, begin)
@@ -70,7 +72,7 @@ class Transfers:
             computing.wait_event(through.sent)
             result = device.copy()
             if computing.ptr not in through.taken:
-                through.taken[computing.ptr] = self.cuda.Event(disable_timing=True)
+                through.taken[computing.ptr] = self._event()
             through.taken[computing.ptr].record(computing)
             return result
 
@@ -81,10 +83,11 @@ class Transfers:
                 for taken in one.taken.values():
                     taken.synchronize()
             size = max(_FIRST, 1 << (nbytes * ROOM - 1).bit_length())
-            self._sets = [_Set(self.cuda, self.allocate(size)) for _ in range(2)]
+            self._sets = [_Set(self.cupy.cuda, self.allocate(size)) for _ in range(2)]
             self._size = size
+            self._stream = self._stream or self.cupy.cuda.Stream(non_blocking=True)
             for one in self._sets:  # what the current stream has done with this memory comes first
-                one.taken[computing.ptr] = self.cuda.Event(disable_timing=True)
+                one.taken[computing.ptr] = self._event()
                 one.taken[computing.ptr].record(computing)
             self._begin()
         elif self._used + nbytes > self._size:
@@ -103,8 +106,8 @@ class Transfers:
 
     def fetch(self, array: Array) -> Callable[[], np.ndarray[Any, Any]]:
         """Begin to copy an array to the host, when the current stream is so far; return what waits for it."""
-        stream, done = self.cuda.get_current_stream(), self.cuda.Event(disable_timing=True)
-        memory = self.cuda.alloc_pinned_memory(max(array.nbytes, 1))
+        stream, done = self.cupy.cuda.get_current_stream(), self._event()
+        memory = self.cupy.cuda.alloc_pinned_memory(max(array.nbytes, 1))
         host = np.ndarray(array.shape, array.dtype, memory)
         array.get(out=host, blocking=False)
         done.record(stream)
@@ -119,3 +122,6 @@ class Transfers:
             return host
 
         return wait
+
+    def _event(self) -> Any:
+        return self.cupy.cuda.Event(disable_timing=True)

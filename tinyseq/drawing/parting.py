@@ -61,7 +61,7 @@ def parted(rolled: Rolled, seeds: Set[Node], by_name: bool) -> Rolled:
     new: dict[Node, Node] = {}
     outputs = rebuild([*rolled.outputs, *rolled.delays.values()], rule, new)[: len(rolled.outputs)]
     new_of = new.__getitem__
-    delays = {new_of(mark): new_of(state) for mark, state in rolled.delays.items() if mark in new}
+    delays = {new_of(delay): new_of(state) for delay, state in rolled.delays.items() if delay in new}
     return Rolled(
         Graph([*outputs, *delays.values()], rolled.graph.inputs),
         tuple(outputs),

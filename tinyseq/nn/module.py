@@ -82,6 +82,10 @@ class Module:
         """Return the parameters, each once."""
         return [value for _, value in self.named_parameters()]
 
+    def buffers(self) -> list[Tensor]:
+        """Return the tensors that are no parameters, each once."""
+        return list(dict.fromkeys(value for _, value in self._tensors() if not value.requires_grad))
+
     def num_parameters(self) -> int:
         """Return how many numbers are learned."""
         return sum(value.size for value in self.parameters())

@@ -7,7 +7,7 @@ from typing import Any
 
 from tinyseq import nn
 from tinyseq.compiler import CompiledFunction, compile
-from tinyseq.errors import BackendError, GraphError
+from tinyseq.errors import BackendError, GraphError, TinyseqError
 from tinyseq.train.config import TrainConfig
 from tinyseq.train.nonfinite import not_finite
 from tinyseq.train.progress import Progress
@@ -54,8 +54,9 @@ class Judge:
         if self.planned is not None:
             try:
                 return self.task.evaluate(self.planned, "valid")
-            except (GraphError, BackendError) as error:
-                self.progress.note(f"validation is not compiled, runs eagerly: {error.what}")
+            except (GraphError, BackendError, MemoryError) as error:  # plans keep the memory that they work in
+                reason = error.what if isinstance(error, TinyseqError) else "no memory for its plans"
+                self.progress.note(f"validation is not compiled, runs eagerly: {reason}")
                 self.planned = None
         return None
 
@@ -68,7 +69,10 @@ class _Planned:
         self._function: CompiledFunction = compile(model)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._function(*args, **kwargs)
+        found = self._function(*args, **kwargs)
+        # What it was given is kept for pictures; nobody draws any here, and the weights would stay until the next look.
+        self._function.entry_of_last_call().last_values = {}
+        return found
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)

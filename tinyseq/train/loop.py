@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -128,8 +129,8 @@ class _Loop:
 
     Where steps are asynchronous, the next step is launched before the numbers of this one are waited for: what the host
     does for a step then costs no time of the device. ``standing`` is never ahead; the model, the optimiser, its
-    schedule and the random numbers are, as long as ``ahead`` is there. A step after which one of these is looked at is
-    waited for.
+    schedule and the random numbers are, by the steps in ``launched``. A step after which one of these is looked at is
+    waited for, and whatever ends the loop, what was launched and not counted is taken back.
     """
 
     def __init__(
@@ -153,10 +154,12 @@ class _Loop:
         self.judge = Judge(task, model, config, progress)
         self.saved = -1
         self.batches: Iterator[Any] = iter(())
-        #: The step after this one, where it was launched already.
-        self.ahead: _Launched | None = None
-        #: The batch of a step that was taken back and comes again.
-        self.again: list[Any] = []
+        #: Steps that ``standing`` does not know yet: this one, and the next where that was launched already.
+        self.launched: deque[_Launched] = deque()
+        #: Batches that were drawn and belong to no step that was launched: those of steps that were taken back.
+        self.drawn: deque[Any] = deque()
+        #: Whether two steps may be on their way at a time, as far as is known.
+        self.room = True
 
     def run(self) -> None:
         """Step along gradients, until the last step, until nothing better comes, or until asked to stop."""
@@ -170,12 +173,12 @@ class _Loop:
                 if (new_best and config.checkpoint.keep_best) or config.checkpoint.due(standing.step):
                     self.checkpoint()
                 if self.stop.asked:
-                    self.take_back(self.ahead)
+                    self.take_back()
                     self.checkpoint()
                     raise self.stop.error()
             self.checkpoint()
         finally:
-            self.take_back(self.ahead)
+            self.take_back()
 
     def enough(self) -> bool:
         """Whether nothing better has come for too long."""
@@ -186,26 +189,47 @@ class _Loop:
         self.progress.note(f"stopped early: nothing better since step {standing.best_step}")
         return True
 
-    def launch(self, state: Any) -> _Launched:
+    def launch(self, state: Any) -> None:
         """Launch a step from the next batch."""
-        batch = self.again.pop() if self.again else next(self.batches)
+        self.draw()
         rate, schedule = self.stepper.optimizer.lr, self.standing.scheduler.state_dict()
-        return _Launched(batch, rate, schedule, self.stepper(batch, state))
+        stepped = self.stepper(self.drawn[0], state)
+        self.launched.append(_Launched(self.drawn.popleft(), rate, schedule, stepped))
+
+    def launch_ahead(self, state: Any) -> None:
+        """Launch the step after the one that is waited for, which may be a bad one.
+
+        What raises here may do so for that, or since the device has no room for the weights of both steps: it is
+        launched when its turn comes, and may raise then.
+        """
+        self.draw()
+        schedule = self.standing.scheduler.state_dict()
+        self.standing.scheduler.step()
+        try:
+            self.launch(state)
+        except Exception as error:
+            self.standing.scheduler.load_state_dict(schedule)
+            self.room = not isinstance(error, MemoryError)
+
+    def draw(self) -> None:
+        """Have a batch at hand."""
+        if not self.drawn:
+            self.drawn.append(next(self.batches))
 
     def may_go_ahead(self, step: int) -> bool:
         """Whether the step after this one may be launched before the numbers of this one are known."""
         config = self.config
         looked_at = step == config.steps or step % config.evaluate_every == 0 or config.checkpoint.due(step)
-        return self.stepper.asynchronous and not looked_at and not self.stop.asked
+        return self.stepper.asynchronous and self.room and not looked_at and not self.stop.asked
 
-    def take_back(self, launched: _Launched | None) -> None:
-        """Undo a step, if there is one, and the one ahead of it, whose batch comes again."""
-        ahead, self.ahead = self.ahead, None
-        if launched is not None:
-            if ahead is not None:
-                self.again.append(ahead.batch)
-            self.stepper.rewind(launched.stepped)
-            self.standing.scheduler.load_state_dict(launched.schedule)
+    def take_back(self) -> None:
+        """Undo what was launched and not counted; the batch of a step that was ahead comes again."""
+        if self.launched:
+            first, *later = self.launched
+            self.launched.clear()
+            self.drawn.extend(one.batch for one in later)
+            self.stepper.rewind(first.stepped)
+            self.standing.scheduler.load_state_dict(first.schedule)
 
     def step(self) -> bool:
         """Make a step, with the rows, the look at the validation part and the learning rate that follow from it.
@@ -215,13 +239,14 @@ class _Loop:
         """
         config, standing = self.config, self.standing
         began = time.perf_counter()
-        launched, self.ahead = self.ahead or self.launch(standing.state), None
-        stepped = launched.stepped
+        if not self.launched:
+            self.launch(standing.state)
+        batch, rate, _, stepped = self.launched[0]
         if self.may_go_ahead(standing.step + 1):
-            standing.scheduler.step()
-            self.ahead = self.launch(stepped.state)
-        row: Row = {"lr": launched.rate}
+            self.launch_ahead(stepped.state)
+        row: Row = {"lr": rate}
         if stepped.wrong is None:
+            self.launched.popleft()
             standing.skipped_in_a_row = 0
             standing.state = stepped.state
             standing.tokens += stepped.tokens
@@ -230,8 +255,8 @@ class _Loop:
             if config.clip_norm is not None:
                 row["grad_norm"] = stepped.grad_norm
         else:
-            self.take_back(launched)
-            self.not_finite(launched.batch, stepped.wrong)
+            self.take_back()
+            self.not_finite(batch, stepped.wrong)
         standing.step += 1
         standing.seconds += time.perf_counter() - began
         self.report()
@@ -242,7 +267,7 @@ class _Loop:
             value, best = self.evaluate()
             standing.scheduler.step(value)
             return best
-        if self.ahead is None:
+        if not self.launched:
             standing.scheduler.step()
         return False
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyseq import nn, trees
+from tinyseq import backends, nn, trees
 from tinyseq.errors import TinyseqError
 from tinyseq.functional import gradients
 from tinyseq.graph import Place, Source, caller, here, line_of
@@ -170,22 +170,20 @@ class _Watch:
 
     def __init__(self) -> None:
         self.events: dict[int, _Event] = {}
+        #: What gave rise to events: held, so that no other array gets its id.
+        self.held: list[Any] = []
 
     def __call__(self, op: Op, inputs: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
-        bad = [y for y in outputs if isinstance(y, np.ndarray) and _first(y) is not None]
+        bad = [(y, array) for y in outputs if _first(array := _on_host(y)) is not None]
         if not bad:
             return
-        parents, given = [], False
-        for x in inputs:
-            if isinstance(x, float) or hasattr(x, "shape"):
-                if id(x) in self.events:
-                    parents.append(id(x))
-                elif _first(np.asarray(x)) is not None:
-                    given = True
-        source, cause, number = here.source or caller(2), _largest(inputs), len(self.events)
-        for array in bad:  # held, so that no other array gets its id
-            event = _Event(number, op.name, array, parents, given and not parents, here.place, source, cause)
-            self.events.setdefault(id(array), event)
+        arrays = [_on_host(x) for x in inputs]
+        parents = [id(x) for x in inputs if id(x) in self.events]
+        given = not parents and any(_first(array) is not None for array in arrays)
+        source, cause, number = here.source or caller(2), _largest(arrays), len(self.events)
+        for y, array in bad:
+            self.held.append(y)
+            self.events.setdefault(id(y), _Event(number, op.name, array, parents, given, here.place, source, cause))
 
     def origin(self, arrays: list[Any]) -> _Event | None:
         """Return the first event that leads to one of these arrays."""
@@ -202,6 +200,11 @@ class _Watch:
         return next((event for event in found if not event.meant), found[0] if found else None)
 
 
+def _on_host(x: Any) -> Array:
+    """Return an array of any backend, or a number, as an array of NumPy."""
+    return backends.of(x).to_host(x) if hasattr(x, "shape") else np.asarray(x)
+
+
 def _first(array: Array) -> tuple[int, ...] | None:
     """Return the index of the first element that is not finite."""
     if array.dtype.kind != "f" or np.isfinite(array).all():
@@ -209,11 +212,11 @@ def _first(array: Array) -> tuple[int, ...] | None:
     return tuple(int(i) for i in np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape))
 
 
-def _largest(inputs: tuple[Any, ...]) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """Return shape and index of the largest element among the inputs, or of the first that is not finite."""
+def _largest(arrays: list[Array]) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Return shape and index of the largest element among arrays, or of the first that is not finite."""
     found, largest = None, -1.0
-    for x in inputs:
-        if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.ndim and x.size:
+    for x in arrays:
+        if x.dtype.kind == "f" and x.ndim and x.size:
             sizes = np.where(np.isfinite(x), np.abs(x), np.inf)
             place = int(np.argmax(sizes))
             if sizes.flat[place] > largest:

@@ -66,6 +66,7 @@ class Stepper:
     ) -> None:
         self.task, self.model, self.config, self.progress = task, model, config, progress
         self.optimizer = config.optimizer.make(model.parameters())
+        self.buffers = model.buffers()
         self.function: CompiledFunction | None = None
         if compiled and task.compilable:
 
@@ -91,8 +92,12 @@ class Stepper:
     def __call__(self, batch: Any, state: Any) -> Stepped:
         """Move the weights along the gradient of a batch's loss; ``rewind`` takes it back."""
         before = self._before()
-        result, norm = self._planned(batch, state) or self._eager(self.task.step(self.model, batch, state))
-        self.model.constrain()
+        try:
+            result, norm = self._planned(batch, state) or self._eager(self.task.step(self.model, batch, state))
+            self.model.constrain()
+        except BaseException:  # an interrupt may come between two weights, and what there is will be written
+            self._restore(before)
+            raise
         return Stepped(result.loss, norm, result.tokens, detach(result.state), before)
 
     def _planned(self, batch: Any, state: Any) -> tuple[StepResult, Tensor] | None:
@@ -121,8 +126,11 @@ class Stepper:
         return norm
 
     def rewind(self, stepped: Stepped) -> None:
-        """Take a step back, and all after it: weights, optimiser and random numbers are as before it."""
-        values, self.optimizer.steps, random = stepped.before
+        """Take a step back, and all after it: weights, buffers, optimiser and random numbers are as before it."""
+        self._restore(stepped.before)
+
+    def _restore(self, before: _Before) -> None:
+        values, self.optimizer.steps, random = before
         for x, value in zip(self._tensors(), values, strict=True):
             x.value = value
         generator.restore(random)
@@ -132,7 +140,7 @@ class Stepper:
 
     def _tensors(self) -> list[Tensor]:
         optimizer = self.optimizer
-        return [*optimizer.parameters, *(part for state in optimizer.state for part in state.values())]
+        return [*optimizer.parameters, *self.buffers, *(part for state in optimizer.state for part in state.values())]
 
     def _clip(self) -> Tensor:
         """Clip the gradients, by value and then by norm; return their norm in between."""

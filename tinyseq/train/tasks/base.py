@@ -137,7 +137,10 @@ class Task(ABC, Generic[C]):
         raise self._lacks("judges nothing but its own parts")
 
     def evaluate(self, model: Any, split: str) -> dict[str, float]:
-        """Return the metrics on ``train``, ``valid`` or ``test``."""
+        """Return the metrics on ``train``, ``valid`` or ``test``.
+
+        While it is trained, the model may come as a stand-in whose calls run from plans; see ``train/judging.py``.
+        """
         return self.evaluate_on(model, self.part(split))
 
     def details(self, model: Any, records: Sequence[Any], *, batch_size: int | None = None) -> dict[str, Any]:
