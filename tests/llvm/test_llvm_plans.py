@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cells import Case, Draw, Sizes, recurrent, registered
-from checking import assert_equal, run
+from checking import assert_equal, check_plan, run
 from llvm_support import shared_by
 
 import tinyseq as ts
@@ -14,7 +14,7 @@ from tinyseq.compiler.lower.llvm.gemm import DEPTH, kernel_module
 from tinyseq.compiler.lower.llvm.host import Host, object_code
 from tinyseq.compiler.lower.llvm.lowering import Lowered, lower
 from tinyseq.compiler.lower.llvm.segments import write_segments
-from tinyseq.compiler.lower.stages import Group, Repeat
+from tinyseq.compiler.lower.stages import Bundle, Group, Reduction, Repeat
 
 
 def lowered(case: Case) -> Lowered:
@@ -47,6 +47,55 @@ def test_a_step_of_the_lstm_is_one_group_of_four_lanes() -> None:
     assert not step.product.stored
     assert sum(work.stored for work in step.works) == 4, "tanh of the lanes, c, tanh c and h"
     assert len(step.works) > 7
+
+
+@pytest.mark.parametrize("rows", [15, 16])
+def test_the_inputs_product_goes_into_a_loop_of_many_rows(rows: int) -> None:
+    """What it makes is then in registers only; no product is left before the loop."""
+    found = lowered(registered("lstm", Sizes(rows, 4, 2, 8)))
+    forward, _ = loops(found)
+    (step,) = forward.stages
+    before = [stage for stage in found.segments[0] if isinstance(stage, Group) and stage.product]
+    assert (len(step.others), len(before)) == ((1, 0) if rows == 16 else (0, 1))
+
+
+def test_a_product_that_goes_in_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is added to it before the loop: what is moved is the product itself, which is stored no more."""
+    draw = Draw(Sizes(16, 4, 5, 24))
+    w, v = draw.weight(5, 24), draw.weight(24, 24)
+
+    def step(x: ts.Tensor, s: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:
+        s = ts.tanh(x @ w + s @ v)
+        return s, s
+
+    case = Case(lambda xs, s: ts.unroll(step, xs, s)[0], (draw.xs(), draw.state(24)), [w, v])
+    forward, _ = loops(lowered(case))
+    assert [[product.stored for product in stage.others] for stage in forward.stages] == [[False]]
+    for count in (1, 3):
+        with shared_by(monkeypatch, count):
+            check_plan(case, orders=False)
+
+
+def test_a_product_that_others_read_as_well_stays_before_the_loop() -> None:
+    draw = Draw(Sizes(16, 4, 2, 8))
+    w, v = draw.weight(2, 8), draw.weight(8, 8)
+
+    def step(x: ts.Tensor, s: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:
+        given = x @ w
+        s = ts.tanh(given + s @ v)
+        return (s, given), s
+
+    found = lowered(Case(lambda xs, s: ts.unroll(step, xs, s)[0], (draw.xs(), draw.state(8)), [w, v]))
+    assert [stage.others for loop in loops(found) for stage in loop.stages if isinstance(stage, Group)] == [[]] * 3
+
+
+def test_the_gradients_of_weights_and_bias_are_taken_together() -> None:
+    """h^T g and the sum of g: g is gone through once."""
+    _, backward = lowered(registered("lstm", Sizes(3, 4, 2, 16))).segments
+    (found,) = [stage for stage in backward if isinstance(stage, Bundle)]
+    assert found.groups
+    assert found.sum is not None
+    assert not any(isinstance(stage, Reduction) for stage in backward)
 
 
 @pytest.mark.parametrize("shown", [False, True])
@@ -204,13 +253,53 @@ def test_products(shape: tuple[int, int, int], turned: str, dtype: type, monkeyp
     assert np.all(np.abs(results[0] - exact) <= bound)
 
 
-def test_a_large_left_operand_that_lies_across(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("columns", [16, 520], ids=["threads share rows", "threads share columns"])
+def test_a_large_left_operand_that_lies_across(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large enough to be laid out piece by piece: x^T g over many rows, as a weight's gradient is."""
     rng = np.random.default_rng(2)
-    x, g = rng.normal(size=(DEPTH * 2 + 5, 259)), rng.normal(size=(DEPTH * 2 + 5, 9))
+    x, g = rng.normal(size=(DEPTH * 2 + 5, 259)), rng.normal(size=(DEPTH * 2 + 5, columns))
     with shared_by(monkeypatch, 2):
         got = ts.compile(lambda x, g: x.T @ g)(ts.tensor(x), ts.tensor(g)).numpy()
     np.testing.assert_allclose(got, x.T @ g, rtol=1e-10, atol=1e-9)
+
+
+def test_columns_that_fill_vectors_badly_change_places_with_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradient of a head's weights, h^T g with few classes, is computed as g^T h."""
+    rng = np.random.default_rng(5)
+    h, g = rng.normal(size=(50, 64)), rng.normal(size=(50, 17))
+    with shared_by(monkeypatch, 3):
+        fast = ts.compile(lambda h, g: h.T @ g)
+        got = fast(ts.tensor(h), ts.tensor(g)).numpy()
+    (stage,) = [stage for piece in lower(fast.plan).segments for stage in piece]
+    assert stage.product.output.shape == (17, 64)
+    np.testing.assert_allclose(got, h.T @ g, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_with_one_right_operand(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large enough for several pieces, whose panels are asked for ahead; the sum of the rows is taken on the way."""
+    rng = np.random.default_rng(4)
+    x, h, g = (rng.normal(size=(DEPTH * 2 + 5, n)).astype(dtype) for n in (19, 7, 170))
+
+    def fn(x: ts.Tensor, h: ts.Tensor, g: ts.Tensor) -> tuple[ts.Tensor, ...]:
+        return x.T @ g + 1.0, h.T @ g, g.sum(0)
+
+    results = []
+    for count in (1, 3):
+        with shared_by(monkeypatch, count):
+            fast = ts.compile(fn)
+            fast(*map(ts.tensor, (h[:, :1] + x, h, g + 1)))  # what it leaves behind must not matter
+            results.append([y.numpy() for y in fast(*map(ts.tensor, (x, h, g)))])
+            (stage,) = [stage for piece in lower(fast.plan).segments for stage in piece]
+            assert isinstance(stage, Bundle)
+            assert len(stage.groups) == 2
+    for alone, together in zip(*results, strict=True):
+        np.testing.assert_array_equal(together, alone)
+    wide = [a.astype(np.float64) for a in (x, h, g)]
+    exact = [wide[0].T @ wide[2] + 1.0, wide[1].T @ wide[2], wide[2].sum(0)]
+    sizes = [np.abs(wide[0]).T @ np.abs(wide[2]) + 1.0, np.abs(wide[1]).T @ np.abs(wide[2]), np.abs(wide[2]).sum(0)]
+    for got, expected, size in zip(results[0], exact, sizes, strict=True):
+        assert np.all(np.abs(got - expected) <= np.finfo(dtype).eps * size * (len(g) + 2))
 
 
 def test_stacks_of_products() -> None:

@@ -198,6 +198,14 @@ def exposed(stage: Group) -> set[int]:
     return found
 
 
+def columns_of(part: Access, whole: Access) -> int | None:
+    """Return how many bytes from the start of its rows a part of a value begins; None where it is no columns of it."""
+    begin = part.offset - whole.offset
+    alike = (part.step, part.flip, part.strides, part.kind) == (whole.step, whole.flip, whole.strides, whole.kind)
+    inside = begin >= 0 and begin + part.shape[-1] * SIZES[part.kind] <= whole.shape[-1] * SIZES[whole.kind]
+    return begin if alike and inside and part.shape[:-1] == whole.shape[:-1] else None
+
+
 def split_rows(stages: Sequence[Stage]) -> int:
     """Return the number of rows that a loop's stages treat each by itself, or 0 where they mix them.
 

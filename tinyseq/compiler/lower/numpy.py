@@ -143,12 +143,16 @@ class Executable:
         return self.run(seeds, self.boundary, len(self.calls), slice(count, None))
 
     def run(self, values: Mapping[Leaf, Array], start: int, stop: int, outputs: slice) -> list[Array]:
+        self.execute(values, start, stop)
+        return [np.array(x) for x in self.outputs[outputs]]
+
+    def execute(self, values: Mapping[Leaf, Array], start: int, stop: int) -> None:
+        """Copy the inputs to where they are read, and run a part of the calls."""
         for leaf, value in values.items():
             np.copyto(self.inputs[leaf], value)
         with np.errstate(all="ignore"):
             for function, args in self.calls[start:stop]:
                 function(*args)
-        return [np.array(x) for x in self.outputs[outputs]]
 
 
 def _copy_where(out: Array, value: Any, mask: Array) -> None:

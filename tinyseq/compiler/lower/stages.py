@@ -28,8 +28,6 @@ class Product:
     left: Access
     right: Access
     output: Access
-    #: The right operand stays the same during the loop around, and is laid out once before it.
-    invariant: bool = False
     stored: bool = True
 
     @property
@@ -48,11 +46,17 @@ class Group:
     width: int
     works: list[Work] = field(default_factory=list)
     product: Product | None = None
+    #: Products beside it, over the same rows and lanes.
+    others: list[Product] = field(default_factory=list)
+
+    @property
+    def products(self) -> list[Product]:
+        return [*([self.product] if self.product else []), *self.others]
 
     @property
     def made(self) -> list[Work | Product]:
         """Everything that has an output."""
-        return [*self.works, *([self.product] if self.product else [])]
+        return [*self.works, *self.products]
 
 
 @dataclass
@@ -94,6 +98,18 @@ class Triangle:
     output: Access
     diagonal: int
     lower: bool
+
+
+@dataclass
+class Bundle:
+    """Groups whose products have one right operand, and maybe the sum of its rows: it is gone through once for all."""
+
+    groups: list[Group]
+    sum: Reduction | None = None
+
+    @property
+    def stages(self) -> list[Any]:
+        return [*self.groups, *([self.sum] if self.sum else [])]
 
 
 @dataclass
@@ -150,12 +166,12 @@ def reads(stage: Stage) -> list[Access]:
     match stage:
         case Group():
             found = [x for work in stage.works for x in work.operands if isinstance(x, Access)]
-            return found + ([stage.product.left, stage.product.right] if stage.product else [])
+            return found + [x for product in stage.products for x in (product.left, product.right)]
         case Gathering():
             return [*stage.arrays, stage.part if stage.add else stage.whole]
         case Draw():
             return [x for x in (stage.call, stage.step) if isinstance(x, Access)]
-        case Repeat():
+        case Repeat() | Bundle():
             return [x for inner in stage.stages for x in reads(inner)]
         case Product():
             return [stage.left, stage.right]
@@ -172,7 +188,7 @@ def writes(stage: Stage) -> list[Access]:
             return [work.output for work in stage.made]
         case Gathering():
             return [stage.whole if stage.add else stage.part]
-        case Repeat():
+        case Repeat() | Bundle():
             return [x for inner in stage.stages for x in writes(inner)]
         case _:
             return [stage.output]

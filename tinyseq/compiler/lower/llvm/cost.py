@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tinyseq.compiler.lower.llvm.operations import COSTS
-from tinyseq.compiler.lower.stages import Draw, Gathering, Group, Product, Repeat, Stage, reads, writes
+from tinyseq.compiler.lower.stages import Bundle, Draw, Gathering, Group, Product, Repeat, Stage, reads, writes
 
 _ELEMENT = 0.03  # of a multiplication in a vector
 _FLOP = 0.01
@@ -19,9 +19,11 @@ def time_of(stage: Stage) -> float:
             return stage.length * sum(map(time_of, stage.stages))
         case Group():
             elements = sum(math.prod(w.output.shape) * (1 + COSTS.get(w.name, 1)) for w in stage.works)
-            return _ELEMENT * elements + (time_of(stage.product) if stage.product else 0.0)
+            return _ELEMENT * elements + sum(map(time_of, stage.products))
         case Product():
             return _FLOP * 2 * math.prod(stage.output.shape) * stage.left.shape[-1]
+        case Bundle():
+            return sum(map(time_of, stage.groups))
         case Draw():
             return _SCALAR * math.prod(stage.output.shape)
         case Gathering():

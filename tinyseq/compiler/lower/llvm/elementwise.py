@@ -30,7 +30,7 @@ class GroupWriter:
         kinds = [x.kind for w in self.group.works for x in (*w.operands, w.output) if isinstance(x, Access)]
         return self.writer.lanes_of(kinds + [w.kind for w in self.group.works], self.group.width)
 
-    def write(self, keep_rows: bool) -> int:
+    def write(self) -> int:
         """Write the group, in parts along its first axis; return how many there are."""
         with ExitStack() as nest:
             indices = [nest.enter_context(self.f.loop("%from", "%to"))]
@@ -53,10 +53,10 @@ class GroupWriter:
         """Every lane that is read from or written to memory."""
         known: set[Lane] = set()
         found: dict[Lane, None] = {}
-        if self.group.product:
-            own = lanes(self.group.product.output, self.group.width)
+        for product in self.group.products:
+            own = lanes(product.output, self.group.width)
             known.update(own)
-            if self.group.product.stored:
+            if product.stored:
                 found.update(dict.fromkeys(own))
         for work in self.group.works:
             for x in work.operands:
@@ -86,7 +86,7 @@ class GroupWriter:
     ) -> None:
         """Write all applications at one place: the vectors of every lane from ``column`` on.
 
-        ``count`` says how many of their elements there are, where not all; ``made`` are the values of a product there.
+        ``count`` says how many of their elements there are, where not all; ``made`` are the values of products there.
         """
         values = {**fixed, **made}
         if self.group.product and self.group.product.stored:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -18,10 +19,13 @@ from tinyseq.compiler.lower.llvm.kernels import load
 from tinyseq.compiler.lower.llvm.lowering import Lowered, lower
 from tinyseq.compiler.lower.llvm.segments import write_segments
 from tinyseq.compiler.lower.llvm.threads import pool
-from tinyseq.compiler.plan import Plan
+from tinyseq.compiler.plan import Plan, Ref
+from tinyseq.graph import Leaf
 
 #: Nanoseconds of one thread's work from which on a second one is worth waking.
 _WORTH_SHARING = 150_000
+#: Bytes of an array from which on it is worth not copying.
+_WORTH_BORROWING = 1 << 14
 
 
 @dataclass
@@ -66,8 +70,12 @@ class _Launcher:
         self.table = np.zeros(max(memory, default=-1) + 2, np.uint64)
         self.table[0] = self.status.ctypes.data
         for slot, place in memory.items():
-            self.table[slot + 1] = place.ctypes.data
+            self.use(slot, place)
         self.make_room(1)
+
+    def use(self, slot: int, array: Any) -> None:
+        """Let an array stand for a slot, for what runs from now on."""
+        self.table[slot + 1] = array.__array_interface__["data"][0]
 
     def make_room(self, threads: int) -> None:
         """Take scratch memory for so many threads."""
@@ -91,17 +99,69 @@ class Executable(on_numpy.Executable):
 
     def prepare_all(self) -> None:
         native = _native(self.plan)
-        launcher = _Launcher(self.memory, native.scratch)
+        self.launcher = _Launcher(self.memory, native.scratch)
         segments = iter(native.segments)
         for position, piece in enumerate(native.lowered.pieces):
             if position == native.lowered.boundary:
                 self.boundary = len(self.calls)
             if isinstance(piece, list):
-                self.calls.append((launcher.launch, next(segments)))
+                self.calls.append((self.launcher.launch, next(segments)))
             else:
                 self.prepare_whole(piece)
         if native.lowered.boundary == len(native.lowered.pieces):
             self.boundary = len(self.calls)
+        self.find_direct(native.lowered)
+
+    def find_direct(self, lowered: Lowered) -> None:
+        """Find what need not be copied: inputs that are only read, and results of the last part that it alone makes.
+
+        Values are never changed once they are made, so a caller's array may be read in its place, and what is returned
+        may be written there at once.
+        """
+        users = Counter(b.slot for b in self.plan.buffers)
+        results = Counter(x.buffer.slot for x in self.plan.outputs if isinstance(x, Ref))
+        before, after = lowered.written(0, lowered.boundary), lowered.written(lowered.boundary, len(lowered.pieces))
+
+        def alone(x: Any) -> bool:
+            buffer = x.buffer
+            whole = self.at(x, 0, 0)
+            fits = whole.flags.c_contiguous and whole.nbytes == buffer.nbytes >= _WORTH_BORROWING
+            return fits and users[buffer.slot] == 1 and buffer.slot not in lowered.foreign
+
+        refs = {leaf: ref for leaf, ref in self.plan.inputs.items() if alone(ref)}
+        #: What those inputs are read from now; it is kept for as long.
+        self.reading: dict[Leaf, Any] = {}
+        kept = before | after | set(results)
+        self.borrowed = {leaf: ref.buffer.slot for leaf, ref in refs.items() if ref.buffer.slot not in kept}
+        #: The call from which on all of the part is run that makes them.
+        self.lending, made = (self.boundary, after - before) if after else (0, before)
+        self.lent = {
+            number: x.buffer.slot
+            for number, x in enumerate(self.plan.outputs)
+            if isinstance(x, Ref) and alone(x) and x.buffer.slot in made and results[x.buffer.slot] == 1
+        }
+
+    def run(self, values: Mapping[Leaf, Any], start: int, stop: int, outputs: slice) -> list[Any]:
+        """As on NumPy, but large arrays are read and written where callers have them."""
+        rest = {}
+        for leaf, value in values.items():
+            slot = self.borrowed.get(leaf)
+            if slot is None:
+                rest[leaf] = value
+            elif value is not self.reading.get(leaf):
+                fits = value.flags.c_contiguous and value.flags.aligned and value.dtype == self.inputs[leaf].dtype
+                self.reading[leaf] = value if fits else self.memory[slot]
+                self.launcher.use(slot, self.reading[leaf])
+                if not fits:
+                    rest[leaf] = value
+        places = range(*outputs.indices(len(self.outputs)))
+        given: dict[int, Any] = {}
+        if (start, stop) == (self.lending, len(self.calls)) and start < stop:
+            given = {number: np.empty_like(self.outputs[number]) for number in places if number in self.lent}
+        for number, array in given.items():
+            self.launcher.use(self.lent[number], array)
+        self.execute(rest, start, stop)
+        return [given[number] if number in given else np.array(self.outputs[number]) for number in places]
 
     def notes(self) -> list[str]:
         lowered, of = _native(self.plan).lowered, host()

@@ -8,8 +8,12 @@ from typing import Any
 from tinyseq.compiler.lower.access import Ghosts
 from tinyseq.compiler.lower.describe import NotNative, describe
 from tinyseq.compiler.lower.grouping import group, leave_unstored, split_rows
+from tinyseq.compiler.lower.llvm.bundling import bundle
+from tinyseq.compiler.lower.llvm.host import host
+from tinyseq.compiler.lower.llvm.moving import move_in
+from tinyseq.compiler.lower.llvm.multiplying import turned
 from tinyseq.compiler.lower.llvm.recomputing import recompute
-from tinyseq.compiler.lower.stages import Repeat, Stage
+from tinyseq.compiler.lower.stages import Repeat, Stage, writes
 from tinyseq.compiler.plan import Loop, Plan, Ref
 
 
@@ -22,6 +26,13 @@ class Lowered:
     boundary: int = 0
     #: The instructions that stay with NumPy, and why.
     left: list[tuple[str, str]] = field(default_factory=list)
+    #: Slots that those touch.
+    foreign: set[int] = field(default_factory=set)
+
+    def written(self, start: int, stop: int) -> set[int]:
+        """Return the slots that some of the native segments write to."""
+        segments = [piece for piece in self.pieces[start:stop] if isinstance(piece, list)]
+        return {x.slot for segment in segments for stage in segment for x in writes(stage)}
 
     @property
     def segments(self) -> list[list[Stage]]:
@@ -42,6 +53,7 @@ def lower(plan: Plan) -> Lowered:
             lowered.left.append((str(instruction), str(reason)))
             lowered.pieces.append(instruction)
             foreign.update(ghosts.numbers[id(ref.buffer)] for ref in instruction.refs())
+            lowered.foreign.update(ref.buffer.slot for ref in instruction.refs())
             continue
         if position == plan.forward or not lowered.pieces or not isinstance(lowered.pieces[-1], list):
             lowered.pieces.append([])
@@ -56,6 +68,10 @@ def lower(plan: Plan) -> Lowered:
     every = [stage for piece in lowered.segments for stage in piece]
     leave_unstored(every, free)
     recompute(every, {n for n, b in enumerate(plan.buffers) if b.kind == "stack"} - kept - foreign)
+    moved = iter(move_in(lowered.segments, free, host()))
+    for index, piece in enumerate(lowered.pieces):
+        if isinstance(piece, list):
+            lowered.pieces[index] = bundle([turned(stage, host()) for stage in next(moved)], host())
     return lowered
 
 

@@ -31,6 +31,7 @@ class _Format:
     bias: int
     flat: float  # where tanh has become 1
     tanh_terms: int
+    square_degree: int
 
     @property
     def shifter(self) -> float:
@@ -39,8 +40,10 @@ class _Format:
 
 
 _FORMATS: Final = {
-    "f4": _Format(0.693359375, -2.12194440e-4, -104.0, 89.0, 7, 6, 23, 127, 10.0, 5),
-    "f8": _Format(6.93147180369123816490e-01, 1.90821492927058770002e-10, -746.0, 710.0, 14, 12, 52, 1023, 22.0, 12),
+    "f4": _Format(0.693359375, -2.12194440e-4, -104.0, 89.0, 7, 6, 23, 127, 10.0, 4, 6),
+    "f8": _Format(
+        6.93147180369123816490e-01, 1.90821492927058770002e-10, -746.0, 710.0, 14, 12, 52, 1023, 22.0, 10, 12
+    ),
 }
 #: Up to here tanh is a polynomial.
 _NEAR: Final = 0.55
@@ -123,13 +126,35 @@ def _tanh_series(degree: int) -> tuple[float, ...]:
     return tuple(float(c) for c in series.convert(kind=np.polynomial.Polynomial).coef[::-1])
 
 
+@functools.cache
+def _square_series(degree: int) -> tuple[float, ...]:
+    """Polynomial for exp(2 r) on |r| <= ln 2 / 4, the highest power first; 1 + 2 r exactly, and the rest."""
+    top = math.log(2.0) / 4
+
+    def rest(r: Any) -> Any:  # (exp(2 r) - 1 - 2 r) / r^2
+        return sum(2.0**k / math.factorial(k) * r ** (k - 2) for k in range(24, 1, -1))
+
+    series = np.polynomial.Chebyshev.interpolate(rest, degree - 2, domain=[-top, top])
+    return (*(float(c) for c in series.convert(kind=np.polynomial.Polynomial).coef[::-1]), 2.0, 1.0)
+
+
 def tanh(v: Vectors, x: Value) -> Value:
-    """A polynomial near zero; elsewhere 1 - 2 E / (1 + E), E = exp(-2 |x|), where the quotient is below one half."""
+    """A polynomial near zero; elsewhere 1 - 2 / (1 + E), E = exp(2 |x|), where the quotient is below one half.
+
+    There an error of E counts little: ln 2 need not be in two parts, and 2^n goes into the exponent of a number.
+    """
     form, one = _FORMATS[x.kind], v.const(x.kind, 1.0)
     size, flat = v.intrinsic("fabs", x), v.const(x.kind, form.flat)
     limited = v.select(v.compare("gt", size, flat), flat, size)
-    _, e = _small_expm1(v, v.fmul(limited, v.const(x.kind, -2.0)))
-    far = v.fsub(one, v.fdiv(v.fadd(e, e), v.fadd(e, one)))
+    shifter = v.const(x.kind, form.shifter)
+    shifted = v.fma(limited, v.const(x.kind, 2.0 / math.log(2.0)), shifter)
+    r = v.fma(v.fsub(shifted, shifter), v.const(x.kind, -math.log(2.0) / 2), limited)
+    power = _polynomial(v, r, _square_series(form.square_degree))
+    integer = "i4" if x.kind == "f4" else "i8"
+    # The bits of the shifter itself leave at the top.
+    n = v.op("shl", v.bitcast(shifted, integer), v.bits(x.kind, form.mantissa))
+    e = v.bitcast(v.op("add", v.bitcast(power, integer), n), x.kind)
+    far = v.fsub(one, v.fdiv(v.const(x.kind, 2.0), v.fadd(e, one)))
     z = v.fmul(x, x)
     near = v.fma(v.fmul(size, z), _polynomial(v, z, _tanh_series(form.tanh_terms)), size)
     return v.intrinsic("copysign", v.select(v.compare("lt", size, v.const(x.kind, _NEAR)), near, far), x)

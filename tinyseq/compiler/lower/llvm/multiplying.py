@@ -2,101 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, Final
 
-from tinyseq.compiler.lower.access import Shape
+from tinyseq.compiler.lower.access import Access, Shape
 from tinyseq.compiler.lower.grouping import Lane, lanes
 from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.llvm.context import Writer, base, moved
 from tinyseq.compiler.lower.llvm.elementwise import GroupWriter
-from tinyseq.compiler.lower.llvm.gemm import DEPTH, Tile, choose_tile, kernel, pack
+from tinyseq.compiler.lower.llvm.gemm import Tile, choose_tile, kernel, pack
+from tinyseq.compiler.lower.llvm.host import Host
 from tinyseq.compiler.lower.llvm.text import Function
 from tinyseq.compiler.lower.llvm.vectors import Value, Vectors
-from tinyseq.compiler.lower.stages import Group, Product
+from tinyseq.compiler.lower.stages import Group, Product, Repeat, Stage, writes
 
-#: Bytes between neighbours on the contracted axis from which on they crowd in few lines of the first cache.
-_FAR: Final = 512
+#: How much better rows must fill vectors than columns do for a product to be transposed.
+_BADLY_FILLED: Final = 0.9
 
 
 class ProductWriter(GroupWriter):
-    """Writes a group that begins with a product; ``packed`` says where its right operand is laid out, if it is."""
+    """Writes what becomes of a product's tiles; where its panels come from is for the functions below."""
 
-    def __init__(self, writer: Writer, f: Function, group: Group, packed: int | None) -> None:
+    def __init__(self, writer: Writer, f: Function, group: Group) -> None:
         assert group.product is not None
-        self.product, self.packed = group.product, packed
-        self.tile = tile_of(writer, group)
-        self.left, self.right = base(f, self.product.left), base(f, self.product.right)
+        self.product = group.product
+        self.tile = tile_of(writer.host, group)
+        self.left = base(f, self.product.left)
         super().__init__(writer, f, group)
 
     def vector(self) -> int:
         return self.tile.vector
 
-    def write(self, keep_rows: bool) -> int:
-        """Write the product in pieces of the contracted axis, panels of columns, tiles of rows, from outside inwards.
-
-        A loop's panels are laid out already and not cut. Where there are several pieces, tiles wait in memory between
-        them, and a left operand that lies across is laid out too, once for all panels.
-        """
-        f, tile, product, scratch = self.f, self.tile, self.product, self.writer.scratch
-        size, (rows, length) = SIZES[tile.kind], product.left.shape
-        by_rows = keep_rows or rows >= tile.panels * tile.blocks * tile.vector * tile.lanes or tile.panels < 2
-        first, last = ("%from", "%to") if by_rows else (0, rows)
-        depth = length if self.packed is not None or length <= DEPTH + DEPTH // 2 else DEPTH
-        pieces = -(-length // depth)
-        across = pieces > 1 and product.left.strides[0] == size and product.left.strides[1] >= _FAR
-        place = scratch.take((tile.panels * rows if pieces > 1 else tile.rows) * tile.row_bytes)
-        room = scratch.take(depth * tile.row_bytes) if self.packed is None else 0
-        turned = scratch.take(rows * depth * size + 64) if across else 0
-        with f.loop(0, pieces) as piece:
-            start = f.mul(piece, depth)
-            here = f.at(self.left, f.mul(start, product.left.strides[1]))
-            run = f.minimum(f.let(f"sub i64 {length}, {start}"), depth) if pieces > 1 else depth
-            strides = _two(product.left.strides)
-            block = f.at("%scratch", turned) if across else ""
-            if across:
-                self.turn(first, last, here, block, run, depth * size)
-            with f.loop(0, tile.panels) if by_rows else f.loop("%from", "%to") as index:
-                if self.packed is not None:
-                    panel = f.at("%scratch", f.add(f.mul(index, length * tile.row_bytes), self.packed))
-                else:
-                    panel = f.at("%scratch", room)
-                    lines = f.at(self.right, f.mul(start, product.right.strides[0]))
-                    pack(f, tile, lines, _two(product.right.strides), panel, index, run)
-                waiting = f.at("%scratch", place)
-                if pieces > 1:
-                    waiting = f.at(waiting, f.mul(index, rows * tile.row_bytes))
-                fresh = f.let(f"icmp eq i64 {piece}, 0") if pieces > 1 else "true"
-                for row, height in even_tiles(f, first, last, tile.rows):
-                    inner_row = f.let(f"sub i64 {row}, {first}")
-                    target = f.at(waiting, f.mul(inner_row, tile.row_bytes)) if pieces > 1 else waiting
-                    if across:
-                        a, steps = f.at(block, f.mul(inner_row, depth * size)), (size, f.mul(height, size))
-                    else:
-                        a, steps = f.at(here, f.mul(row, strides[0])), strides
-                    f.do(
-                        f"call void @{kernel(self.writer.module, tile)}(i64 {height}, ptr {a}, i64 {steps[0]},"
-                        f" i64 {steps[1]}, ptr {panel}, i64 {run}, ptr {target}, i1 {fresh})"
-                    )
-                    with ExitStack() as final:
-                        if pieces > 1:
-                            final.enter_context(f.when(f.let(f"icmp eq i64 {piece}, {pieces - 1}")))
-                        with f.loop(0, height) as number:
-                            self.epilogue(f.add(row, number), index, f.at(target, f.mul(number, tile.row_bytes)))
-        return rows if by_rows else tile.panels
-
-    def turn(self, first: Any, last: Any, left: str, block: str, run: Any, row_bytes: int) -> None:
-        """Lay out the left operand's tiles so that the rows of one lie side by side along the contracted axis."""
-        f, tile, product = self.f, self.tile, self.product
-        size, v = SIZES[tile.kind], Vectors(f, 1 << (tile.rows - 1).bit_length())
-        for row, height in even_tiles(f, first, last, tile.rows):
-            source = f.at(left, f.mul(row, product.left.strides[0]))
-            target = f.at(block, f.mul(f.let(f"sub i64 {row}, {first}"), row_bytes))
-            with f.loop(0, run) as k:
-                line = f.at(source, f.mul(k, product.left.strides[1]))
-                # Whole vectors are written: what is too much, the next one overwrites.
-                v.store(v.load(line, tile.kind, size, height), f.at(target, f.mul(f.mul(k, height), size)), size)
+    def finish(self, row: Any, height: Any, index: Any, place: str) -> None:
+        """Do to a tile what the group does."""
+        with self.f.loop(0, height) as number:
+            self.epilogue(self.f.add(row, number), index, self.f.at(place, self.f.mul(number, self.tile.row_bytes)))
 
     def epilogue(self, row: Any, index: Any, place: str) -> None:
         f, tile = self.f, self.tile
@@ -118,35 +60,97 @@ class ProductWriter(GroupWriter):
                     self.element(rows, fixed, whole * tile.vector, rest, self.made(place, block))
 
     def made(self, place: str, block: Any) -> dict[Lane, Value]:
-        """The product's values at one block of columns, from the tile."""
+        """The products' values at one block of columns, from their tiles, which lie behind each other."""
         tile = self.tile
         size = tile.vector * SIZES[tile.kind]
         found = {}
-        for number, lane in enumerate(lanes(self.product.output, self.group.width)):
-            here = self.f.at(place, self.f.mul(self.f.add(block, number * tile.blocks), size))
-            found[lane] = self.v.load(here, tile.kind, SIZES[tile.kind])
+        for place_of, product in enumerate(self.group.products):
+            here = self.f.at(place, place_of * tile.rows * tile.row_bytes)
+            for number, lane in enumerate(lanes(product.output, self.group.width)):
+                vector = self.f.at(here, self.f.mul(self.f.add(block, number * tile.blocks), size))
+                found[lane] = self.v.load(vector, tile.kind, SIZES[tile.kind])
         return found
 
 
-def tile_of(writer: Writer, group: Group) -> Tile:
+def lies_still(x: Access, loop: Repeat) -> bool:
+    """Whether what a loop reads is the same in all steps, so that it may be laid out before."""
+    return not x.step and not x.flip and all(x.slot != made.slot for made in writes(loop))
+
+
+def tile_of(host: Host, group: Group) -> Tile:
     """Return the blocking of a group's product: its lanes are those of the group."""
     assert group.product is not None
     output = group.product.output
-    return choose_tile(writer.host, output.kind, output.shape[1] // group.width, group.width)
+    return choose_tile(host, output.kind, output.shape[1] // group.width, group.width)
 
 
-def even_tiles(f: Function, first: Any, last: Any, most: int) -> Iterator[tuple[str | int, str]]:
-    """Loop over tiles of rows: as few as can be, and of heights that differ by one at most."""
+def turned(stage: Stage, host: Host) -> Stage:
+    """Return a product whose columns fill vectors badly as the product of the transposed operands.
+
+    Its rows must fill them better, and lie side by side in the left operand.
+    """
+    if not isinstance(stage, Group) or stage.product is None or stage.works or stage.others:
+        return stage
+    product = stage.product
+    rows, columns = product.output.shape
+
+    def filled(count: int) -> float:
+        vector = host.vector // SIZES[product.output.kind]
+        return count / (-(-count // vector) * vector)
+
+    across = product.left.strides[0] == SIZES[product.left.kind]
+    if not across or rows < columns or filled(columns) > _BADLY_FILLED * filled(rows):
+        return stage
+    right, left, output = (
+        replace(x.shaped(x.shape[::-1], x.strides[::-1]), row=0) for x in (product.left, product.right, product.output)
+    )
+    return Group((columns,), rows, product=replace(product, left=left, right=right, output=output))
+
+
+def by_columns(tile: Tile, rows: int) -> bool:
+    """Whether threads share a product's columns: then each panel is laid out by one of them only."""
+    return tile.panels > 1 and rows < tile.panels * tile.blocks * tile.vector * tile.lanes
+
+
+def even_tiles(f: Function, first: Any, last: Any, most: int) -> Iterator[tuple[str | int, str, str | int]]:
+    """Loop over tiles of rows, as few as can be, and of heights that differ by one at most: (row, height, number)."""
     count = f.let(f"sub i64 {last}, {first}")
     tiles = f.let(f"udiv i64 {f.add(count, most - 1)}, {most}")
     with f.loop(0, tiles) as number:
         start = f.let(f"udiv i64 {f.mul(number, count)}, {tiles}")
         stop = f.let(f"udiv i64 {f.mul(f.add(number, 1), count)}, {tiles}")
-        yield f.add(start, first), f.let(f"sub i64 {stop}, {start}")
+        yield f.add(start, first), f.let(f"sub i64 {stop}, {start}"), number
 
 
 def _two(strides: Shape) -> tuple[int, int]:
     return strides[0], strides[1]
+
+
+def write_kept(writer: Writer, f: Function, group: Group, packed: Sequence[int], keep_rows: bool) -> int:
+    """Products in a loop, whose panels lie in the scratch memory already; return how many parts there are."""
+    member = ProductWriter(writer, f, group)
+    tile, rows = member.tile, member.product.left.shape[0]
+    columns = not keep_rows and by_columns(tile, rows)
+    tile_bytes = tile.rows * tile.row_bytes
+    place = f.at("%scratch", writer.scratch.take(len(group.products) * tile_bytes))
+    lefts = [base(f, product.left) for product in group.products]
+    first, last = (0, rows) if columns else ("%from", "%to")
+    with f.loop("%from", "%to") if columns else f.loop(0, tile.panels) as index:
+        lengths = [product.left.shape[1] for product in group.products]
+        panels = [
+            f.at("%scratch", f.add(f.mul(index, length * tile.row_bytes), start))
+            for length, start in zip(lengths, packed, strict=True)
+        ]
+        for row, height, _ in even_tiles(f, first, last, tile.rows):
+            for number, product in enumerate(group.products):
+                strides = product.left.strides
+                a, c = f.at(lefts[number], f.mul(row, strides[0])), f.at(place, number * tile_bytes)
+                f.do(
+                    f"call void @{kernel(writer.module, tile)}(i64 {height}, ptr {a}, i64 {strides[0]},"
+                    f" i64 {strides[1]}, ptr {panels[number]}, i64 {lengths[number]}, ptr {c}, i1 true)"
+                )
+            member.finish(row, height, index, place)
+    return tile.panels if columns else rows
 
 
 def write_batched(writer: Writer, f: Function, product: Product) -> int:
@@ -170,7 +174,7 @@ def write_batched(writer: Writer, f: Function, product: Product) -> int:
         )
         with f.loop(0, tile.panels) as index:
             pack(f, tile, right, _two(product.right.strides[-2:]), panel, index, length)
-            for row, height in even_tiles(f, 0, rows, tile.rows):
+            for row, height, _ in even_tiles(f, 0, rows, tile.rows):
                 row_stride, inner = product.left.strides[-2:]
                 f.do(
                     f"call void @{name}(i64 {height}, ptr {f.at(left, f.mul(row, row_stride))}, i64 {row_stride},"

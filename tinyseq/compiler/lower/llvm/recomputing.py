@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any, Final
 
 from tinyseq.compiler.lower.access import Access
-from tinyseq.compiler.lower.grouping import exposed
+from tinyseq.compiler.lower.grouping import columns_of, exposed
 from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.stages import Group, Repeat, Stage, Work, reads
 
@@ -77,21 +77,13 @@ def _reads_well(other: Group, work: Work, recipe: Sequence[Work]) -> bool:
     """Whether a group reads the value in works only, columns of it, and all that it is made of as well."""
     mine = [x for w in other.works for x in w.operands if isinstance(x, Access) and x.buffer == work.output.buffer]
     known = {x.buffer for w in other.works for x in w.operands if isinstance(x, Access)}
-    fits = all(_columns(x, work.output) is not None for x in mine)
+    fits = all(columns_of(x, work.output) is not None for x in mine)
     return (
         bool(mine)
         and fits
         and len(mine) == len(_reading(other, work.output.buffer))
         and all(x.buffer in known and not any(w.output.slot == x.slot for w in other.made) for x in _sources(recipe))
     )
-
-
-def _columns(part: Access, whole: Access) -> int | None:
-    """Return how many bytes from the start of its rows a part of a value begins; None where it is no columns of it."""
-    begin = part.offset - whole.offset
-    alike = (part.step, part.flip, part.strides, part.kind) == (whole.step, whole.flip, whole.strides, whole.kind)
-    inside = begin >= 0 and begin + part.shape[-1] * SIZES[part.kind] <= whole.shape[-1] * SIZES[whole.kind]
-    return begin if alike and inside and part.shape[:-1] == whole.shape[:-1] else None
 
 
 def _insert(other: Group, work: Work, recipe: Sequence[Work], names: Iterator[int]) -> None:
@@ -101,7 +93,7 @@ def _insert(other: Group, work: Work, recipe: Sequence[Work], names: Iterator[in
     for reader in other.works:
         operands: list[Any] = []
         for x in reader.operands:
-            begin = _columns(x, work.output) if isinstance(x, Access) and x.buffer == work.output.buffer else None
+            begin = columns_of(x, work.output) if isinstance(x, Access) and x.buffer == work.output.buffer else None
             if begin is None:
                 operands.append(x)
                 continue

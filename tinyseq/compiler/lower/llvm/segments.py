@@ -8,11 +8,11 @@ from typing import Any, Final
 from tinyseq.compiler.lower.llvm.context import Writer, base
 from tinyseq.compiler.lower.llvm.gemm import Tile, pack
 from tinyseq.compiler.lower.llvm.host import Host
-from tinyseq.compiler.lower.llvm.multiplying import tile_of
+from tinyseq.compiler.lower.llvm.multiplying import lies_still, tile_of
 from tinyseq.compiler.lower.llvm.text import Function, Module
 from tinyseq.compiler.lower.llvm.waiting import write_barrier
 from tinyseq.compiler.lower.llvm.writing import write_stage
-from tinyseq.compiler.lower.stages import Group, Repeat, Stage, writes
+from tinyseq.compiler.lower.stages import Group, Product, Repeat, Stage
 
 _STAGE: Final = "ptr %buffers, ptr %scratch, i64"
 
@@ -64,16 +64,15 @@ def _stage(writer: Writer, stage: Stage, name: str) -> Any:
 
 
 def _repeat(writer: Writer, repeat: Repeat, name: str) -> Any:
-    written = {x.slot for x in writes(repeat)}
     packs: list[str] = []
     calls: list[tuple[str, int]] = []
     for index, stage in enumerate(repeat.stages):
-        packed = None
-        if isinstance(stage, Group) and stage.product:
-            right = stage.product.right
-            if right.slot not in written and not right.step and not right.flip:
-                packed = _kept(writer, stage, f"{name}_pack{index}")
-                packs.append(f"{name}_pack{index}")
+        products = stage.products if isinstance(stage, Group) else []
+        packed = []
+        if all(lies_still(product.right, repeat) for product in products):
+            for number, product in enumerate(products):
+                packs.append(f"{name}_pack{index}_{number}")
+                packed.append(_kept(writer, stage, product, packs[-1]))
         inner = f"{name}_{index}"
         calls.append((inner, write_stage(writer, stage, inner, repeat.rows > 0, packed)))
 
@@ -98,11 +97,9 @@ def _repeat(writer: Writer, repeat: Repeat, name: str) -> Any:
     return call
 
 
-def _kept(writer: Writer, group: Group, name: str) -> int:
+def _kept(writer: Writer, group: Group, product: Product, name: str) -> int:
     """Write the laying out of a loop's right operand; return where it lies in the scratch memory."""
-    product = group.product
-    assert product is not None
-    tile = tile_of(writer, group)
+    tile = tile_of(writer.host, group)
     length = product.left.shape[1]
     place = writer.scratch.take(tile.panels * length * tile.row_bytes)
     f = writer.module.function(name, ["ptr %buffers", "ptr %scratch"])

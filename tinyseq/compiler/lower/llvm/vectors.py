@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tinyseq.compiler.lower.kinds import SIZES
@@ -98,6 +99,29 @@ class Vectors:
         first = self.f.let(f"insertelement {of} poison, {IN_REGISTER[kind]} {scalar}, i64 0")
         zero = f"<{self.width} x i32> zeroinitializer"
         return Value(self.f.let(f"shufflevector {of} {first}, {of} poison, {zero}"), kind)
+
+    def transposed(self, rows: Sequence[Value]) -> list[Value]:
+        """Transpose a square of as many vectors as they have elements: one bit of both indices after the other."""
+        result = list(rows)
+        distance = self.width // 2
+        while distance:
+            for i in range(self.width):
+                if not i & distance:
+                    a, b = result[i], result[i + distance]
+                    for row, shift in ((i, 0), (i + distance, distance)):
+                        picked = [
+                            j + shift if not j & distance else self.width + j - distance + shift
+                            for j in range(self.width)
+                        ]
+                        result[row] = self.shuffle(a, b, picked)
+            distance //= 2
+        return result
+
+    def shuffle(self, a: Value, b: Value, picked: Sequence[int]) -> Value:
+        """Pick elements of two vectors, those of the second counted from the width on."""
+        of = self.type(a.kind)
+        order = ", ".join(f"i32 {i}" for i in picked)
+        return Value(self.f.let(f"shufflevector {of} {a.name}, {of} {b.name}, <{self.width} x i32> <{order}>"), a.kind)
 
     # -- memory --------------------------------------------------------------------------------------------------------
 

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tinyseq.compiler.lower.llvm.context import PARAMETERS, Writer
 from tinyseq.compiler.lower.llvm.elementwise import GroupWriter
 from tinyseq.compiler.lower.llvm.gathering import write_gathering
-from tinyseq.compiler.lower.llvm.multiplying import ProductWriter, write_batched
+from tinyseq.compiler.lower.llvm.multiplying import write_batched, write_kept
+from tinyseq.compiler.lower.llvm.panels import write_products
 from tinyseq.compiler.lower.llvm.reducing import write_normalization, write_reduction
 from tinyseq.compiler.lower.llvm.uniform import write_draw
-from tinyseq.compiler.lower.stages import Draw, Gathering, Group, Normalization, Product, Reduction, Stage
+from tinyseq.compiler.lower.stages import Bundle, Draw, Gathering, Group, Normalization, Product, Reduction, Stage
 
 
-def write_stage(writer: Writer, stage: Stage, name: str, keep_rows: bool = False, packed: int | None = None) -> int:
+def write_stage(writer: Writer, stage: Stage, name: str, keep_rows: bool = False, packed: Sequence[int] = ()) -> int:
     """Write a stage as a function; return how many parts it can be split into.
 
     ``keep_rows`` says that parts are to be rows, as in a loop that is split along them; ``packed``, where in the
-    scratch memory a product's right operand has been laid out.
+    scratch memory the right operands of its products have been laid out.
     """
     f = writer.module.function(name, PARAMETERS)
     parts = 1
     match stage:
+        case Group() if stage.product is None:
+            parts = GroupWriter(writer, f, stage).write()
+        case Group() if packed:
+            parts = write_kept(writer, f, stage, packed, keep_rows)
         case Group():
-            group = ProductWriter(writer, f, stage, packed) if stage.product else GroupWriter(writer, f, stage)
-            parts = group.write(keep_rows)
+            parts = write_products(writer, f, [stage], None, keep_rows)
+        case Bundle():
+            parts = write_products(writer, f, stage.groups, stage.sum, keep_rows)
         case Product():
             parts = write_batched(writer, f, stage)
         case Reduction():

@@ -1,0 +1,105 @@
+"""Products with one right operand are done together: it is read and laid out once, and its rows summed meanwhile.
+
+The weights' gradients of a step, x^T g and h^T g, and the bias's, the sum of g, are such a bundle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final
+
+from tinyseq.compiler.lower.access import Access
+from tinyseq.compiler.lower.kinds import SIZES
+from tinyseq.compiler.lower.llvm.host import Host
+from tinyseq.compiler.lower.llvm.multiplying import by_columns, tile_of
+from tinyseq.compiler.lower.stages import Bundle, Group, Product, Reduction, Repeat, Stage, reads, writes
+
+_LOOK_BACK: Final = 12  # stages between those that are done together
+
+
+def bundle(stages: Sequence[Stage], host: Host) -> list[Stage]:
+    """Join what shares a right operand, where the threads share its columns."""
+    done: list[Stage] = []
+    for stage in stages:
+        _settle(stage, done, host)
+    return done
+
+
+def _settle(stage: Stage, done: list[Stage], host: Host) -> None:
+    for index in range(len(done) - 1, max(len(done) - _LOOK_BACK, 0) - 1, -1):
+        before = done[index]
+        joined = _joined(before, stage, host)
+        if joined is None:
+            continue
+        between = done[index + 1 :]
+        if all(_independent(x, stage) for x in between):
+            done[index] = joined
+            return
+        if all(_independent(before, x) for x in between):
+            done[index:] = [*between, joined]
+            return
+    done.append(stage)
+
+
+def _joined(before: Stage, stage: Stage, host: Host) -> Bundle | None:
+    first, second = _as_bundle(before, host), _as_bundle(stage, host)
+    if first is None or second is None or not _independent(before, stage):
+        return None
+    groups, sums = [*first.groups, *second.groups], [x.sum for x in (first, second) if x.sum]
+    if not groups or len(sums) > 1:
+        return None
+    product, tile = groups[0].product, tile_of(host, groups[0])
+    assert product is not None
+    same = all(x.product and x.product.right == product.right and tile_of(host, x) == tile for x in groups)
+    return Bundle(groups, *sums) if same and all(_sums(x, product) for x in sums) else None
+
+
+def _as_bundle(stage: Stage, host: Host) -> Bundle | None:
+    """What a stage is as a bundle of its own; None where it is nothing that could be done with others."""
+    match stage:
+        case Bundle():
+            return stage
+        case Reduction():
+            return Bundle([], stage)
+        case Group() if stage.product and by_columns(tile_of(host, stage), stage.product.left.shape[0]):
+            return Bundle([stage])
+        case _:
+            return None
+
+
+def _independent(a: Stage, b: Stage) -> bool:
+    """Whether two stages may change places, or mix: values that never reach memory are in nobody's way."""
+    if isinstance(a, Repeat) or isinstance(b, Repeat):
+        return False
+    wrote, write = _in_memory(a, writes(a)), _in_memory(b, writes(b))
+    return not any(x.overlaps(y) for x in wrote for y in (*_in_memory(b, reads(b)), *write)) and not any(
+        x.overlaps(y) for x in _in_memory(a, reads(a)) for y in write
+    )
+
+
+def _in_memory(stage: Stage, accesses: list[Access]) -> list[Access]:
+    groups = [x for x in (stage.groups if isinstance(stage, Bundle) else [stage]) if isinstance(x, Group)]
+    passed = {made.output.buffer for x in groups for made in x.made if not made.stored}
+    return [x for x in accesses if x.buffer not in passed]
+
+
+def _sums(stage: Reduction, product: Product) -> bool:
+    """Whether a reduction sums the rows of a product's right operand."""
+    x, right = stage.operand, product.right
+    *lead, last = [(n, stride) for n, stride in zip(x.shape, x.strides, strict=True) if n > 1] or [(1, 0)]
+    places = [(access.slot, access.offset, access.step, access.flip, access.phase) for access in (x, right)]
+    return (
+        stage.name == "sum"
+        and places[0] == places[1]
+        and x.kind == right.kind == stage.output.kind
+        and all(gone or n == 1 for gone, n in zip(stage.reduced[:-1], x.shape[:-1], strict=True))
+        and not stage.reduced[-1]
+        and last == (right.shape[1], right.strides[1])
+        and last[1] == SIZES[x.kind]
+        and bool(lead)
+        and math.prod(n for n, _ in lead) == right.shape[0]
+        and lead[-1][1] == right.strides[0]
+        and all(outer == n * inner for (_, outer), (n, inner) in pairwise(lead))
+    )
