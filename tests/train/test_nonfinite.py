@@ -19,6 +19,7 @@ from smallruns import CONFIG, DIVERGING, rows, write_config
 
 import tinyseq as ts
 from tinyseq import backends, nn
+from tinyseq.backends.numpy import NumpyBackend
 from tinyseq.cli import main
 from tinyseq.ops import OPS
 from tinyseq.ops.base import watched
@@ -289,6 +290,28 @@ def test_rewinding_restores_weights_optimiser_and_random_numbers(folder):
         assert all(np.array_equal(a, b) for a, b in zip(before[0], after[0], strict=True))
         assert before[1:] == after[1:]
         assert stepper(second, None).loss == once.loss
+
+
+@pytest.mark.parametrize("at", ["moving", "fetching"])
+def test_a_step_that_fails_leaves_nothing_to_the_next(folder, at):
+    """Neither weights that were moved nor gradients that would be added to."""
+
+    def fail(*args):
+        raise MemoryError
+
+    config = ts.load_config(write_config(folder))
+    ends = []
+    for failing in (False, True):
+        with prepared(config) as (task, model):
+            stepper, batch = Stepper(task, model, config.train, SilentProgress(), compiled=False), next(task.batches())
+            if failing:
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(*((stepper.optimizer, "step") if at == "moving" else (NumpyBackend, "fetch")), fail)
+                    with pytest.raises(MemoryError):
+                        stepper(batch, None)
+            stepper(batch, None)
+            ends.append([x.numpy().tobytes() for x in model.parameters()])
+    assert ends[0] == ends[1]
 
 
 # Finding where it began.

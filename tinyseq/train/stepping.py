@@ -95,10 +95,11 @@ class Stepper:
         try:
             result, norm = self._planned(batch, state) or self._eager(self.task.step(self.model, batch, state))
             self.model.constrain()
+            return Stepped(result.loss, norm, result.tokens, detach(result.state), before)
         except BaseException:  # an interrupt may come between two weights, and what there is will be written
             self._restore(before)
+            self.optimizer.zero_grad()
             raise
-        return Stepped(result.loss, norm, result.tokens, detach(result.state), before)
 
     def _planned(self, batch: Any, state: Any) -> tuple[StepResult, Tensor] | None:
         if self.function is None:
