@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 from tinyseq.compiler.lower.access import Access
 from tinyseq.compiler.lower.cupy.indexing import can_gather, write_gathering
 from tinyseq.compiler.lower.cupy.operations import OPERATIONS, PRELUDE, TYPES, expression, literal
 from tinyseq.compiler.lower.cupy.reducing import can_reduce, write_contraction, write_normalization, write_reduction
-from tinyseq.compiler.lower.cupy.writing import BLOCK, SCRATCH, Kernel, Writer
+from tinyseq.compiler.lower.cupy.writing import BLOCK, SCRATCH, Kernel, Writer, operand
 from tinyseq.compiler.lower.grouping import Lane, lanes
 from tinyseq.compiler.lower.stages import (
     Contraction,
@@ -26,7 +25,6 @@ from tinyseq.compiler.lower.stages import (
     Reduction,
     Stage,
     Triangle,
-    Work,
 )
 
 __all__ = ["BLOCK", "SCRATCH", "Kernel", "can_write", "module", "write"]
@@ -81,7 +79,7 @@ def _group(group: Group) -> Kernel:
     *rows, column = out.axes("i", (*group.lead, group.width))
     known: dict[Lane, str] = {}
 
-    def read(lane: Lane) -> str:
+    def read(_: int, lane: Lane) -> str:
         if lane not in known:
             known[lane] = out.let(TYPES[lane.kind], out.address(lane, [*rows, column], (*lane.rows, lane.column)))
         return known[lane]
@@ -89,7 +87,7 @@ def _group(group: Group) -> Kernel:
     for work in group.works:
         made = []
         for number, target in enumerate(lanes(work.output, group.width)):
-            operands = [_operand(x, number, group.width, work, read) for x in work.operands]
+            operands = [operand(x, number, group.width, work, read) for x in work.operands]
             text = expression(work.name, work.kind, operands, dict(work.attrs), target.kind)
             made.append((target, out.let(TYPES[target.kind], text)))
         for target, value in made:  # after all lanes are read
@@ -98,14 +96,6 @@ def _group(group: Group) -> Kernel:
                 place = out.address(target, [*rows, column], (*target.rows, target.column))
                 out.lines.append(f"{place} = {value};")
     return out.kernel()
-
-
-def _operand(x: Any, number: int, width: int, work: Work, read: Any) -> tuple[str, str]:
-    if isinstance(x, Access):
-        own = lanes(x, width)
-        return read(own[number if len(own) > 1 else 0]), x.kind
-    kind = "b1" if isinstance(x, bool) else work.kind
-    return literal(kind, x), kind
 
 
 def _draw(stage: Draw) -> Kernel:

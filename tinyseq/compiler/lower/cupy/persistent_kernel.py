@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from tinyseq.compiler.lower.access import Access
-from tinyseq.compiler.lower.cupy.operations import TYPES, expression, literal
+from tinyseq.compiler.lower.cupy.operations import TYPES, expression
 from tinyseq.compiler.lower.cupy.persistent import Key, Part, Recurrence, operands
-from tinyseq.compiler.lower.cupy.writing import Kernel, Writer
+from tinyseq.compiler.lower.cupy.writing import Kernel, Writer, operand
+from tinyseq.compiler.lower.grouping import Lane
 from tinyseq.compiler.lower.stages import Group, Work
 
 #: Beyond the prelude of all kernels.
@@ -258,17 +258,13 @@ class _Text:
         return lines
 
     def _work(self, work: Work) -> list[str]:
+        def read(buffer: int, lane: Lane) -> str:
+            return self.known[buffer, lane]
+
         lines: list[str] = []
         made: list[tuple[Key, str]] = []
         for number, target in enumerate(self.loop.keys(work.output)):
-            given = []
-            for x in work.operands:
-                if isinstance(x, Access):
-                    keys = self.loop.keys(x)
-                    given.append((self.known[keys[number if len(keys) > 1 else 0]], x.kind))
-                else:
-                    kind = "b1" if isinstance(x, bool) else work.kind
-                    given.append((literal(kind, x), kind))
+            given = [operand(x, number, self.shares.width, work, read) for x in work.operands]
             text = expression(work.name, work.kind, given, dict(work.attrs), target[1].kind)
             name, statement = self._let(TYPES[target[1].kind], text)
             lines.append(statement)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from tinyseq.compiler.lower.access import Access, Shape
 from tinyseq.compiler.lower.cupy.operations import TYPES, literal
-from tinyseq.compiler.lower.grouping import Lane
+from tinyseq.compiler.lower.grouping import Lane, lanes
+from tinyseq.compiler.lower.stages import Work
 
 #: Threads of a block.
 BLOCK: Final = 256
@@ -93,3 +94,15 @@ class Writer:
         head = "const int q = threadIdx.x;" if whole_blocks else f"{place}\n  if (i >= {self.count}) return;"
         text = f'extern "C" __global__ void NAME({parameters}) {{\n  {head}\n  {body}\n}}\n'
         return Kernel(text, slots, self.count, scratch)
+
+
+def operand(x: Any, number: int, width: int, work: Work, read: Callable[[int, Lane], str]) -> tuple[str, str]:
+    """Return the text and the kind of an operand for an application's lane of some number.
+
+    ``read`` gives the text of a buffer's lane.
+    """
+    if isinstance(x, Access):
+        own = lanes(x, width)
+        return read(x.buffer, own[number if len(own) > 1 else 0]), x.kind
+    kind = "b1" if isinstance(x, bool) else work.kind
+    return literal(kind, x), kind
