@@ -10,10 +10,12 @@ import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from llvm_support import shared_by
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import tinyseq as ts
 from tinyseq import backends
@@ -142,6 +144,43 @@ def test_the_gil_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
         done.set()
         other.join()
     assert during > 10
+
+
+def test_native_code_has_one_thread_beside_a_loop_of_blas(monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(x: ts.Tensor, h: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:
+        h = ts.tanh(ts.einsum("ij,jk->ik", x, h))
+        return h, h
+
+    with shared_by(monkeypatch, 2):
+        fast = ts.compile(lambda x: ts.unroll(step, x, x[:, 0])[0] * 2.0)
+        x = ts.tensor(np.ones((4, 3, 4)))
+        fast(x)
+        counts = []
+        executable = fast.entry_of_last_call().take()
+        with executable.owned():
+            counts.append(threads.pool.threads)
+        assert [*counts, threads.pool.threads] == [1, 2]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_blas_has_one_thread_beside_native_code(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a plan runs that leaves single calls to NumPy: two owners of the cores would wait for each other."""
+    seen: list[list[int]] = []
+    einsum = np.einsum
+
+    def spied(*args: Any, **options: Any) -> Any:
+        seen.append([library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"])
+        return einsum(*args, **options)
+
+    with ts.backend("llvm"), threadpool_limits(2, "blas"), shared_by(monkeypatch, count):
+        fast = ts.compile(lambda x: ts.tanh(ts.einsum("ij,jk->ik", x, x)) * 2.0)
+        x = ts.tensor(np.eye(20))
+        fast(x)
+        monkeypatch.setattr(np, "einsum", spied)
+        fast(x)
+        after = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+    assert seen == [[1 if count > 1 else 2] * len(after)]
+    assert set(after) == {2}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")

@@ -7,10 +7,12 @@ is at work for another thread of the program, a segment runs on its caller alone
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from queue import SimpleQueue
 from typing import Any
 
@@ -95,6 +97,22 @@ class Pool:
 pool = Pool()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=pool._forget)
+
+
+@cache
+def _blas() -> Any:
+    """Return a control of BLAS's own threads; to find its library takes milliseconds."""
+    return importlib.import_module("threadpoolctl").ThreadpoolController().select(user_api="blas")
+
+
+@contextmanager
+def sole_owner() -> Iterator[None]:
+    """Keep BLAS to its caller's thread inside the ``with`` block: its own would spin on the cores that segments use."""
+    if pool.threads < 2:
+        yield
+        return
+    with _blas().limit(limits=1):
+        yield
 
 
 @contextmanager
