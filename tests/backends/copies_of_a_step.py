@@ -10,35 +10,16 @@ import json
 import os
 import warnings
 
-import numpy as np
 import torch
-from test_dispatch_training import Model
+from test_dispatch_training import training_step
 from torch.profiler import ProfilerActivity, profile
 
 import tinyseq as ts
-from tinyseq import optim
 
 
 def copies() -> list[str]:
     with ts.backend("cupy"):
-        model = Model()
-        optimizer = optim.Adam(model.parameters(), lr=1e-3)
-        rng = np.random.default_rng(0)
-
-        def move(ids: ts.Tensor, targets: ts.Tensor) -> ts.Tensor:
-            loss = model(ids, targets)
-            loss.backward()
-            optim.clip_grad_norm(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            return loss
-
-        moved = ts.compile(move)
-
-        def step() -> float:
-            ids, targets = (ts.tensor(rng.integers(0, 7, (3, 6))) for _ in range(2))
-            return float(moved(ids, targets).item())
-
+        step = training_step("compiled step")
         for _ in range(3):
             step()
         activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -104,28 +105,34 @@ class Model(nn.Module):
         return nn.cross_entropy(self.head(ys), targets, reduction="mean")
 
 
+def training_step(way: str) -> Callable[[], float]:
+    """Return a step of Adam on a batch from the host, which gives its loss to the host."""
+    model = Model()
+    optimizer = optim.Adam(model.parameters(), lr=1e-3)
+    loss_of = ts.compile(model) if way == "compiled loss" else model
+    rng = np.random.default_rng(0)
+
+    def move(ids: ts.Tensor, targets: ts.Tensor) -> ts.Tensor:
+        loss = loss_of(ids, targets)
+        loss.backward()
+        optim.clip_grad_norm(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss
+
+    moved = ts.compile(move) if way == "compiled step" else move
+
+    def step() -> float:
+        ids, targets = (ts.tensor(rng.integers(0, 7, (3, 6))) for _ in range(2))
+        return float(moved(ids, targets).item())
+
+    return step
+
+
 def crossed(way: str) -> Transfers:
     """What crosses in one training step, after two that warm up."""
     with ts.backend("strict"):
-        model = Model()
-        optimizer = optim.Adam(model.parameters(), lr=1e-3)
-        loss_of = ts.compile(model) if way == "compiled loss" else model
-        rng = np.random.default_rng(0)
-
-        def move(ids: ts.Tensor, targets: ts.Tensor) -> ts.Tensor:
-            loss = loss_of(ids, targets)
-            loss.backward()
-            optim.clip_grad_norm(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            return loss
-
-        moved = ts.compile(move) if way == "compiled step" else move
-
-        def step() -> None:
-            ids, targets = (ts.tensor(rng.integers(0, 7, (3, 6))) for _ in range(2))
-            moved(ids, targets).item()
-
+        step = training_step(way)
         step()
         step()
         with transfers() as found:

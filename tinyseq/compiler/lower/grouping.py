@@ -7,7 +7,7 @@ they touch the same memory in the same places, or different memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.stages import Gathering, Group, Product, Reduction, Repeat, Stage, Work, reads, writes
 
 _MOST_LANES = 8  # of one application
-_LOOK_BACK = 12  # stages that another may go past
+LOOK_BACK = 12  # stages that another may go past
 _MOST_WORKS = 96  # of one group: beyond that it only makes registers spill
 
 
@@ -138,14 +138,14 @@ def group(stages: Iterable[Stage]) -> list[Stage]:
 
 def _settle(stage: Stage, done: list[_Open | Stage]) -> None:
     place = len(done)
-    for index in range(len(done) - 1, max(len(done) - _LOOK_BACK, 0) - 1, -1):
+    for index in range(len(done) - 1, max(len(done) - LOOK_BACK, 0) - 1, -1):
         before = done[index]
         if isinstance(stage, Group) and isinstance(before, _Open) and before.group.lead == stage.lead:
             grown = before.joined(stage.works[0])
             if grown is not None:
                 done[index] = grown
                 return
-        if not _independent(_stage_of(before), stage):
+        if not independent(_stage_of(before), stage):
             break
         place = index
     if isinstance(stage, Product) and not stage.batch:
@@ -157,12 +157,15 @@ def _stage_of(x: _Open | Stage) -> Stage:
     return x.group if isinstance(x, _Open) else x
 
 
-def _independent(a: Stage, b: Stage) -> bool:
-    """Whether two stages may change places."""
+def independent(a: Stage, b: Stage, seen: Callable[[Stage, list[Access]], list[Access]] | None = None) -> bool:
+    """Whether two stages may change places; of what a stage touches, ``seen`` returns what counts."""
     if isinstance(a, Repeat) or isinstance(b, Repeat):
         return False
-    return not any(x.overlaps(y) for x in writes(a) for y in (*reads(b), *writes(b))) and not any(
-        x.overlaps(y) for x in reads(a) for y in writes(b)
+    (read, wrote), (reading, writing) = (
+        [seen(x, found) if seen else found for found in (reads(x), writes(x))] for x in (a, b)
+    )
+    return not any(x.overlaps(y) for x in wrote for y in (*reading, *writing)) and not any(
+        x.overlaps(y) for x in read for y in writing
     )
 
 

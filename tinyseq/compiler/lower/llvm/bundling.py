@@ -8,15 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final
 
 from tinyseq.compiler.lower.access import Access
+from tinyseq.compiler.lower.grouping import LOOK_BACK, independent
 from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.llvm.host import Host
 from tinyseq.compiler.lower.llvm.multiplying import by_columns, tile_of
-from tinyseq.compiler.lower.stages import Bundle, Group, Product, Reduction, Repeat, Stage, reads, writes
-
-_LOOK_BACK: Final = 12  # stages between those that are done together
+from tinyseq.compiler.lower.stages import Bundle, Group, Product, Reduction, Stage
 
 
 def bundle(stages: Sequence[Stage], host: Host) -> list[Stage]:
@@ -28,16 +26,16 @@ def bundle(stages: Sequence[Stage], host: Host) -> list[Stage]:
 
 
 def _settle(stage: Stage, done: list[Stage], host: Host) -> None:
-    for index in range(len(done) - 1, max(len(done) - _LOOK_BACK, 0) - 1, -1):
+    for index in range(len(done) - 1, max(len(done) - LOOK_BACK, 0) - 1, -1):
         before = done[index]
         joined = _joined(before, stage, host)
         if joined is None:
             continue
         between = done[index + 1 :]
-        if all(_independent(x, stage) for x in between):
+        if all(independent(x, stage, _in_memory) for x in between):
             done[index] = joined
             return
-        if all(_independent(before, x) for x in between):
+        if all(independent(before, x, _in_memory) for x in between):
             done[index:] = [*between, joined]
             return
     done.append(stage)
@@ -45,7 +43,7 @@ def _settle(stage: Stage, done: list[Stage], host: Host) -> None:
 
 def _joined(before: Stage, stage: Stage, host: Host) -> Bundle | None:
     first, second = _as_bundle(before, host), _as_bundle(stage, host)
-    if first is None or second is None or not _independent(before, stage):
+    if first is None or second is None or not independent(before, stage, _in_memory):
         return None
     groups, sums = [*first.groups, *second.groups], [x.sum for x in (first, second) if x.sum]
     if not groups or len(sums) > 1:
@@ -69,17 +67,8 @@ def _as_bundle(stage: Stage, host: Host) -> Bundle | None:
             return None
 
 
-def _independent(a: Stage, b: Stage) -> bool:
-    """Whether two stages may change places, or mix: values that never reach memory are in nobody's way."""
-    if isinstance(a, Repeat) or isinstance(b, Repeat):
-        return False
-    wrote, write = _in_memory(a, writes(a)), _in_memory(b, writes(b))
-    return not any(x.overlaps(y) for x in wrote for y in (*_in_memory(b, reads(b)), *write)) and not any(
-        x.overlaps(y) for x in _in_memory(a, reads(a)) for y in write
-    )
-
-
 def _in_memory(stage: Stage, accesses: list[Access]) -> list[Access]:
+    """Leave out values that never reach memory: they are in nobody's way."""
     groups = [x for x in (stage.groups if isinstance(stage, Bundle) else [stage]) if isinstance(x, Group)]
     passed = {made.output.buffer for x in groups for made in x.made if not made.stored}
     return [x for x in accesses if x.buffer not in passed]

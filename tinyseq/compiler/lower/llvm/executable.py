@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -112,6 +113,7 @@ class Executable(on_numpy.Executable):
         if native.lowered.boundary == len(native.lowered.pieces):
             self.boundary = len(self.calls)
         self.find_direct(native.lowered)
+        self.owned = _owner(native.lowered)
 
     def find_direct(self, lowered: Lowered) -> None:
         """Find what need not be copied: inputs that are only read, and results of the last part that it alone makes.
@@ -168,17 +170,6 @@ class Executable(on_numpy.Executable):
         with self.owned():
             super().execute(values, start, stop)
 
-    def owned(self) -> AbstractContextManager[None]:
-        """Decide whose the cores are while the plan runs; threads of ours and of BLAS would wait for each other.
-
-        Measured: single calls among native functions take less where BLAS has one thread (an LSTM of 128 units with one
-        product left: 10.8 ms, not 12.8), a whole loop of its products where it has all (attention: 9.6 ms, not 10.4).
-        """
-        lowered = _native(self.plan).lowered
-        if any(isinstance(piece, Loop) for piece in lowered.pieces):
-            return limited(1)
-        return sole_owner() if lowered.left and lowered.segments else nullcontext()
-
     def notes(self) -> list[str]:
         lowered, of = _native(self.plan).lowered, host()
         stages = sum(len(piece) for piece in lowered.segments)
@@ -187,3 +178,14 @@ class Executable(on_numpy.Executable):
             f"native: {stages} stages in {len(lowered.segments)} functions for {of.cpu}, vectors of {of.vector} bytes",
         ]
         return rows + [f"left to NumPy: {instruction}  ({reason})" for instruction, reason in lowered.left]
+
+
+def _owner(lowered: Lowered) -> Callable[[], AbstractContextManager[None]]:
+    """Decide whose the cores are while a plan runs; threads of ours and of BLAS would wait for each other.
+
+    Measured: single calls among native functions take less where BLAS has one thread (an LSTM of 128 units with one
+    product left: 10.8 ms, not 12.8), a whole loop of its products where it has all (attention: 9.6 ms, not 10.4).
+    """
+    if any(isinstance(piece, Loop) for piece in lowered.pieces):
+        return partial(limited, 1)
+    return sole_owner if lowered.left and lowered.segments else nullcontext
