@@ -29,6 +29,7 @@ ORDER: list[set[str]] = [
     {"ops"},
     {"autodiff", "operators"},
     {"tensors"},
+    {"tracing"},
     {"random"},
     {"creation", "functional"},
     {"testing", "unrolling"},

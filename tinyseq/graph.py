@@ -135,7 +135,7 @@ def line_of(source: Source | None) -> str:
 _package = os.path.dirname(__file__) + os.sep
 
 
-def _locate() -> str:
+def locate() -> str:
     """Return the place, the line that applied the op, and the user's line that led there where that is another."""
     source = caller(3)
     frame = sys._getframe(3)
@@ -148,7 +148,7 @@ def _locate() -> str:
     return ", ".join(part for part in (str(here.place), f"at {inner}", f"called from {user}" if called else "") if part)
 
 
-errors.locate.append(_locate)
+errors.locate.append(locate)
 
 
 class Node:
