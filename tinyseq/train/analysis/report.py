@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tinyseq import nn
 from tinyseq.drawing import draw
-from tinyseq.drawing.text import clean
+from tinyseq.drawing.shared.text import clean
 from tinyseq.errors import DataError
 from tinyseq.figures.style import rendered
 from tinyseq.train.analysis import pictures

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinyseq.compiler.plan import Buffer, Loop, Plan, Ref
-from tinyseq.drawing.scene import Box, Frame, Mark, Scene, Text
-from tinyseq.drawing.symbols import details, dtype_text, shape_text
-from tinyseq.drawing.text import clean, plural, width
-from tinyseq.drawing.view import Details, Edge, Item, Kind, View
+from tinyseq.drawing.shared.labels import details, dtype_text, shape_text
+from tinyseq.drawing.shared.scene import Box, Frame, Mark, Scene, Text
+from tinyseq.drawing.shared.text import clean, plural, width
+from tinyseq.drawing.shared.view import Details, Edge, Item, Kind, View
 
 _ROW, _BAR, _GAP, _TOP = 18.0, 34.0, 4.0, 76.0
 _INPUT = 12.0

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable
 
-from tinyseq.drawing.grid import BETWEEN_DELAYS, Grid
-from tinyseq.drawing.margins import headers, legend, panels
-from tinyseq.drawing.routing import TRACK, Route, Router
-from tinyseq.drawing.scene import Box, Frame, Point, Scene, Wire
-from tinyseq.drawing.text import clean, width
-from tinyseq.drawing.view import Edge, View
+from tinyseq.drawing.layout.grid import BETWEEN_DELAYS, Grid
+from tinyseq.drawing.layout.margins import headers, legend, panels
+from tinyseq.drawing.layout.routing import TRACK, Route, Router
+from tinyseq.drawing.shared.scene import Box, Frame, Point, Scene, Wire
+from tinyseq.drawing.shared.text import clean, width
+from tinyseq.drawing.shared.view import Edge, View
 
 #: Room between two lines where a wire ends in an arrow, and where none does.
 _ROOM, _NONE = 26.0, 8.0

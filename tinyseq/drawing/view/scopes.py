@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from tinyseq.drawing.reading import Reading, Trim
+from tinyseq.drawing.view.analysis import Reading, Trim
 from tinyseq.graph import INPUT, LITERAL, Node
 
 

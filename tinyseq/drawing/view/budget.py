@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tinyseq.drawing.text import plural
-from tinyseq.drawing.view import Column
+from tinyseq.drawing.shared.text import plural
+from tinyseq.drawing.shared.view import Column
 from tinyseq.errors import DataError
 
 #: More columns than this do not fit a slide; longer sequences are drawn as first, second, ..., last.

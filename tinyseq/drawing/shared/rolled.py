@@ -2,7 +2,7 @@
 
 A loop's inside is another graph, which no wire could enter. Here a copy of each body stands among the other nodes, and
 marks say what the loop said: ``each`` is x_t, one step of a sequence, ``delay`` is s_{t-1}, ``last`` the state after
-the last step, ``every`` the outputs of all steps. ``reading`` sees through the marks.
+the last step, ``every`` the outputs of all steps. ``analysis`` sees through the marks.
 """
 
 from __future__ import annotations

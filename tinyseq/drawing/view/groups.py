@@ -7,12 +7,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
-from tinyseq.drawing.folding import Choice
-from tinyseq.drawing.reading import Link, Reading, Trim
-from tinyseq.drawing.rolling import STORED
-from tinyseq.drawing.scoping import module_depth, phases, stages
-from tinyseq.drawing.subject import Subject
-from tinyseq.drawing.symbols import (
+from tinyseq.drawing.shared.labels import (
     called,
     census,
     details,
@@ -24,8 +19,10 @@ from tinyseq.drawing.symbols import (
     shape_text,
     symbol,
 )
-from tinyseq.drawing.text import plural, subscript
-from tinyseq.drawing.view import (
+from tinyseq.drawing.shared.rolled import STORED
+from tinyseq.drawing.shared.subject import Subject
+from tinyseq.drawing.shared.text import plural, subscript
+from tinyseq.drawing.shared.view import (
     NO_GRADIENT,
     Change,
     Details,
@@ -39,6 +36,9 @@ from tinyseq.drawing.view import (
     Weight,
     Weights,
 )
+from tinyseq.drawing.view.analysis import Link, Reading, Trim
+from tinyseq.drawing.view.budget import Choice
+from tinyseq.drawing.view.scopes import module_depth, phases, stages
 from tinyseq.graph import INPUT, LITERAL, Node
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from tinyseq.drawing.view import Details
+from tinyseq.drawing.shared.view import Details
 from tinyseq.graph import Graph, Leaf, Node, Source, line_of
 
 #: The sign of an op where mathematics has a short one; any other op is shown by its name.

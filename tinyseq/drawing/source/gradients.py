@@ -15,9 +15,9 @@ import numpy as np
 
 from tinyseq.autodiff import backpropagate, saved_operands
 from tinyseq.compiler.rewriting import symbol
-from tinyseq.drawing.rolling import STORED
-from tinyseq.drawing.symbols import called, stored_name
-from tinyseq.drawing.text import BACKWARD, marked, subscript
+from tinyseq.drawing.shared.labels import called, stored_name
+from tinyseq.drawing.shared.rolled import STORED
+from tinyseq.drawing.shared.text import BACKWARD, marked, subscript
 from tinyseq.errors import DataError, GraphError
 from tinyseq.graph import INPUT, Graph, Leaf, Literal, Node, Place, here, reach
 from tinyseq.ops.base import module_of
@@ -111,7 +111,7 @@ class Backward:
 def backward_of(graph: Graph) -> Backward:
     """Return the backward pass of a graph without loops, as a graph by itself.
 
-    Values of the forward pass are leaves in it (``rolling.STORED``). Scopes keep their names behind a ∂, and each
+    Values of the forward pass are leaves in it (``rolled.STORED``). Scopes keep their names behind a ∂, and each
     gradient stands at the time step whose op it is worked out for.
 
     Raises:

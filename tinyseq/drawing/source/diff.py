@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterator
 
-from tinyseq.drawing.symbols import census
-from tinyseq.drawing.text import plural
-from tinyseq.drawing.view import Change
+from tinyseq.drawing.shared.labels import census
+from tinyseq.drawing.shared.text import plural
+from tinyseq.drawing.shared.view import Change
 from tinyseq.graph import INPUT, LITERAL, Graph, Node
 
 

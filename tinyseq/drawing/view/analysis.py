@@ -12,8 +12,8 @@ from collections.abc import Container, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tinyseq.drawing.rolling import EACH, EVERY, LAST, STORED, Loop, Rolled
-from tinyseq.drawing.symbols import called, is_weight
+from tinyseq.drawing.shared.labels import called, is_weight
+from tinyseq.drawing.shared.rolled import EACH, EVERY, LAST, STORED, Loop, Rolled
 from tinyseq.graph import INPUT, LITERAL, Graph, Node
 
 

@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from tinyseq.autodiff import FREED, Operands, backpropagate, gradient, pick, saved_operands
-from tinyseq.drawing.formulas import arguments, derivative
-from tinyseq.drawing.symbols import shape_text
+from tinyseq.drawing.shared.formulas import arguments, derivative
+from tinyseq.drawing.shared.labels import shape_text
 from tinyseq.graph import Graph, Leaf, Node, rebuild, remake
 from tinyseq.ops.base import module_of
 from tinyseq.ops.elementwise import cast

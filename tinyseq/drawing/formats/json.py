@@ -9,13 +9,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from tinyseq.drawing.formulas import plain
-from tinyseq.drawing.looks import look_of
-from tinyseq.drawing.palette import heat
-from tinyseq.drawing.playback import Amount, Playback
-from tinyseq.drawing.scene import Box, Scene, Wire
-from tinyseq.drawing.text import clean
-from tinyseq.drawing.view import Details, View
+from tinyseq.drawing.shared.formulas import plain
+from tinyseq.drawing.shared.palette import heat
+from tinyseq.drawing.shared.scene import Box, Scene, Wire
+from tinyseq.drawing.shared.style import look_of
+from tinyseq.drawing.shared.text import clean
+from tinyseq.drawing.shared.view import Details, View
+from tinyseq.drawing.source.playback import Amount, Playback
 
 FORMAT: Final = "tinyseq-picture"
 #: Raised when a reader of an older version would misread a newer file.

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from tinyseq.compiler.rewriting import symbol
-from tinyseq.drawing.text import subscript
+from tinyseq.drawing.shared.text import subscript
 from tinyseq.errors import TinyseqError
 from tinyseq.graph import INPUT, LITERAL, Leaf, Node, reach
 from tinyseq.tensors import AbstractTensor

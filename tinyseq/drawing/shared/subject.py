@@ -6,7 +6,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinyseq.drawing.view import Change
+from tinyseq.drawing.shared.view import Change
 from tinyseq.graph import Graph, Node
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import replace
 
-from tinyseq.drawing.rolling import DELAY, EACH, EVERY, LAST, STORED, Rolled
-from tinyseq.drawing.symbols import called, is_weight, stored_name
-from tinyseq.drawing.text import marked
+from tinyseq.drawing.shared.labels import called, is_weight, stored_name
+from tinyseq.drawing.shared.rolled import DELAY, EACH, EVERY, LAST, STORED, Rolled
+from tinyseq.drawing.shared.text import marked
 from tinyseq.graph import INPUT, LITERAL, Graph, Node, Place, rebuild
 
 _OUT_OF_LOOPS = (EVERY, LAST)

@@ -6,10 +6,10 @@ import math
 import textwrap
 from collections import defaultdict
 
-from tinyseq.drawing.grid import Grid
-from tinyseq.drawing.scene import Legend, Panel, Text
-from tinyseq.drawing.text import clean, plural, width
-from tinyseq.drawing.view import Weight, Weights, in_words
+from tinyseq.drawing.layout.grid import Grid
+from tinyseq.drawing.shared.scene import Legend, Panel, Text
+from tinyseq.drawing.shared.text import clean, plural, width
+from tinyseq.drawing.shared.view import Weight, Weights, in_words
 
 _SIZE = 10.0
 _LEADING = 14.0

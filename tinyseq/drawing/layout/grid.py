@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from tinyseq.drawing.arranging import arrange, longest_path
-from tinyseq.drawing.looks import DETAIL, LABEL, caption, detail_of
-from tinyseq.drawing.scene import Box
-from tinyseq.drawing.text import width
-from tinyseq.drawing.view import Item, View
+from tinyseq.drawing.layout.ordering import arrange, longest_path
+from tinyseq.drawing.shared.scene import Box
+from tinyseq.drawing.shared.style import DETAIL, LABEL, caption, detail_of
+from tinyseq.drawing.shared.text import width
+from tinyseq.drawing.shared.view import Item, View
 
 #: From one delay wire to the next, around their loop.
 BETWEEN_DELAYS = 46.0

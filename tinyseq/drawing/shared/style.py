@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinyseq.drawing.palette import Ink, heat, heat_line
-from tinyseq.drawing.scene import Box
-from tinyseq.drawing.text import clean
-from tinyseq.drawing.view import Edge, Item, View
+from tinyseq.drawing.shared.palette import Ink, heat, heat_line
+from tinyseq.drawing.shared.scene import Box
+from tinyseq.drawing.shared.text import clean
+from tinyseq.drawing.shared.view import Edge, Item, View
 
 #: What marks a delay of one step.
 DELAY = "z⁻¹"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tinyseq.drawing.view import Edge, Facts, Item, View
+from tinyseq.drawing.shared.view import Edge, Facts, Item, View
 
 Point = tuple[float, float]
 

@@ -12,10 +12,10 @@ from tinyseq import trees
 from tinyseq.compiler.function import CompiledFunction
 from tinyseq.compiler.pipeline import Stage
 from tinyseq.compiler.trace import trace_function
-from tinyseq.drawing.changes import compare
-from tinyseq.drawing.gradients import backward_of, of_recorded, of_values
-from tinyseq.drawing.rolling import is_rolled
-from tinyseq.drawing.subject import Subject
+from tinyseq.drawing.shared.rolled import is_rolled
+from tinyseq.drawing.shared.subject import Subject
+from tinyseq.drawing.source.diff import compare
+from tinyseq.drawing.source.gradients import backward_of, of_recorded, of_values
 from tinyseq.errors import DataError, did_you_mean
 from tinyseq.graph import Graph, Literal, Node
 from tinyseq.ops.scan import evaluate

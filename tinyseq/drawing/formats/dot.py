@@ -13,10 +13,10 @@ from typing import Any
 
 import graphviz
 
-from tinyseq.drawing.looks import DELAY, caption, detail_of, look_of, stroke_of
-from tinyseq.drawing.palette import LIGHT
-from tinyseq.drawing.text import clean, plural
-from tinyseq.drawing.view import Edge, Facts, Item, View, in_words
+from tinyseq.drawing.shared.palette import LIGHT
+from tinyseq.drawing.shared.style import DELAY, caption, detail_of, look_of, stroke_of
+from tinyseq.drawing.shared.text import clean, plural
+from tinyseq.drawing.shared.view import Edge, Facts, Item, View, in_words
 
 
 def to_dot(view: View) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tinyseq.drawing.folding import choices
-from tinyseq.drawing.groups import Groups
-from tinyseq.drawing.parting import parted
-from tinyseq.drawing.reading import Reading, read
-from tinyseq.drawing.rolling import STORED, Rolled, is_rolled, roll
-from tinyseq.drawing.subject import Subject
-from tinyseq.drawing.view import Column, View
+from tinyseq.drawing.shared.rolled import STORED, Rolled, is_rolled, roll
+from tinyseq.drawing.shared.subject import Subject
+from tinyseq.drawing.shared.view import Column, View
+from tinyseq.drawing.source.split_backward import parted
+from tinyseq.drawing.view.analysis import Reading, read
+from tinyseq.drawing.view.budget import choices
+from tinyseq.drawing.view.groups import Groups
 from tinyseq.errors import DataError, did_you_mean
 from tinyseq.graph import INPUT, LITERAL, Graph, Node
 

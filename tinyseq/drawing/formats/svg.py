@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from tinyseq.drawing.looks import DELAY, look_of, stroke_of, words_of
-from tinyseq.drawing.palette import DARK, LIGHT, Ink, heat
-from tinyseq.drawing.scene import Box, Frame, Legend, Mark, Panel, Point, Scene, Text, Wire
-from tinyseq.drawing.text import clean
-from tinyseq.drawing.view import NO_GRADIENT, Edge, Facts, View, in_words
+from tinyseq.drawing.shared.palette import DARK, LIGHT, Ink, heat
+from tinyseq.drawing.shared.scene import Box, Frame, Legend, Mark, Panel, Point, Scene, Text, Wire
+from tinyseq.drawing.shared.style import DELAY, look_of, stroke_of, words_of
+from tinyseq.drawing.shared.text import clean
+from tinyseq.drawing.shared.view import NO_GRADIENT, Edge, Facts, View, in_words
 
 FONT = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 

@@ -6,12 +6,12 @@ import io
 import warnings
 from typing import Any
 
-from tinyseq.drawing.looks import DELAY, Look, look_of, stroke_of, words_of
-from tinyseq.drawing.palette import LIGHT, heat
-from tinyseq.drawing.scene import Box, Legend, Mark, Point, Scene, Wire
-from tinyseq.drawing.svg import arrow, rounded, scissors
-from tinyseq.drawing.text import clean
-from tinyseq.drawing.view import NO_GRADIENT, View
+from tinyseq.drawing.formats.svg import arrow, rounded, scissors
+from tinyseq.drawing.shared.palette import LIGHT, heat
+from tinyseq.drawing.shared.scene import Box, Legend, Mark, Point, Scene, Wire
+from tinyseq.drawing.shared.style import DELAY, Look, look_of, stroke_of, words_of
+from tinyseq.drawing.shared.text import clean
+from tinyseq.drawing.shared.view import NO_GRADIENT, View
 
 #: The most pixels of a PNG; a larger picture gets fewer dots per inch.
 _MOST_PIXELS = 60e6
