@@ -24,12 +24,12 @@ from tinyseq.cli import main
 from tinyseq.ops import OPS
 from tinyseq.ops.base import watched
 from tinyseq.random import generator
-from tinyseq.train import checkpoint
-from tinyseq.train.nonfinite import DivergedError, locate
-from tinyseq.train.progress import PlainProgress, SilentProgress
-from tinyseq.train.replay import replay
+from tinyseq.train.analysis.replay import replay
+from tinyseq.train.loop.nonfinite import DivergedError, locate
+from tinyseq.train.loop.progress import PlainProgress, SilentProgress
+from tinyseq.train.loop.train_step import Stepper
 from tinyseq.train.running import prepared
-from tinyseq.train.stepping import Stepper
+from tinyseq.train.storage import checkpoint_file
 
 backends.register("strict", strict.__name__)
 
@@ -158,14 +158,14 @@ def wild(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wild")
     with pytest.raises(DivergedError):
         run(write_config(folder, DIVERGING, name="wild.yaml"), folder)
-    return checkpoint.read(bundle(folder, "wild"))
+    return checkpoint_file.read(bundle(folder, "wild"))
 
 
 @settings(max_examples=100)
 @given(data=st.data())
 def test_any_change_of_a_bundle_is_replayed_or_refused_in_words(wild, tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "changed.safetensors"
-    checkpoint.write(path, checkpoint.Checkpoint(data.draw(changed(wild.facts)), wild.tensors))
+    checkpoint_file.write(path, checkpoint_file.Checkpoint(data.draw(changed(wild.facts)), wild.tensors))
     with suppress(ts.TinyseqError):
         replay(path)
 
@@ -197,7 +197,7 @@ def test_a_run_that_diverged_keeps_what_was_good(folder):
     with losses(lambda number: math.inf if number > 6 else 1.0), pytest.raises(DivergedError, match="step 7 of 12"):
         run(path, folder, eager=True)
     directory = folder / "runs" / "tiny" / "0001"
-    assert checkpoint.read(directory / "checkpoints" / "step-00000006.safetensors").step == 6
+    assert checkpoint_file.read(directory / "checkpoints" / "step-00000006.safetensors").step == 6
     assert run(path, folder, eager=True).directory.name == "0002", "the reference"
     with pytest.raises(ts.TinyseqError, match="compile"):
         run(path, folder, resume=directory)  # compiled is another run

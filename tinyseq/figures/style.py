@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec
 
-from tinyseq.drawing.text import clean
+from tinyseq.drawing.shared.text import clean
 from tinyseq.errors import DataError
 
 if TYPE_CHECKING:

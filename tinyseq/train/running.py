@@ -18,22 +18,24 @@ from tinyseq.backends import use
 from tinyseq.errors import TinyseqError
 from tinyseq.figures import learning_curves, save
 from tinyseq.random import seed as set_seed
-from tinyseq.train import checkpoint, environment, yaml
-from tinyseq.train.checkpoint import Checkpoint
-from tinyseq.train.config import RunConfig, check
-from tinyseq.train.digest import code_digests, data_digest
-from tinyseq.train.document import Document
-from tinyseq.train.locking import locked
-from tinyseq.train.loop import Outcome, Row, train
-from tinyseq.train.metrics_log import MetricsLog
-from tinyseq.train.nonfinite import DivergedError
-from tinyseq.train.overrides import Overrides, as_overrides
-from tinyseq.train.progress import Progress, choose
-from tinyseq.train.registry import find_task
-from tinyseq.train.resuming import Identity, Point, find_directory, find_point, refuse_other_data
-from tinyseq.train.rundir import ENVIRONMENT, METRICS, RESULT, RunDirectory
-from tinyseq.train.saving import Saver
-from tinyseq.train.standing import snapshot
+from tinyseq.train.config import yaml
+from tinyseq.train.config.overrides import Overrides, as_overrides
+from tinyseq.train.config.registry import find_task
+from tinyseq.train.config.run_config import RunConfig, check
+from tinyseq.train.config.source import Document
+from tinyseq.train.loop import environment
+from tinyseq.train.loop.digest import code_digests, data_digest
+from tinyseq.train.loop.nonfinite import DivergedError
+from tinyseq.train.loop.progress import Progress, choose
+from tinyseq.train.loop.train_loop import Outcome, Row, train
+from tinyseq.train.loop.train_state import snapshot
+from tinyseq.train.storage import checkpoint_file
+from tinyseq.train.storage.checkpoint_file import Checkpoint
+from tinyseq.train.storage.checkpoint_manager import Saver
+from tinyseq.train.storage.locking import locked
+from tinyseq.train.storage.metrics_log import MetricsLog
+from tinyseq.train.storage.resume import Identity, Point, find_directory, find_point, refuse_other_data
+from tinyseq.train.storage.run_directory import ENVIRONMENT, METRICS, RESULT, RunDirectory
 from tinyseq.train.tasks.base import Task
 from tinyseq.train.threads import blas_threads
 
@@ -246,7 +248,7 @@ def _write_environment(directory: RunDirectory, data: dict[str, Any], start: Che
 def _write_bundle(directory: RunDirectory, error: DivergedError, bundle: Checkpoint) -> None:
     path = directory.path / f"nonfinite-step-{bundle.step + 1:08}.safetensors"
     try:
-        checkpoint.write(path, bundle)
+        checkpoint_file.write(path, bundle)
     except OSError as reason:
         error.add_note(f"what replays the step was not written: {reason.strerror}: {path}")
         return
