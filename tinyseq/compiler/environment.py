@@ -399,7 +399,7 @@ def alike(a: Any, b: Any) -> bool:
     if isinstance(a, float | complex | np.generic):
         return repr(a) == repr(b)  # NaN is itself, and -0.0 is not 0.0
     if isinstance(a, np.ndarray):
-        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+        return bool(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes())
     if isinstance(a, tuple | list):
         return len(a) == len(b) and all(map(alike, a, b))
     if isinstance(a, types.MethodType):  # made anew each time it is looked up
