@@ -7,7 +7,7 @@ carried, from the step before. Nothing here knows how the planner chose; it sees
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,14 +43,22 @@ class _Memory:
     def run(self) -> None:
         for ref in self.plan.inputs.values():
             self.write(ref, _BEFORE, 0)
-        for instruction in self.plan.instructions:
+        plan, returned = self.plan, self.plan.returned
+        self.part(plan.instructions[: plan.forward])
+        self.hand_out(plan.outputs[:returned], "an output, where the forward part ends")
+        self.part(plan.instructions[plan.forward :])
+        self.hand_out(plan.outputs[returned:], "a gradient, where the plan ends")
+
+    def part(self, instructions: Sequence[Any]) -> None:
+        for instruction in instructions:
             if isinstance(instruction, Loop):
                 self.loop(instruction)
             else:
                 self.step(instruction, set(), _BEFORE, 0)
-        for output in self.plan.outputs:
-            if isinstance(output, Ref):
-                self.read(output, set(), _BEFORE, 0, "an output of the plan")
+
+    def hand_out(self, outputs: Sequence[Ref], what: str) -> None:
+        for output in outputs:
+            self.read(output, set(), _BEFORE, 0, what)
 
     def loop(self, loop: Loop) -> None:
         self.turn[:] = _BEFORE
