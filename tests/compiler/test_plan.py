@@ -113,6 +113,19 @@ def test_an_output_that_is_copied_after_the_forward_part_is_found() -> None:
         verify_plan(plan)
 
 
+def test_a_result_that_is_written_again_is_found() -> None:
+    """Every instruction outside of loops is done twice: none may write where its buffer holds something already."""
+    plan = plan_of(registered("gru"))
+    for index, instruction in enumerate(list(plan.instructions)):
+        if isinstance(instruction, Loop):
+            continue
+        plan.instructions.insert(index, instruction)
+        with pytest.raises(GraphError, match="overwrites"):
+            verify_plan(plan)
+        del plan.instructions[index]
+    verify_plan(plan)
+
+
 # -- storage -----------------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,9 @@
 
 Each byte remembers which buffer was written there last, and in which turn of the loop. An instruction may read only
 what its own buffer was given, and only what is new enough: a value made within a step, from the same step; one that is
-carried, from the step before. Nothing here knows how the planner chose; it sees what a kernel would see.
+carried, from the step before. Outside of loops no place of a buffer is written twice. What is handed out must be there
+by then: results where the forward part ends, gradients where the plan ends. Nothing here knows how the planner chose;
+it sees what a kernel would see.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ def verify_plan(plan: Plan) -> Plan:
     """Check that no live value is overwritten and nothing is read before it is written; return the plan itself.
 
     Raises:
-        GraphError: an instruction reads memory that holds something else, or writes over what it still reads.
+        GraphError: an instruction reads memory that holds something else, or writes over what it still reads or another
+            has written; an output is not there when it is handed out.
     """
     _Memory(plan).run()
     return plan
@@ -78,19 +81,24 @@ class _Memory:
                 raise GraphError("a plan's instruction writes over what it reads", got=str(instruction))
         if np.unique(out).size != out.size:
             raise GraphError("a plan's instruction writes twice to one place", got=str(instruction))
+        if count == _BEFORE and np.any(self.owner[_bytes(out, instruction.output)] == self.number(instruction.output)):
+            raise GraphError("a plan's instruction overwrites another's result", got=str(instruction))
         self.write(instruction.output, count, t)
+
+    def number(self, ref: Ref) -> int:
+        return self.numbers[id(ref.buffer)]
 
     def at(self, ref: Ref, count: int, t: int) -> Any:
         return ref.resolve(self.addresses[id(ref.buffer)], max(count, 0), t)
 
     def write(self, ref: Ref, count: int, t: int) -> None:
         place = _bytes(self.at(ref, count, t), ref)
-        self.owner[place], self.turn[place] = self.numbers[id(ref.buffer)], count
+        self.owner[place], self.turn[place] = self.number(ref), count
 
     def read(self, ref: Ref, made: set[int], count: int, t: int, reader: str) -> Any:
         elements = self.at(ref, count, t)
         place = _bytes(elements, ref)
-        if np.any(self.owner[place] != self.numbers[id(ref.buffer)]):
+        if np.any(self.owner[place] != self.number(ref)):
             held = [self.plan.buffers[n].label if n >= 0 else "nothing" for n in np.unique(self.owner[place])]
             raise GraphError(
                 f"a plan reads {ref} where another value lies",

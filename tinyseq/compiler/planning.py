@@ -102,7 +102,7 @@ class Planner(Storage):
         return made
 
     def output(self, node: Node, values: dict[Node, Any], out: list[Any]) -> Ref:
-        """Return where an output lies; a number, which has no dtype of its own, is written to a buffer of the node's."""
+        """Return where an output lies; a number, which lies nowhere, is written to a buffer."""
         found = self.value(node, values, out)
         return found if isinstance(found, Ref) else self.filled(found, node, out)
 
