@@ -87,6 +87,44 @@ class Operators(Recorder):
     def __invert__(self) -> Self:
         return self._record(ew.logical_not, (self,))
 
+    # -- in place: the name gets another value; a parameter's name must not get one unnoticed ----------------------------
+
+    def __iadd__(self, other: Any) -> Self:
+        self._require_rebinding("+")
+        return self._record(ew.add, (self, other))
+
+    def __isub__(self, other: Any) -> Self:
+        self._require_rebinding("-")
+        return self._record(ew.sub, (self, other))
+
+    def __imul__(self, other: Any) -> Self:
+        self._require_rebinding("*")
+        return self._record(ew.mul, (self, other))
+
+    def __itruediv__(self, other: Any) -> Self:
+        self._require_rebinding("/")
+        return self._record(ew.div, (self, other))
+
+    def __ipow__(self, other: Any) -> Self:
+        self._require_rebinding("**")
+        return self._record(ew.power, (self, other))
+
+    def __imatmul__(self, other: Any) -> Self:
+        self._require_rebinding("@")
+        return self._record(linalg.matmul, (self, other))
+
+    def __iand__(self, other: Any) -> Self:
+        self._require_rebinding("&")
+        return self._record(ew.logical_and, (self, other))
+
+    def __ior__(self, other: Any) -> Self:
+        self._require_rebinding("|")
+        return self._record(ew.logical_or, (self, other))
+
+    def _require_rebinding(self, symbol: str) -> None:
+        """Refuse ``x += y`` where only x itself could have been meant."""
+        raise NotImplementedError
+
     def __getitem__(self, key: Any) -> Self:
         return shape.getitem(self, key)
 

@@ -12,7 +12,7 @@ import numpy as np
 from tinyseq import backends, graph
 from tinyseq.autodiff import backpropagate, gradient, pick
 from tinyseq.backends import Backend
-from tinyseq.errors import BackendError, DtypeError, GraphError, ShapeError, TinyseqError
+from tinyseq.errors import BackendError, DtypeError, GraphError, MutationError, ShapeError, TinyseqError
 from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Leaf, Node, Shape, caller, engine_files, here, literal, reach
 from tinyseq.modes import enable_grad, mode
 from tinyseq.operators import Operators
@@ -145,7 +145,8 @@ class Tensor(Operators):
     """An immutable array and, where a gradient may be asked for, the node that made it.
 
     Make one with ``ts.tensor(data)``. Operators, methods and ``ts.*`` functions follow NumPy's broadcasting; nothing
-    works in place, and ``x += y`` gives ``x`` a new value. ``value`` is the backend's own array; do not write to it.
+    works in place: ``x += y`` gives the name another value, and is refused on a leaf that requires a gradient.
+    ``value`` is the backend's own array; do not write to it.
     """
 
     __slots__ = ("__weakref__", "_node", "requires_grad", "value")
@@ -327,6 +328,16 @@ class Tensor(Operators):
         return tuple(Tensor(indices) for indices in self.value.nonzero())
 
     _record = staticmethod(record)
+
+    def _require_rebinding(self, symbol: str) -> None:
+        if self.requires_grad and isinstance(leaf := self._node, Leaf) and not leaf.passing:
+            raise MutationError(
+                f"p {symbol}= ... gives the name p another value and leaves the parameter as it is",
+                required="a tensor that does not itself require a gradient: values are immutable",
+                got=f"{leaf.name or 'a leaf'}, {graph.signature(leaf)}, which requires one",
+                fix=f"p.assign(p {symbol} ...), an optimiser (optim.SGD(parameters, lr).step()), "
+                f"or p = p {symbol} ... for a new value",
+            )
 
 
 # -- tracing -----------------------------------------------------------------------------------------------------------
