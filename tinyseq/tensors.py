@@ -21,7 +21,7 @@ from tinyseq.ops import shape
 from tinyseq.ops.base import FLOAT32, FLOAT64, Op, module_of
 
 _folder = Path(__file__).parent
-_modules = ("autodiff.py", "operators.py", "tensors.py")
+_modules = ("autodiff.py", "interop.py", "operators.py", "tensors.py")
 engine_files.update(
     str(path)
     for path in (*_folder.glob("ops/*.py"), *_folder.glob("backends/*.py"), *(_folder / name for name in _modules))
@@ -294,6 +294,8 @@ class Tensor(Operators):
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape:  # a TypeError, by which others tell what can be iterated
+            raise DtypeError("a scalar cannot be iterated", required="at least one axis", got="shape ()")
         return iter(shape.unstack(self, 0))
 
     def __repr__(self) -> str:
