@@ -223,12 +223,25 @@ class _LeafOp:
 
 
 class Leaf(Node):
-    """A node that nothing computes: an input, a parameter or a constant. ``grad`` is where ``backward()`` adds up."""
+    """A node that nothing computes: an input, a parameter or a constant. ``grad`` is where ``backward()`` adds up.
 
-    __slots__ = ("grad", "requires_grad")
+    ``passing`` marks what stands for a value on its way through a function (an argument that is differentiated, a
+    loop's state), and not for a tensor that somebody keeps.
+    """
 
-    def __init__(self, shape: Shape, dtype: Dtype, requires_grad: bool = False, name: str | None = None) -> None:
+    __slots__ = ("grad", "passing", "requires_grad")
+
+    def __init__(
+        self,
+        shape: Shape,
+        dtype: Dtype,
+        requires_grad: bool = False,
+        name: str | None = None,
+        *,
+        passing: bool = False,
+    ) -> None:
         super().__init__(INPUT, (), NO_ATTRS, shape, dtype)
+        self.passing = passing
         self.requires_grad = requires_grad
         self.grad: Any = None
         self.name = name

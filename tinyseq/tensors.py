@@ -11,7 +11,7 @@ import numpy as np
 from tinyseq import backends, graph
 from tinyseq.autodiff import backpropagate, pick
 from tinyseq.backends import Backend
-from tinyseq.errors import BackendError, DtypeError, GraphError, ShapeError, TinyseqError
+from tinyseq.errors import BackendError, DtypeError, GraphError, MutationError, ShapeError, TinyseqError
 from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Leaf, Node, Shape, caller, engine_files, here, literal
 from tinyseq.modes import enable_grad, mode
 from tinyseq.operators import Operators
@@ -20,7 +20,7 @@ from tinyseq.ops import shape
 from tinyseq.ops.base import FLOAT32, FLOAT64, Op, module_of
 
 _folder = Path(__file__).parent
-_modules = ("autodiff.py", "operators.py", "tensors.py", "tracing.py")
+_modules = ("autodiff.py", "interop.py", "operators.py", "tensors.py", "tracing.py")
 engine_files.update(
     str(path)
     for path in (*_folder.glob("ops/*.py"), *_folder.glob("backends/*.py"), *(_folder / name for name in _modules))
@@ -144,7 +144,8 @@ class Tensor(Operators):
     """An immutable array and, where a gradient may be asked for, the node that made it.
 
     Make one with ``ts.tensor(data)``. Operators, methods and ``ts.*`` functions follow NumPy's broadcasting; nothing
-    works in place, and ``x += y`` gives ``x`` a new value. ``value`` is the backend's own array; do not write to it.
+    works in place: ``x += y`` gives the name another value, and is refused on a leaf that requires a gradient.
+    ``value`` is the backend's own array; do not write to it.
     """
 
     __slots__ = ("__weakref__", "_node", "requires_grad", "value")
@@ -293,6 +294,8 @@ class Tensor(Operators):
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape:  # a TypeError, by which others tell what can be iterated
+            raise DtypeError("a scalar cannot be iterated", required="at least one axis", got="shape ()")
         return iter(shape.unstack(self, 0))
 
     def __repr__(self) -> str:
@@ -329,6 +332,16 @@ class Tensor(Operators):
         return tuple(Tensor(indices) for indices in self.value.nonzero())
 
     _record = staticmethod(record)
+
+    def _require_rebinding(self, symbol: str) -> None:
+        if self.requires_grad and isinstance(leaf := self._node, Leaf) and not leaf.passing:
+            raise MutationError(
+                f"p {symbol}= ... gives the name p another value and leaves the parameter as it is",
+                required="a tensor that does not itself require a gradient: values are immutable",
+                got=f"{leaf.name or 'a leaf'}, {graph.signature(leaf)}, which requires one",
+                fix=f"p.assign(p {symbol} ...), an optimiser (optim.SGD(parameters, lr).step()), "
+                f"or p = p {symbol} ... for a new value",
+            )
 
 
 def live(read: Callable[[], Any], dtype: Any) -> Any:

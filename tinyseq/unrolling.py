@@ -194,10 +194,10 @@ def _rolled(
         sequences.append(_all_chunk_starts(time, counts, truncate, reverse))
     sequences.append(tensor(np.arange(time)))  # the clock, for random draws; dropped where there are none
     with scope(getattr(cell, "name", "")):
-        old = trees.map_leaves(lambda s: AbstractTensor(Leaf(s.shape, s.dtype, True)), state)
+        old = trees.map_leaves(lambda s: AbstractTensor(Leaf(s.shape, s.dtype, True, passing=True)), state)
         for path, part in trees.leaves(old):
             part.node.name = path or "h"
-        slices = [AbstractTensor(Leaf(s.shape[1:], s.dtype, s.requires_grad, "x")) for s in sequences]
+        slices = [AbstractTensor(Leaf(s.shape[1:], s.dtype, s.requires_grad, "x", passing=True)) for s in sequences]
         start = slices[-1].node.serial + 1
         column = iter(slices)
         entering = old
