@@ -115,7 +115,7 @@ def _on_arrays(name: str, function: Callable[..., Any], args: Sequence[Any], opt
                 f"NumPy's {name} of a traced tensor",
                 required="ops of tinyseq: while tracing there are shapes and dtypes, no values yet",
                 got=f"{graph.signature(x.node)} from op {x.node.op.name}",
-                where=graph._locate(),
+                where=graph.locate(),
                 fix=cure,
             )
     arrays, options = trees.map_leaves(_values, given)
@@ -126,7 +126,7 @@ def _on_arrays(name: str, function: Callable[..., Any], args: Sequence[Any], opt
             f"NumPy's {name} would cut the gradient: what it gives has no history",
             required="ops of tinyseq where a tensor requires a gradient",
             got=f"{tracked.name or f'the value of op {tracked.node.op.name}'}, {graph.signature(tracked.node)}",
-            where=graph._locate(),
+            where=graph.locate(),
             fix=f"{cure}; x.numpy() where no gradient is to flow",
         )
     return found

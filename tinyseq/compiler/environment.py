@@ -469,6 +469,7 @@ def line_of_name(codes: Iterable[types.CodeType], name: str) -> str:
 
 # -- guards ------------------------------------------------------------------------------------------------------------
 
+
 class Guards:
     """The values that a trace has read, checked before it is used again: by identity, and only then by value."""
 

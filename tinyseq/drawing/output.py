@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from html import escape
@@ -247,19 +247,16 @@ def show_tensor(tensor: Tensor) -> str:
 
 def _write(target: Path, data: bytes) -> None:
     """Write beside the target, then put it in its place: a failure leaves what was there."""
-    beside = target.parent
-    with tempfile.NamedTemporaryFile(dir=beside, prefix=".draw-", delete=False) as file:
-        temporary = Path(file.name)
-        try:
+    # Opened, not made by `tempfile`, whose files are their owner's alone: to learn the umask one has to set it, and it
+    # is the process's.
+    temporary = target.with_name(f".draw-{secrets.token_hex(8)}")
+    try:
+        with temporary.open("xb") as file:
             file.write(data)
-            file.close()
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
-            os.replace(temporary, target)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        os.replace(temporary, target)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _known(what: str, word: str, known: tuple[str, ...]) -> None:
