@@ -17,6 +17,7 @@ from tinyseq import backends, nn
 from tinyseq.backends import use
 from tinyseq.errors import TinyseqError
 from tinyseq.figures import learning_curves, save
+from tinyseq.random import seed as set_seed
 from tinyseq.random import seeded
 from tinyseq.train.config import yaml
 from tinyseq.train.config.overrides import Overrides, as_overrides
