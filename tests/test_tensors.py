@@ -53,7 +53,11 @@ def test_the_data_is_copied() -> None:
     assert not ts.tensor(x).requires_grad
 
 
-@pytest.mark.parametrize("data", ["text", [1.0, "a"], [[1.0], [1.0, 2.0]], [1j], None, object()], ids=lambda data: "object" if type(data) is object else repr(data))
+@pytest.mark.parametrize(
+    "data",
+    ["text", [1.0, "a"], [[1.0], [1.0, 2.0]], [1j], None, object()],
+    ids=lambda data: "object" if type(data) is object else repr(data),
+)
 def test_what_is_not_numbers_is_refused(data: Any) -> None:
     with pytest.raises(DtypeError, match="tensor: "):
         ts.tensor(data)

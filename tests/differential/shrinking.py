@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from playing import Difference, Raised, judge
 
@@ -13,7 +13,9 @@ BROKEN = ("NameError", "UnboundLocalError", "SyntaxError", "IndentationError", "
 
 def same_kind(a: Difference, b: Difference) -> bool:
     """Return whether two differences are of one kind."""
-    plain = [re.sub(r"[\d, ()\[\]]+", "", d.detail.splitlines()[0][:60]) if d.kind not in ("values",) else "" for d in (a, b)]
+    plain = [
+        re.sub(r"[\d, ()\[\]]+", "", d.detail.splitlines()[0][:60]) if d.kind not in ("values",) else "" for d in (a, b)
+    ]
     return a.kind == b.kind and (plain[0] == plain[1] or not a.kind.startswith(("raised", "refused")))
 
 

@@ -309,6 +309,27 @@ class CompiledFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if mode.tracing is not None:  # within another compiled function, it is part of that
             return self.fn(*args, **kwargs)
+        entry, behind, arrays = self._prepared(args, kwargs)
+        values: dict[Leaf, Any] = dict(zip(entry.leaves, arrays, strict=True))
+        for leaf, read in entry.live:
+            values[leaf] = np.asarray(read())
+        entry.last_values = values
+        call = _Call(entry, values, behind)
+        outputs = self._results(call)
+        traced = entry.traced
+        for effect in traced.tracing.effects:
+            effect()
+        if entry.whole:
+            self._leave(entry, call, outputs[traced.returned :])
+        results = iter(outputs)
+        return trees.map_leaves(lambda _: next(results), traced.result)
+
+    def entry(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Entry:
+        """Return what a call with these arguments would run from, compiling now if nothing that was compiled fits."""
+        return self._prepared(args, kwargs)[0]
+
+    def _prepared(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Entry, list[Tensor | None], list[Any]]:
+        """Return what runs a call, what stands behind its inputs, and their arrays."""
         tensors: list[Tensor] = []
         scalars: list[Any] = []
         held: list[Any] = []
@@ -328,20 +349,7 @@ class CompiledFunction:
             identities = list(map(id, tensors))
             key = (*key, tuple([identities.index(one) for one in identities]))
             tensors = list(dict.fromkeys(tensors))
-        entry, behind, arrays = self._entry(key, args, kwargs, tensors, scalars, held, backend)
-        values: dict[Leaf, Any] = dict(zip(entry.leaves, arrays, strict=True))
-        for leaf, read in entry.live:
-            values[leaf] = np.asarray(read())
-        entry.last_values = values
-        call = _Call(entry, values, behind)
-        outputs = self._results(call, recording)
-        traced = entry.traced
-        for effect in traced.tracing.effects:
-            effect()
-        if entry.whole:
-            self._leave(entry, call, outputs[traced.returned :])
-        results = iter(outputs)
-        return trees.map_leaves(lambda _: next(results), traced.result)
+        return self._entry(key, args, kwargs, tensors, scalars, held, backend)
 
     def _leave(self, entry: Entry, call: _Call, changed: Sequence[Tensor]) -> None:
         """Give tensors the values and gradients that the function left them."""
@@ -358,8 +366,8 @@ class CompiledFunction:
             x = call.behind[index]  # type: ignore[assignment]
             x.grad = None
 
-    def _results(self, call: _Call, recording: bool) -> list[Tensor]:
-        entry = call.entry
+    def _results(self, call: _Call) -> list[Tensor]:
+        entry, recording = call.entry, mode.recording
         marks: Sequence[Any] = entry.derived if entry.whole else entry.compiled.seeds
         if not recording or not (entry.derived if entry.whole else entry.compiled.reached):
             call.release()
@@ -393,8 +401,7 @@ class CompiledFunction:
         held: list[Any],
         backend: Backend,
     ) -> tuple[Entry, list[Tensor | None], list[Any]]:
-        """Return what runs this call, compiling now if nothing that was compiled fits, and what stands behind its
-        inputs."""
+        """Return what runs a call, compiling now if nothing that was compiled fits."""
         last, reason = self.last, ""
         if last is not None and key == self._key:
             try:
@@ -469,7 +476,7 @@ class CompiledFunction:
             f"{self.__name__} has been compiled {MANY} times or more; what varies: {'; '.join(varying) or 'nothing'}. "
             "Pad to a few lengths; pass numbers as tensors or floats; keep what does not change in one object.",
             CompileWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
     def entry_of_last_call(self) -> Entry:
