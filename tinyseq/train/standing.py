@@ -82,7 +82,7 @@ class Standing:
         facts |= {
             "state": pack(self.state, "state", tensors),
             "random": generator.state(),
-            "optimizer": {"lr": kept["lr"], "steps": kept["steps"]},
+            "optimizer": {"steps": kept["steps"], "param_groups": [_plain(group) for group in kept["param_groups"]]},
             "schedule": self.scheduler.state_dict(),
         }
         return Checkpoint(facts, tensors)
@@ -127,6 +127,11 @@ class Standing:
             name, _, key = path.rpartition(".")
             found[name][key] = tensor(value, dtype=value.dtype)
         return list(found.values())
+
+
+def _plain(group: dict[str, Any]) -> dict[str, Any]:
+    """The options that JSON has a form for; any others come from the config again."""
+    return {key: value for key, value in group.items() if isinstance(value, bool | int | float | str | list | tuple)}
 
 
 def _brief(error: Exception) -> str:
