@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import pickle
 import sys
 import types
 from typing import Any
@@ -15,6 +16,7 @@ import tinyseq as ts
 from tinyseq import backends
 from tinyseq.backends.numpy import NumpyBackend
 from tinyseq.errors import BackendError, DtypeError, GraphError, MutationError, ShapeError
+from tinyseq.ops import OPS
 
 # -- making ------------------------------------------------------------------------------------------------------------
 
@@ -583,10 +585,59 @@ def test_an_array_of_no_backend_is_refused() -> None:
 # -- the rest ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_copy_of_a_module_tree_of_tensors_is_its_own() -> None:
+def test_a_copy_shares_the_value() -> None:
     x = ts.tensor([1.0], requires_grad=True)
     y = copy.copy(x)
     assert y.value is x.value
+    z = copy.copy(x * 2.0)
+    z.backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [2.0]
+
+
+COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda x: pickle.loads(pickle.dumps(x))}
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_a_deep_copy_of_a_leaf_is_a_leaf_of_its_own(how: str) -> None:
+    x = ts.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True, name="W")
+    x.grad = ts.ones(2, 2)
+    y = COPIES[how](x)
+    assert (y.tolist(), y.dtype, y.requires_grad, y.is_leaf, y.name) == (x.tolist(), x.dtype, True, True, "W")
+    assert y.grad.tolist() == x.grad.tolist()
+    (y * y).sum().backward()
+    assert y.grad.tolist() == [[3.0, 5.0], [7.0, 9.0]]
+    assert x.grad.tolist() == [[1.0, 1.0], [1.0, 1.0]]
+    y.assign(ts.zeros(2, 2))
+    assert x.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    graph = ts.trace(lambda: y * 2.0)
+    assert [node.name for node in graph.inputs] == ["W"]
+    assert ts.Graph([(y * 2.0).node]).inputs[0].name == "W"
+    for plain in (ts.arange(3), (x * 2.0).detach(), ts.tensor(np.ones((2, 3)).T)):
+        z = COPIES[how](plain)
+        assert (z.tolist(), z.dtype, z.requires_grad, z.is_leaf) == (plain.tolist(), plain.dtype, False, True)
+    shared = COPIES[how]([x, x])
+    assert shared[0] is shared[1]
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_a_deep_copy_of_a_result_is_refused(how: str) -> None:
+    """PyTorch: only leaves created by the user support the deepcopy protocol."""
+    x = ts.tensor([2.0], requires_grad=True)
+    for made in (
+        lambda: x * 3.0,
+        lambda: ts.unroll(lambda x, h: (h * x, h * x), ts.ones(1, 3000, 1), x * ts.ones(1, 1)),
+    ):
+        with pytest.raises(GraphError, match="result of an op") as caught:
+            COPIES[how](made())
+        assert "ts.detach" in caught.value.fix
+    with pytest.raises(GraphError, match="result of an op"):
+        ts.trace(lambda x: COPIES[how](x) * 2.0, x)
+
+
+def test_a_copy_of_an_op_is_the_op() -> None:
+    for op in OPS.values():
+        assert copy.copy(op) is copy.deepcopy(op) is pickle.loads(pickle.dumps(op)) is op
 
 
 def test_errors_carry_their_parts() -> None:

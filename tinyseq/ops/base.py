@@ -126,6 +126,14 @@ class Op:
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
+    def __reduce__(self) -> Any:
+        """There is one of each: a copy, or what comes out of a pickle, is the op itself."""
+        return (_of_name, (self.name,)) if self.primitive else super().__reduce__()
+
+
+def _of_name(name: str) -> Op:
+    return OPS[name]
+
 
 #: Called with an op, its inputs and its outputs, after its kernel.
 Observer = Callable[["Op", tuple[Any, ...], tuple[Any, ...]], None]

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from tinyseq.errors import DataError, DtypeError, ShapeError, did_you_mean
-from tinyseq.graph import Leaf
 from tinyseq.modes import concrete, each_call, looked_at, mode, no_grad
 from tinyseq.ops.elementwise import sqrt
 from tinyseq.ops.shape import zeros_like
@@ -91,7 +90,7 @@ class Optimizer:
         given = group["params"]
         parameters = [given] if isinstance(given, Tensor) else list(given)
         for p in parameters:
-            if not isinstance(p, Tensor) or not p.requires_grad or not isinstance(p.node, Leaf):
+            if not isinstance(p, Tensor) or not p.requires_grad or not p.is_leaf:
                 raise DataError(f"{name}: not a parameter", required="a leaf, requires_grad=True", got=repr(p)[:80])
         if len({id(p) for p in (*self.parameters, *parameters)}) < len(self.parameters) + len(parameters):
             raise DataError(f"{name}: a parameter is there twice, and would move twice", fix="model.parameters()")
