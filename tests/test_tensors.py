@@ -349,6 +349,67 @@ def test_assigning_to_an_element_is_refused_with_the_cure(key: Any) -> None:
         x[0] += 1.0
 
 
+@pytest.mark.parametrize("other", [None, "word", object(), {}, len], ids=["None", "word", "object", "dict", "function"])
+def test_with_what_has_no_elements_a_tensor_is_not_equal(other: Any) -> None:
+    for x in (ts.ones(2), ts.tensor(1.0), ts.ones(2, requires_grad=True) * 2.0):
+        assert (x == other) is (other == x) is False
+        assert (x != other) is (other != x) is True
+        assert x in [other, x]
+        assert other not in [x]
+    ts.trace(lambda x: x * 1.0 if x != other else x * 2.0, ts.ones(2))
+
+
+def test_the_truth_of_several_elements_is_refused_with_the_cures() -> None:
+    x, y = ts.ones(2), ts.ones(2)
+    with pytest.raises(ShapeError, match="truth of several elements") as caught:
+        bool(x == y)
+    assert "x is y" in caught.value.fix
+    assert bool((x == y).min()) is True
+    with pytest.raises(GraphError, match="traced"):
+        ts.trace(lambda x: x if x > 0 else -x, ts.ones(2))
+
+
+# -- integers have no slope --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x.cast(ts.int64),
+        lambda x: x.cast(np.int32) * 2,
+        lambda x: x.cast(ts.bool_),
+        lambda x: x.cast(ts.int64).cast(ts.float32) * 2.0,
+        lambda x: ts.where(x, 1, 2),
+        lambda x: x > 0.0,
+        lambda x: ts.argmax(x),
+    ],
+)
+def test_what_passed_through_integers_requires_no_gradient(f: Any) -> None:
+    x = ts.tensor([1.5, -2.0], requires_grad=True)
+    assert not f(x).requires_grad
+    found = []
+    ts.trace(lambda x: found.append(f(x)) or f(x), x)
+    assert found[0].dtype.kind == "f" or not found[0].requires_grad
+    loss = (f(x).cast(ts.float32) * x).sum()
+    loss.backward()
+    np.testing.assert_array_equal(x.grad.numpy(), np.broadcast_to(f(x).numpy(), 2))
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.bool_, np.uint8])
+def test_the_gradient_with_respect_to_integers_is_refused(kind: type) -> None:
+    i, x = ts.tensor([1, 1], dtype=kind), ts.tensor([1.5, 2.0], requires_grad=True)
+    for call in (
+        lambda: ts.grad(lambda i: (i * 1.5).sum())(i),
+        lambda: ts.value_and_grad(lambda x, i: (i * x).sum(), argnums=(0, 1))(x, i),
+        lambda: ts.grad(lambda p: (p["i"] * p["x"]).sum())({"i": i, "x": x}),
+        lambda: ts.compile(ts.grad(lambda i: (i * 1.5).sum()))(i),
+        lambda: ts.gradients((x * i).sum(), [x, i]),
+        lambda: ts.grad(lambda x: x * 2.0)(3.0),
+    ):
+        with pytest.raises(DtypeError, match="no slope"):
+            call()
+
+
 def test_numpy_gives_a_read_only_view() -> None:
     x = ts.ones(3)
     with pytest.raises(ValueError, match="read-only"):

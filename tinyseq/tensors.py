@@ -320,6 +320,13 @@ class Tensor(Operators):
         return int(self.item())
 
     def __bool__(self) -> bool:
+        if self.value is not None and self.size != 1:
+            raise ShapeError(
+                "the truth of several elements",
+                required="one element",
+                got=f"shape {self.shape}",
+                fix="(a == b).min() for all of them, .max() for any; any(x is y for y in values) for `x in values`",
+            )
         return bool(self.item())
 
     def __len__(self) -> int:
@@ -573,5 +580,7 @@ def _as_tensors(node: Node) -> tuple[Sequence[Any], Any]:
 
 
 def is_tracked(node: Node) -> bool:
-    """Return whether a gradient may flow to this node."""
-    return node.requires_grad if isinstance(node, Leaf) else node.op.differentiable
+    """Return whether a gradient may flow to this node; through integers none does."""
+    if isinstance(node, Leaf):
+        return node.requires_grad
+    return node.op.differentiable and (isinstance(node.dtype, tuple) or node.dtype.kind == "f")

@@ -176,6 +176,13 @@ def apply(op: Op, inputs: Sequence[Value], attrs: Attrs = NO_ATTRS) -> Any:
     return op.kernel(module_of(inputs), *inputs, **attrs)
 
 
+def without_slope(y: Value) -> Any:
+    """Return the same, requiring no gradient where it is of integers or booleans: none flows through them."""
+    if y.dtype.kind != "f" and hasattr(y, "requires_grad"):
+        y.requires_grad = False
+    return y
+
+
 def module_of(arrays: Sequence[Any]) -> Xp:
     """Return the array module of the first array among values that may also be scalars."""
     for x in arrays:
