@@ -47,6 +47,49 @@ def test_dtypes_of_new_tensors(data: Any, dtype: type) -> None:
     assert ts.tensor(data, dtype=ts.float64).dtype == np.float64
 
 
+@pytest.mark.parametrize("code", ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?"])
+def test_big_endian_data_is_read_right_and_kept_in_the_machines_order(code: str) -> None:
+    values = [0, 1, 1, 0] if code == "?" else [0, 1, 77, 100]
+    big, little = (np.array(values, order + code).reshape(2, 2) for order in "><")
+    x, y = ts.tensor(big), ts.tensor(little)
+    assert (x.dtype, x.dtype.isnative) == (y.dtype, True)
+    np.testing.assert_array_equal(x.numpy(), np.array(values).reshape(2, 2))
+    w = ts.ones(2, 2, requires_grad=True)
+    assert (w * big).tolist() == (w * little).tolist() == [[*map(float, values[:2])], [*map(float, values[2:])]]
+    assert (w * big).dtype == (w * little).dtype
+    assert (big + ts.tensor(big)).dtype.isnative
+    for made in (
+        ts.tensor(values, dtype=">" + code),
+        ts.zeros(2, dtype=">" + code),
+        ts.arange(3, dtype=">" + code),
+        ts.eye(2, dtype=">" + code),
+        x.cast(">" + code),
+        w.cast(">" + code),
+    ):
+        assert made.dtype == np.dtype(code)
+        assert made.dtype.isnative
+    fast = ts.compile(lambda x, y: x * 2.0 + y)
+    np.testing.assert_array_equal(fast(ts.tensor(big), ts.ones(2, 2)).numpy(), 2.0 * little + 1.0)
+
+
+def test_new_tensors_lie_in_c_order() -> None:
+    a = np.arange(12.0).reshape(3, 4)
+    for view in (a.T, a[:, ::2], a[::-1], np.broadcast_to(a[0], (3, 4)), np.asfortranarray(a)):
+        x = ts.tensor(view)
+        assert x.value.flags.c_contiguous
+        np.testing.assert_array_equal(x.numpy(), view)
+
+
+def test_integers_that_do_not_fit_are_refused() -> None:
+    """2**63 + 5 is -9223372036854775803 as int64."""
+    with pytest.raises(DtypeError, match=r"int64[\s\S]*9223372036854775813"):
+        ts.tensor(np.array([1, 2**63 + 5], np.uint64))
+    with pytest.raises(DtypeError, match="int64"):
+        ts.tensor([2**63 + 5])
+    assert ts.tensor(np.array([2**63 - 1], np.uint64)).tolist() == [2**63 - 1]
+    assert ts.tensor(np.array([2**63 + 5], np.uint64), dtype=np.uint64).tolist() == [2**63 + 5]
+
+
 def test_the_data_is_copied() -> None:
     data = np.ones(3)
     x = ts.tensor(data)

@@ -19,7 +19,7 @@ from tinyseq.modes import enable_grad, mode
 from tinyseq.operators import Operators
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import shape
-from tinyseq.ops.base import FLOAT32, FLOAT64, Op, module_of
+from tinyseq.ops.base import FLOAT32, FLOAT64, Op, module_of, native
 
 _folder = Path(__file__).parent
 _modules = ("autodiff.py", "interop.py", "operators.py", "tensors.py")
@@ -108,7 +108,7 @@ def as_operand(x: Any) -> Any:
     if isinstance(x, np.ndarray | np.generic | list | tuple):
         array = np.asarray(x)
         if array.dtype.kind in "biuf":
-            return Tensor(backends.current().from_host(array))
+            return Tensor(backends.current().from_host(array.astype(native(array.dtype), copy=False)))
     elif hasattr(x, "shape") and hasattr(x, "dtype"):
         backends.of(x)
         return Tensor(x)

@@ -13,6 +13,7 @@ from tinyseq.creation import tensor
 from tinyseq.errors import DataError, DtypeError, GraphError, ShapeError, did_you_mean
 from tinyseq.graph import Dtype, scope
 from tinyseq.modes import looked_at
+from tinyseq.ops.base import native
 from tinyseq.tensors import Tensor
 
 
@@ -153,7 +154,8 @@ class Module:
 
         Gradients are forgotten; graphs recorded before keep the old values.
         """
-        if np.dtype(dtype).kind != "f":
+        dtype = native(dtype)
+        if dtype.kind != "f":
             raise DtypeError("cast: parameters are floating-point", required="float32 or float64", got=str(dtype))
         for _, value in self._tensors():
             if value.dtype.kind == "f" and value.dtype != dtype:

@@ -183,6 +183,11 @@ def without_slope(y: Value) -> Any:
     return y
 
 
+def native(dtype: Any) -> Dtype:
+    """Return the same dtype in the machine's byte order, the only one that tensors have."""
+    return np.dtype(dtype).newbyteorder("=")
+
+
 def module_of(arrays: Sequence[Any]) -> Xp:
     """Return the array module of the first array among values that may also be scalars."""
     for x in arrays:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file
 
 from tinyseq.errors import ConfigError, DataError
-from tinyseq.train import durable, yaml
+from tinyseq.train import durable, tensorfile, yaml
 from tinyseq.train.config import RunConfig, check
 from tinyseq.train.saving import Checkpoints
 
@@ -109,7 +109,7 @@ class RunDirectory:
 
     def write_weights(self, weights: dict[str, np.ndarray[Any, Any]], metadata: Mapping[str, Any]) -> None:
         """Write weights, and the metadata that a task needs to use them."""
-        durable.write(self.path / WEIGHTS, save(weights, metadata={"format": "tinyseq"}))
+        durable.write(self.path / WEIGHTS, tensorfile.dumps(weights, {"format": "tinyseq"}))
         self.write_json(METADATA, metadata)
 
     def weights(self) -> dict[str, np.ndarray[Any, Any]]:

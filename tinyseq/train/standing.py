@@ -140,4 +140,4 @@ def _brief(error: Exception) -> str:
 
 def snapshot(model: nn.Module) -> dict[str, Array]:
     """Return copies of parameters and buffers by name, on the host."""
-    return {name: np.array(value.numpy()) for name, value in model.state_dict().items()}
+    return {name: np.array(value.numpy(), order="C") for name, value in model.state_dict().items()}
