@@ -124,7 +124,7 @@ def backpropagate(
         if node.args is FREED:
             raise freed_error(order)
         hit = isinstance(node, Leaf) and node.requires_grad if targets is None else node in targets
-        if hit or (node.op.differentiable and not needed.isdisjoint(node.inputs)):
+        if hit or (node.op.differentiable and not needed.isdisjoint(node.inputs) and _has_slope(node)):
             needed.add(node)
 
     gradients: dict[Node, Value] = dict(seeds)
@@ -176,6 +176,11 @@ def backpropagate(
             if node.__class__ is Node:
                 node.args, node.out = FREED, None
     return results
+
+
+def _has_slope(node: Node) -> bool:
+    """Whether a gradient may pass: none does through integers. Of several outputs each is asked by itself."""
+    return node.dtype.__class__ is tuple or node.dtype.kind == "f"
 
 
 def _is_freed(node: Node) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from tinyseq import backends
 from tinyseq.errors import BackendError, DtypeError
 from tinyseq.graph import Dtype, Leaf
-from tinyseq.ops.base import FLOAT32, FLOAT64, INT64
+from tinyseq.ops.base import FLOAT32, FLOAT64, INT64, native
 from tinyseq.random import generator
 from tinyseq.tensors import Tensor
 
@@ -40,15 +40,26 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False, name: s
     if array.dtype.kind not in "biuf":
         raise DtypeError("tensor: not numbers", required="booleans, integers or floats", got=str(array.dtype))
     if dtype is None:
-        kept = isinstance(data, np.ndarray | np.generic) and array.dtype in (FLOAT32, FLOAT64)
+        known = array.dtype.newbyteorder("=") in (FLOAT32, FLOAT64)
+        kept = isinstance(data, np.ndarray | np.generic) and known
         dtype = array.dtype if kept or array.dtype.kind == "b" else FLOAT32 if array.dtype.kind == "f" else INT64
-    return _finish(np.array(array, dtype=dtype), requires_grad, name)
+        if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(INT64).max:
+            raise DtypeError(
+                "tensor: an integer does not fit into int64",
+                required=f"at most {np.iinfo(INT64).max}",
+                got=str(array.max()),
+                fix="dtype=ts.float64, or np.uint64",
+            )
+    # In C order, as files and other libraries take it, and in the machine's byte order, whatever the array's.
+    return _finish(np.array(array, dtype=native(dtype), order="C"), requires_grad, name)
 
 
 def _copied(home: backends.Backend, data: Any, dtype: Any, requires_grad: bool, name: str | None) -> Tensor:
     """A tensor of an array that is on the current backend already: it never leaves the device."""
     kept = data.dtype in (FLOAT32, FLOAT64) or data.dtype.kind == "b"
-    wanted = dtype or (data.dtype if kept else FLOAT32 if data.dtype.kind == "f" else INT64)
+    wanted = (
+        native(dtype) if dtype is not None else (data.dtype if kept else FLOAT32 if data.dtype.kind == "f" else INT64)
+    )
     return _made(home.xp.array(data, dtype=wanted), requires_grad, name)
 
 
@@ -57,6 +68,8 @@ def _finish(array: np.ndarray[Any, Any], requires_grad: bool, name: str | None =
 
 
 def _made(value: Any, requires_grad: bool, name: str | None = None) -> Tensor:
+    if not value.dtype.isnative:
+        value = value.astype(native(value.dtype))
     if requires_grad and value.dtype.kind != "f":
         raise DtypeError("only floating-point tensors have gradients", got=str(value.dtype), fix="dtype=ts.float32")
     if not requires_grad and name is None:

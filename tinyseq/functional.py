@@ -7,7 +7,7 @@ from typing import Any
 
 from tinyseq import trees
 from tinyseq.autodiff import anchor
-from tinyseq.errors import GraphError
+from tinyseq.errors import DtypeError, GraphError
 from tinyseq.graph import Leaf, reach
 from tinyseq.modes import enable_grad, is_recording, is_tracing
 from tinyseq.ops.elementwise import identity
@@ -33,10 +33,23 @@ def gradients(
 
     Raises:
         GraphError: as ``Tensor.backward``.
+        DtypeError: an input of integers or booleans.
     """
+    for x in inputs:
+        _require_slope("gradients", x)
     seeds = {output.node: seed_of(output, gradient)}
     found = sweep(seeds, [x.node for x in inputs], retain=retain_graph, create_graph=create_graph)
     return [found.get(x.node) for x in inputs]
+
+
+def _require_slope(name: str, x: Any) -> None:
+    if not isinstance(x, Tensor) or x.dtype.kind != "f":
+        raise DtypeError(
+            f"{name} with respect to what has no slope",
+            required="floating-point tensors",
+            got=f"{x.dtype}{x.shape}" if isinstance(x, Tensor) else f"{type(x).__qualname__} {str(x)[:60]}",
+            fix="x.cast(ts.float32)" if isinstance(x, Tensor) else "ts.tensor(x, dtype=ts.float32)",
+        )
 
 
 def detach(tree: Any) -> Any:
@@ -52,6 +65,7 @@ def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) 
 
     Raises:
         GraphError: ``fn`` does not return a scalar tensor.
+        DtypeError: an argument to differentiate is not of floating-point tensors.
     """
     positions = [argnums] if isinstance(argnums, int) else list(argnums)
 
@@ -59,6 +73,7 @@ def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) 
         fresh: list[Tensor] = []
 
         def alias(x: Tensor) -> Tensor:
+            _require_slope("grad", x)
             # A tensor that an outer gradient follows stays connected, through a node of its own; others get a new leaf.
             followed = x.requires_grad and is_recording()
             if is_tracing():

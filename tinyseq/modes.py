@@ -71,6 +71,16 @@ def tracing_into(tracing: Traces) -> Iterator[Traces]:
         mode.tracing = outer
 
 
+@contextmanager
+def concrete() -> Iterator[None]:
+    """Compute inside the ``with`` block, also where a function is being traced."""
+    outer, mode.tracing = mode.tracing, None
+    try:
+        yield
+    finally:
+        mode.tracing = outer
+
+
 def is_tracing() -> bool:
     """Return whether a function is being traced."""
     return mode.tracing is not None

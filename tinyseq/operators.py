@@ -65,10 +65,10 @@ class Operators(Recorder):
         return self._record(ew.absolute, (self,))
 
     def __eq__(self, other: Any) -> Self:  # type: ignore[override]
-        return self._record(ew.equal, (self, other))
+        return self._record(ew.equal, (self, other)) if _has_elements(other) else NotImplemented
 
     def __ne__(self, other: Any) -> Self:  # type: ignore[override]
-        return self._record(ew.not_equal, (self, other))
+        return self._record(ew.not_equal, (self, other)) if _has_elements(other) else NotImplemented
 
     __hash__ = object.__hash__  # == compares elements; as keys, tensors are themselves
 
@@ -264,3 +264,8 @@ class Operators(Recorder):
     def cos(self) -> Self:
         """Cosine of each element."""
         return self._record(ew.cos, (self,))
+
+
+def _has_elements(other: Any) -> bool:
+    """Whether ``==`` compares elements: with None, a word or another thing a tensor is just not equal."""
+    return isinstance(other, Recorder | bool | int | float | list | tuple) or hasattr(other, "dtype")

@@ -281,7 +281,7 @@ def test_rewinding_restores_weights_optimiser_and_random_numbers(folder):
             kept = stepper.optimizer.state_dict()
             values = [x.numpy().copy() for x in model.parameters()]
             values += [x.numpy().copy() for state in kept["state"] for x in state.values()]
-            return values, kept["steps"], kept["lr"], generator.state()
+            return values, kept["steps"], kept["param_groups"], generator.state()
 
         before = now()
         second = next(batches)

@@ -127,6 +127,14 @@ class Op:
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
+    def __reduce__(self) -> Any:
+        """There is one of each: a copy, or what comes out of a pickle, is the op itself."""
+        return (_of_name, (self.name,)) if self.primitive else super().__reduce__()
+
+
+def _of_name(name: str) -> Op:
+    return OPS[name]
+
 
 #: Called with an op, its inputs and its outputs, after its kernel.
 Observer = Callable[["Op", tuple[Any, ...], tuple[Any, ...]], None]
@@ -201,6 +209,18 @@ def apply(op: Op, inputs: Sequence[Value], attrs: Attrs = NO_ATTRS) -> Any:
         if isinstance(x, Recorder):
             return x._record(op, inputs, attrs)
     return op.kernel(module_of(inputs), *inputs, **attrs)
+
+
+def without_slope(y: Value) -> Any:
+    """Return the same, requiring no gradient where it is of integers or booleans: none flows through them."""
+    if y.dtype.kind != "f" and hasattr(y, "requires_grad"):
+        y.requires_grad = False
+    return y
+
+
+def native(dtype: Any) -> Dtype:
+    """Return the same dtype in the machine's byte order, the only one that tensors have."""
+    return np.dtype(dtype).newbyteorder("=")
 
 
 def module_of(arrays: Sequence[Any]) -> Xp:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinyseq import backends
 from tinyseq.graph import Signature
-from tinyseq.ops.base import BOOL, Inferred, Op, Value, Xp, broadcast, hushed, promote, quiet
+from tinyseq.ops.base import BOOL, Inferred, Op, Value, Xp, broadcast, hushed, native, promote, quiet, without_slope
 
 
 class Elementwise(Op):
@@ -158,6 +158,9 @@ class Where(Elementwise):
     formula = r"y = a \text{ if } c \text{ else } b"
     reads = "x"
     vjps = (None, lambda g, y, c, a, b: where(c, g, 0.0), lambda g, y, c, a, b: where(c, 0.0, g))
+
+    def __call__(self, condition: Value, a: Value, b: Value) -> Any:
+        return without_slope(super().__call__(condition, a, b))
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         return broadcast(self.name, *inputs), promote(*inputs[1:])
@@ -347,7 +350,7 @@ class Cast(Op):
     vjps = (lambda g, y, x, dtype: cast(g, x.dtype) if dtype.kind == "f" == x.dtype.kind else None,)
 
     def __call__(self, x: Value, dtype: Any) -> Any:
-        return super().__call__(x, dtype=np.dtype(dtype))
+        return without_slope(super().__call__(x, dtype=native(dtype)))
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         return inputs[0].shape, attrs["dtype"]
