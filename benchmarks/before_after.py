@@ -1,10 +1,12 @@
 """What a change costs: the rows of native.py and compiled.py, before it and with it.
 
-    python benchmarks/before_after.py REV [--rounds 7] [--limit 1.05] [--only lstm] [--seconds 0.3]
+    python benchmarks/before_after.py REV [--rounds 7] [--limit 1.05] [--only lstm] [--seconds 0.3] [--threads 1]
 
-REV is checked out beside this one; two processes, one of each checkout, take turns, seven rounds a row, so that what slows the machine down for a while meets both, and one waits while the other computes. What is
-timed comes from each checkout's own `peers.py`; rows that one of the two does not have are named and left out. Both
-must compute the same loss. A row over the limit (time now / time before, of the minima) makes the exit status 1.
+REV is checked out beside this one; two processes, one of each checkout, take turns, seven rounds a row, so that what
+slows the machine down for a while meets both, and one waits while the other computes. What is timed comes from each
+checkout's own `peers.py`; rows that one of the two does not have are named and left out. Both must compute the same
+loss. A row over the limit (time now / time before, of the minima) makes the exit status 1. On a machine with other work
+to do, `--threads 1` keeps both from waiting for cores.
 
 Rows: forward and gradients of the textbook layers, training steps with clipping and Adam, cells that no library has,
 each on NumPy and native; the first call (trace, passes, plan, and native code that is kept nowhere); `import tinyseq`.
@@ -31,6 +33,8 @@ HERE = Path(__file__).resolve().parents[1]
 BACKENDS = ("numpy", "llvm")
 #: Seconds between turns, in which threads of the one whose turn it was stop spinning.
 PAUSE = 0.1
+#: What says how many threads there are.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TINYSEQ_NUM_THREADS")
 #: What native.py asks for at H=512: else page faults are what is measured.
 MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": "1000000000",
@@ -134,7 +138,8 @@ def serve(root: Path) -> None:
 class Checkout:
     """A process that times what is in a checkout."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, threads: int | None) -> None:
+        limits = dict.fromkeys(THREADS, str(threads)) if threads else {}
         self.process = subprocess.Popen(
             [sys.executable, __file__, "--serve", str(root)],
             stdin=subprocess.PIPE,
@@ -142,7 +147,7 @@ class Checkout:
             text=True,
             cwd=root,
             # What is compiled is kept nowhere, or the first call would find it.
-            env={**os.environ, **MEMORY, "PYTHONPATH": str(root), "TINYSEQ_CACHE": ""},
+            env={**os.environ, **MEMORY, **limits, "PYTHONPATH": str(root), "TINYSEQ_CACHE": ""},
         )
 
     def ask(self, **request: Any) -> Any:
@@ -194,13 +199,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--limit", type=float, default=1.05)
     parser.add_argument("--seconds", type=float, default=0.3, help="how long a turn takes, about")
+    parser.add_argument("--threads", type=int, help="of BLAS and native code; by default as the environment says")
     parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT", help="rows whose names hold one of these")
     options = parser.parse_args()
     over = []
     with checked_out(options.revision) as place:
         both: list[Checkout] = []
         try:
-            both += [Checkout(place), Checkout(HERE)]
+            both += [Checkout(root, options.threads) for root in (place, HERE)]
             before, now = (one.ask() for one in both)
             names = [name for name in now if name in before and any(text in name for text in options.only)]
             width = max(map(len, names), default=0)

@@ -14,6 +14,7 @@ import argparse
 import gc
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -78,12 +79,9 @@ def main() -> None:
         with mock.patch.multiple(kind, **stubs):
             for name, fast in functions.items():
                 fast(*arguments)
-                for what, call in (
-                    (f"{name}: guards", guards_of(fast)),
-                    (f"{name}: the call", lambda: fast(*arguments)),
-                ):
+                for what, call in {"guards": guards_of(fast), "the call": partial(fast, *arguments)}.items():
                     found = microseconds(call, options.calls)
-                    print(f"{what:<28}{min(found):>10.1f}{median(found):>10.1f}", flush=True)
+                    print(f"{f'{name}: {what}':<28}{min(found):>10.1f}{median(found):>10.1f}", flush=True)
 
 
 if __name__ == "__main__":
