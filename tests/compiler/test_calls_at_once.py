@@ -74,4 +74,4 @@ def test_four_threads_that_call_one_function(backend):
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_four_threads_that_call_one_function_for_about_a_minute(backend):
-    called_at_once(backend, 3_000)
+    called_at_once(backend, {"numpy": 1_500, "llvm": 12_000}[backend])
