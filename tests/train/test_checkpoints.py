@@ -297,27 +297,6 @@ def test_names_are_numbers_only(tmp_path):
     assert place.steps() == [5]
 
 
-def test_durable_write_replaces_whole(tmp_path, monkeypatch):
-    path = tmp_path / "f"
-    files.write(path, b"old")
-    order = []
-    for name in ("fsync", "replace"):
-        real = getattr(files.os, name)
-        monkeypatch.setattr(files.os, name, lambda *a, n=name, r=real: (order.append(n), r(*a))[1])
-    files.write(path, b"new" * 100)
-    assert path.read_bytes() == b"new" * 100
-    assert order == ["fsync", "replace", "fsync"], "the file, its name, its folder"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_drafts_move_up_when_finished_and_not_when_they_fail(tmp_path):
-    with files.drafts(tmp_path) as place:
-        (place / "a.txt").write_text("a")
-    with pytest.raises(ZeroDivisionError), files.drafts(tmp_path) as place:
-        (place / "b.txt").write_text(str(1 // 0) if (place / "b.txt").write_text("b") else "")
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
-
-
 def test_reading_checks_before_it_takes_memory(tmp_path):
     """A header that claims a huge tensor is refused by the size of the file, not by running out of memory."""
     header = json.dumps({"w": {"dtype": "F64", "shape": [1 << 40], "data_offsets": [0, 1 << 43]}}).encode()
