@@ -32,8 +32,8 @@ def write(path: Path, content: bytes, *, durable: bool = True, mode: int = 0o666
         OSError: it could not be written (disk full, no permission); what was there before is as it was.
     """
     # Opened here and not by `tempfile`, whose files are their owner's alone: the umask can be read only by setting it,
-    # which other threads would see. The name does not grow with the file's, which may be as long as the system allows.
-    draft = path.with_name(f".{secrets.token_hex(8)}.part")
+    # which other threads would see. Of the name, which may be as long as the system allows, it has the beginning.
+    draft = path.with_name(f".{path.stem[:40]}.{secrets.token_hex(8)}.part")
     try:
         handle = os.open(draft, os.O_WRONLY | os.O_EXCL | FLAGS, mode)
         try:
