@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from tinyseq import backends, graph
-from tinyseq.autodiff import backpropagate, gradient, pick
+from tinyseq.autodiff import backpropagate, gradient
 from tinyseq.backends import Backend
 from tinyseq.errors import BackendError, DtypeError, GraphError, ShapeError, TinyseqError
 from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Leaf, Node, Shape, caller, engine_files, here, literal, reach
@@ -19,6 +19,7 @@ from tinyseq.operators import Operators
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import shape
 from tinyseq.ops.base import FLOAT32, FLOAT64, Op, module_of
+from tinyseq.ops.tuples import pick
 
 _folder = Path(__file__).parent
 _modules = ("autodiff.py", "operators.py", "tensors.py")

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from tinyseq import backends, trees
-from tinyseq.autodiff import pick
 from tinyseq.backends import Backend
 from tinyseq.compiler.checking import verify_plan
 from tinyseq.compiler.lower import lowering
@@ -25,6 +24,7 @@ from tinyseq.errors import BackendError, GraphError
 from tinyseq.graph import Graph, Leaf, Node, caller
 from tinyseq.modes import is_recording, is_tracing
 from tinyseq.ops.base import Op
+from tinyseq.ops.tuples import pick
 from tinyseq.random import generator
 from tinyseq.tensors import Tensor, sweep
 
