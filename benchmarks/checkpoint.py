@@ -32,7 +32,7 @@ from tinyseq.train.loop.train_state import TrainState
 from tinyseq.train.loop.train_step import TrainStep
 from tinyseq.train.running import prepared
 from tinyseq.train.storage import checkpoint_file
-from tinyseq.train.storage.checkpoint_manager import CheckpointConfig, Checkpoints, Saver
+from tinyseq.train.storage.checkpoint_manager import CheckpointConfig, CheckpointManager, Checkpoints
 
 
 def tell(kind: str, **facts: object) -> None:
@@ -47,13 +47,13 @@ def measure_checkpoint() -> None:
     path, written, read = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         place = Checkpoints(Path(folder) / "checkpoints")
-        saver = Saver(place, CheckpointConfig(), print)
+        manager = CheckpointManager(place, CheckpointConfig(), print)
         for step in range(1, 9):
             train_state.step = step
             began = time.perf_counter()
-            saver.save(train_state.capture())
+            manager.save(train_state.capture())
             path.append(time.perf_counter() - began)
-            saver.finish()
+            manager.finish()
             written.append(time.perf_counter() - began)
             began = time.perf_counter()
             checkpoint_file.read(place.path(step))
