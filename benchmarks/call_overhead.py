@@ -20,12 +20,13 @@ from statistics import median
 from typing import Any
 from unittest import mock
 
+from tinyseq.train.progress import SilentProgress
+from tinyseq.train.stepping import Stepper
+
 import tinyseq as ts
 from tinyseq.compiler import CompiledFunction
 from tinyseq.compiler.lower import lowering
-from tinyseq.train.progress import SilentProgress
 from tinyseq.train.running import prepared
-from tinyseq.train.stepping import Stepper
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "lstm.yaml"
 

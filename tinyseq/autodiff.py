@@ -18,6 +18,7 @@ from tinyseq.graph import Leaf, Node, reach
 from tinyseq.ops.base import Op, Value
 from tinyseq.ops.elementwise import cast
 from tinyseq.ops.shape import sum_to
+from tinyseq.ops.tuples import pick
 
 #: (node, gradient of each output, which inputs need one) -> gradient of each input: the rule of an op with a body.
 JointRule = Callable[[Node, list[Value], Sequence[bool]], list[Value]]
@@ -32,25 +33,6 @@ class _Freed:
 
 
 FREED: Final = _Freed()
-
-
-class Pick(Op):
-    """One output of an op that has several."""
-
-    name = "pick"
-    formula = "y = x_i"
-
-    def infer(self, *inputs: Any, **attrs: Any) -> Any:
-        return inputs[0].shape[attrs["index"]], inputs[0].dtype[attrs["index"]]
-
-    def kernel(self, xp: Any, x: Any, index: int) -> Any:
-        return x[index]
-
-    def flops(self, shape: Any, /, *inputs: Any, **attrs: Any) -> int:
-        return 0
-
-
-pick: Final[Pick] = Pick()
 
 
 class Gradient(Op):

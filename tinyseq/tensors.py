@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 
 from tinyseq import backends, graph
-from tinyseq.autodiff import backpropagate, pick
+from tinyseq.autodiff import backpropagate
 from tinyseq.backends import Backend
 from tinyseq.errors import BackendError, DtypeError, GraphError, MutationError, ShapeError, TinyseqError
 from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Leaf, Node, Shape, caller, engine_files, here, literal
@@ -19,6 +19,7 @@ from tinyseq.operators import Operators
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import shape
 from tinyseq.ops.base import FLOAT32, FLOAT64, Op, module_of, native
+from tinyseq.ops.tuples import pick
 
 _folder = Path(__file__).parent
 _modules = ("autodiff.py", "interop.py", "operators.py", "tensors.py", "tracing.py")

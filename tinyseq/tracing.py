@@ -15,13 +15,14 @@ from typing import Any, Final
 import numpy as np
 
 from tinyseq import graph
-from tinyseq.autodiff import gradient, pick
+from tinyseq.autodiff import gradient
 from tinyseq.backends import Backend
 from tinyseq.errors import GraphError
 from tinyseq.graph import Attrs, Dtype, Leaf, Node, Shape, caller, here, literal, reach
 from tinyseq.modes import mode
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops.base import FLOAT32, FLOAT64, Op, promote
+from tinyseq.ops.tuples import pick
 from tinyseq.tensors import Tensor, as_operand, is_tracked, record
 
 

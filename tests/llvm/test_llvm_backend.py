@@ -218,7 +218,7 @@ def test_what_is_made_once_is_read_from_then_on(folder: Path) -> None:
     assert cache.cached("another", make) == b"code"
     assert len(made) == 2
     assert len(list(folder.glob("*.o"))) == 2
-    assert not list(folder.glob("*.new"))
+    assert not list(folder.glob("*.part"))
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty"])

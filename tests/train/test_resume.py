@@ -20,8 +20,8 @@ from tinyseq import optim
 from tinyseq.errors import ConfigError, DataError
 from tinyseq.train import running
 from tinyseq.train.loop.progress import SilentProgress
-from tinyseq.train.loop.train_state import Standing
-from tinyseq.train.loop.train_step import Stepper
+from tinyseq.train.loop.train_state import TrainState
+from tinyseq.train.loop.train_step import TrainStep
 from tinyseq.train.running import prepared
 from tinyseq.train.storage import checkpoint_file
 from tinyseq.train.storage.locking import locked
@@ -417,23 +417,23 @@ def stepped(tmp_path_factory):
     """A model that has made two steps, and its checkpoint."""
     config = ts.load_config(write_config(tmp_path_factory.mktemp("stepped")))
     with prepared(config) as (task, model):
-        stepper = Stepper(task, model, config.train, SilentProgress(), compiled=False)
+        train_step = TrainStep(task, model, config.train, SilentProgress(), compiled=False)
         schedule = config.train.schedule.make(config.train.steps)
-        standing = Standing(model, stepper.optimizer, optim.Scheduler(stepper.optimizer, schedule))
+        train_state = TrainState(model, train_step.optimizer, optim.Scheduler(train_step.optimizer, schedule))
         batches = task.batches()
-        for standing.step in (1, 2):
-            standing.state = stepper(next(batches), standing.state).state
-        yield standing, standing.capture()
+        for train_state.step in (1, 2):
+            train_state.state = train_step(next(batches), train_state.state).state
+        yield train_state, train_state.capture()
 
 
 @settings(max_examples=300)
 @given(data=st.data())
 def test_any_change_of_a_part_is_taken_or_refused_in_words(stepped, data):
     """What has a right digest, but not the parts of a run, never ends in a traceback."""
-    standing, found = stepped
+    train_state, found = stepped
     with suppress(ts.TinyseqError):
-        standing.restore(checkpoint_file.Checkpoint(data.draw(changed(found.facts)), found.tensors))
-    standing.restore(found)
+        train_state.restore(checkpoint_file.Checkpoint(data.draw(changed(found.facts)), found.tensors))
+    train_state.restore(found)
 
 
 # One process a directory.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyseq.autodiff import anchor, backpropagate, gradient, pick
+from tinyseq.autodiff import anchor, backpropagate, gradient
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.rewriting import again, fixed, fresh_leaf, standing_at, symbol
 from tinyseq.errors import GraphError
@@ -16,6 +16,7 @@ from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach, rebuild, rema
 from tinyseq.ops.elementwise import stop_gradient, where
 from tinyseq.ops.scan import scan
 from tinyseq.ops.shape import Structural, zeros_like
+from tinyseq.ops.tuples import pick
 from tinyseq.tensors import record
 from tinyseq.tracing import AbstractTensor
 

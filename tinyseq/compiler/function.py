@@ -23,7 +23,6 @@ from typing import Any, Final, overload
 import numpy as np
 
 from tinyseq import backends, trees
-from tinyseq.autodiff import pick
 from tinyseq.backends import Backend
 from tinyseq.compiler.checking import verify_plan
 from tinyseq.compiler.environment import Guards, alike
@@ -37,6 +36,7 @@ from tinyseq.errors import BackendError, GraphError
 from tinyseq.graph import Graph, Leaf, Node, caller, reach, signature
 from tinyseq.modes import mode
 from tinyseq.ops.base import Op
+from tinyseq.ops.tuples import pick
 from tinyseq.tensors import Tensor, sweep
 from tinyseq.tracing import SCALARS, gradient_before
 

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from tinyseq import trees
-from tinyseq.autodiff import anchor, gradient, pick
+from tinyseq.autodiff import anchor, gradient
 from tinyseq.compiler.environment import Change, Environment, changes, line_of_name, shown
 from tinyseq.errors import GraphError, TinyseqError
 from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach
 from tinyseq.modes import tracing_into
 from tinyseq.ops.elementwise import identity
+from tinyseq.ops.tuples import pick
 from tinyseq.random import generator
 from tinyseq.tensors import Tensor, record, sweep
 from tinyseq.tracing import SCALARS, AbstractScalar, AbstractTensor, Tracing, is_traced, node_of

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from tinyseq import files
 from tinyseq.compiler.function import CompiledFunction
 from tinyseq.compiler.plan import Plan
 from tinyseq.drawing.formats import graphviz
@@ -125,7 +125,7 @@ class Drawing:
                                fix=f"mkdir -p {target.parent}")  # fmt: skip
         data = self.render(format)
         try:
-            _write(target, data)
+            files.write(target, data, durable=False)
         except OSError as error:
             raise DrawingError(
                 "draw: cannot write the picture",
@@ -243,20 +243,6 @@ def show_tensor(tensor: Tensor) -> str:
     numbers = f"<pre>{escape(repr(tensor))}</pre>"
     made = tensor.value is not None and tensor.requires_grad and tensor.node.inputs
     return f"{numbers}{draw(tensor, engine='grid').svg}" if made else numbers
-
-
-def _write(target: Path, data: bytes) -> None:
-    """Write beside the target, then put it in its place: a failure leaves what was there."""
-    # Opened, not made by `tempfile`, whose files are their owner's alone: to learn the umask one has to set it, and it
-    # is the process's.
-    temporary = target.with_name(f".draw-{secrets.token_hex(8)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-        os.replace(temporary, target)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _known(what: str, word: str, known: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from tinyseq.autodiff import FREED, Operands, backpropagate, gradient, pick, saved_operands
+from tinyseq.autodiff import FREED, Operands, backpropagate, gradient, saved_operands
 from tinyseq.drawing.shared.formulas import arguments, derivative
 from tinyseq.drawing.shared.labels import shape_text
 from tinyseq.graph import Graph, Leaf, Node, rebuild, remake
@@ -22,6 +22,7 @@ from tinyseq.ops.base import module_of
 from tinyseq.ops.elementwise import cast
 from tinyseq.ops.scan import evaluate
 from tinyseq.ops.shape import sum_to
+from tinyseq.ops.tuples import pick
 
 #: Tensors of at most so many numbers are told number by number.
 MOST_NUMBERS: Final = 16
