@@ -316,7 +316,7 @@ class Writer:
             result = self.returned(s)
         if ending == "plain" and r.random() < 0.08:
             x = r.choice([p.name for p in self.parameters if p.kind == "tensor"] + self.weights)
-            if self.space[x].requires_grad:
+            if getattr(self.space[x], "requires_grad", False):
                 body += f"\n({result.split(',')[0].strip('([')} * {x}).sum().backward()" if "{" not in result else ""
                 self.feature("backward inside")
         self.weights = [w for w in self.weights if re.search(rf"\b{w}\b", body)]
