@@ -456,8 +456,7 @@ class Writer:
             keep(f"t.note('results kept', [{', '.join(held)}])")
         left = ", ".join(f"{name}={name}" for name in dict.fromkeys(self.left))
         keep(f"t.end({left})")
-        if "opt" in "".join(self.before) and ending == "step":
-            opt = next(line.split(" = ")[0] for line in self.before if line.startswith("opt") and "optim." in line)
+        for opt in [line.split(" = ")[0] for line in self.before if " = optim." in line]:
             keep(f"t.note('the optimiser', [{opt}.state, {opt}.steps])")
             keep(f"t.note('weights', [{', '.join(watched)}])")
 
