@@ -21,7 +21,7 @@ import numpy as np
 from gpu import keep
 
 import tinyseq as ts
-from tinyseq.train.progress import SilentProgress
+from tinyseq.train.loop.progress import SilentProgress
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "lstm.yaml"
 RESULTS = Path(__file__).resolve().parent / "results" / "busy.json"

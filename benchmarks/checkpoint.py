@@ -26,13 +26,13 @@ import numpy as np
 import tinyseq as ts
 from tinyseq import nn, optim
 from tinyseq.optim.schedules import Constant
-from tinyseq.train import checkpoint
-from tinyseq.train.config import parse_config
-from tinyseq.train.progress import SilentProgress
+from tinyseq.train.config.run_config import parse_config
+from tinyseq.train.loop.progress import SilentProgress
+from tinyseq.train.loop.train_state import Standing
+from tinyseq.train.loop.train_step import Stepper
 from tinyseq.train.running import prepared
-from tinyseq.train.saving import CheckpointConfig, Checkpoints, Saver
-from tinyseq.train.standing import Standing
-from tinyseq.train.stepping import Stepper
+from tinyseq.train.storage import checkpoint_file
+from tinyseq.train.storage.checkpoint_manager import CheckpointConfig, Checkpoints, Saver
 
 
 def tell(kind: str, **facts: object) -> None:
@@ -56,7 +56,7 @@ def measure_checkpoint() -> None:
             saver.finish()
             written.append(time.perf_counter() - began)
             began = time.perf_counter()
-            checkpoint.read(place.path(step))
+            checkpoint_file.read(place.path(step))
             read.append(time.perf_counter() - began)
         size = place.path(8).stat().st_size
     tell(

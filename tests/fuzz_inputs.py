@@ -17,7 +17,7 @@ from tinyseq.data.tables import read_table
 from tinyseq.data.text import load_text
 from tinyseq.data.tokens import LEVELS, build_vocabulary
 from tinyseq.errors import ConfigError, TinyseqError
-from tinyseq.train.config import load_config
+from tinyseq.train.config.run_config import load_config
 
 CORPUS = Path(__file__).parent / "corpus"
 EXAMPLES = Path(__file__).parents[1] / "examples"

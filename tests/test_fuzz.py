@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tinyseq.errors import ConfigError, TinyseqError
-from tinyseq.train import yaml
-from tinyseq.train.config import parse_config
-from tinyseq.train.registry import task_names
+from tinyseq.train.config import yaml
+from tinyseq.train.config.registry import task_names
+from tinyseq.train.config.run_config import parse_config
 
 FEW, MANY = 200, 10_000
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large]

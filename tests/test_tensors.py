@@ -53,7 +53,7 @@ def test_the_data_is_copied() -> None:
     assert not ts.tensor(x).requires_grad
 
 
-@pytest.mark.parametrize("data", ["text", [1.0, "a"], [[1.0], [1.0, 2.0]], [1j], None, object()], ids=repr)
+@pytest.mark.parametrize("data", ["text", [1.0, "a"], [[1.0], [1.0, 2.0]], [1j], None, object()], ids=lambda data: "object" if type(data) is object else repr(data))
 def test_what_is_not_numbers_is_refused(data: Any) -> None:
     with pytest.raises(DtypeError, match="tensor: "):
         ts.tensor(data)
@@ -263,7 +263,7 @@ def test_a_method_is_the_function_of_its_name(name: str) -> None:
 
 def test_augmented_assignment_rebinds() -> None:
     x = ts.ones(2, requires_grad=True)
-    y = x
+    y = x + 0.0
     y += 1.0
     y *= 2.0
     y -= 0.5
@@ -275,6 +275,62 @@ def test_augmented_assignment_rebinds() -> None:
     y.backward()
     assert x.grad is not None
     np.testing.assert_allclose(x.grad.numpy(), [3.5, 3.5])  # d/dx ((2(x+1) - 0.5) / 2)^2 = 2 (x + 0.75)
+
+
+@pytest.mark.parametrize("symbol", ["+", "-", "*", "/", "**", "@", "&", "|"])
+@pytest.mark.parametrize("recording", [True, False])
+def test_in_place_on_a_leaf_that_requires_a_gradient_is_refused_with_the_cure(symbol: str, recording: bool) -> None:
+    p = ts.tensor([2.0, 3.0], requires_grad=True, name="W")
+    names = {"p": p, "y": ts.ones(2)}
+    with ts.enable_grad() if recording else ts.no_grad(), pytest.raises(MutationError) as caught:
+        exec(f"p {symbol}= y", names)
+    assert names["p"] is p
+    assert p.tolist() == [2.0, 3.0]
+    assert [word for word in ("W", f"p.assign(p {symbol} ...)", "optim.SGD") if word not in str(caught.value)] == []
+
+
+def test_the_loop_that_everybody_types_is_refused_and_its_cure_moves_the_parameters() -> None:
+    parameters = [ts.tensor([1.0], requires_grad=True), ts.tensor([2.0], requires_grad=True)]
+    (parameters[0] * parameters[1]).sum().backward()
+
+    def descend() -> None:
+        for p in parameters:
+            p -= 0.5 * p.grad
+
+    with pytest.raises(MutationError, match=r"p\.assign"):
+        descend()
+    for p in parameters:
+        p.assign(p - 0.5 * p.grad)
+    assert [p.item() for p in parameters] == [0.0, 1.5]
+
+
+def test_arguments_of_a_differentiated_function_may_get_another_value() -> None:
+    def f(x: ts.Tensor) -> ts.Tensor:
+        x *= x
+        x += 1.0
+        return x.sum()
+
+    x = ts.tensor([1.5, -2.0])
+    np.testing.assert_array_equal(ts.grad(f)(x).numpy(), [3.0, -4.0])
+    np.testing.assert_array_equal(ts.grad(lambda x: ts.grad(f)(x).sum())(x).numpy(), [2.0, 2.0])
+    np.testing.assert_array_equal(ts.compile(ts.grad(f))(x).numpy(), [3.0, -4.0])
+    ts.testing.check_grads(f, ts.tensor(np.array([1.5, -2.0])))
+
+    def step(x: ts.Tensor, h: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:
+        h *= 0.5
+        h += x
+        return h, h
+
+    def total(xs: ts.Tensor) -> ts.Tensor:
+        return ts.unroll(step, xs, ts.zeros(1, 2))[0].sum()
+
+    xs = ts.ones(1, 3, 2, requires_grad=True)
+    for made in (total, ts.compile(total)):
+        xs.grad = None
+        made(xs).backward()
+        np.testing.assert_array_equal(xs.grad.numpy()[0, :, 0], [1.75, 1.5, 1.0])
+    with pytest.raises(MutationError):
+        ts.compile(f)(ts.ones(2, requires_grad=True))
 
 
 @pytest.mark.parametrize("key", [0, (0, 1), slice(None), None, [0]])

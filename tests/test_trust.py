@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import tinyseq as ts
 from tinyseq.errors import ConfigError
-from tinyseq.train.config import parse_config
+from tinyseq.train.config.run_config import parse_config
 
 ROOT = Path(ts.__file__).parent
 FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)
@@ -29,7 +29,7 @@ CALLS = {
     "subprocess.getstatusoutput",
 }  # fmt: skip
 #: Where a user's own Python is imported: the one door, and it is in README.
-DOOR = "train/registry.py"
+DOOR = "train/config/registry.py"
 
 
 def names_made(tree: ast.AST) -> set[str]:

@@ -64,7 +64,8 @@ def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) 
             if is_tracing():
                 y = record(anchor, (x,))
             else:
-                y = record(identity, (x,)) if followed else Tensor(x.value, Leaf(x.shape, x.dtype, True, x.name), True)
+                leaf = None if followed else Leaf(x.shape, x.dtype, True, x.name, passing=True)
+                y = record(identity, (x,)) if leaf is None else Tensor(x.value, leaf, True)
             fresh.append(y)
             return y
 

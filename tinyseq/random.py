@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -85,10 +86,43 @@ class Generator:
         self.seed, self.calls, self.sites = state["seed"], state["calls"], state["sites"]
 
 
-#: The generator that layers and creation functions draw from.
-generator = Generator()
+class _OfEachThread(Generator, threading.local):
+    """One name for a generator a thread; a new thread's has the main thread's seed, and has drawn nothing.
+
+    So nothing that another thread draws, counts or traces changes what this one draws. Threads that shall draw
+    different numbers need seeds of their own: two new ones draw the same.
+    """
+
+    main_seed: ClassVar[int] = 0
+
+    def __init__(self) -> None:  # called anew in each thread that looks at it
+        super().__init__(self.main_seed)
+
+    def restore(self, state: dict[str, int]) -> None:
+        super().restore(state)
+        if threading.current_thread() is threading.main_thread():
+            type(self).main_seed = self.seed
+
+
+#: The generator that layers and creation functions of this thread draw from.
+generator: Generator = _OfEachThread()
 
 
 def seed(value: int) -> None:
-    """Start the random numbers anew: same seed, same program, same numbers, on every backend."""
+    """Start the random numbers of this thread anew: same seed, same program, same numbers, on every backend.
+
+    Each thread has its own. One that gives no seed itself begins with that of the main thread, as if it had just been
+    given there.
+    """
     generator.restore(Generator(value).state())
+
+
+@contextmanager
+def seeded(value: int) -> Iterator[None]:
+    """Start anew inside the ``with`` block; what follows it draws as if nothing had been drawn inside."""
+    before = generator.state()
+    seed(value)
+    try:
+        yield
+    finally:
+        generator.restore(before)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
 from tinyseq import backends, graph
-from tinyseq.autodiff import backpropagate, gradient, pick
+from tinyseq.autodiff import backpropagate, pick
 from tinyseq.backends import Backend
-from tinyseq.errors import BackendError, DtypeError, GraphError, ShapeError, TinyseqError
-from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Leaf, Node, Shape, caller, engine_files, here, literal, reach
+from tinyseq.errors import BackendError, DtypeError, GraphError, MutationError, ShapeError, TinyseqError
+from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Leaf, Node, Shape, caller, engine_files, here, literal
 from tinyseq.modes import enable_grad, mode
 from tinyseq.operators import Operators
 from tinyseq.ops import elementwise as ew
@@ -21,7 +20,7 @@ from tinyseq.ops import shape
 from tinyseq.ops.base import FLOAT32, FLOAT64, Op, module_of
 
 _folder = Path(__file__).parent
-_modules = ("autodiff.py", "operators.py", "tensors.py")
+_modules = ("autodiff.py", "interop.py", "operators.py", "tensors.py", "tracing.py")
 engine_files.update(
     str(path)
     for path in (*_folder.glob("ops/*.py"), *_folder.glob("backends/*.py"), *(_folder / name for name in _modules))
@@ -37,13 +36,13 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
     case, and shape rules only when the kernel has failed and the error needs words.
     """
     if mode.tracing is not None:
-        return _trace(op, inputs, attrs)
+        return mode.tracing.record(op, inputs, attrs)
     args = []
     tracked = visible = False
     for x in inputs:
         if isinstance(x, Tensor):
             if (value := x.value) is None:  # abstract: a pass is at work
-                return _trace(op, inputs, attrs)
+                return x.trace(op, inputs, attrs)
             args.append(value)
             if x.requires_grad:
                 tracked = visible = True
@@ -129,7 +128,7 @@ def _explain(op: Op, inputs: Sequence[Any], attrs: Attrs, error: Exception) -> E
             f"{op.name}: operands on different backends",
             required="one backend",
             got=" and ".join(sorted(kinds)),
-            where=graph._locate(),
+            where=graph.locate(),
             fix='make both tensors within one `with ts.backend("...")`, or go through .numpy()',
         )
     try:
@@ -145,10 +144,13 @@ class Tensor(Operators):
     """An immutable array and, where a gradient may be asked for, the node that made it.
 
     Make one with ``ts.tensor(data)``. Operators, methods and ``ts.*`` functions follow NumPy's broadcasting; nothing
-    works in place, and ``x += y`` gives ``x`` a new value. ``value`` is the backend's own array; do not write to it.
+    works in place: ``x += y`` gives the name another value, and is refused on a leaf that requires a gradient.
+    ``value`` is the backend's own array; do not write to it.
     """
 
     __slots__ = ("__weakref__", "_node", "requires_grad", "value")
+    #: Records an op on abstract tensors, which have no value; theirs alone (tracing.py).
+    trace: ClassVar[Callable[..., Any]]
 
     def __init__(self, value: Any, node: Node | None = None, requires_grad: bool = False) -> None:
         self.value, self._node, self.requires_grad = value, node, requires_grad
@@ -193,14 +195,14 @@ class Tensor(Operators):
     @property
     def grad(self) -> Tensor | None:
         """The gradient that ``backward()`` has added up here; only leaves that require one have it."""
-        leaf = self._node if mode.tracing is None else _captured_leaf(self)
+        leaf = self._node if mode.tracing is None else mode.tracing.holder_of(self)
         return leaf.grad if isinstance(leaf, Leaf) else None
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
-        leaf = self.node if mode.tracing is None else _captured_leaf(self)
+        leaf = self.node if mode.tracing is None else mode.tracing.holder_of(self)
         if not isinstance(leaf, Leaf):
-            raise GraphError("only a leaf holds a gradient", where=leaf.where, fix="ts.gradients(loss, [tensor])")
+            raise GraphError("only a leaf holds a gradient", where=self.node.where, fix="ts.gradients(loss, [tensor])")
         if value is not None and value.shape != self.shape:
             raise ShapeError("a gradient of another shape", required=str(self.shape), got=str(value.shape))
         leaf.grad = value
@@ -264,8 +266,7 @@ class Tensor(Operators):
         if mode.tracing is None:
             self.value = value.value
         else:
-            traced_node(self)  # the value before is an input
-            mode.tracing.assigned[self] = value
+            mode.tracing.assign(self, value)
 
     def __dlpack__(self, **options: Any) -> Any:
         """Hand the value's memory to another library, without a copy; it must not be written to."""
@@ -293,6 +294,8 @@ class Tensor(Operators):
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape:  # a TypeError, by which others tell what can be iterated
+            raise DtypeError("a scalar cannot be iterated", required="at least one axis", got="shape ()")
         return iter(shape.unstack(self, 0))
 
     def __repr__(self) -> str:
@@ -320,6 +323,8 @@ class Tensor(Operators):
         seed = seed_of(self, gradient)
         for leaf, value in sweep({self.node: seed}, None, retain=retain_graph, create_graph=create_graph).items():
             assert isinstance(leaf, Leaf)
+            if mode.tracing is not None:
+                mode.tracing.touch(leaf)
             leaf.grad = value if leaf.grad is None else leaf.grad + value
 
     def nonzero(self) -> tuple[Tensor, ...]:
@@ -328,112 +333,20 @@ class Tensor(Operators):
 
     _record = staticmethod(record)
 
-
-# -- tracing -----------------------------------------------------------------------------------------------------------
-
-
-class AbstractTensor(Tensor):
-    """A tensor while tracing: a node with a shape and a dtype, and no value yet."""
-
-    __slots__ = ()
-
-    def __init__(self, node: Node) -> None:
-        super().__init__(None, node, is_tracked(node))
-
-    @property
-    def shape(self) -> Shape:
-        result: Shape = self.node.shape
-        return result
-
-    @property
-    def dtype(self) -> Dtype:
-        result: Dtype = self.node.dtype
-        return result
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    @property
-    def backend(self) -> Backend:
-        raise GraphError(
-            "the value of a traced tensor was asked for",
-            required="ops on tensors only: while tracing there are shapes and dtypes, no values yet",
-            got=f"{graph.signature(self.node)} from op {self.node.op.name}",
-            where=graph._locate(),
-            fix="ts.where(condition, a, b) instead of `if`; print, item() and numpy() after the call",
-        )
-
-    def item(self) -> Any:
-        return self.backend
-
-    def tolist(self) -> Any:
-        return self.backend
-
-    def nonzero(self) -> tuple[Tensor, ...]:
-        raise GraphError(
-            "the shape of a traced result would depend on values",
-            required="shapes known from the inputs' shapes",
-            got="a boolean mask as an index",
-            where=graph._locate(),
-            fix="ts.where(mask, x, 0.0)",
-        )
-
-    def detach(self) -> Tensor:
-        return record(ew.stop_gradient, (self,))
-
-    def __repr__(self) -> str:
-        return f"tensor(traced {graph.signature(self.node)} from op {self.node.op.name})"
-
-
-def _trace(op: Op, inputs: Sequence[Any], attrs: Attrs) -> Any:
-    """Record an op without computing it; its shape rule gives the result's shape and dtype."""
-    operands = [as_operand(x) for x in inputs]
-    nodes = tuple(traced_node(x) for x in operands)
-    shape, dtype = op.infer(*nodes, **attrs)
-    source = here.source or caller(3)
-    node = Node(op, nodes, attrs, shape, dtype, source)
-    if not op.multiple:
-        return AbstractTensor(node)
-    return tuple(
-        AbstractTensor(Node(pick, (node,), {"index": i}, *pair, source))
-        for i, pair in enumerate(zip(shape, dtype, strict=True))
-    )
-
-
-def _captured(x: Tensor) -> Node:
-    """The node that stands for a tensor in a traced graph: a concrete one is an input, whatever computed it."""
-    tracing = mode.tracing
-    if x.value is None or tracing is None:
-        return x.node
-    if x in tracing.assigned:
-        return tracing.assigned[x].node
-    return _captured_leaf(x)
-
-
-def _captured_leaf(x: Tensor) -> Node:
-    """The input that stands for a tensor's value before the traced function, where its gradient adds up."""
-    if x.value is None or mode.tracing is None:
-        return x.node
-    captured = mode.tracing.captured
-    if x not in captured:
-        captured[x] = Leaf(x.shape, x.dtype, x.requires_grad, x._node.name if x._node is not None else None)
-    return captured[x]
+    def _require_rebinding(self, symbol: str) -> None:
+        if self.requires_grad and isinstance(leaf := self._node, Leaf) and not leaf.passing:
+            raise MutationError(
+                f"p {symbol}= ... gives the name p another value and leaves the parameter as it is",
+                required="a tensor that does not itself require a gradient: values are immutable",
+                got=f"{leaf.name or 'a leaf'}, {graph.signature(leaf)}, which requires one",
+                fix=f"p.assign(p {symbol} ...), an optimiser (optim.SGD(parameters, lr).step()), "
+                f"or p = p {symbol} ... for a new value",
+            )
 
 
 def live(read: Callable[[], Any], dtype: Any) -> Any:
     """Return a Python number that a traced function is to read anew at each call; elsewhere just the number."""
-    if mode.tracing is None:
-        return read()
-    leaf = Leaf((), np.dtype(dtype), name="live")
-    mode.tracing.live[leaf] = read
-    return AbstractTensor(leaf)
-
-
-def traced_node(x: Any) -> Node:
-    """Return the node that stands for a tensor or scalar in the graph being traced."""
-    x = as_operand(x)
-    return _captured(x) if isinstance(x, Tensor) else literal(x)
+    return read() if mode.tracing is None else mode.tracing.read_live(read, dtype)
 
 
 # -- the sweep, on tensors ---------------------------------------------------------------------------------------------
@@ -477,7 +390,7 @@ def sweep(
     While tracing, the sweep is one ``gradient`` node, which the compiler works out later.
     """
     if mode.tracing is not None:
-        return _traced_sweep(seeds, wanted)
+        return mode.tracing.sweep(seeds, wanted)
     if not create_graph:
         with np.errstate(all="ignore"):
             arrays = {node: seed.value for node, seed in seeds.items()}
@@ -492,15 +405,6 @@ def sweep(
             return backpropagate(seeds, wanted, _as_tensors, retain=True)
     finally:
         here.place, here.source = outer
-
-
-def _traced_sweep(seeds: dict[Node, Tensor], wanted: Sequence[Node] | None) -> dict[Node, Tensor]:
-    targets = [n for n in reach(seeds) if isinstance(n, Leaf) and n.requires_grad] if wanted is None else list(wanted)
-    if not targets:
-        return {}
-    outputs = [AbstractTensor(node) for node in seeds]
-    found = record(gradient, (*outputs, *seeds.values(), *map(AbstractTensor, targets)), {"outputs": len(outputs)})
-    return dict(zip(targets, found, strict=True))
 
 
 def _as_tensors(node: Node) -> tuple[Sequence[Any], Any]:

@@ -16,13 +16,13 @@ from test_optimizers import OPTIMIZERS
 import tinyseq as ts
 from tinyseq import backends, nn, optim
 from tinyseq.train import load_config
-from tinyseq.train.checkpoint import Checkpoint, read, write
-from tinyseq.train.config import check
-from tinyseq.train.document import Document
-from tinyseq.train.loop import train
-from tinyseq.train.progress import SilentProgress
+from tinyseq.train.storage.checkpoint_file import Checkpoint, read, write
+from tinyseq.train.config.run_config import check
+from tinyseq.train.config.source import Document
+from tinyseq.train.loop.train_loop import train
+from tinyseq.train.loop.progress import SilentProgress
 from tinyseq.train.running import prepared
-from tinyseq.train.stepping import Stepper
+from tinyseq.train.loop.train_step import Stepper
 
 backends.register("strict", strict.__name__)
 FOLDER = Path(__file__).resolve().parents[2] / "examples"

@@ -218,7 +218,7 @@ def test_a_number_is_there_before_what_was_launched_after_it_has_run() -> None:
 @pytest.mark.parametrize("on_nonfinite", ["stop", "skip"])
 def test_launching_ahead_changes_no_number(tmp_path: Any, monkeypatch: Any, on_nonfinite: str) -> None:
     from tinyseq.backends.cupy import CupyBackend
-    from tinyseq.train.progress import SilentProgress
+    from tinyseq.train.loop.progress import SilentProgress
     from tinyseq.train.tasks.forecasting import Forecasting
 
     real = Forecasting.batches

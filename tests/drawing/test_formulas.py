@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinyseq as ts
-from tinyseq.drawing.formulas import arguments, derivative, plain, written
+from tinyseq.drawing.shared.formulas import arguments, derivative, plain, written
 from tinyseq.graph import Node
 from tinyseq.ops.base import OPS
 

@@ -13,11 +13,11 @@ from drawing_models import LanguageModel, language_model
 import tinyseq as ts
 from tinyseq import nn
 from tinyseq.drawing import View, valued
-from tinyseq.drawing.asking import subject_of
-from tinyseq.drawing.gradients import backward_of, norm
-from tinyseq.drawing.looks import look_of
-from tinyseq.drawing.palette import heat
-from tinyseq.drawing.view import NO_DERIVATIVE, NO_GRADIENT, Scale
+from tinyseq.drawing.shared.palette import heat
+from tinyseq.drawing.shared.style import look_of
+from tinyseq.drawing.shared.view import NO_DERIVATIVE, NO_GRADIENT, Scale
+from tinyseq.drawing.source.gradients import backward_of, norm
+from tinyseq.drawing.source.graph_of import subject_of
 from tinyseq.errors import DataError
 from tinyseq.graph import Literal, Node
 from tinyseq.ops.scan import evaluate

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import tinyseq as ts
 from tinyseq.drawing import build_view
-from tinyseq.drawing.arranging import arrange, longest_path
-from tinyseq.drawing.scene import Box, Scene
-from tinyseq.drawing.wiring import layout
+from tinyseq.drawing.layout.edges import layout
+from tinyseq.drawing.layout.ordering import arrange, longest_path
+from tinyseq.drawing.shared.scene import Box, Scene
 
 
 def overlap(a: Box, b: Box) -> bool:

@@ -17,7 +17,7 @@ from test_writers import HOSTILE, SVG
 
 import tinyseq as ts
 from tinyseq.drawing import Drawing, draw, valued
-from tinyseq.drawing.text import clean
+from tinyseq.drawing.shared.text import clean
 
 TAGS = {"svg", "title", "desc", "style", "defs", "marker", "path", "rect", "text", "g", "circle"}
 #: What a name may be made of, with the signs that a format could take for its own the more often.

@@ -22,8 +22,8 @@ from test_writers import HOSTILE, named
 import tinyseq as ts
 from tinyseq import nn
 from tinyseq.cli import main
-from tinyseq.drawing.page import SCRIPTS, embedded
-from tinyseq.drawing.sheets import MOST_ON_A_PAGE
+from tinyseq.drawing.formats.html import SCRIPTS, embedded
+from tinyseq.drawing.page import MOST_ON_A_PAGE
 
 SCHEMA = json.loads(files("tinyseq.drawing").joinpath("assets", "picture.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)

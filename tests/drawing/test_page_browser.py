@@ -15,7 +15,7 @@ from test_writers import HOSTILE
 
 import tinyseq as ts
 from tinyseq.drawing import valued
-from tinyseq.drawing.text import clean
+from tinyseq.drawing.shared.text import clean
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ import tinyseq as ts
 from tinyseq import nn
 from tinyseq.compiler.plan import Loop
 from tinyseq.drawing import Drawing
-from tinyseq.drawing.changes import compare
-from tinyseq.drawing.rolling import roll
+from tinyseq.drawing.shared.rolled import roll
+from tinyseq.drawing.source.diff import compare
 from tinyseq.errors import DataError
 
 

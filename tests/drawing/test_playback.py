@@ -11,7 +11,7 @@ from drawing_models import language_model
 
 import tinyseq as ts
 from tinyseq.drawing import valued
-from tinyseq.drawing.playback import Amount, Playback, play
+from tinyseq.drawing.source.playback import Amount, Playback, play
 from tinyseq.graph import Graph, Node
 
 

@@ -9,7 +9,7 @@ from test_grid import crosses, overlap
 import tinyseq as ts
 from tinyseq import nn
 from tinyseq.drawing import View, build_view
-from tinyseq.drawing.wiring import layout
+from tinyseq.drawing.layout.edges import layout
 from tinyseq.errors import DataError
 
 
@@ -66,7 +66,7 @@ def test_a_users_own_cell_is_rolled_like_any_other() -> None:
 
 
 def test_states_of_a_stack_within_one_step_are_named_by_layer() -> None:
-    from tinyseq.drawing.symbols import called
+    from tinyseq.drawing.shared.labels import called
 
     assert [called(name) for name in ("h", "0", "1.c", "inner.0", "", None, "0.a.b")] == [
         "h", "h¹", "c²", "inner¹", "", "", "0.a.b",

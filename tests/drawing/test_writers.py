@@ -18,9 +18,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import tinyseq as ts
-from tinyseq.drawing import Drawing, DrawingError, rendering
-from tinyseq.drawing.dot import to_dot
-from tinyseq.drawing.text import clean
+from tinyseq.drawing import Drawing, DrawingError
+from tinyseq.drawing.formats import graphviz
+from tinyseq.drawing.formats.dot import to_dot
+from tinyseq.drawing.shared.text import clean
 from tinyseq.errors import BackendError, DataError
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -139,7 +140,7 @@ def test_graphviz_reads_hostile_names_as_text(name: str) -> None:
     assert {str(node) for node in graph.nodes()} == {
         *(f"n{item.id}" for item in drawing.view.items), *(f"w{i}" for i in range(len(drawing.view.weights))),
     }  # fmt: skip
-    svg = rendering.render(drawing.dot, "svg").decode()
+    svg = graphviz.render(drawing.dot, "svg").decode()
     svg = re.sub(r"<!DOCTYPE[^>]*>", "", svg, count=1)
     root = ET.fromstring(svg)
     assert not [element for element in root.iter() if element.tag.endswith("script")]
@@ -179,7 +180,7 @@ def test_a_dot_on_path_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     if sys.platform == "win32":
         pytest.skip("a shell script stands for dot")
-    assert rendering.available() == "dot"
+    assert graphviz.available() == "dot"
     assert ts.draw(language_model(1), engine="graphviz").render("svg") == b"rendered by dot"
     fake.write_text("#!/bin/sh\n/bin/cat > /dev/null\necho 'syntax error' >&2\nexit 1\n")
     with pytest.raises(BackendError, match="syntax error"):
@@ -206,7 +207,7 @@ def test_hostile_names_survive_in_png_and_pdf() -> None:
 def test_without_any_graphviz_dot_and_grid_still_come_and_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rendering, "available", lambda: "")
+    monkeypatch.setattr(graphviz, "available", lambda: "")
     x = ts.tensor(np.ones(2), requires_grad=True)
     for format in ("svg", "dot", "html", "png"):
         ts.draw(x.tanh().sum(), tmp_path / f"a.{format}")
@@ -302,3 +303,12 @@ def test_a_tensor_without_history_is_refused() -> None:
 def test_unknown_options_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(DataError):
         ts.draw(language_model(1), **options)  # type: ignore[arg-type]
+
+
+def test_a_file_has_the_permissions_of_any_other_and_the_umask_is_not_touched(tmp_path, monkeypatch):
+    """To read the umask is to set it, for every thread."""
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("the umask is the process's"))
+    (tmp_path / "any").write_bytes(b"")
+    ts.draw(language_model(), tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").stat().st_mode == (tmp_path / "any").stat().st_mode
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.svg", "any"]

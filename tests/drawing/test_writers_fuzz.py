@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tinyseq as ts
-from tinyseq.drawing.dot import to_dot
+from tinyseq.drawing.formats.dot import to_dot
 
 FEW, MANY = 25, 1_000
 NAMES = st.one_of(

@@ -22,9 +22,10 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 from safetensors.numpy import load_file
 from smallruns import CONFIG, rows, weights, write_config
 
-from tinyseq.train import checkpoint, running
-from tinyseq.train.progress import SilentProgress
+from tinyseq.train import running
+from tinyseq.train.loop.progress import SilentProgress
 from tinyseq.train.running import run
+from tinyseq.train.storage import checkpoint_file
 
 CALLS = ("open", "write", "fsync", "replace", "unlink", "ftruncate")
 TEXT = CONFIG.replace("log_every: 3", "log_every: 2\n  checkpoint: {every: 3, keep: 1}").replace(
@@ -99,7 +100,7 @@ def whole(folder: Path) -> list[str]:
             continue
         try:
             if path.parent.name == "checkpoints":
-                checkpoint.read(path)
+                checkpoint_file.read(path)
             elif path.suffix == ".safetensors":
                 load_file(path)
             elif path.suffix == ".json":

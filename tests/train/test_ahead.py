@@ -19,12 +19,14 @@ from tinyseq import trees
 from tinyseq.backends.numpy import NumpyBackend
 from tinyseq.compiler import CompiledFunction
 from tinyseq.errors import GraphError
-from tinyseq.train import checkpoint, loop, running, standing
-from tinyseq.train.config import parse_config
-from tinyseq.train.nonfinite import DivergedError
-from tinyseq.train.progress import SilentProgress
-from tinyseq.train.signals import StoppedError
-from tinyseq.train.stepping import Stepper
+from tinyseq.train import running
+from tinyseq.train.config.run_config import parse_config
+from tinyseq.train.loop import train_loop, train_state
+from tinyseq.train.loop.nonfinite import DivergedError
+from tinyseq.train.loop.progress import SilentProgress
+from tinyseq.train.loop.signals import StoppedError
+from tinyseq.train.loop.train_step import Stepper
+from tinyseq.train.storage import checkpoint_file
 from tinyseq.train.tasks.forecasting import Forecasting
 
 KEEP = "checkpoint: {every: 4, keep: 99}"
@@ -71,7 +73,7 @@ class Outcome:
         self.files = {}
         for path in sorted(directory.rglob("*.safetensors")):
             if path.name != "weights.safetensors":
-                found = checkpoint.read(path)
+                found = checkpoint_file.read(path)
                 facts = {key: value for key, value in found.facts.items() if key not in ("seconds", "metrics_bytes")}
                 self.files[path.name] = facts, {name: (x.dtype, x.tobytes()) for name, x in found.tensors.items()}
         weights = directory / "weights.safetensors"
@@ -155,13 +157,13 @@ def test_a_step_that_cannot_be_launched_ahead_is_launched_in_its_turn(monkeypatc
             raise raised[-1]
         return feed(task, model, strip, state)
 
-    class Known(loop._Loop):
+    class Known(train_loop._Loop):
         def __init__(self, *args):
             super().__init__(*args)
             loops.append(self)
 
     monkeypatch.setattr(Forecasting, "feed", looking)
-    monkeypatch.setattr(loop, "_Loop", Known)
+    monkeypatch.setattr(train_loop, "_Loop", Known)
     bad_batches(monkeypatch, {9: ["inputs"]}, np.nan)
     now, _, _ = same(monkeypatch, tmp_path, SERIES, on_nonfinite="skip")
     assert now.result["status"] == "done"
@@ -229,7 +231,7 @@ def test_an_interrupt_from_elsewhere_leaves_the_step_that_was_done(monkeypatch, 
         def step(self, step, *_):
             interrupt(f"row {step}")
 
-    real, train, fetch = Forecasting.batches, loop.train, NumpyBackend.fetch
+    real, train, fetch = Forecasting.batches, train_loop.train, NumpyBackend.fetch
 
     def begun(task, model, *args, **kwargs):
         numbers = itertools.count(2)  # a step fetches its loss, then its norm
@@ -243,7 +245,7 @@ def test_an_interrupt_from_elsewhere_leaves_the_step_that_was_done(monkeypatch, 
             patch.setattr(type(model), "constrain", counted("moved", lambda model: None))
             patch.setattr(NumpyBackend, "fetch", fetched)
             outcome = train(task, model, *args, **kwargs)
-        captured.append({name: x.tobytes() for name, x in standing.snapshot(model).items()})
+        captured.append({name: x.tobytes() for name, x in train_state.snapshot(model).items()})
         return outcome
 
     monkeypatch.setattr(running, "train", begun)

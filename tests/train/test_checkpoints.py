@@ -15,14 +15,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from tinyseq import nn
+from tinyseq import files, nn
 from tinyseq.creation import tensor
 from tinyseq.errors import DataError
-from tinyseq.train import checkpoint, durable, saving
-from tinyseq.train.checkpoint import Checkpoint, DamagedError
-from tinyseq.train.keeping import CheckpointConfig
-from tinyseq.train.packing import pack, state_types, unpack
-from tinyseq.train.saving import Checkpoints, Saver
+from tinyseq.train.config.checkpoint_policy import CheckpointConfig
+from tinyseq.train.storage import checkpoint_file, checkpoint_manager
+from tinyseq.train.storage.checkpoint_file import Checkpoint, DamagedError
+from tinyseq.train.storage.checkpoint_manager import Checkpoints, Saver
+from tinyseq.train.storage.serialization import pack, state_types, unpack
 
 FACTS = {
     "step": 7,
@@ -41,12 +41,12 @@ TENSORS = {
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoint") / "step-00000007.safetensors"
-    checkpoint.write(path, Checkpoint(FACTS, TENSORS))
+    checkpoint_file.write(path, Checkpoint(FACTS, TENSORS))
     return path
 
 
 def test_what_is_read_is_what_was_written(written):
-    found = checkpoint.read(written)
+    found = checkpoint_file.read(written)
     assert found.facts == FACTS
     assert found.tensors.keys() == TENSORS.keys()
     for name, value in TENSORS.items():
@@ -70,10 +70,10 @@ def test_every_flipped_bit_is_detected(written, tmp_path):
             damaged.write_bytes(content)
             # A flipped digit of the version may say a newer format, which is refused too.
             with pytest.raises(DataError):
-                checkpoint.read(damaged)
+                checkpoint_file.read(damaged)
             content[place] ^= 1 << bit
     damaged.write_bytes(content)
-    assert checkpoint.read(damaged).facts == FACTS
+    assert checkpoint_file.read(damaged).facts == FACTS
 
 
 def test_every_cut_is_detected(written, tmp_path):
@@ -81,10 +81,10 @@ def test_every_cut_is_detected(written, tmp_path):
     for length in range(0, len(content)):
         damaged.write_bytes(content[:length])
         with pytest.raises(DamagedError, match=r"damaged|not a checkpoint"):
-            checkpoint.read(damaged)
+            checkpoint_file.read(damaged)
     damaged.write_bytes(content + b"\0")
     with pytest.raises(DamagedError):
-        checkpoint.read(damaged)
+        checkpoint_file.read(damaged)
 
 
 @settings(max_examples=300)
@@ -97,7 +97,7 @@ def test_any_bytes_are_refused_in_words(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
     path.write_bytes(content)
     with pytest.raises(DataError):
-        checkpoint.read(path)
+        checkpoint_file.read(path)
 
 
 comparable = json_values(allow_nan=False)
@@ -110,7 +110,7 @@ def test_any_header_is_refused_in_words(tmp_path_factory, header, data):
     path = tmp_path_factory.getbasetemp() / "header.safetensors"
     path.write_bytes(len(text).to_bytes(8, "little") + text + data)
     with pytest.raises(DataError):
-        checkpoint.read(path)
+        checkpoint_file.read(path)
 
 
 @settings(max_examples=200)
@@ -118,10 +118,15 @@ def test_any_header_is_refused_in_words(tmp_path_factory, header, data):
 def test_any_facts_with_a_right_digest_are_read_or_refused_in_words(tmp_path_factory, facts):
     path = tmp_path_factory.getbasetemp() / "facts.safetensors"
     text = json.dumps(facts)
-    metadata = {"format": checkpoint.FORMAT, "version": "1", "facts": text, "sha256": checkpoint._digest("1", text, {})}
+    metadata = {
+        "format": checkpoint_file.FORMAT,
+        "version": "1",
+        "facts": text,
+        "sha256": checkpoint_file._digest("1", text, {}),
+    }
     save_file({}, path, metadata)
     try:
-        found = checkpoint.read(path)
+        found = checkpoint_file.read(path)
     except DataError:
         return
     assert found.step == facts["step"]
@@ -133,26 +138,26 @@ def test_any_facts_with_a_right_digest_are_read_or_refused_in_words(tmp_path_fac
 @example({"a": {"float": "inf"}})
 def test_facts_come_back_as_they_were(tmp_path_factory, value):
     path = tmp_path_factory.getbasetemp() / "round.safetensors"
-    checkpoint.write(path, Checkpoint({"step": 0, "value": value}))
-    assert checkpoint.read(path).facts["value"] == value
+    checkpoint_file.write(path, Checkpoint({"step": 0, "value": value}))
+    assert checkpoint_file.read(path).facts["value"] == value
 
 
 def test_a_newer_format_is_refused_clearly(tmp_path):
     path = tmp_path / "newer.safetensors"
-    save_file({}, path, {"format": checkpoint.FORMAT, "version": "2", "something": "else"})
+    save_file({}, path, {"format": checkpoint_file.FORMAT, "version": "2", "something": "else"})
     with pytest.raises(DataError, match=r"newer format[\s\S]*version 1 or lower[\s\S]*version 2[\s\S]*upgrade"):
-        checkpoint.read(path)
+        checkpoint_file.read(path)
 
 
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file({"w": np.zeros(2)}, path)
     with pytest.raises(DataError, match="not a checkpoint"):
-        checkpoint.read(path)
+        checkpoint_file.read(path)
     with pytest.raises(DataError, match="cannot be read"):
-        checkpoint.read(tmp_path / "nowhere")
+        checkpoint_file.read(tmp_path / "nowhere")
     with pytest.raises(DataError):
-        checkpoint.read(tmp_path)
+        checkpoint_file.read(tmp_path)
 
 
 # Nested states.
@@ -223,14 +228,14 @@ def test_saver_keeps_by_policy_and_writes_in_order(tmp_path):
 
 def test_saving_does_not_wait_for_the_disk(tmp_path, monkeypatch):
     began, go = threading.Event(), threading.Event()
-    real = durable.write
+    real = files.write
 
     def slow(path, content):
         began.set()
         assert go.wait(10)
         real(path, content)
 
-    monkeypatch.setattr(durable, "write", slow)
+    monkeypatch.setattr(files, "write", slow)
     saver = Saver(Checkpoints(tmp_path / "c"), CheckpointConfig(), print)
     saver.save(at(1))  # comes back while the disk is busy, or the next line would never come
     assert began.wait(10)
@@ -245,7 +250,7 @@ def test_write_that_fails_is_told_once_and_leaves_the_last_good_one(tmp_path, mo
     saver = Saver(place, CheckpointConfig(keep=1), told.append)
     saver.save(at(1))
     saver.finish()
-    real, left = durable.os.write, [1]
+    real, left = files.os.write, [1]
 
     def full(handle, content):
         if left[0]:  # the disk takes some bytes first
@@ -253,7 +258,7 @@ def test_write_that_fails_is_told_once_and_leaves_the_last_good_one(tmp_path, mo
             return real(handle, bytes(content[:10]))
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(durable.os, "write", full)
+    monkeypatch.setattr(files.os, "write", full)
     for step in (2, 3):
         saver.save(at(step))
         saver.finish()
@@ -294,21 +299,21 @@ def test_names_are_numbers_only(tmp_path):
 
 def test_durable_write_replaces_whole(tmp_path, monkeypatch):
     path = tmp_path / "f"
-    durable.write(path, b"old")
+    files.write(path, b"old")
     order = []
     for name in ("fsync", "replace"):
-        real = getattr(durable.os, name)
-        monkeypatch.setattr(durable.os, name, lambda *a, n=name, r=real: (order.append(n), r(*a))[1])
-    durable.write(path, b"new" * 100)
+        real = getattr(files.os, name)
+        monkeypatch.setattr(files.os, name, lambda *a, n=name, r=real: (order.append(n), r(*a))[1])
+    files.write(path, b"new" * 100)
     assert path.read_bytes() == b"new" * 100
     assert order == ["fsync", "replace", "fsync"], "the file, its name, its folder"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_drafts_move_up_when_finished_and_not_when_they_fail(tmp_path):
-    with durable.drafts(tmp_path) as place:
+    with files.drafts(tmp_path) as place:
         (place / "a.txt").write_text("a")
-    with pytest.raises(ZeroDivisionError), durable.drafts(tmp_path) as place:
+    with pytest.raises(ZeroDivisionError), files.drafts(tmp_path) as place:
         (place / "b.txt").write_text(str(1 // 0) if (place / "b.txt").write_text("b") else "")
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
@@ -319,9 +324,9 @@ def test_reading_checks_before_it_takes_memory(tmp_path):
     path = tmp_path / "huge.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 64)
     with pytest.raises(DamagedError):
-        checkpoint.read(path)
+        checkpoint_file.read(path)
 
 
 def test_saving_module_names_no_pickle():
-    for module in (checkpoint, saving, durable):
+    for module in (checkpoint_file, checkpoint_manager, files):
         assert "pickle." not in Path(module.__file__).read_text()

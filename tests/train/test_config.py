@@ -9,10 +9,10 @@ import pytest
 import tinyseq as ts
 from tinyseq import nn
 from tinyseq.errors import ConfigError
-from tinyseq.train import registry, yaml
-from tinyseq.train.config import parse_config
-from tinyseq.train.schedules import make_schedule
-from tinyseq.train.sections import Section
+from tinyseq.train.config import registry, yaml
+from tinyseq.train.config.run_config import parse_config
+from tinyseq.train.config.schedules import make_schedule
+from tinyseq.train.config.section import Section
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -13,13 +13,13 @@ import pytest
 from smallruns import TEXT, rows, weights
 
 from tinyseq.data.padding import shuffled
-from tinyseq.train.saving import Checkpoints
+from tinyseq.train.storage.checkpoint_manager import Checkpoints
 
 PROGRAM = """
 import sys
 import tinyseq as ts
 from tinyseq.train import running
-from tinyseq.train.progress import SilentProgress
+from tinyseq.train.loop.progress import SilentProgress
 
 running.draw_run = lambda *args, **kwargs: None
 every = {"steps": 6, "batch_size": 8, "evaluate_every": 3, "log_every": 2, "checkpoint": {"every": 1, "keep": 9}}

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tinyseq.train import load_config
-from tinyseq.train.progress import SilentProgress
+from tinyseq.train.loop.progress import SilentProgress
+from tinyseq.train.loop.train_step import Stepper
 from tinyseq.train.running import prepared
-from tinyseq.train.stepping import Stepper
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.yaml"))

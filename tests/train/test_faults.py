@@ -22,10 +22,11 @@ from smallruns import CONFIG, rows, weights, write_config
 from zygote import CLOSED, Zygote
 
 import tinyseq as ts
-from tinyseq.train import checkpoint, running
-from tinyseq.train.metrics_log import MetricsLog
-from tinyseq.train.progress import SilentProgress
-from tinyseq.train.saving import Checkpoints
+from tinyseq.train import running
+from tinyseq.train.loop.progress import SilentProgress
+from tinyseq.train.storage import checkpoint_file
+from tinyseq.train.storage.checkpoint_manager import Checkpoints
+from tinyseq.train.storage.metrics_log import MetricsLog
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals and forks of POSIX")
 
@@ -258,7 +259,7 @@ def test_full_disk_in_a_small_file_system(folder, zygote, tmp_path):
         assert child.wait() in (0, 1)  # a result may still find room, or not
         assert result(directory)["steps"] == 12 if child.wait() == 0 else "error: No space left" in child.err
         for step in Checkpoints(directory / "checkpoints").steps():
-            assert checkpoint.read(Checkpoints(directory / "checkpoints").path(step)).step == step
+            assert checkpoint_file.read(Checkpoints(directory / "checkpoints").path(step)).step == step
     finally:
         subprocess.run(["umount", str(place)], check=True)
 

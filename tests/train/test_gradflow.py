@@ -14,9 +14,9 @@ import tinyseq as ts
 from tinyseq import nn
 from tinyseq.cli import main
 from tinyseq.errors import DataError
-from tinyseq.train import gradflow
-from tinyseq.train.config import parse_config
-from tinyseq.train.flow_report import factor_per_step, verdict
+from tinyseq.train.analysis import gradflow
+from tinyseq.train.analysis.flow_report import factor_per_step, verdict
+from tinyseq.train.config.run_config import parse_config
 from tinyseq.train.running import prepared
 from tinyseq.unrolling import truncating
 

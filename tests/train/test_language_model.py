@@ -12,9 +12,9 @@ from smallruns import CONFIG, TEXT, write_config
 import tinyseq as ts
 from tinyseq import nn
 from tinyseq.errors import DataError
-from tinyseq.train.config import parse_config
+from tinyseq.train.config.run_config import parse_config
+from tinyseq.train.config.yaml import parse
 from tinyseq.train.tasks.language_model import LanguageModel, _choose
-from tinyseq.train.yaml import parse
 
 
 def make(tmp_path, corpus=TEXT, **overrides):

@@ -10,9 +10,9 @@ import pytest
 
 from tinyseq import nn
 from tinyseq.creation import tensor
-from tinyseq.train.config import RunConfig, TrainConfig
-from tinyseq.train.loop import train
-from tinyseq.train.progress import SilentProgress
+from tinyseq.train.config.run_config import RunConfig, TrainConfig
+from tinyseq.train.loop.progress import SilentProgress
+from tinyseq.train.loop.train_loop import train
 from tinyseq.train.tasks.base import Feed, Measure, StepResult, Task
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import warnings
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from changing import changed
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from side_by_side import side_by_side, wait
 from smallruns import CONFIG, DIVERGING, rows, write_config
 
 import tinyseq as ts
@@ -24,12 +26,12 @@ from tinyseq.cli import main
 from tinyseq.ops import OPS
 from tinyseq.ops.base import watched
 from tinyseq.random import generator
-from tinyseq.train import checkpoint
-from tinyseq.train.nonfinite import DivergedError, locate
-from tinyseq.train.progress import PlainProgress, SilentProgress
-from tinyseq.train.replay import replay
+from tinyseq.train.analysis.replay import replay
+from tinyseq.train.loop.nonfinite import DivergedError, locate
+from tinyseq.train.loop.progress import PlainProgress, SilentProgress
+from tinyseq.train.loop.train_step import Stepper
 from tinyseq.train.running import prepared
-from tinyseq.train.stepping import Stepper
+from tinyseq.train.storage import checkpoint_file
 
 backends.register("strict", strict.__name__)
 
@@ -158,14 +160,14 @@ def wild(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wild")
     with pytest.raises(DivergedError):
         run(write_config(folder, DIVERGING, name="wild.yaml"), folder)
-    return checkpoint.read(bundle(folder, "wild"))
+    return checkpoint_file.read(bundle(folder, "wild"))
 
 
 @settings(max_examples=100)
 @given(data=st.data())
 def test_any_change_of_a_bundle_is_replayed_or_refused_in_words(wild, tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "changed.safetensors"
-    checkpoint.write(path, checkpoint.Checkpoint(data.draw(changed(wild.facts)), wild.tensors))
+    checkpoint_file.write(path, checkpoint_file.Checkpoint(data.draw(changed(wild.facts)), wild.tensors))
     with suppress(ts.TinyseqError):
         replay(path)
 
@@ -197,7 +199,7 @@ def test_a_run_that_diverged_keeps_what_was_good(folder):
     with losses(lambda number: math.inf if number > 6 else 1.0), pytest.raises(DivergedError, match="step 7 of 12"):
         run(path, folder, eager=True)
     directory = folder / "runs" / "tiny" / "0001"
-    assert checkpoint.read(directory / "checkpoints" / "step-00000006.safetensors").step == 6
+    assert checkpoint_file.read(directory / "checkpoints" / "step-00000006.safetensors").step == 6
     assert run(path, folder, eager=True).directory.name == "0002", "the reference"
     with pytest.raises(ts.TinyseqError, match="compile"):
         run(path, folder, resume=directory)  # compiled is another run
@@ -393,6 +395,34 @@ def test_watching_sees_each_kernel_and_ends():
         ts.tensor([1.0, 2.0]) * 3.0
     ts.tensor([1.0]) + 1.0
     assert seen == [("mul", 2, 1)]
+
+
+def test_each_thread_sees_its_own_kernels_whoever_ends_first():
+    first_on, second_on, first_off = threading.Event(), threading.Event(), threading.Event()
+    seen = {"first": [], "second": [], "nobody": []}
+
+    def first():
+        with watched(lambda op, inputs, outputs: seen["first"].append(op.name)):
+            first_on.set()
+            wait(second_on)
+            ts.tensor([1.0]) * 3.0
+        first_off.set()
+
+    def second():
+        wait(first_on)
+        with watched(lambda op, inputs, outputs: seen["second"].append(op.name)):
+            second_on.set()
+            wait(first_off)
+            ts.tensor([1.0]) - 1.0
+
+    def nobody():
+        wait(second_on)
+        ts.exp(ts.tensor([1.0]))
+
+    side_by_side(first, second, nobody)
+    ts.tensor([1.0]) + 1.0
+    assert seen == {"first": ["mul"], "second": ["sub"], "nobody": []}
+    assert not any("kernel" in vars(op) for op in OPS.values()), "kernels are as they were"
 
 
 def test_the_report_names_lines_of_the_package_too(folder):

@@ -8,8 +8,8 @@ import pytest
 
 import tinyseq as ts
 from tinyseq.errors import ConfigError
-from tinyseq.train.config import parse_config
-from tinyseq.train.overrides import parse_override
+from tinyseq.train.config.overrides import parse_override
+from tinyseq.train.config.run_config import parse_config
 
 LM = {"task": "language_model"}
 

@@ -20,9 +20,9 @@ from tinyseq import figures
 from tinyseq.cli import main
 from tinyseq.data.measures import confusion_matrix
 from tinyseq.errors import DataError
-from tinyseq.train import pictures
-from tinyseq.train.progress import SilentProgress
-from tinyseq.train.using import report
+from tinyseq.train.analysis import pictures
+from tinyseq.train.loop.progress import SilentProgress
+from tinyseq.train.trained import report
 
 TRAIN = {"steps": 4, "batch_size": 8, "evaluate_every": 2, "log_every": 1}
 SMALL = {"hidden_size": 5, "embedding_size": 4}
@@ -235,7 +235,7 @@ def test_activations_stand_over_the_text(model):
 
 
 def test_gradients_of_a_run_are_those_of_its_trained_weights(model):
-    from tinyseq.train.gradflow import gradient_norms
+    from tinyseq.train.analysis.gradflow import gradient_norms
 
     figure = model.figure("gradients", steps=6)
     expected = gradient_norms(model.task.example(model.model, 6))

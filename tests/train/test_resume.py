@@ -18,12 +18,13 @@ from smallruns import CONFIG, TEXT, rows, weights, write_config
 import tinyseq as ts
 from tinyseq import optim
 from tinyseq.errors import ConfigError, DataError
-from tinyseq.train import checkpoint, running
-from tinyseq.train.locking import locked
-from tinyseq.train.progress import SilentProgress
+from tinyseq.train import running
+from tinyseq.train.loop.progress import SilentProgress
+from tinyseq.train.loop.train_state import Standing
+from tinyseq.train.loop.train_step import Stepper
 from tinyseq.train.running import prepared
-from tinyseq.train.standing import Standing
-from tinyseq.train.stepping import Stepper
+from tinyseq.train.storage import checkpoint_file
+from tinyseq.train.storage.locking import locked
 
 SHORT = TEXT[: len(TEXT) // 3]
 EVERY_STEP = {"every": 1, "keep": 100}
@@ -160,10 +161,10 @@ def test_what_is_carried_matters(tmp_path, monkeypatch):
         folder.mkdir()
         directory = stopped_at(3, whole, folder)
         path = directory / "checkpoints" / "step-00000003.safetensors"
-        found = checkpoint.read(path)
+        found = checkpoint_file.read(path)
         tensors = dict(found.tensors)
         change(found.facts, tensors)
-        checkpoint.write(path, checkpoint.Checkpoint(found.facts, tensors))
+        checkpoint_file.write(path, checkpoint_file.Checkpoint(found.facts, tensors))
         train(config, folder, eager=True, resume=True)
         return rows(directory) == rows(whole) and weights(directory) == weights(whole)
 
@@ -331,7 +332,7 @@ def test_damaged_checkpoint_offers_the_one_before_it(finished):
 def test_a_newer_format_is_refused(finished):
     config, folder, directory = finished
     save_file(
-        {}, directory / "checkpoints" / "step-00000010.safetensors", {"format": checkpoint.FORMAT, "version": "9"}
+        {}, directory / "checkpoints" / "step-00000010.safetensors", {"format": checkpoint_file.FORMAT, "version": "9"}
     )
     with pytest.raises(DataError, match="of a newer format"):
         train(config, folder, eager=True, resume=True)
@@ -348,12 +349,12 @@ def test_a_directory_may_be_named(finished):
 def test_a_checkpoint_that_lacks_a_part_is_refused(finished):
     config, folder, directory = finished
     path = directory / "checkpoints" / "step-00000008.safetensors"
-    found = checkpoint.read(path)
+    found = checkpoint_file.read(path)
 
     def without(change):
         facts, tensors = dict(found.facts), dict(found.tensors)
         change(facts, tensors)
-        checkpoint.write(path, checkpoint.Checkpoint(facts, tensors))
+        checkpoint_file.write(path, checkpoint_file.Checkpoint(facts, tensors))
         with pytest.raises(ts.TinyseqError):
             train(config, folder, eager=True, resume=True)
 
@@ -410,7 +411,7 @@ def test_any_change_of_a_part_is_taken_or_refused_in_words(stepped, data):
     """What has a right digest, but not the parts of a run, never ends in a traceback."""
     standing, found = stepped
     with suppress(ts.TinyseqError):
-        standing.restore(checkpoint.Checkpoint(data.draw(changed(found.facts)), found.tensors))
+        standing.restore(checkpoint_file.Checkpoint(data.draw(changed(found.facts)), found.tensors))
     standing.restore(found)
 
 

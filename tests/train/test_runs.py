@@ -14,9 +14,9 @@ from smallruns import CONFIG, DIVERGING, TEXT, rows, weights, write_config
 import tinyseq as ts
 from tinyseq.errors import BackendError, ConfigError, DataError
 from tinyseq.train import running
-from tinyseq.train.loop import DivergedError
-from tinyseq.train.progress import PlainProgress, SilentProgress
-from tinyseq.train.rundir import RunDirectory
+from tinyseq.train.loop.progress import PlainProgress, SilentProgress
+from tinyseq.train.loop.train_loop import DivergedError
+from tinyseq.train.storage.run_directory import RunDirectory
 
 
 def run(config, folder, **how):

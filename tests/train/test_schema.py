@@ -13,13 +13,13 @@ import pytest
 
 import tinyseq as ts
 from tinyseq.errors import ConfigError
-from tinyseq.train import yaml
-from tinyseq.train.config import parse_config
-from tinyseq.train.progress import SilentProgress
+from tinyseq.train.config import yaml
+from tinyseq.train.config.json_schema import SCHEMA_FILE, schema
+from tinyseq.train.config.run_config import parse_config
+from tinyseq.train.config.templates import commented, starter, starters
+from tinyseq.train.loop.progress import SilentProgress
+from tinyseq.train.loop.train_step import Stepper
 from tinyseq.train.running import prepared
-from tinyseq.train.schemas import SCHEMA_FILE, schema
-from tinyseq.train.starting import commented, starter, starters
-from tinyseq.train.stepping import Stepper
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").rglob("*.yaml"))
 WRONG = [
@@ -125,7 +125,7 @@ def test_a_starter_explains_every_setting_and_fits_the_schema(kind):
 
 
 def test_every_task_and_every_cell_has_a_starter():
-    from tinyseq.train.registry import cell_names, task_names
+    from tinyseq.train.config.registry import cell_names, task_names
 
     known = starters()
     assert {one.task for one in known.values()} == set(task_names())

@@ -12,10 +12,10 @@ import pytest
 from tinyseq.data.examples import Example
 from tinyseq.errors import ConfigError, DataError, ShapeError
 from tinyseq.train import load, run
-from tinyseq.train.config import parse_config
-from tinyseq.train.forcing import FORCING, ForcingConfig
-from tinyseq.train.registry import find_task
-from tinyseq.train.scoring import bleu, exact_match
+from tinyseq.train.config.registry import find_task
+from tinyseq.train.config.run_config import parse_config
+from tinyseq.train.config.teacher_forcing import FORCING, ForcingConfig
+from tinyseq.train.tasks.scoring import bleu, exact_match
 
 TINY = {
     "task": "seq2seq",

@@ -11,8 +11,8 @@ import pytest
 import tinyseq as ts
 from tinyseq.data import forecasts
 from tinyseq.errors import ConfigError, DataError
-from tinyseq.train.config import parse_config
-from tinyseq.train.progress import SilentProgress
+from tinyseq.train.config.run_config import parse_config
+from tinyseq.train.loop.progress import SilentProgress
 from tinyseq.train.running import prepared
 
 WAVES = "hour,a,b\n" + "\n".join(f"{t},{np.sin(t / 3):.6f},{5 + np.cos(t / 4):.6f}" for t in range(200)) + "\n"

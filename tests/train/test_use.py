@@ -12,7 +12,7 @@ import tinyseq as ts
 from tinyseq.data.classic import adding_problem
 from tinyseq.data.tagging import entity_sentences, to_conll
 from tinyseq.errors import DataError
-from tinyseq.train.progress import SilentProgress
+from tinyseq.train.loop.progress import SilentProgress
 
 TRAIN = {"steps": 6, "batch_size": 8, "evaluate_every": 3, "log_every": 2}
 SMALL = {"hidden_size": 6, "embedding_size": 5}

@@ -10,8 +10,8 @@ import pytest
 
 from tinyseq.data.reading import read_bytes
 from tinyseq.errors import ConfigError
-from tinyseq.train import yaml
-from tinyseq.train.document import Document, Problem
+from tinyseq.train.config import yaml
+from tinyseq.train.config.source import Document, Problem
 
 
 def refused(text: str | bytes, tmp_path: Path) -> list[str]:

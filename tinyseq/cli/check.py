@@ -10,7 +10,7 @@ from tinyseq.cli.boundary import FAILURE, debug_option
 from tinyseq.cli.options import set_option
 
 if TYPE_CHECKING:
-    from tinyseq.train.inspecting import Inspection
+    from tinyseq.train.analysis.inspection import Inspection
 
 
 @click.command("check", short_help="Validate a config, count what it costs, check its gradients.")
@@ -32,13 +32,13 @@ def command(ctx: click.Context, config: str, settings: list[Any], only_config: b
     with central differences on one small batch in float64; for a cell of your own that is the proof of its gradient.
     Exit codes: 0 all is right, 1 data or gradients are not, 2 the config is not.
     """
-    from tinyseq.train.config import load_config
+    from tinyseq.train.config.run_config import load_config
 
     checked = load_config(config, settings)
     if only_config:
         click.echo(f"{config}: valid, a run of the task {checked.task}")
         return
-    from tinyseq.train.inspecting import inspect
+    from tinyseq.train.analysis.inspection import inspect
 
     found = inspect(checked)
     if as_json:

@@ -24,12 +24,12 @@ def command(config: str, settings: list[Any], comments: bool) -> None:
         tinyseq config examples/lstm.yaml --set cell=gru --comments > gru.yaml
     Paths are written out from the root, so that the result means the same wherever it lies.
     """
-    from tinyseq.train import yaml
-    from tinyseq.train.config import load_config
+    from tinyseq.train.config import yaml
+    from tinyseq.train.config.run_config import load_config
 
     checked = load_config(config, settings)
     if comments:
-        from tinyseq.train.starting import commented
+        from tinyseq.train.config.templates import commented
 
         click.echo(commented(checked), nl=False)
     else:

@@ -42,7 +42,7 @@ def command() -> None:
 
 
 def _cpu() -> Iterator[Row]:
-    from tinyseq.train.environment import blas
+    from tinyseq.train.loop.environment import blas
 
     library = blas()
     yield "tinyseq", f"{tinyseq.__version__}, Python {platform.python_version()}, {platform.platform()}", ""

@@ -27,7 +27,7 @@ def command(what: str, rows: bool, out: str | None) -> None:
     from tinyseq.figures.style import check_format
     from tinyseq.nn.latex import display, equations_within
     from tinyseq.train import load_config
-    from tinyseq.train.registry import find_cell
+    from tinyseq.train.config.registry import find_cell
     from tinyseq.train.running import prepared
 
     if out is not None:

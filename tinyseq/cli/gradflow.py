@@ -11,7 +11,7 @@ from tinyseq.cli.boundary import debug_option
 from tinyseq.cli.options import set_option
 
 if TYPE_CHECKING:
-    from tinyseq.train import gradflow
+    from tinyseq.train.analysis import gradflow
 
 
 @click.command("gradflow", short_help="Measure how gradients flow through time.")
@@ -42,9 +42,9 @@ def command(
     from tinyseq.train import load_config
     from tinyseq.figures import gradient_flow, save
     from tinyseq.figures.style import check_format
-    from tinyseq.train.gradflow import measure
-    from tinyseq.train.gradflow import updates as train_on
-    from tinyseq.train.overrides import as_overrides
+    from tinyseq.train.analysis.gradflow import measure
+    from tinyseq.train.analysis.gradflow import updates as train_on
+    from tinyseq.train.config.overrides import as_overrides
     from tinyseq.train.running import prepared
 
     if out is not None and not Path(out).absolute().parent.is_dir():
@@ -78,7 +78,7 @@ def _labels(configs: tuple[str, ...]) -> list[str]:
 
 
 def _show(flows: list[gradflow.Flow], watched: dict[str, dict[str, gradflow.Updates]], steps: int) -> None:
-    from tinyseq.train.flow_report import bias_table, flow_table
+    from tinyseq.train.analysis.flow_report import bias_table, flow_table
 
     click.echo(f"Norms over {steps} steps: of the loss's gradient by a state s_t, and of ds_T/ds_t by the lag T - t")
     click.echo(flow_table(flows, steps))

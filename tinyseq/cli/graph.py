@@ -92,7 +92,7 @@ def command(
         tinyseq graph examples/lstm.yaml --after trace -o passes.html   every pass, to switch between
     """
     from tinyseq.drawing import draw
-    from tinyseq.train.using import model_of
+    from tinyseq.train.trained import model_of
 
     name = Path(what).stem if Path(what).is_file() else f"{Path(what).resolve().parent.name}-{Path(what).name}"
     path = Path(out) if out is not None else Path(f"{name}.svg")

@@ -23,7 +23,7 @@ def command(kind: str | None, out: str | None) -> None:
         tinyseq run mine.yaml
     Each runs as it is, on data that is at hand; to train on a file of yours, set data.path.
     """
-    from tinyseq.train.starting import starter, starters
+    from tinyseq.train.config.templates import starter, starters
 
     if kind is None:
         known = starters()

@@ -16,7 +16,7 @@ def set_option(command: F) -> F:
     def read(ctx: click.Context, _: click.Parameter, values: tuple[str, ...]) -> list[Any]:
         if not values:
             return []
-        from tinyseq.train.overrides import parse_override
+        from tinyseq.train.config.overrides import parse_override
 
         return [parse_override(value, "--set") for value in values]
 

@@ -51,8 +51,9 @@ def command(
     """
     from tinyseq.figures import save
     from tinyseq.figures.style import check_format
-    from tinyseq.train import load, pictures
-    from tinyseq.train.rundir import RunDirectory
+    from tinyseq.train import load
+    from tinyseq.train.analysis import pictures
+    from tinyseq.train.storage.run_directory import RunDirectory
 
     if text is not None and file is not None:
         raise click.UsageError("--input and --file: one of the two")

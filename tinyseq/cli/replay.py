@@ -19,7 +19,7 @@ def command(bundle: str) -> None:
     A run leaves the bundle when its loss or gradient is not finite; it needs neither the run nor its data. The exit code
     is 3 where the step goes wrong again, 0 where it does not.
     """
-    from tinyseq.train.replay import replay
+    from tinyseq.train.analysis.replay import replay
 
     error = replay(bundle)
     if error is not None:

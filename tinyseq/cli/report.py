@@ -25,8 +25,8 @@ def command(run: str, out: str | None) -> None:
     Results and baselines, every figure that the task has, samples and predictions, equations, the graph, the config and
     the environment. The page needs no network and no other file, follows the reader's light or dark mode, and prints.
     """
-    from tinyseq.train.rundir import RunDirectory
-    from tinyseq.train.using import report
+    from tinyseq.train.storage.run_directory import RunDirectory
+    from tinyseq.train.trained import report
 
     path = Path(out) if out is not None else RunDirectory.find(run).path / "report.html"
     if not path.absolute().parent.is_dir():

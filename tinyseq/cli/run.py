@@ -58,7 +58,7 @@ def command(
     once. --resume goes on, after that as after a crash.
     """
     from tinyseq import train
-    from tinyseq.train.progress import choose
+    from tinyseq.train.loop.progress import choose
 
     overrides: dict[str, Any] = {"seed": seed, "steps": steps, "backend": backend, "output": output}
     if verbose:
@@ -87,8 +87,9 @@ def _say_what_compiles() -> None:
 
 
 def _show_plan(path: str, settings: list[Any], overrides: dict[str, Any]) -> None:
-    from tinyseq.train import load_config, yaml
-    from tinyseq.train.overrides import as_overrides
+    from tinyseq.train import load_config
+    from tinyseq.train.config import yaml
+    from tinyseq.train.config.overrides import as_overrides
     from tinyseq.train.running import prepared
 
     given = {"train.steps" if key == "steps" else key: value for key, value in overrides.items() if value is not None}

@@ -20,7 +20,7 @@ def command(where: bool) -> None:
     Editors with the YAML language server (VS Code, Neovim, Emacs, ...) complete and check keys of a file that names it:
         # yaml-language-server: $schema=tinyseq.schema.json
     """
-    from tinyseq.train.schemas import SCHEMA_FILE, schema
+    from tinyseq.train.config.json_schema import SCHEMA_FILE, schema
 
     if where:
         click.echo(SCHEMA_FILE)

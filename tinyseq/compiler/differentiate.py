@@ -16,7 +16,8 @@ from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach, rebuild, rema
 from tinyseq.ops.elementwise import stop_gradient, where
 from tinyseq.ops.scan import scan
 from tinyseq.ops.shape import Structural, zeros_like
-from tinyseq.tensors import AbstractTensor, record
+from tinyseq.tensors import record
+from tinyseq.tracing import AbstractTensor
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from html import escape
@@ -12,15 +12,15 @@ from typing import Any
 
 from tinyseq.compiler.function import CompiledFunction
 from tinyseq.compiler.plan import Plan
-from tinyseq.drawing import rendering
-from tinyseq.drawing.asking import subject_of
-from tinyseq.drawing.build import BUDGET, build
-from tinyseq.drawing.document import Json, Sheet, document, to_json
-from tinyseq.drawing.planning import draw_plan
-from tinyseq.drawing.scene import Scene
-from tinyseq.drawing.sheets import page_of
-from tinyseq.drawing.view import View
-from tinyseq.drawing.wiring import layout
+from tinyseq.drawing.formats import graphviz
+from tinyseq.drawing.formats.json import Json, Sheet, document, to_json
+from tinyseq.drawing.layout.edges import layout
+from tinyseq.drawing.layout.plan_picture import draw_plan
+from tinyseq.drawing.page import page_of
+from tinyseq.drawing.shared.scene import Scene
+from tinyseq.drawing.shared.view import View
+from tinyseq.drawing.source.graph_of import subject_of
+from tinyseq.drawing.view.build import BUDGET, build
 from tinyseq.errors import DataError, TinyseqError, did_you_mean
 from tinyseq.tensors import Tensor
 
@@ -77,24 +77,24 @@ class Drawing:
         """
         _known("format", format, FORMATS)
         if format == "dot":
-            from tinyseq.drawing.dot import to_dot
+            from tinyseq.drawing.formats.dot import to_dot
 
             return to_dot(self.view).encode()
         if format == "html":
-            from tinyseq.drawing.page import to_html
+            from tinyseq.drawing.formats.html import to_html
 
             return to_html(self.document).encode()
         if format == "json":
             return to_json(self.document).encode()
         if self._by_graphviz():
-            from tinyseq.drawing.dot import to_dot
+            from tinyseq.drawing.formats.dot import to_dot
 
-            return rendering.render(to_dot(self.view), format)
+            return graphviz.render(to_dot(self.view), format)
         if format == "svg":
-            from tinyseq.drawing.svg import to_svg
+            from tinyseq.drawing.formats.svg import to_svg
 
             return to_svg(self.scene).encode()
-        from tinyseq.drawing.raster import to_raster
+        from tinyseq.drawing.formats.raster import to_raster
 
         return to_raster(self.scene, format)
 
@@ -103,7 +103,7 @@ class Drawing:
         if self.engine != "auto":
             return self.engine == "graphviz"
         plain = not self.view.columns and self.view.level == "op" and self.view.scale is None
-        return plain and len(self.view.items) <= _MOST_FOR_GRAPHVIZ and bool(rendering.available())
+        return plain and len(self.view.items) <= _MOST_FOR_GRAPHVIZ and bool(graphviz.available())
 
     def save(self, path: str | os.PathLike[str], format: str | None = None) -> Path:
         """Write the picture to a file, whole or not at all; the format is the suffix's unless named.
@@ -247,19 +247,16 @@ def show_tensor(tensor: Tensor) -> str:
 
 def _write(target: Path, data: bytes) -> None:
     """Write beside the target, then put it in its place: a failure leaves what was there."""
-    beside = target.parent
-    with tempfile.NamedTemporaryFile(dir=beside, prefix=".draw-", delete=False) as file:
-        temporary = Path(file.name)
-        try:
+    # Opened, not made by `tempfile`, whose files are their owner's alone: to learn the umask one has to set it, and it
+    # is the process's.
+    temporary = target.with_name(f".draw-{secrets.token_hex(8)}")
+    try:
+        with temporary.open("xb") as file:
             file.write(data)
-            file.close()
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
-            os.replace(temporary, target)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        os.replace(temporary, target)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _known(what: str, word: str, known: tuple[str, ...]) -> None:

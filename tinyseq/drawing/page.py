@@ -1,87 +1,82 @@
-"""The picture as one HTML file: data, script and style in it, no network, nothing to install.
-
-The parts are real files in ``assets/`` and are put together here. Names reach the page only as JSON, of which no
-character can end the element it stands in, and the script sets them as text. The policy in the head lets nothing run
-but the script and style whose digests it names, and nothing be loaded at all.
+"""What a page shows: every operation where that can be drawn, to be folded by the reader; the backward pass, to be
+played; and of a compiled function the graph after each pass, to be switched between.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-import string
-from functools import cache
-from html import escape
-from importlib.resources import files
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
-from tinyseq.drawing.palette import DARK, LIGHT, Ink
+from tinyseq.compiler.pipeline import Stage
+from tinyseq.drawing.formats.json import Json, Sheet, document
+from tinyseq.drawing.layout.edges import layout
+from tinyseq.drawing.shared.rolled import is_rolled
+from tinyseq.drawing.shared.subject import Subject
+from tinyseq.drawing.shared.view import View
+from tinyseq.drawing.source.graph_of import after_pass, number_of_pass
+from tinyseq.drawing.source.playback import play
+from tinyseq.drawing.view.build import build
 
-SCRIPTS: Final = ("scene.js", "layout.js", "shapes.js", "picture.js", "words.js", "page.js", "time.js", "controls.js")
-_LIGHT: Final = {
-    "back": "#f3f5f7", "card": "#ffffff", "ink": "#1b1f24", "soft": "#58636e", "edge": "#c9d1d8", "veil": "#ffffffd9",
-    "accent": "#0072b2", "hit": "#d55e00", "play": "#b0307e",
-}  # fmt: skip
-_DARK: Final = {
-    "back": "#0f1215", "card": "#1b2025", "ink": "#eef2f5", "soft": "#a3afba", "edge": "#3a434c", "veil": "#16191dd9",
-    "accent": "#56b4e9", "hit": "#ff8c42", "play": "#f07fbd",
-}  # fmt: skip
+#: The most nodes that a page draws; a larger graph is folded before, as in any other format.
+MOST_ON_A_PAGE: Final = 6000
 
 
-def to_html(document: dict[str, Any]) -> str:
-    """Return a self-contained page of a document (see ``document.py``)."""
-    style, script = _style(), _script()
-    policy = (
-        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return string.Template(_asset("page.html")).substitute(
-        policy=policy,
-        title=escape(document["title"] or "Computational graph"),
-        style=style,
-        script=script,
-        data=embedded(document),
-    )
+def page_of(
+    view: View,
+    subject: Subject,
+    stages: Sequence[Stage] = (),
+    *,
+    after: str | None = None,
+    steps: tuple[int, int] | None = None,
+    collapse: Sequence[str] = (),
+    playable: bool = True,
+) -> Json:
+    """Return the document of a page.
+
+    Args:
+        view: the picture in any other format; it tells the level to start from, and whether loops are rolled up.
+        subject: what the picture is of.
+        stages: the compiler's passes, to switch between.
+        after: the pass to begin with; otherwise the first.
+        steps, collapse: as in ``draw``.
+        playable: the subject is a forward pass.
+    """
+    if stages:
+        count = len(stages)
+        names = [f"{number} {stage.name}" for number, stage in enumerate(stages)]
+        subjects = [after_pass(stages, number) for number in range(count)]
+        sheets = [
+            _sheet(name, each, each.rolled and view.rolled, steps, collapse)
+            for name, each in zip(names, subjects, strict=True)
+        ]
+        return document(sheets, "", start=0 if after is None else number_of_pass(stages, after))
+    sheet = _sheet("operations", subject, view.rolled, steps, collapse, playable)
+    if view.level != "op" and not view.columns:  # a fold by its own layout is better than folds by the reader's
+        whole = _sheet(f"by {view.level}", subject, view.rolled, steps, collapse, playable, view)
+        return document([whole, sheet], view.title)
+    folded = view.level != "op" or len(view.items) < len(sheet.scene.boxes)
+    return document([sheet], view.title, folded=folded)
 
 
-def embedded(value: Any) -> str:
-    """Return JSON that is safe inside a script element: ASCII, and no <, > or & in it."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-@cache
-def _asset(name: str) -> str:
-    return files("tinyseq.drawing").joinpath("assets", name).read_text(encoding="utf-8")
-
-
-@cache
-def _script() -> str:
-    return '(() => {\n"use strict";\n' + "\n".join(map(_asset, SCRIPTS)) + "})();\n"
-
-
-@cache
-def _style() -> str:
-    light, dark = _variables(LIGHT, _LIGHT), _variables(DARK, _DARK)
-    fills = "".join(
-        f".{kind}>rect,.{kind}>path{{fill:var(--{kind}-fill);stroke:var(--{kind}-line)}}"
-        f".{kind}>text{{fill:var(--{kind}-text)}}\n"
-        for kind in LIGHT
-        if kind not in ("page", "state", "cut")
-    )
-    return (
-        f":root{{color-scheme:light dark;{light}}}\n"
-        f"@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
-        f":root[data-theme=light]{{color-scheme:light;{light}}}\n"
-        f"@media screen{{:root[data-theme=dark]{{color-scheme:dark;{dark}}}}}\n" + fills + _asset("page.css")
-    )
-
-
-def _variables(inks: dict[str, Ink], others: dict[str, str]) -> str:
-    pairs = [(f"{kind}-{part}", colour) for kind, ink in inks.items() for part, colour in ink._asdict().items()]
-    return ";".join(f"--{name}:{colour}" for name, colour in [*pairs, *others.items()])
-
-
-def _digest(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+def _sheet(
+    name: str,
+    subject: Subject,
+    rolled: bool,
+    steps: tuple[int, int] | None,
+    collapse: Sequence[str],
+    playable: bool = False,
+    view: View | None = None,
+) -> Sheet:
+    """Lay out a view or, without one, the graph unfolded, unless it is larger than a page can hold."""
+    if not rolled and is_rolled(subject.graph):
+        subject = replace(subject, graph=subject.graph.unroll())
+    nodes = subject.graph.nodes
+    budget = None if len(nodes) <= MOST_ON_A_PAGE else MOST_ON_A_PAGE
+    if view is None:
+        view = build(subject, steps=steps, budget=budget, rolled=rolled, collapse=collapse)
+    if rolled or not playable:
+        return Sheet(name, layout(view))
+    by_serial = {node.serial: node for node in nodes}
+    items = {by_serial[serial]: item.id for item in view.items for serial in item.nodes if serial in by_serial}
+    return Sheet(name, layout(view), play(subject.graph, items, subject.given))

@@ -7,8 +7,8 @@ loads matplotlib before a figure is drawn.
 from tinyseq.figures.attention import AttentionMap, attention_maps
 from tinyseq.figures.confusion import confusion_matrix
 from tinyseq.figures.curves import learning_curves
+from tinyseq.figures.equations import formulas
 from tinyseq.figures.flow import gradient_flow
-from tinyseq.figures.formulas import formulas
 from tinyseq.figures.scatter import agreement
 from tinyseq.figures.sequences import Line, Panel, forecasts
 from tinyseq.figures.steps import Track, activations

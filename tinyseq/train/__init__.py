@@ -9,17 +9,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinyseq.train.config import load_config
-    from tinyseq.train.inspecting import Inspection, inspect
+    from tinyseq.train.analysis import gradflow
+    from tinyseq.train.analysis.inspection import Inspection, inspect
+    from tinyseq.train.config.json_schema import schema
+    from tinyseq.train.config.run_config import load_config
+    from tinyseq.train.config.templates import starter, starters
     from tinyseq.train.running import RunResult, run
-    from tinyseq.train.schemas import schema
-    from tinyseq.train.starting import starter, starters
-    from tinyseq.train.using import Trained, load
+    from tinyseq.train.trained import Trained, load
 
 __all__ = [
     "Inspection",
     "RunResult",
     "Trained",
+    "gradflow",
     "inspect",
     "load",
     "load_config",
@@ -30,20 +32,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Inspection": "inspecting",
+    "Inspection": "analysis.inspection",
     "RunResult": "running",
-    "Trained": "using",
-    "inspect": "inspecting",
-    "load": "using",
-    "load_config": "config",
+    "Trained": "trained",
+    "inspect": "analysis.inspection",
+    "load": "trained",
+    "load_config": "config.run_config",
     "run": "running",
-    "schema": "schemas",
-    "starter": "starting",
-    "starters": "starting",
+    "schema": "config.json_schema",
+    "starter": "config.templates",
+    "starters": "config.templates",
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "gradflow":  # a module, of functions that are meant to be called by its name
+        return importlib.import_module(f"{__name__}.analysis.gradflow")
     if name in _HOMES:
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

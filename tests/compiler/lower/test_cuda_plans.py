@@ -21,9 +21,9 @@ from tinyseq.compiler.lower.cupy.kernels import Kernel, module
 from tinyseq.compiler.lower.cupy.launching import lowered
 from tinyseq.compiler.lower.cupy.lowering import Lowered, Steps
 from tinyseq.train import load_config
-from tinyseq.train.progress import SilentProgress
+from tinyseq.train.loop.progress import SilentProgress
+from tinyseq.train.loop.train_step import Stepper
 from tinyseq.train.running import prepared
-from tinyseq.train.stepping import Stepper
 
 needs_compiler = pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler on this machine")
 EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "examples").glob("*.yaml"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 from tinyseq import nn
 from tinyseq.errors import DataError
 from tinyseq.tensors import Tensor
-from tinyseq.train.config import RunConfig
+from tinyseq.train.config.run_config import RunConfig
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -139,7 +139,7 @@ class Task(ABC, Generic[C]):
     def evaluate(self, model: Any, split: str) -> dict[str, float]:
         """Return the metrics on ``train``, ``valid`` or ``test``.
 
-        While it is trained, the model may come as a stand-in whose calls run from plans; see ``train/judging.py``.
+        While it is trained, the model may come as a stand-in whose calls run from plans; see ``loop/validation.py``.
         """
         return self.evaluate_on(model, self.part(split))
 

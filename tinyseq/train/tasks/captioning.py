@@ -20,12 +20,12 @@ from tinyseq.errors import DataError, ShapeError
 from tinyseq.nn.encoders import FeatureEncoder, patches_of
 from tinyseq.nn.writers import ATTENTIONS, EncoderDecoder, RecurrentWriter
 from tinyseq.tensors import Tensor
-from tinyseq.train.config import FilePath
-from tinyseq.train.document import Problem
-from tinyseq.train.model_sections import LevelName, RecurrentConfig, Shares
-from tinyseq.train.registry import find_cell
-from tinyseq.train.sections import OneOf, Section
-from tinyseq.train.tasks.writing import WritingConfig, WritingTask
+from tinyseq.train.config.model_sections import LevelName, RecurrentConfig, Shares
+from tinyseq.train.config.registry import find_cell
+from tinyseq.train.config.run_config import FilePath
+from tinyseq.train.config.section import OneOf, Section
+from tinyseq.train.config.source import Problem
+from tinyseq.train.tasks.generation import WritingConfig, WritingTask
 
 
 class CaptionsConfig(Section):

@@ -23,11 +23,11 @@ from tinyseq.figures import Line, Panel, save
 from tinyseq.figures import forecasts as draw_forecasts
 from tinyseq.modes import no_grad
 from tinyseq.tensors import Tensor
-from tinyseq.train.config import RunConfig
-from tinyseq.train.document import Problem
-from tinyseq.train.forecaster import ForecastConfig, ForecastNet, SeriesConfig
-from tinyseq.train.model_sections import RecurrentConfig
+from tinyseq.train.config.model_sections import RecurrentConfig
+from tinyseq.train.config.run_config import RunConfig
+from tinyseq.train.config.source import Problem
 from tinyseq.train.tasks.base import Feed, Measure, Reading, Task
+from tinyseq.train.tasks.forecaster import ForecastConfig, ForecastNet, SeriesConfig
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

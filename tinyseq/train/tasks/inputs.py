@@ -23,10 +23,10 @@ from tinyseq.data.tokens import LEVELS, build_vocabulary, find_level
 from tinyseq.errors import DataError, did_you_mean
 from tinyseq.nn import Module
 from tinyseq.tensors import Tensor
-from tinyseq.train.config import FilePath
-from tinyseq.train.document import Problem
-from tinyseq.train.model_sections import Shares, without_path
-from tinyseq.train.sections import OneOf, Section
+from tinyseq.train.config.model_sections import Shares, without_path
+from tinyseq.train.config.run_config import FilePath
+from tinyseq.train.config.section import OneOf, Section
+from tinyseq.train.config.source import Problem
 from tinyseq.train.tasks.summary import MLP, SequenceNet, SummaryConfig, TextNet
 
 Array = np.ndarray[Any, Any]

@@ -22,11 +22,11 @@ from tinyseq.ops.reduce import log_softmax
 from tinyseq.ops.shape import concat, reshape
 from tinyseq.random import Generator
 from tinyseq.tensors import Tensor
-from tinyseq.train.config import FilePath, RunConfig
-from tinyseq.train.document import Problem
-from tinyseq.train.model_sections import LevelName, RecurrentConfig, Shares
-from tinyseq.train.registry import build_recurrent
-from tinyseq.train.sections import Section
+from tinyseq.train.config.model_sections import LevelName, RecurrentConfig, Shares
+from tinyseq.train.config.registry import build_recurrent
+from tinyseq.train.config.run_config import FilePath, RunConfig
+from tinyseq.train.config.section import Section
+from tinyseq.train.config.source import Problem
 from tinyseq.train.tasks.base import Feed, Measure, Reading, Task
 
 #: How many next tokens a prediction lists.

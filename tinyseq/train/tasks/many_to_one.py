@@ -21,7 +21,7 @@ from tinyseq.figures import AttentionMap, attention_maps
 from tinyseq.modes import no_grad
 from tinyseq.nn import Module
 from tinyseq.tensors import Tensor
-from tinyseq.train.config import RunConfig
+from tinyseq.train.config.run_config import RunConfig
 from tinyseq.train.tasks.base import C, Feed, Reading, Task
 from tinyseq.train.tasks.inputs import INPUTS, ExamplesConfig, Inputs
 from tinyseq.train.tasks.summary import SummaryConfig

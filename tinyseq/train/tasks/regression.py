@@ -16,7 +16,7 @@ from tinyseq.data.sources import SOURCES
 from tinyseq.errors import DataError
 from tinyseq.figures import agreement
 from tinyseq.tensors import Tensor
-from tinyseq.train.sections import OneOf
+from tinyseq.train.config.section import OneOf
 from tinyseq.train.tasks.base import Measure
 from tinyseq.train.tasks.inputs import ExamplesConfig, InputsName
 from tinyseq.train.tasks.many_to_one import Array, ManyToOne, ManyToOneConfig

@@ -19,10 +19,10 @@ from tinyseq.figures import Line, Panel, forecasts, save
 from tinyseq.modes import no_grad
 from tinyseq.ops.shape import concat
 from tinyseq.tensors import Tensor
-from tinyseq.train.config import RunConfig
-from tinyseq.train.document import Problem, within
-from tinyseq.train.registry import option_problems
-from tinyseq.train.sections import OneOf, Section
+from tinyseq.train.config.registry import option_problems
+from tinyseq.train.config.run_config import RunConfig
+from tinyseq.train.config.section import OneOf, Section
+from tinyseq.train.config.source import Problem, within
 from tinyseq.train.tasks.base import Feed, Measure, Reading, Task
 
 if TYPE_CHECKING:

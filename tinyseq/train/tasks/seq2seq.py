@@ -22,12 +22,12 @@ from tinyseq.errors import DataError
 from tinyseq.nn.encoders import RecurrentEncoder, TransformerTextEncoder
 from tinyseq.nn.writers import ATTENTIONS, EncoderDecoder, RecurrentWriter, TransformerWriter
 from tinyseq.tensors import Tensor
-from tinyseq.train.config import FilePath
-from tinyseq.train.document import Problem
-from tinyseq.train.model_sections import LevelName, RecurrentConfig, Shares, without_path
-from tinyseq.train.registry import find_cell
-from tinyseq.train.sections import OneOf, Section
-from tinyseq.train.tasks.writing import END, WritingConfig, WritingTask
+from tinyseq.train.config.model_sections import LevelName, RecurrentConfig, Shares, without_path
+from tinyseq.train.config.registry import find_cell
+from tinyseq.train.config.run_config import FilePath
+from tinyseq.train.config.section import OneOf, Section
+from tinyseq.train.config.source import Problem
+from tinyseq.train.tasks.generation import END, WritingConfig, WritingTask
 
 #: Name -> (count, seed) -> pairs, for runs without a file.
 GENERATORS: dict[str, Callable[[int, int], list[tuple[str, str]]]] = {

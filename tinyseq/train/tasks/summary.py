@@ -11,8 +11,8 @@ from tinyseq import nn
 from tinyseq.nn.pooling import POOLINGS
 from tinyseq.ops.elementwise import relu
 from tinyseq.tensors import Tensor
-from tinyseq.train.model_sections import RecurrentConfig
-from tinyseq.train.sections import OneOf
+from tinyseq.train.config.model_sections import RecurrentConfig
+from tinyseq.train.config.section import OneOf
 
 
 class SummaryConfig(RecurrentConfig):

@@ -26,10 +26,10 @@ from tinyseq.modes import no_grad
 from tinyseq.ops.reduce import log_softmax
 from tinyseq.ops.shape import concat, reshape
 from tinyseq.tensors import Tensor
-from tinyseq.train.config import FilePath, RunConfig
-from tinyseq.train.document import Problem
-from tinyseq.train.model_sections import RecurrentConfig, Shares, without_path
-from tinyseq.train.sections import Section
+from tinyseq.train.config.model_sections import RecurrentConfig, Shares, without_path
+from tinyseq.train.config.run_config import FilePath, RunConfig
+from tinyseq.train.config.section import Section
+from tinyseq.train.config.source import Problem
 from tinyseq.train.tasks.base import Feed, Measure, Reading, Task
 
 if TYPE_CHECKING:

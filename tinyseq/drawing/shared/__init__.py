@@ -1,0 +1,1 @@
+"""What is handed from room to room: subjects, views and scenes, and the words and colours for them."""

@@ -1,0 +1,1 @@
+"""What of a graph is shown, and what stands for what is folded; no coordinates yet."""

@@ -1,0 +1,330 @@
+"""Tracing: recording what a function does on tensors that have a shape and a dtype, and no values yet.
+
+``Tracing`` is the interpreter of ops while a function is traced: ``tensors.record`` hands every op to it. What comes
+from outside the function is an input of the graph: the tensors it closes over, their gradients, the Python numbers that
+are read anew at each call, and floats among its arguments for as long as they are only computed with.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from tinyseq import graph
+from tinyseq.autodiff import gradient, pick
+from tinyseq.backends import Backend
+from tinyseq.errors import GraphError
+from tinyseq.graph import Attrs, Dtype, Leaf, Node, Shape, caller, here, literal, reach
+from tinyseq.modes import mode
+from tinyseq.ops import elementwise as ew
+from tinyseq.ops.base import FLOAT32, FLOAT64, Op, promote
+from tinyseq.tensors import Tensor, as_operand, is_tracked, record
+
+
+class AbstractTensor(Tensor):
+    """A tensor while tracing: a node with a shape and a dtype, and no value yet."""
+
+    __slots__ = ()
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(None, node, is_tracked(node))
+
+    @property
+    def shape(self) -> Shape:
+        result: Shape = self.node.shape
+        return result
+
+    @property
+    def dtype(self) -> Dtype:
+        result: Dtype = self.node.dtype
+        return result
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def backend(self) -> Backend:
+        raise GraphError(
+            "the value of a traced tensor was asked for",
+            required="ops on tensors only: while tracing there are shapes and dtypes, no values yet",
+            got=f"{graph.signature(self.node)} from op {self.node.op.name}",
+            where=graph.locate(),
+            fix="ts.where(condition, a, b) instead of `if`; print, item() and numpy() after the call",
+        )
+
+    def item(self) -> Any:
+        return self.backend
+
+    def tolist(self) -> Any:
+        return self.backend
+
+    def nonzero(self) -> tuple[Tensor, ...]:
+        raise GraphError(
+            "the shape of a traced result would depend on values",
+            required="shapes known from the inputs' shapes",
+            got="a boolean mask as an index",
+            where=graph.locate(),
+            fix="ts.where(mask, x, 0.0)",
+        )
+
+    def detach(self) -> Tensor:
+        result: Tensor = record(ew.stop_gradient, (self,))
+        return result
+
+    def __repr__(self) -> str:
+        return f"tensor(traced {graph.signature(self.node)} from op {self.node.op.name})"
+
+    trace = staticmethod(lambda op, inputs, attrs: trace_op(op, inputs, attrs))
+
+
+def trace_op(op: Op, inputs: Sequence[Any], attrs: Attrs) -> Any:
+    """Record an op without computing it; its shape rule gives the result's shape and dtype."""
+    scalars = any(type(x) is AbstractScalar for x in inputs)
+    nodes = _with_scalars(op, inputs, attrs) if scalars else tuple([node_of(x) for x in inputs])
+    if any(type(x) is AbstractScalar for x in attrs.values()):
+        attrs = {key: float(x) if type(x) is AbstractScalar else x for key, x in attrs.items()}
+    shape, dtype = op.infer(*nodes, **attrs)
+    source = here.source or caller(3)
+    node = Node(op, nodes, attrs, shape, dtype, source)
+    if not op.multiple:
+        return AbstractTensor(node)
+    return tuple(
+        AbstractTensor(Node(pick, (node,), {"index": i}, *pair, source))
+        for i, pair in enumerate(zip(shape, dtype, strict=True))
+    )
+
+
+def node_of(x: Any) -> Node:
+    """Return the node that stands for a tensor or scalar in the graph being traced."""
+    x = as_operand(x)
+    if not isinstance(x, Tensor):
+        return literal(x)
+    return x.node if mode.tracing is None else mode.tracing.node_of(x)
+
+
+def _with_scalars(op: Op, inputs: Sequence[Any], attrs: Attrs) -> tuple[Node, ...]:
+    """Return the operands' nodes, floats of the call with the dtype that a Python float takes beside the others."""
+    weak = [type(x) is AbstractScalar and x.weak for x in inputs]
+    nodes = [x.node if type(x) is AbstractScalar else node_of(x) for x in inputs]
+    stand_ins = [literal(1.0) if is_weak else node for node, is_weak in zip(nodes, weak, strict=True)]
+    dtype = promote(*stand_ins)
+    _, result = op.infer(*stand_ins, **attrs)
+    if not op.multiple and result.kind == "b" and not any(n.dtype.kind == "f" and not n.weak for n in stand_ins):
+        dtype = FLOAT64  # integers are compared with a Python float as they are
+    elif dtype.kind != "f":
+        dtype = FLOAT32
+    return tuple(
+        node_of(record(ew.cast, (AbstractTensor(node),), {"dtype": dtype})) if is_weak and node.dtype != dtype else node
+        for node, is_weak in zip(nodes, weak, strict=True)
+    )
+
+
+class Tracing:
+    """The interpreter of ops while a function is traced, and what it gathers besides the graph."""
+
+    def __init__(self) -> None:
+        #: The concrete tensors that the function uses, and the inputs that stand for them.
+        self.captured: dict[Tensor, Leaf] = {}
+        #: The other way round, arguments included.
+        self.tensors: dict[Leaf, Tensor] = {}
+        #: Inputs that are read anew at each call from the Python side: a learning rate, a count of draws.
+        self.live: dict[Leaf, Callable[[], Any]] = {}
+        #: What to do on the Python side after each call: counting steps.
+        self.effects: list[Callable[[], None]] = []
+        #: What Python-side values the trace depends on: how to read each, and what it was.
+        self.guards: list[tuple[Callable[[], Any], Any]] = []
+        #: Tensors that the function gives new values.
+        self.assigned: dict[Tensor, Tensor] = {}
+        #: Inputs whose gradients the function read or changed, and what these were before.
+        self.gradients: dict[Leaf, Tensor | None] = {}
+        #: The floats among the arguments whose value decided something, by number, and which may not be 0.
+        self.pinned: set[int] = set()
+        self.nonzero: set[int] = set()
+        #: Nodes from this serial on are of this trace.
+        self.began = Leaf((), FLOAT32).serial
+
+    record = staticmethod(trace_op)
+
+    def node_of(self, x: Tensor) -> Node:
+        """Return the node that stands for a tensor: a concrete one is an input, whatever computed it."""
+        if x.value is None:
+            return x.node
+        if x in self.assigned:
+            return self.assigned[x].node
+        return self.leaf_of(x)
+
+    def leaf_of(self, x: Tensor) -> Node:
+        """Return the input that stands for a tensor's value before the traced function, where its gradient adds up."""
+        if x.value is None:
+            return x.node
+        if x not in self.captured:
+            leaf = Leaf(x.shape, x.dtype, x.requires_grad, x._node.name if x._node is not None else None)
+            self.captured[x], self.tensors[leaf] = leaf, x
+        return self.captured[x]
+
+    def holder_of(self, x: Tensor) -> Leaf | None:
+        """Return the leaf that holds a tensor's gradient, as it was before the call at first; None where none does."""
+        leaf = self.leaf_of(x)
+        if not isinstance(leaf, Leaf):
+            return None
+        self.touch(leaf)
+        return leaf
+
+    def touch(self, leaf: Leaf) -> None:
+        """Let an input have the gradient that its tensor has before the call, from the first use of it on."""
+        if leaf not in self.gradients:
+            x = self.tensors.get(leaf)
+            self.gradients[leaf] = leaf.grad = None if x is None or self.is_own(x) else gradient_before(x)
+
+    def is_own(self, x: Tensor) -> bool:
+        """Return whether a concrete tensor was made within the traced function."""
+        return isinstance(x._node, Leaf) and x._node.serial > self.began
+
+    def pin(self, sources: frozenset[int], *, but_for_zero: bool = False) -> None:
+        """Note that the trace is right for these values of float arguments only; or, that they may not become 0."""
+        if but_for_zero:
+            self.nonzero |= sources
+        else:
+            self.pinned |= sources
+
+    def assign(self, x: Tensor, value: Tensor) -> None:
+        """Give a tensor a new value when the function has run; its value before is an input."""
+        self.node_of(x)
+        self.assigned[x] = value
+
+    def read_live(self, read: Callable[[], Any], dtype: Any) -> Tensor:
+        """Return an input that is read anew at each call."""
+        leaf = Leaf((), np.dtype(dtype), name="live")
+        self.live[leaf] = read
+        return AbstractTensor(leaf)
+
+    def sweep(self, seeds: dict[Node, Tensor], wanted: Sequence[Node] | None) -> dict[Node, Tensor]:
+        """Record a sweep as one ``gradient`` node, which the compiler works out later."""
+        targets = [n for n in reach(seeds) if isinstance(n, Leaf) and n.requires_grad] if wanted is None else [*wanted]
+        if not targets:
+            return {}
+        outputs = [AbstractTensor(node) for node in seeds]
+        results = record(
+            gradient, (*outputs, *seeds.values(), *map(AbstractTensor, targets)), {"outputs": len(outputs)}
+        )
+        return dict(zip(targets, results, strict=True))
+
+
+def gradient_before(x: Tensor) -> Tensor | None:
+    """Return the gradient that a tensor has outside of any trace."""
+    result: Tensor | None = x._node.grad if isinstance(x._node, Leaf) else None
+    return result
+
+
+# -- Python floats among the arguments ---------------------------------------------------------------------------------
+
+
+class AbstractScalar:
+    """A float among the arguments of a traced function: an input while it is computed with, as a Python float would be.
+
+    Its arithmetic with Python numbers is recorded in float64, as Python computes it. Where the value itself is asked
+    for (a comparison, ``int``, an attribute of an op), the trace is right for that value only: it is ``pinned``.
+    """
+
+    __slots__ = ("node", "sources", "value", "weak")
+
+    def __init__(self, node: Node, value: Any, sources: frozenset[int], weak: bool) -> None:
+        self.node, self.value, self.sources, self.weak = node, value, sources, weak
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # isinstance(x, float) holds, as it does without compile
+        return type(self.value)
+
+    def __neg__(self) -> AbstractScalar:
+        return AbstractScalar(record(ew.neg, (AbstractTensor(self.node),)).node, -self.value, self.sources, self.weak)
+
+    def pin(self) -> Any:
+        """Return the value, and note that the trace depends on it."""
+        if mode.tracing is not None:
+            mode.tracing.pin(self.sources)
+        return self.value
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.asarray(self.pin(), dtype=dtype)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return getattr(ufunc, method)(*(x.pin() if type(x) is AbstractScalar else x for x in inputs), **options)
+
+    def __getattr__(self, name: str) -> Any:  # is_integer, as_integer_ratio, numpy's item and dtype
+        return getattr(self.pin(), name)
+
+
+def _recorded(name: str, op: Op, compute: Callable[[Any, Any], Any], divides: bool) -> None:
+    def apply(left: Any, right: Any) -> Any:
+        pair = [x.value if type(x) is AbstractScalar else x for x in (left, right)]
+        value = compute(*pair)
+        if divides and type(right) is AbstractScalar and mode.tracing is not None:
+            mode.tracing.pin(right.sources, but_for_zero=True)  # by 0 Python raises
+        own = [x for x in (left, right) if type(x) is AbstractScalar]
+        nodes = [AbstractTensor(x.node) if type(x) is AbstractScalar else float(x) for x in (left, right)]
+        return AbstractScalar(
+            record(op, nodes).node, value, frozenset().union(*(x.sources for x in own)), all(x.weak for x in own)
+        )
+
+    def takes(other: Any) -> bool:
+        return type(other) is AbstractScalar or type(other) in (bool, int, float)
+
+    def forward(self: AbstractScalar, other: Any) -> Any:
+        if takes(other):
+            return apply(self, other)
+        return NotImplemented if hasattr(other, "__array__") else compute(self.pin(), other)
+
+    def backward(self: AbstractScalar, other: Any) -> Any:
+        return apply(other, self) if takes(other) else compute(other, self.pin())
+
+    setattr(AbstractScalar, f"__{name}__", forward)
+    setattr(AbstractScalar, f"__r{name}__", backward)
+
+
+def _pinned(name: str, compute: Callable[..., Any]) -> None:
+    def method(self: AbstractScalar, *others: Any) -> Any:
+        if any(isinstance(x, Tensor) for x in others):
+            return NotImplemented
+        return compute(self.pin(), *(x.pin() if type(x) is AbstractScalar else x for x in others))
+
+    setattr(AbstractScalar, name, method)
+
+
+def _define() -> None:
+    compute: Callable[..., Any]
+    for name, op, compute, divides in (
+        ("add", ew.add, operator.add, False),
+        ("sub", ew.sub, operator.sub, False),
+        ("mul", ew.mul, operator.mul, False),
+        ("truediv", ew.div, operator.truediv, True),
+    ):
+        _recorded(name, op, compute, divides)
+    for name in ("pow", "mod", "floordiv", "divmod"):
+        compute = divmod if name == "divmod" else getattr(operator, name)
+        _pinned(f"__{name}__", compute)
+        _pinned(f"__r{name}__", lambda a, b, compute=compute: compute(b, a))
+    for name in ("lt", "le", "gt", "ge", "eq", "ne"):
+        _pinned(f"__{name}__", getattr(operator, name))
+    of_one: tuple[tuple[str, Callable[..., Any]], ...] = (
+        ("abs", abs), ("pos", operator.pos), ("bool", bool), ("int", int), ("float", float), ("hash", hash),
+        ("str", str), ("repr", repr), ("format", format), ("round", round), ("trunc", math.trunc),
+        ("floor", math.floor), ("ceil", math.ceil), ("complex", complex),
+    )  # fmt: skip
+    for name, compute in of_one:
+        _pinned(f"__{name}__", compute)
+
+
+_define()
+
+#: The types of arguments that an AbstractScalar stands for; NumPy's promote as arrays without axes do.
+SCALARS: Final = (float, np.float16, np.float32, np.float64)
+
+
+def is_traced(x: Any) -> bool:
+    """Return whether a value is of a trace, and so means nothing after it."""
+    return type(x) in (AbstractTensor, AbstractScalar)

@@ -1,0 +1,1 @@
+"""The training loop: its step, its state, validation, and what stops it."""

@@ -1,0 +1,78 @@
+"""Judging a model on the validation part while it is trained."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tinyseq import nn
+from tinyseq.compiler import CompiledFunction, compile
+from tinyseq.errors import BackendError, GraphError, TinyseqError
+from tinyseq.train.config.run_config import TrainConfig
+from tinyseq.train.loop.nonfinite import not_finite
+from tinyseq.train.loop.progress import Progress
+from tinyseq.train.tasks.base import Task
+
+#: Looks at the validation part that run eagerly before it is compiled: what is looked at once is not worth a plan.
+EAGER_LOOKS = 1
+
+
+class Judge:
+    """Gives the metrics of a model on the validation part.
+
+    Where training runs from plans, calls of the model run from plans of their own, which compute no gradients. Whether
+    a look does follows from its step alone, so that a run that goes on from a checkpoint computes what it would have.
+    """
+
+    def __init__(self, task: Task[Any], model: nn.Module, config: TrainConfig, progress: Progress) -> None:
+        self.task, self.model, self.config, self.progress = task, model, config, progress
+        self.planned: _Planned | None = _Planned(model)
+
+    def __call__(self, step: int, *, compiled: bool) -> dict[str, float]:
+        """Return the metrics after a step.
+
+        Args:
+            step: how many steps were made.
+            compiled: whether training runs from a plan.
+
+        Raises:
+            DivergedError: the measure is not finite.
+        """
+        self.model.eval()
+        look = -(-step // self.config.evaluate_every)
+        metrics = self._planned() if compiled and look > EAGER_LOOKS else None
+        if metrics is None:
+            metrics = self.task.evaluate(self.model, "valid")
+        self.model.train()
+        key = self.task.measure.key
+        if not math.isfinite(metrics[key]):
+            raise not_finite(f"validation {key}", metrics[key], step, self.config)
+        return metrics
+
+    def _planned(self) -> dict[str, float] | None:
+        """Return the metrics, computed from plans; None where the model cannot be compiled."""
+        if self.planned is not None:
+            try:
+                return self.task.evaluate(self.planned, "valid")
+            except (GraphError, BackendError, MemoryError) as error:  # plans keep the memory that they work in
+                reason = error.what if isinstance(error, TinyseqError) else "no memory for its plans"
+                self.progress.note(f"validation is not compiled, runs eagerly: {reason}")
+                self.planned = None
+        return None
+
+
+class _Planned:
+    """A model whose calls run from plans; all else of it is as it is."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._function: CompiledFunction = compile(model)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        found = self._function(*args, **kwargs)
+        # What it was given is kept for pictures; nobody draws any here, and the weights would stay until the next look.
+        self._function.entry_of_last_call().last_values = {}
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)

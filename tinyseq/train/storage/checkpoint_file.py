@@ -1,0 +1,140 @@
+"""The checkpoint file: safetensors, with the rest as JSON in its header, and a digest of all of it.
+
+One file holds everything, so it is replaced in one step, and no two files can disagree. Nothing in it can run: tensors
+are bytes with a shape, the rest is JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from tinyseq import files
+from tinyseq.errors import DataError
+
+Array = np.ndarray[Any, Any]
+#: What the file is; a file with a higher version is of a newer tinyseq.
+FORMAT, VERSION = "tinyseq checkpoint", 1
+#: safetensors, NumPy and JSON name what is wrong in many ways; all of them mean that a file is not as it was written.
+_UNREADABLE = (SafetensorError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+#: A checkpoint without its data is small; a header that claims more is not one of ours.
+_MOST_FACTS = 1 << 28
+
+
+class DamagedError(DataError):
+    """A checkpoint that was cut short or changed since it was written."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name, on the host, and plain JSON values (floats that are not finite included)."""
+
+    facts: dict[str, Any]
+    tensors: dict[str, Array] = field(default_factory=dict, repr=False)
+
+    @property
+    def step(self) -> int:
+        """How many updates had been made."""
+        return int(self.facts["step"])
+
+    def part(self, prefix: str) -> dict[str, Array]:
+        """Return the tensors under a prefix, by the rest of their names."""
+        start = len(prefix) + 1
+        return {name[start:]: value for name, value in self.tensors.items() if name.startswith(f"{prefix}.")}
+
+
+def write(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint durably.
+
+    Raises:
+        OSError: see ``files.write``.
+    """
+    facts = json.dumps(_encoded(checkpoint.facts), allow_nan=False)  # ASCII: a path may hold what UTF-8 does not
+    tensors = {name: np.asarray(value, order="C") for name, value in checkpoint.tensors.items()}
+    digest = _digest(str(VERSION), facts, tensors)
+    metadata = {"format": FORMAT, "version": str(VERSION), "facts": facts, "sha256": digest}
+    files.write(path, save(tensors, metadata=metadata))
+
+
+def read(path: Path) -> Checkpoint:
+    """Read a checkpoint and check its digest.
+
+    Raises:
+        DamagedError: it is not as it was written.
+        DataError: it is no checkpoint, of a newer format, or cannot be opened.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            _check_format(path, metadata)
+            facts = metadata["facts"]
+            if len(facts) > _MOST_FACTS:
+                raise ValueError(f"{len(facts):,} characters of facts")
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        if _digest(metadata["version"], facts, tensors) != metadata["sha256"]:
+            raise ValueError("its digest is not that of its content")
+        found = _decoded(json.loads(facts))
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(
+            "the checkpoint cannot be read", required="a checkpoint", got=f"{path}: {error.strerror or error}"
+        ) from None
+    except _UNREADABLE as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DamagedError(
+            "the checkpoint is damaged", required="the bytes that were written", got=f"{path}: {reason}"
+        ) from None
+    if not isinstance(found, dict) or not isinstance(found.get("step"), int):
+        raise DamagedError("the checkpoint is damaged", required="facts with a step", got=str(path))
+    return Checkpoint(found, tensors)
+
+
+def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
+    if metadata.get("format") != FORMAT:
+        raise DamagedError("not a checkpoint", required=f"a file of the format {FORMAT!r}", got=str(path))
+    version = int(metadata["version"])
+    if version > VERSION:
+        raise DataError(
+            "the checkpoint is of a newer format",
+            required=f"version {VERSION} or lower",
+            got=f"{path}: version {version}",
+            fix="a newer tinyseq: pip install --upgrade tinyseq",
+        )
+
+
+def _digest(version: str, facts: str, tensors: Mapping[str, Array]) -> str:
+    """Return the SHA-256 of the version, the facts, and each tensor's name, dtype, shape and bytes."""
+    total = hashlib.sha256(f"{version}\0{facts}".encode("utf-8", "surrogatepass"))
+    for name, value in sorted(tensors.items()):
+        total.update(f"\0{name}\0{value.dtype.str}\0{value.shape}\0".encode("utf-8", "surrogatepass"))
+        total.update(np.ascontiguousarray(value).data)
+    return total.hexdigest()
+
+
+def _encoded(value: Any) -> Any:
+    """JSON has no infinities and no NaN: they are written as {"float": "inf"}, and what looks like it as a list."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    if isinstance(value, Mapping):
+        found = {str(key): _encoded(part) for key, part in value.items()}
+        return {"float": [found["float"]]} if found.keys() == {"float"} else found
+    return [_encoded(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {"float"}:
+            held = value["float"]
+            return {"float": _decoded(held[0])} if isinstance(held, list) else float(held)
+        return {key: _decoded(part) for key, part in value.items()}
+    return [_decoded(part) for part in value] if isinstance(value, list) else value

@@ -1,0 +1,38 @@
+"""One process a run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tinyseq.errors import DataError
+
+LOCK = ".lock"
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold a run directory inside the ``with`` block.
+
+    The lock is the system's own (flock), so that of a process that died, in whatever way, is free at once.
+
+    Raises:
+        DataError: another process holds it.
+    """
+    from filelock import FileLock, Timeout  # here, because it loads asyncio, and a wrong config needs no lock
+
+    lock = FileLock(directory / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DataError(
+            "the run directory is in use by another process or thread",
+            required="one run at a time in a directory",
+            got=str(directory),
+            fix="wait until it ends or stop it, or start a new run without --resume",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

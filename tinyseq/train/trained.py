@@ -1,0 +1,217 @@
+"""A trained model, loaded to be used: ``ts.load``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinyseq.backends import use
+from tinyseq.errors import DataError, TinyseqError
+from tinyseq.train.analysis import pictures
+from tinyseq.train.analysis.report import Model, write_report
+from tinyseq.train.config.overrides import Overrides
+from tinyseq.train.config.registry import find_task
+from tinyseq.train.config.run_config import load_config
+from tinyseq.train.running import prepared
+from tinyseq.train.storage.run_directory import RunDirectory
+from tinyseq.train.tasks.base import Task
+from tinyseq.train.threads import blas_threads
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Trained:
+    """The model of a run, with the task that it was trained for.
+
+    ``model`` is the module, ``config`` the resolved config, ``task`` what reads files and judges. A run of any backend
+    is used on NumPy.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self.directory = directory
+        self.config = directory.config()
+        with self._running():
+            self.task: Task[Any] = find_task(self.config.task)(self.config)
+            self.task.restore(directory.metadata())
+            self.model: Any = self.task.build().cast(self.config.dtype)
+            self.model.load_state_dict(directory.weights())
+            self.model.eval()
+
+    def predict(self, inputs: str | Path | Iterable[Any], *, batch_size: int | None = None) -> list[dict[str, Any]]:
+        """Return a prediction for each input, in their order.
+
+        Args:
+            inputs: a path to a file in the task's format (targets may be missing), or inputs as the task takes them:
+                a list of texts, of lists of words, of arrays. A ``str`` is a path.
+            batch_size: how many are computed at once; it changes no more than the last bits.
+
+        Raises:
+            DataError: the file or an input is not of the task's form.
+        """
+        return list(self.predictions(inputs, batch_size=batch_size))
+
+    def predictions(
+        self, inputs: str | Path | Iterable[Any], *, batch_size: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield what ``predict`` returns, one by one.
+
+        Backend and threads are the run's only while a prediction is made, not while the caller has it.
+        """
+        with self._running():
+            if isinstance(inputs, str | Path):
+                records = self.task.read(Path(inputs), targets=False)
+            else:
+                records = self.task.records(inputs)
+            found = self.task.predict(self.model, records, batch_size=batch_size)
+        while True:
+            with self._running():
+                prediction = next(found, None)
+            if prediction is None:
+                return
+            yield prediction
+
+    def evaluate(self, path: str | Path | None = None, *, batch_size: int | None = None) -> dict[str, float]:
+        """Return the task's metrics on a file with targets, or on the test part of the data of the run.
+
+        Raises:
+            DataError: the file is not of the task's form, or the run's data is not as it was.
+        """
+        with self._running():
+            return self.task.evaluate_on(self.model, self.judged(path), batch_size=batch_size)
+
+    def details(self, path: str | Path | None = None, *, batch_size: int | None = None) -> dict[str, Any]:
+        """Return what the task tells beyond the metrics, such as a confusion matrix."""
+        with self._running():
+            return self.task.details(self.model, self.judged(path), batch_size=batch_size)
+
+    def judged(self, path: str | Path | None) -> Sequence[Any]:
+        """Return the records of a file with targets, or of the test part of the run's data."""
+        if path is not None:
+            return self.task.read(Path(path))
+        fresh: Task[Any] = find_task(self.config.task)(self.config)
+        fresh.prepare()
+        if _plain(fresh.metadata()) != self.directory.metadata():
+            raise DataError(
+                "the data of the run is not as it was in training",
+                required="data that gives the same vocabularies and sizes",
+                where=str(self.directory.path),
+                fix="name a file to evaluate on",
+            )
+        return fresh.part("test")
+
+    def figures(self) -> list[str]:
+        """Return the names of the figures that there are of this run."""
+        return pictures.names(self.task, self.model)
+
+    def figure(
+        self,
+        name: str,
+        inputs: str | Path | Iterable[Any] | None = None,
+        *,
+        layer: str | None = None,
+        units: int | None = None,
+        steps: int = pictures.FLOW_STEPS,
+    ) -> Figure:
+        """Return a figure of the run, for a notebook or ``tinyseq.figures.save``.
+
+        Args:
+            name: one of ``figures()``.
+            inputs: what it is drawn of, as ``predict`` takes it; by default the test part of the run's data.
+            layer: of activations, whose; by default those of the first layer.
+            units: of activations, only so many units, those that vary most; by default all.
+            steps: over how many steps gradients are followed.
+
+        Raises:
+            DataError: there is no such figure of this run, or of such inputs.
+        """
+
+        def records() -> Sequence[Any]:
+            if inputs is None:
+                return self.judged(None)
+            if isinstance(inputs, str | Path):
+                return self.task.read(Path(inputs), targets=name in pictures.JUDGING)
+            try:
+                return self.task.records(inputs)
+            except (TypeError, ValueError) as error:
+                if isinstance(error, TinyseqError):
+                    raise
+                raise DataError(
+                    f"not an input of the task {self.config.task!r}", got=str(error), fix="a file of inputs"
+                ) from None
+
+        if name == "curves":
+            return pictures.curves(self.directory)
+        with self._running():
+            return pictures.draw(name, self.task, self.model, records, layer=layer, units=units, steps=steps)
+
+    def report(self, path: str | Path) -> None:
+        """Write the run as one HTML page that needs nothing else: results, figures, predictions, graph, config."""
+        test: list[Sequence[Any]] = []
+
+        def records() -> Sequence[Any]:
+            if not test:
+                test.append(self.judged(None))
+            return test[0]
+
+        with self._running():
+            write_report(self.directory, Path(path), Model(self.task, self.model, records))
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        with use("numpy"), blas_threads(self.config.threads):
+            yield
+
+    def __repr__(self) -> str:
+        return f"Trained({str(self.directory.path)!r}, {self.config.task}, {self.model.num_parameters():,} parameters)"
+
+
+def load(run: str | Path) -> Trained:
+    """Return the trained model of a run directory, or of the newest in a folder of them.
+
+    ``ts.load("runs/classify").predict(["some text"])``
+
+    Raises:
+        DataError: it is no run directory, or it is damaged.
+    """
+    return Trained(RunDirectory.find(run))
+
+
+def report(run: str | Path, path: str | Path) -> None:
+    """Write a run as ``Trained.report`` does; of a run without a usable model, what there is.
+
+    Raises:
+        DataError: it is no run directory.
+    """
+    directory = RunDirectory.find(run)
+    try:
+        trained = Trained(directory)
+    except TinyseqError as error:
+        write_report(directory, Path(path), None, str(error))
+        return
+    trained.report(path)
+
+
+@contextmanager
+def model_of(what: str | Path, overrides: Overrides | None = None) -> Iterator[tuple[Task[Any], Any]]:
+    """Give the task and the model of a run, trained, or of a config, fresh, with ``overrides`` as in ``load_config``.
+
+    Raises:
+        ConfigError: the config is wrong.
+        DataError: it is a folder, but no run directory.
+    """
+    path = Path(what)
+    if path.is_dir():
+        trained = load(path)
+        with trained._running():
+            yield trained.task, trained.model
+    else:
+        with prepared(load_config(path, overrides)) as (task, model):
+            yield task, model
+
+
+def _plain(metadata: Any) -> Any:
+    return json.loads(json.dumps(metadata))
