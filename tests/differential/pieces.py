@@ -15,7 +15,7 @@ import numpy as np
 
 from tinyseq.tensors import Tensor
 
-EXTENTS = (1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5, 6, 7, 8, 9)
+EXTENTS = (1, 1, 2, 2, 2, 3, 3, 3, 4, 5, 6, 7, 8, 9)
 #: Around the widths of vectors: for the last axis.
 WIDE = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33)
 LARGEST = 600
@@ -156,31 +156,45 @@ def extents(shape: tuple[int, ...]) -> str:
 
 
 def view(s: Scope) -> str | None:
-    a = s.one(lambda shape: True)
+    """One view, or a view of a view, of which the last may need a copy."""
+    a = s.one()
     if a is None:
         return None
-    shape, r = s.shape(a), s.r
+    text, shape = a, s.shape(a)
+    turns = s.r.choice((1, 1, 2, 2, 3))
+    for turn in range(turns):
+        longer = one_view(s.r, text, shape, ending=0 < turn == turns - 1)
+        trial = dict(s.values)
+        if s.writer.tried(f"trial = {longer}", trial) and 0 < trial["trial"].size <= LARGEST:
+            text, shape = longer, trial["trial"].shape
+    return s.add(text, view=True) if text != a else None
+
+
+def one_view(r: Random, a: str, shape: tuple[int, ...], ending: bool) -> str:
+    """An expression for a view of ``a``; the ending of several is a reshape more often than not."""
     n = len(shape)
-    ways = [lambda: f"{a}.reshape(-1)", lambda: f"{a}.T", lambda: f"{a}.expand_dims({r.randint(-1, n)})"]
-    ways += [lambda: f"{a}.reshape({', '.join(map(str, factored(r, math.prod(shape))))})"] * 2
-    ways += [lambda: f"ts.broadcast_to({a}, {(r.choice((2, 3)), *shape)})", lambda: f"{a}.squeeze()"]
+    whole = f"{a}.reshape({', '.join(map(str, factored(r, math.prod(shape))))})"
+    ways = [f"{a}.reshape(-1)", whole]
+    if n:
+        ways += [f"{a}.reshape({shape[0]}, -1)", f"{a}.reshape(-1, {shape[-1]})", f"{a}.reshape({a}.shape[0], -1)"]
+    if ending and r.random() < 0.6:
+        return r.choice(ways)
+    ways += [whole, f"{a}.T", f"{a}.expand_dims({r.randint(-1, n)})", f"{a}.squeeze()"]
+    ways += [f"ts.broadcast_to({a}, {(r.choice((2, 3)), *shape)})"]
     if n:
         widened = tuple(r.choice((2, 3, 5)) if m == 1 else m for m in shape)
-        ways += [lambda: f"ts.broadcast_to({a}, {widened})"] * (widened != shape)
-        ways += [lambda: f"{a}[{key(r, shape)}]"] * 5
-        ways += [lambda: f"ts.transpose({a}, {tuple(r.sample(range(n), n))})"] * 2
-        ways += [lambda: f"ts.flip({a}, {r.randrange(n)})"]
-        ways += [lambda: f"ts.unstack({a}, {(axis := r.randrange(n))})[{r.randrange(max(shape[axis], 1))}]"]
-        ways += [
-            lambda: f"ts.split({a}, {(axis := r.randrange(n), cut(r, shape[axis]))[1]}, {axis})[{r.randint(0, 1)}]"
-        ]
-        ways += [lambda: f"{a}.reshape({shape[0]}, -1)", lambda: f"{a}.reshape(-1, {shape[-1]})"]
-        ways += [lambda: f"{a}.reshape({a}.shape[0], -1)"]
+        ways += [f"ts.broadcast_to({a}, {widened})"] * (widened != shape)
+        ways += [f"{a}[{key(r, shape)}]" for _ in range(5)]
+        ways += [f"ts.transpose({a}, {tuple(r.sample(range(n), n))})" for _ in range(3)]
+        axis = r.randrange(n)
+        first = r.randint(0, shape[axis])
+        ways += [f"ts.flip({a}, {axis})", f"ts.unstack({a}, {axis})[{r.randrange(max(shape[axis], 1))}]"]
+        ways += [f"ts.split({a}, {(first, shape[axis] - first)}, {axis})[{r.randint(0, 1)}]"]
     if n >= 2:
-        ways += [lambda: f"{a}.swapaxes({', '.join(map(str, r.sample(range(n), 2)))})"]
+        ways += [f"{a}.swapaxes({', '.join(map(str, r.sample(range(n), 2)))})"]
     if n >= 3:  # heads, merged
-        ways += [lambda: f"ts.transpose({a}, {(0, 2, 1, *range(3, n))}).reshape({shape[0]}, -1)"]
-    return s.add(r.choice(ways)(), view=True)
+        ways += [f"ts.transpose({a}, {(0, 2, 1, *range(3, n))}).reshape({shape[0]}, -1)"]
+    return r.choice(ways)
 
 
 def factored(r: Random, size: int) -> list[int]:
@@ -191,11 +205,6 @@ def factored(r: Random, size: int) -> list[int]:
             parts.append(r.choice(divisors))
             size //= parts[-1]
     return [*parts, size]
-
-
-def cut(r: Random, extent: int) -> Any:
-    first = r.randint(0, extent)
-    return (first, extent - first)
 
 
 def key(r: Random, shape: tuple[int, ...]) -> str:

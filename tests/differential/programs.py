@@ -330,7 +330,7 @@ class Writer:
             result = self.returned(s)
         if ending == "plain" and r.random() < 0.08:
             x = r.choice([p.name for p in self.parameters if p.kind == "tensor"] + self.weights)
-            if self.space[x].requires_grad:
+            if getattr(self.space[x], "requires_grad", False):
                 body += f"\n({result.split(',')[0].strip('([')} * {x}).sum().backward()" if "{" not in result else ""
                 self.feature("backward inside")
         self.weights = [w for w in self.weights if re.search(rf"\b{w}\b", body)]
@@ -480,8 +480,7 @@ class Writer:
             keep(f"t.note('results kept', [{', '.join(held)}])")
         left = ", ".join(f"{name}={name}" for name in dict.fromkeys(self.left))
         keep(f"t.end({left})")
-        if "opt" in "".join(self.before) and ending == "step":
-            opt = next(line.split(" = ")[0] for line in self.before if line.startswith("opt") and "optim." in line)
+        for opt in [line.split(" = ")[0] for line in self.before if " = optim." in line]:
             keep(f"t.note('the optimiser', [{opt}.state, {opt}.steps])")
             keep(f"t.note('weights', [{', '.join(watched)}])")
 

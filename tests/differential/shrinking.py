@@ -5,10 +5,30 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from playing import Difference, Raised, judge
+from playing import NAMES, Difference, judge
 
-#: What a program that has lost a line it needs says.
-BROKEN = ("NameError", "UnboundLocalError", "SyntaxError", "IndentationError", "AttributeError", "TypeError")
+#: Words that are no values.
+KEPT = frozenset(
+    {
+        *NAMES,
+        *[
+            "jit",
+            "t",
+            "in",
+            "for",
+            "if",
+            "else",
+            "lambda",
+            "is",
+            "not",
+            "None",
+            "True",
+            "False",
+            "functools",
+            "partial",
+        ],
+    }
+)
 
 
 def same_kind(a: Difference, b: Difference) -> bool:
@@ -77,7 +97,7 @@ def _shorter(line: str) -> Iterator[str]:
     if found := re.match(r"(\s*)(\w+) = (.+)$", line):
         margin, name, rhs = found.groups()
         for word in dict.fromkeys(re.findall(r"\b[a-z]+\d*\b", rhs)):
-            if word != rhs and word not in ("ts", "np", "nn", "in", "for", "if", "else", "lambda", "is", "not"):
+            if word != rhs and word not in KEPT:
                 yield f"{margin}{name} = {word}"
     if found := re.match(r"(\s*return )(.+)$", line):
         parts = re.findall(r"[a-z]\w*(?:\.sum\(\))?", found[2])
@@ -99,6 +119,3 @@ def _shorter(line: str) -> Iterator[str]:
         new = re.sub(pattern, by, line)
         if new != line:
             yield new
-
-
-__all__ = ["Raised", "same_kind", "shrunk", "smaller"]
