@@ -46,7 +46,7 @@ ORDER: list[set[str]] = [
 ROOMS: dict[str, list[set[str]]] = {
     "compiler": [
         {"plan", "rewriting", "trace"},
-        {"batching", "loops"},
+        {"batching", "loops", "dependence"},
         {"differentiate", "passes"},
         {"pipeline"},
         {"checking", "lifetimes", "scheduling"},

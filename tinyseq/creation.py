@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from tinyseq import backends
-from tinyseq.errors import BackendError, DtypeError
+from tinyseq.errors import BackendError, DtypeError, GraphError
 from tinyseq.graph import Dtype, Leaf
+from tinyseq.modes import is_tracing
 from tinyseq.ops.base import FLOAT32, FLOAT64, INT64, native
+from tinyseq.ops.elementwise import cos, log1p, sqrt
+from tinyseq.ops.nn import uniform
 from tinyseq.random import generator
 from tinyseq.tensors import Tensor
 
@@ -147,10 +151,30 @@ def eye(n: int, *, dtype: Dtype | type = FLOAT32) -> Tensor:
 
 
 def rand(*shape: Any, dtype: Dtype | type = FLOAT32, requires_grad: bool = False) -> Tensor:
-    """Return draws uniform on [0, 1), from the generator that ``ts.seed`` sets."""
-    return _finish(generator.uniform(_extents(shape)).astype(dtype), requires_grad)
+    """Return draws uniform on [0, 1), from the generator that ``ts.seed`` sets; compiled, new ones at each call."""
+    return _drawn(_uniform(_extents(shape)), dtype, requires_grad)
 
 
 def randn(*shape: Any, dtype: Dtype | type = FLOAT32, requires_grad: bool = False) -> Tensor:
-    """Return standard normal draws, from the generator that ``ts.seed`` sets."""
-    return _finish(generator.normal(_extents(shape)).astype(dtype), requires_grad)
+    """Return standard normal draws (Box and Muller 1958), from the generator that ``ts.seed`` sets; see ``rand``."""
+    first, second = _uniform((2, *_extents(shape)))
+    return _drawn(sqrt(-2.0 * log1p(-first)) * cos(2.0 * math.pi * second), dtype, requires_grad)
+
+
+def _uniform(shape: tuple[int, ...]) -> Any:
+    """Draw float64 numbers: arrays on the host, so that every backend starts from the same values, or traced."""
+    if is_tracing():
+        return uniform(shape=shape, dtype=FLOAT64, **generator.key(0))
+    return generator.uniform(shape)
+
+
+def _drawn(values: Any, dtype: Any, requires_grad: bool) -> Tensor:
+    if not isinstance(values, Tensor):
+        return _finish(np.asarray(values).astype(dtype), requires_grad)
+    if requires_grad:
+        raise GraphError(
+            "a compiled function makes a parameter of random numbers",
+            required="parameters made once, outside of it: they are its inputs",
+            fix="make the tensor before, and close over it",
+        )
+    return values.cast(dtype)

@@ -442,7 +442,7 @@ def sweep(
     While tracing, the sweep is one ``gradient`` node, which the compiler works out later.
     """
     if mode.tracing is not None:
-        return mode.tracing.sweep(seeds, wanted)
+        return mode.tracing.sweep(seeds, wanted, create_graph)
     if not create_graph:
         with np.errstate(all="ignore"):
             arrays = {node: seed.value for node, seed in seeds.items()}

@@ -127,6 +127,7 @@ class Entry:
         #: A function that moves weights or takes gradients itself is a whole step.
         self.whole = bool(traced.assigned or traced.graded or traced.cleared)
         self.derived = [_follows(node) for node in traced.graph.outputs[: traced.returned]] if self.whole else []
+        self.everywhere = (1 << len(compiled.reached)) - 1
 
     def tensors(self, given: Sequence[Tensor], scalars: Sequence[Any]) -> list[Tensor | None]:
         """Return what stands behind each of the leaves in this call.
@@ -218,8 +219,14 @@ class _Call:
             for seed, g in zip(self.entry.compiled.seeds, arriving, strict=True)
             if seed is not None
         }
-        gradients = executable.backward(seeds, self.entry.outputs)
+        gradients: list[Any] = executable.backward(seeds, self.entry.outputs)
         self.entry.idle.append(executable)
+        flows = 0
+        for path, g in zip(self.entry.compiled.paths, arriving, strict=False):
+            if g is not None:
+                flows |= path
+        if flows != self.entry.everywhere:  # from the outputs that were not asked for, no gradient arrives
+            gradients = [g if flows >> i & 1 else None for i, g in enumerate(gradients)]
         return gradients
 
     def differentiable_backward(self, arriving: list[Any]) -> list[Any]:

@@ -301,8 +301,11 @@ def _replayed(node: Node, known: Mapping[Node, Any]) -> Any:
     inputs = [known[parent] for parent in node.inputs]
     if node.op is pick:
         return inputs[0][node.attrs["index"]]
-    if node.op is anchor:
-        return record(identity, inputs)
+    if node.op is anchor:  # what is differentiated with respect to: a leaf of its own, or connected to what it was
+        (x,) = inputs
+        if x.requires_grad:
+            return record(identity, inputs)
+        return Tensor(x.value, Leaf(x.shape, x.dtype, True, passing=True), True)
     if node.op is gradient:
         count = node.attrs["outputs"]
         seeds: dict[Node, Tensor] = {}

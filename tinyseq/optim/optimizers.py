@@ -52,6 +52,8 @@ class Optimizer:
     """
 
     lr = Option()
+    #: What a compiled step looks at by itself, or changes after each call: no guards of it (compiler/environment.py).
+    __live__ = ("param_groups", "counts", "_made", "_places", "defaults")
 
     def __init__(self, parameters: Parameters, lr: float | None, **options: Any) -> None:
         name = type(self).__name__
