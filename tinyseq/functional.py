@@ -37,9 +37,9 @@ def gradients(
     """
     for x in inputs:
         _require_slope("gradients", x)
-    seeds = {output.node: seed_of(output, gradient)}
-    found = sweep(seeds, [x.node for x in inputs], retain=retain_graph, create_graph=create_graph)
-    return [found.get(x.node) for x in inputs]
+    seeds = {output.graph_node: seed_of(output, gradient)}
+    found = sweep(seeds, [x.graph_node for x in inputs], retain=retain_graph, create_graph=create_graph)
+    return [found.get(x.graph_node) for x in inputs]
 
 
 def _require_slope(name: str, x: Any) -> None:

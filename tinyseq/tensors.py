@@ -200,6 +200,12 @@ class Tensor(Operators):
         return self._node is None or isinstance(self._node, Leaf)
 
     @property
+    def graph_node(self) -> Node:
+        """The node that stands for this value in the graph at hand: while a function is traced, that function's."""
+        result: Node = self.node if mode.tracing is None else mode.tracing.node_of(self)
+        return result
+
+    @property
     def grad(self) -> Tensor | None:
         """The gradient that ``backward()`` has added up here; only leaves that require one have it."""
         leaf = self._node if mode.tracing is None else mode.tracing.holder_of(self)
@@ -363,7 +369,7 @@ class Tensor(Operators):
             GraphError: not a scalar, nothing to differentiate, or a graph that was freed.
         """
         seed = seed_of(self, gradient)
-        for leaf, value in sweep({self.node: seed}, None, retain=retain_graph, create_graph=create_graph).items():
+        for leaf, value in sweep({self.graph_node: seed}, None, retain=retain_graph, create_graph=create_graph).items():
             assert isinstance(leaf, Leaf)
             if mode.tracing is not None:
                 mode.tracing.touch(leaf)
