@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinyseq import trees
-from tinyseq.autodiff import anchor
 from tinyseq.errors import DtypeError, GraphError
 from tinyseq.graph import Leaf, reach
-from tinyseq.modes import enable_grad, is_recording, is_tracing
+from tinyseq.modes import enable_grad, is_recording, mode
 from tinyseq.ops.elementwise import identity
+from tinyseq.ops.shape import zeros_like
 from tinyseq.tensors import Tensor, record, seed_of, sweep
 
 
@@ -76,8 +76,8 @@ def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) 
             _require_slope("grad", x)
             # A tensor that an outer gradient follows stays connected, through a node of its own; others get a new leaf.
             followed = x.requires_grad and is_recording()
-            if is_tracing():
-                y = record(anchor, (x,))
+            if mode.tracing is not None:
+                y = mode.tracing.anchored(x, followed)
             else:
                 leaf = None if followed else Leaf(x.shape, x.dtype, True, x.name, passing=True)
                 y = record(identity, (x,)) if leaf is None else Tensor(x.value, leaf, True)
@@ -107,7 +107,7 @@ def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) 
 
         def collect(x: Tensor) -> Tensor:
             g = by_node[x.node]
-            return Tensor(x.backend.xp.zeros_like(x.value)) if g is None else g
+            return zeros_like(x) if g is None else g
 
         results = [trees.map_leaves(collect, changed[position]) for position in positions]
         return value, results[0] if isinstance(argnums, int) else tuple(results)

@@ -229,11 +229,16 @@ class Tracing:
         leaf = self.leaf_of(x)
         node = self.node_of(value)
         if x.requires_grad:
-            with enable_grad():
-                node = record(anchor, (record(ew.stop_gradient, (AbstractTensor(node, True),)),)).node
+            node = self.anchored(AbstractTensor(node, True), followed=False).node
             assert isinstance(leaf, Leaf)
             self.renewed[node] = leaf
         self.assigned[x] = AbstractTensor(node, x.requires_grad)
+
+    def anchored(self, x: Tensor, followed: bool) -> AbstractTensor:
+        """Return a value to differentiate with respect to, from which a gradient goes on only where it is followed."""
+        with enable_grad():
+            before = x if followed else record(ew.stop_gradient, (x,))
+            return AbstractTensor(record(anchor, (before,)).node, True)
 
     def read_live(self, read: Callable[[], Any], dtype: Any) -> Tensor:
         """Return an input that is read anew at each call."""

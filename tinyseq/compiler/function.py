@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import operator
 import threading
 import time
 import warnings
@@ -65,6 +66,7 @@ class _Binding:
         self.shapes = [leaf.shape for leaf in leaves]
         self.dtypes = [leaf.dtype for leaf in leaves]
         self.follows = [leaf.requires_grad for leaf in leaves]
+        self.seen: list[Any] = [None] * len(leaves)
 
     def moved(self, moved: Mapping[Tensor, Tensor]) -> _Binding:
         """Return the binding in which some tensors have taken the place of others."""
@@ -78,12 +80,13 @@ class _Binding:
             _Stale: one has another shape or dtype than it had, or requires a gradient where it did not.
         """
         values = [x.value for x in captured]
-        if (
-            [v.shape for v in values] != self.shapes
-            or [v.dtype for v in values] != self.dtypes
-            or [x.requires_grad for x in captured] != self.follows
-        ):
-            raise _Stale("a tensor outside: another shape or dtype, or requires_grad")
+        if [x.requires_grad for x in captured] != self.follows:
+            raise _Stale("a tensor outside: requires_grad")
+        if all(map(operator.is_, values, self.seen)):  # the very arrays: nothing about them has changed
+            return values
+        if [v.shape for v in values] != self.shapes or [v.dtype for v in values] != self.dtypes:
+            raise _Stale("a tensor outside: another shape or dtype")
+        self.seen = values
         return values
 
 
@@ -109,6 +112,10 @@ class Entry:
         self.guards = Guards(traced.environment)
         self.binding = _Binding([*traced.captured], [*traced.assigned], [*traced.captured.values()])
         self.outputs = len(traced.graph.outputs)
+        self.shapes = tuple([node.shape for node in traced.graph.outputs])
+        self.dtypes = tuple([node.dtype for node in traced.graph.outputs])
+        #: The only output of a function that returns one tensor: nothing to put together.
+        self.single = isinstance(traced.result, Tensor) and not (traced.assigned or traced.graded or traced.cleared)
         tracing, inputs = traced.tracing, set(traced.graph.inputs)
         self.leaves = (*traced.arguments, *traced.scalars, *traced.captured.values())
         self.live = [(leaf, read) for leaf, read in tracing.live.items() if leaf in inputs]
@@ -127,6 +134,8 @@ class Entry:
         #: A function that moves weights or takes gradients itself is a whole step.
         self.whole = bool(traced.assigned or traced.graded or traced.cleared)
         self.derived = [_follows(node) for node in traced.graph.outputs[: traced.returned]] if self.whole else []
+        #: Where the tensors stand that have a gradient; and all of them, a bit each.
+        self.reached = [place[leaf] for leaf in compiled.reached]
         self.everywhere = (1 << len(compiled.reached)) - 1
 
     def tensors(self, given: Sequence[Tensor], scalars: Sequence[Any]) -> list[Tensor | None]:
@@ -186,8 +195,6 @@ class _Call:
 
     def __init__(self, entry: Entry, values: Mapping[Leaf, Any], behind: Sequence[Tensor | None]) -> None:
         self.entry, self.values, self.behind = entry, values, behind
-        self.gradients: list[Any] = []
-        self.arriving: Any = None
         self.executable: Executable | None = None
         executable = entry.take()
         self.outputs = executable.forward(values, entry.outputs)
@@ -204,9 +211,8 @@ class _Call:
 
     def sources(self) -> list[Tensor]:
         """Return the tensors that the gradients belong to."""
-        entry = self.entry
-        by_leaf = dict(zip(entry.leaves, self.behind, strict=True))
-        return [by_leaf[leaf] for leaf in entry.compiled.reached]  # type: ignore[misc]
+        behind = self.behind
+        return [behind[index] for index in self.entry.reached]  # type: ignore[misc]
 
     def backward(self, arriving: list[Any]) -> list[Any]:
         """Return the gradients of the leaves that have one; the buffers are free afterwards."""
@@ -265,13 +271,10 @@ class _CompiledOp(Op):
         outputs = attrs["call"].outputs
         return tuple(y.shape for y in outputs), tuple(y.dtype for y in outputs)
 
-    def vjp(self, index: int, g: Any, y: Any, *inputs: Any, **attrs: Any) -> Any:
-        call: _Call = attrs["call"]
-        if call.arriving is not g:  # the first input of a sweep; a sweep may skip any input
-            call.arriving = g
-            traced = any(isinstance(part, Tensor) for part in g)
-            call.gradients = call.differentiable_backward(g) if traced else call.backward(g)
-        return call.gradients[index]
+    def joint(self, node: Node, g: list[Any], needed: Sequence[bool]) -> list[Any]:
+        call: _Call = node.attrs["call"]
+        traced = any(isinstance(part, Tensor) for part in g)
+        return call.differentiable_backward(g) if traced else call.backward(g)
 
 
 class _StepOp(_CompiledOp):
@@ -279,11 +282,11 @@ class _StepOp(_CompiledOp):
 
     name = "compiled step"
 
-    def vjp(self, index: int, g: Any, y: Any, *inputs: Any, **attrs: Any) -> Any:
+    def joint(self, node: Node, g: list[Any], needed: Sequence[bool]) -> list[Any]:
         raise GraphError(
             "backward through the result of a compiled function that takes gradients itself",
             required="one of the two: gradients inside of the compiled function, or of its results",
-            got=f"{attrs['call']}, which calls backward() or moves weights",
+            got=f"{node.attrs['call']}, which calls backward() or moves weights",
             fix="compile the function that computes the loss, and call backward() on what it returns",
         )
 
@@ -317,7 +320,7 @@ class CompiledFunction:
         if mode.tracing is not None:  # within another compiled function, it is part of that
             return self.fn(*args, **kwargs)
         entry, behind, arrays = self._prepared(args, kwargs)
-        values: dict[Leaf, Any] = dict(zip(entry.leaves, arrays, strict=True))
+        values: dict[Leaf, Any] = dict(zip(entry.leaves, arrays))  # noqa: B905 - as many as there are leaves
         for leaf, read in entry.live:
             values[leaf] = np.asarray(read())
         entry.last_values = values
@@ -328,6 +331,8 @@ class CompiledFunction:
             effect()
         if entry.whole:
             self._leave(entry, call, outputs[traced.returned :])
+        if entry.single:
+            return outputs[0]
         results = iter(outputs)
         return trees.map_leaves(lambda _: next(results), traced.result)
 
@@ -389,8 +394,7 @@ class CompiledFunction:
             sources, op, attrs = call.sources(), _compiled, {"call": call}
             marks = [seed is not None for seed in marks]
         source = caller(3)
-        shapes, dtypes = tuple([v.shape for v in call.outputs]), tuple([v.dtype for v in call.outputs])
-        parent = Node(op, tuple([x.node for x in sources]), attrs, shapes, dtypes, source)
+        parent = Node(op, tuple([x._node or x.node for x in sources]), attrs, entry.shapes, entry.dtypes, source)
         return [
             Tensor(value, Node(pick, (parent,), {"index": i}, value.shape, value.dtype, source), True)
             if marked

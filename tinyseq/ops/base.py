@@ -83,6 +83,8 @@ class Op:
     primitive: ClassVar[bool] = True
     #: True where the kernel returns a tuple.
     multiple: ClassVar[bool] = False
+    #: In place of ``vjps``: (node, gradient of each output, which inputs need one) -> the gradients of all inputs.
+    joint: ClassVar[Callable[..., Any] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
