@@ -104,6 +104,7 @@ def cross_entropy(
             "cross_entropy: shapes do not fit",
             required="logits (..., classes) and targets (...)",
             got=f"{tuple(logits.shape)} and {tuple(targets.shape)}",
+            fix="logits.T, where the classes are the rows of a column" if tuple(logits.shape[1:]) == (1,) else "",
         )
     classes = logits.shape[-1]
     require_labels("cross_entropy", targets, classes, ignore_index)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from tinyseq.errors import ShapeError
 from tinyseq.graph import Shape, Signature
@@ -129,7 +129,24 @@ class AlongAxis(Op):
         return 4 * math.prod(shape)
 
 
-class Softmax(AlongAxis):
+class Normalising(AlongAxis):
+    """Along the last axis by default, which must not be a column's: all of it would be 1, whatever x is."""
+
+    def __call__(self, x: Value, axis: int | None = None) -> Any:
+        if axis is None and x.shape and x.shape[-1] == 1 and max(x.shape) > 1:
+            raise ShapeError(
+                f"{self.name} along an axis of one element is {self.of_one} whatever the element is",
+                required="the axis, where the last one has extent 1",
+                got=f"shape {tuple(x.shape)}",
+                fix=f"{self.name}(x, axis=0) for a column; axis=-1 where this is meant",
+            )
+        return super().__call__(x, -1 if axis is None else axis)
+
+    of_one: ClassVar[int]
+
+
+class Softmax(Normalising):
+    of_one = 1
     name = "softmax"
     formula = r"y_i = e^{x_i} / \sum_j e^{x_j}"
     reads = "y"
@@ -141,7 +158,8 @@ class Softmax(AlongAxis):
         return y / y.sum(axis=axis, keepdims=True)
 
 
-class LogSoftmax(AlongAxis):
+class LogSoftmax(Normalising):
+    of_one = 0
     name = "log_softmax"
     formula = r"y_i = x_i - \ln \sum_j e^{x_j}"
     reads = "y"
