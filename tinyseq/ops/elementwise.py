@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from tinyseq import backends
-from tinyseq.graph import Signature
-from tinyseq.ops.base import BOOL, Inferred, Op, Value, Xp, broadcast, hushed, native, promote, quiet, without_slope
+from tinyseq.graph import Signature, literal
+from tinyseq.ops.base import BOOL, Inferred, Op, Value, Xp, broadcast, hushed, native, promote, quiet, refuse_booleans, without_slope
 
 
 class Elementwise(Op):
@@ -59,6 +59,11 @@ class Sub(Elementwise):
     formula = "y = a - b"
     vjps = (lambda g, y, a, b: g, lambda g, y, a, b: -g)
 
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        shape, dtype = super().infer(*inputs)
+        refuse_booleans(self.name, dtype, "a != b, or a.cast(ts.int64)")
+        return shape, dtype
+
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
         try:
             return xp.subtract(a, b)
@@ -94,6 +99,10 @@ class Neg(Elementwise):
     name = "neg"
     formula = "y = -x"
     vjps = (lambda g, y, x: -g,)
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        refuse_booleans(self.name, inputs[0].dtype, "~x, or x.cast(ts.int64)")
+        return super().infer(*inputs)
 
     def kernel(self, xp: Xp, x: Any) -> Any:
         return xp.negative(x)
@@ -277,6 +286,9 @@ class Relu(Elementwise):
     reads = "y"
     vjps = (lambda g, y, x: g * (y > 0),)
 
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        return inputs[0].shape, promote(*inputs, literal(0))  # of booleans: integers
+
     def kernel(self, xp: Xp, x: Any) -> Any:
         return xp.maximum(x, 0)
 
@@ -338,6 +350,10 @@ class Sign(Elementwise):
     name = "sign"
     formula = r"y = \operatorname{sign} x"
     differentiable = False
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        refuse_booleans(self.name, inputs[0].dtype, "x.cast(ts.int64)")
+        return super().infer(*inputs)
 
     def kernel(self, xp: Xp, x: Any) -> Any:
         return xp.sign(x)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 from tinyseq.errors import ShapeError
 from tinyseq.graph import Shape, Signature
-from tinyseq.ops.base import INT64, Inferred, Op, Value, Xp, normalize_axes, normalize_axis, promote, quiet
+from tinyseq.ops.base import FLOAT32, INT64, Inferred, Op, Value, Xp, normalize_axes, normalize_axis, promote, quiet, summed
 from tinyseq.ops.elementwise import exp, where
 from tinyseq.ops.shape import broadcast_to, concat, flip, reshape, slice_
 
@@ -25,6 +25,10 @@ def reduced(shape: Shape, axis: tuple[int, ...], keepdims: bool) -> Shape:
 def restore(g: Value, shape: Shape, axis: tuple[int, ...]) -> Value:
     """Give a reduced value its axes back, with extent 1, so that it broadcasts against the input."""
     return reshape(g, reduced(shape, axis, True))
+
+
+def _floating(x: Any) -> Any:
+    return x if x.dtype.kind == "f" else x.astype(FLOAT32)
 
 
 class Reduction(Op):
@@ -52,7 +56,7 @@ class Sum(Reduction):
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         shape, dtype = super().infer(*inputs, **attrs)
-        return shape, INT64 if dtype.kind in "bi" else dtype
+        return shape, summed(dtype)
 
     @quiet
     def kernel(self, xp: Xp, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
@@ -108,8 +112,13 @@ class LogSumExp(Reduction):
     vjps = (_logsumexp_vjp,)
     needs_elements = True
 
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        shape, _ = super().infer(*inputs, **attrs)
+        return shape, promote(*inputs, floating=True)
+
     @quiet
     def kernel(self, xp: Xp, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
+        x = _floating(x)
         peak = x.max(axis=axis, keepdims=True)
         peak = xp.where(xp.isfinite(peak), peak, 0)
         y = xp.log(xp.exp(x - peak).sum(axis=axis, keepdims=True)) + peak
@@ -154,6 +163,7 @@ class Softmax(Normalising):
 
     @quiet
     def kernel(self, xp: Xp, x: Any, axis: int) -> Any:
+        x = _floating(x)
         y = xp.exp(x - x.max(axis=axis, keepdims=True)) if x.shape[axis] else xp.exp(x)
         return y / y.sum(axis=axis, keepdims=True)
 
@@ -167,6 +177,7 @@ class LogSoftmax(Normalising):
 
     @quiet
     def kernel(self, xp: Xp, x: Any, axis: int) -> Any:
+        x = _floating(x)
         y = x - x.max(axis=axis, keepdims=True) if x.shape[axis] else x * 1.0
         return y - xp.log(xp.exp(y).sum(axis=axis, keepdims=True))
 
@@ -177,8 +188,7 @@ class CumSum(AlongAxis):
     vjps = (lambda g, y, x, axis: flip(cumsum(flip(g, axis), axis), axis),)
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        dtype = inputs[0].dtype
-        return inputs[0].shape, INT64 if dtype.kind in "bi" else dtype
+        return inputs[0].shape, summed(inputs[0].dtype)
 
     @quiet
     def kernel(self, xp: Xp, x: Any, axis: int) -> Any:
