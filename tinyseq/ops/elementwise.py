@@ -116,12 +116,18 @@ def _power_base(g: Value, y: Value, x: Value, p: Value) -> Value:
 
 
 def _power_exponent(g: Value, y: Value, x: Value, p: Value) -> Value:
-    # d/dp 0 ** p is 0 for p > 0, though log 0 is infinite.
-    positive = x > 0
-    return g * where(positive, y * log(where(positive, x, 1.0)), 0.0)
+    # d/dp 0 ** p is 0 for p >= 0, though log 0 is infinite.
+    flat = (x == 0) * (p >= 0)
+    return g * where(flat, 0.0, y * log(where(flat, 1.0, x)))
 
 
 class Pow(Elementwise):
+    """The slope in the exponent is y ln x: NaN for a negative base, as in PyTorch and JAX, also at whole exponents.
+
+    Near these the power has no real value, so there is no slope, and 0 would be a silent guess. At x = 0 it is 0 for
+    p >= 0.
+    """
+
     name = "pow"
     formula = "y = x^p"
     reads = "xy"
