@@ -213,12 +213,12 @@ class Operators(Recorder):
         """Running sum along an axis."""
         return reduce.cumsum(self, axis)
 
-    def softmax(self, axis: int = -1) -> Self:
-        """Exponentials scaled to sum 1 along an axis."""
+    def softmax(self, axis: int | None = None) -> Self:
+        """Exponentials scaled to sum 1 along an axis, by default the last."""
         return reduce.softmax(self, axis)
 
-    def log_softmax(self, axis: int = -1) -> Self:
-        """Logarithm of the softmax along an axis."""
+    def log_softmax(self, axis: int | None = None) -> Self:
+        """Logarithm of the softmax along an axis, by default the last."""
         return reduce.log_softmax(self, axis)
 
     def logsumexp(self, axis: Any = None, keepdims: bool = False) -> Self:

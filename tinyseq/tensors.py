@@ -29,6 +29,8 @@ engine_files.update(
 )
 
 _SCALARS: Final = (bool, int, float)
+#: Dtypes whose values NumPy gives only where the ops' rules do too.
+_USUAL: Final = "".join(np.dtype(kind).char for kind in (np.float32, np.bool_, np.int64))
 
 
 def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
@@ -64,9 +66,11 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
         if isinstance(value, np.generic):
             value = np.asarray(value)
     dtype = value.dtype
-    if dtype.char == "d" and not any(a.dtype == FLOAT64 for a in args if hasattr(a, "dtype")) and "dtype" not in attrs:
-        value = value.astype(FLOAT32)  # NumPy widens integers to float64; here float64 comes only from float64
-        dtype = FLOAT32
+    if dtype.char not in _USUAL and not (
+        dtype.char == "d" and any(a.dtype == FLOAT64 for a in args if hasattr(a, "dtype"))
+    ):
+        value = _conforming(op, inputs, args, attrs, value)
+        dtype = value.dtype
     if not visible or not mode.recording or not op.recorded:
         return Tensor(value)
     node = Node(
@@ -80,6 +84,21 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
         value if tracked and op.reads_output else None,
     )
     return Tensor(value, node, tracked and op.differentiable)
+
+
+def _conforming(op: Op, inputs: Sequence[Any], args: list[Any], attrs: Attrs, value: Any) -> Any:
+    """Return a value in the dtype that the op's own rule says.
+
+    NumPy widens integers to float64, where here float64 comes only from float64, and computes functions of small
+    integers and booleans in float16.
+    """
+    dtype = op.infer(*(x if isinstance(x, Tensor) else literal(x) for x in inputs), **attrs)[1]
+    if value.dtype == dtype:
+        return value
+    if value.dtype.char == "e" and dtype.kind == "f":
+        wide = [a.astype(dtype) if hasattr(a, "dtype") else a for a in args]
+        value = op.kernel(module_of(args), *wide, **attrs)
+    return value.astype(dtype, copy=False)
 
 
 def _record_parts(

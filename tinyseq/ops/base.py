@@ -236,21 +236,31 @@ def module_of(arrays: Sequence[Any]) -> Xp:
 
 
 def promote(*inputs: Signature, floating: bool = False) -> Dtype:
-    """Return the dtype that inputs meet in.
+    """Return the dtype that inputs meet in: NumPy's (NEP 50), but that float64 comes only from float64.
 
-    The largest float among tensors wins; a Python scalar never promotes a tensor of its kind; without any float tensor
-    a float scalar, or an op that needs ``floating`` values, gives float32. float64 comes only from float64.
+    A Python scalar never promotes a tensor of its kind; without any float tensor a float scalar, or an op that needs
+    ``floating`` values, gives float32. So does float16 with integers that it cannot hold.
     """
     strong = [x.dtype for x in inputs if not x.weak]
-    floats = [dtype for dtype in strong if dtype.kind == "f"]
-    if floats:
-        return max(floats, key=lambda dtype: dtype.itemsize)
-    if floating or any(x.weak and x.dtype.kind == "f" for x in inputs):
+    result: Dtype = np.result_type(*(strong or [x.dtype for x in inputs]))
+    if not any(dtype.kind == "f" for dtype in strong) and (
+        floating or any(x.weak and x.dtype.kind == "f" for x in inputs)
+    ):
         return FLOAT32
-    if not strong:
-        return np.result_type(*(x.dtype for x in inputs))
-    result = np.result_type(*strong)
+    if result == FLOAT64 and FLOAT64 not in strong:
+        return FLOAT32
     return INT64 if result.kind == "b" and any(x.weak and x.dtype.kind == "i" for x in inputs) else result
+
+
+def summed(dtype: Dtype) -> Dtype:
+    """Return the dtype of a sum of many: integers are added as int64, unless they are of uint64."""
+    return INT64 if dtype.kind in "biu" and dtype != np.uint64 else dtype
+
+
+def refuse_booleans(name: str, result: Dtype, fix: str) -> None:
+    """Refuse to compute with booleans what has no meaning for them; NumPy refuses too."""
+    if result.kind == "b":
+        raise DtypeError(f"{name} of booleans", required="numbers", got="bool", fix=fix)
 
 
 def broadcast(name: str, *inputs: Signature) -> Shape:

@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from tinyseq import backends
-from tinyseq.graph import Signature
-from tinyseq.ops.base import BOOL, Inferred, Op, Value, Xp, broadcast, hushed, native, promote, quiet, without_slope
+from tinyseq.graph import Signature, literal
+from tinyseq.ops.base import BOOL, Inferred, Op, Value, Xp, broadcast, hushed, native, promote, quiet, refuse_booleans, without_slope
 
 
 class Elementwise(Op):
@@ -59,6 +59,11 @@ class Sub(Elementwise):
     formula = "y = a - b"
     vjps = (lambda g, y, a, b: g, lambda g, y, a, b: -g)
 
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        shape, dtype = super().infer(*inputs)
+        refuse_booleans(self.name, dtype, "a != b, or a.cast(ts.int64)")
+        return shape, dtype
+
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
         try:
             return xp.subtract(a, b)
@@ -95,6 +100,10 @@ class Neg(Elementwise):
     formula = "y = -x"
     vjps = (lambda g, y, x: -g,)
 
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        refuse_booleans(self.name, inputs[0].dtype, "~x, or x.cast(ts.int64)")
+        return super().infer(*inputs)
+
     def kernel(self, xp: Xp, x: Any) -> Any:
         return xp.negative(x)
 
@@ -107,12 +116,18 @@ def _power_base(g: Value, y: Value, x: Value, p: Value) -> Value:
 
 
 def _power_exponent(g: Value, y: Value, x: Value, p: Value) -> Value:
-    # d/dp 0 ** p is 0 for p > 0, though log 0 is infinite.
-    positive = x > 0
-    return g * where(positive, y * log(where(positive, x, 1.0)), 0.0)
+    # d/dp 0 ** p is 0 for p >= 0, though log 0 is infinite.
+    flat = (x == 0) * (p >= 0)
+    return g * where(flat, 0.0, y * log(where(flat, 1.0, x)))
 
 
 class Pow(Elementwise):
+    """The slope in the exponent is y ln x: NaN for a negative base, as in PyTorch and JAX, also at whole exponents.
+
+    Near these the power has no real value, so there is no slope, and 0 would be a silent guess. At x = 0 it is 0 for
+    p >= 0.
+    """
+
     name = "pow"
     formula = "y = x^p"
     reads = "xy"
@@ -277,6 +292,9 @@ class Relu(Elementwise):
     reads = "y"
     vjps = (lambda g, y, x: g * (y > 0),)
 
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        return inputs[0].shape, promote(*inputs, literal(0))  # of booleans: integers
+
     def kernel(self, xp: Xp, x: Any) -> Any:
         return xp.maximum(x, 0)
 
@@ -338,6 +356,10 @@ class Sign(Elementwise):
     name = "sign"
     formula = r"y = \operatorname{sign} x"
     differentiable = False
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        refuse_booleans(self.name, inputs[0].dtype, "x.cast(ts.int64)")
+        return super().infer(*inputs)
 
     def kernel(self, xp: Xp, x: Any) -> Any:
         return xp.sign(x)
