@@ -58,9 +58,9 @@ def bad_batches(monkeypatch, bad, factor=np.inf):
     real = Forecasting.batches
 
     def batches(task):
-        for number, strip in enumerate(real(task), start=1):
-            changed = {what: getattr(strip, what) * factor for what in bad.get(number, ())}
-            yield strip._replace(**changed)
+        for number, batch in enumerate(real(task), start=1):
+            changed = {what: getattr(batch, what) * factor for what in bad.get(number, ())}
+            yield batch._replace(**changed)
 
     monkeypatch.setattr(Forecasting, "batches", batches)
 
@@ -150,12 +150,12 @@ def test_a_step_that_cannot_be_launched_ahead_is_launched_in_its_turn(monkeypatc
     """Feeding it looks at the state that a bad step gave; or the device is full while two steps are on their way."""
     feed, loops, raised = Forecasting.feed, [], []
 
-    def looking(task, model, strip, state):
+    def looking(task, model, batch, state):
         bad = not all(np.isfinite(x.numpy()).all() for _, x in trees.leaves(state))
         if bad if how == "a bad state" else loops[-1].launched:
             raised.append(ValueError("a bad state") if bad else MemoryError("no room"))
             raise raised[-1]
-        return feed(task, model, strip, state)
+        return feed(task, model, batch, state)
 
     class Known(train_loop._TrainLoop):
         def __init__(self, *args):

@@ -110,7 +110,7 @@ def test_missing_and_unknown_task(tmp_path):
     ("text", "expected"),
     [
         ("task: language_model\nmodel: {bidirectional: true}",
-         "2:24: error: model.bidirectional: a language model must not read what it foretells; required false"),
+         "2:24: error: model.bidirectional: a language model must not read what it predicts; required false"),
         ("task: language_model\nmodel: {causal: false}",
          "2:9: error: model.causal: unknown key: a text is written from left to right, so a language model "
          "always reads so"),
