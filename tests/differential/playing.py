@@ -309,13 +309,22 @@ class Difference:
 def compare(
     eager: list[tuple[str, Any]], compiled: list[tuple[str, Any]], blur: dict[int, list[Any]] | None = None
 ) -> Difference | None:
-    """Return the first difference between two runs, or None."""
+    """Return the first difference between two runs, or None.
+
+    What a failing call has done before it failed (draws counted, gradients set) is not compared.
+    """
+    failed = False
     for index, ((label, a), (other, b)) in enumerate(zip(eager, compiled, strict=False)):
+        if failed and (label.endswith("gradients") or label.startswith("at the end")):
+            continue
+        failed = failed or isinstance(a, Raised)
         if label != other and isinstance(b, Raised):
             a = None
         elif label != other:
             return Difference("another course", label, f"compiled shows {other!r}")
         if found := _differs(a, b, [] if blur is None else blur.get(index, [])):
+            if found[0] == "requires_grad" and label.endswith("without gradients"):
+                continue  # an argument that is returned as it is
             return Difference(found[0], label, found[1])
     if len(eager) != len(compiled):
         return Difference("another course", "the end", f"{len(eager)} things shown eagerly, {len(compiled)} compiled")
@@ -363,13 +372,14 @@ def _arrays_differ(a: Shown, b: Shown, noisy: list[Shown]) -> tuple[str, str] | 
     if x.shape != y.shape or x.dtype != y.dtype:
         return "shape or dtype", f"{x.dtype}{x.shape} eagerly, {y.dtype}{y.shape} compiled"
     others = [n.array for n in noisy if n.array.shape == x.shape]
+    flags = None
     if a.requires_grad != b.requires_grad:
-        return "requires_grad", f"{a.requires_grad} eagerly, {b.requires_grad} compiled"
+        flags = "requires_grad", f"{a.requires_grad} eagerly, {b.requires_grad} compiled"
     if x.dtype.kind != "f":
         wrong = x != y
         for other in others:
             wrong &= x == other
-        return ("values", _told(x, y)) if wrong.any() else None
+        return ("values", _told(x, y)) if wrong.any() else flags
     relative, absolute = (1e-9, 1e-12) if x.dtype == np.float64 else (3e-5, 1e-6)
     finite = np.isfinite(x)
     scale = float(np.abs(x[finite]).max()) if finite.any() else 0.0
@@ -380,7 +390,7 @@ def _arrays_differ(a: Shown, b: Shown, noisy: list[Shown]) -> tuple[str, str] | 
             spread = float(np.nanmax(np.where(np.isfinite(spread), spread, np.nan), initial=0.0))
             jumps = np.any([np.isfinite(n) != finite for n in others], axis=0)
             wrong &= ~(np.abs(x - y) <= 100.0 * spread) & ~jumps
-    return ("values", _told(x, y)) if wrong.any() else None
+    return ("values", _told(x, y)) if wrong.any() else flags
 
 
 def _told(x: np.ndarray, y: np.ndarray) -> str:
