@@ -158,7 +158,7 @@ def _needed(order: Sequence[Node], targets: set[Node] | None) -> set[Node]:
         if node.args is FREED:
             raise freed_error(order)
         hit = node.__class__ is Leaf and node.requires_grad if targets is None else node in targets
-        if hit or (node.op.differentiable and not needed.isdisjoint(node.inputs)):
+        if hit or (node.op.differentiable and not needed.isdisjoint(node.inputs) and _has_slope(node)):
             needed.add(node)
     return needed
 
