@@ -163,6 +163,11 @@ def _needed(order: Sequence[Node], targets: set[Node] | None) -> set[Node]:
     return needed
 
 
+def _has_slope(node: Node) -> bool:
+    """Whether a gradient may pass: none does through integers. Of several outputs each is asked by itself."""
+    return node.dtype.__class__ is tuple or node.dtype.kind == "f"
+
+
 def _one_by_one(node: Node, g: Value, operands: Operands, needed: set[Node]) -> list[Value]:
     """Return the gradient of each input by the op's own rule for it; None for those that need none."""
     args, out = operands(node)
