@@ -46,7 +46,7 @@ ORDER: list[set[str]] = [
 #: The order within a part, in the same form: of its files and folders ("rooms"). Within a room, no circles is enough.
 ROOMS: dict[str, list[set[str]]] = {
     "compiler": [
-        {"environment", "plan", "rewriting"},
+        {"arena", "environment", "plan", "rewriting"},
         {"trace"},
         {"batching", "loops", "dependence"},
         {"differentiate", "passes"},

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinyseq.compiler.lower.giving import fitting, require_count
+from tinyseq.compiler.arena import Slab
 from tinyseq.compiler.plan import Call, Copy, Loop, Plan, Ref
 from tinyseq.graph import Leaf
 
@@ -64,9 +65,16 @@ class Executable:
     #: Whether products are BLAS calls, which passes and planner then arrange for.
     for_blas: ClassVar[bool] = True
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.memory = {slot: aligned_zeros(size) for slot, size in plan.slots().items()}
+    #: Whether the memory that it works in may be a slab that others use at other times.
+    in_slab: ClassVar[bool] = True
+
+    def __init__(self, plan: Plan, slab: Slab | None = None) -> None:
+        self.plan, self.slab = plan, slab
+        whole = aligned_zeros(plan.footprint) if slab is None else slab.memory
+        self.memory, start = {}, 0
+        for slot, size in plan.slots().items():
+            self.memory[slot] = whole[start : start + max(size, 1)]
+            start += -(-max(size, 1) // 64) * 64
         self.arrays = {id(b): b.lay(self.memory[b.slot][: b.nbytes].view(b.dtype)) for b in plan.buffers}
         self.calls: list[Prepared] = []
         self.boundary = 0

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from tinyseq.compiler.arena import Slab
 from tinyseq.compiler.lower import numpy as on_numpy
 from tinyseq.compiler.lower.giving import fitting
 from tinyseq.compiler.lower.llvm.cache import cached
@@ -129,8 +130,8 @@ class Executable(on_numpy.Executable):
 
     for_blas: ClassVar[bool] = False
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
+    def __init__(self, plan: Plan, slab: Slab | None = None) -> None:
+        super().__init__(plan, slab)
         self.find_direct(_native(plan).lowered)
 
     def prepare_all(self) -> None:
