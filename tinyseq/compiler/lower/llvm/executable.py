@@ -21,6 +21,7 @@ from tinyseq.compiler.lower.llvm.lowering import Lowered, lower
 from tinyseq.compiler.lower.llvm.segments import write_segments
 from tinyseq.compiler.lower.llvm.threads import Team, pool, settle
 from tinyseq.compiler.plan import Loop, Plan, Ref
+from tinyseq.errors import ShapeError, TinyseqError
 from tinyseq.threads import allowed, sole_owner
 
 #: Nanoseconds of one thread's work from which on a second one is worth waking.
@@ -64,6 +65,10 @@ def _native(plan: Plan) -> _Native:
         ]
         found = _known[plan] = _Native(lowered, segments, scratch)
     return found
+
+
+class _Refused(Exception):
+    """Native code has met a value that it does not take."""
 
 
 class _Launcher:
@@ -121,7 +126,7 @@ class _Launcher:
         else:
             function(self.table_address, self.scratch_address, 0, 1, None)
         if self.status[0]:
-            raise IndexError("an index is out of bounds for its axis")
+            raise _Refused
 
 
 class Executable(on_numpy.Executable):
@@ -206,7 +211,10 @@ class Executable(on_numpy.Executable):
                 value = fitting(self.leaves[number], value, np.ndarray, part == 1)
             self.take(number, value)
         given = self.lend(outputs) if part == self.lending and self.lent else {}
-        self.execute(part)
+        try:
+            self.execute(part)
+        except _Refused:
+            raise self.explanation(part, numbers, arrays) from None
         for number in given:
             launcher.use_own(self.lent[number])
         places = range(*outputs.indices(len(self.outputs)))
@@ -235,6 +243,15 @@ class Executable(on_numpy.Executable):
             self.launcher.use_own(slot)
             reading[number] = _OWN
         self.inputs[number][...] = value
+
+    def explanation(self, part: int, numbers: Sequence[int], arrays: Sequence[Any]) -> Exception:
+        """Return what NumPy raises at the value that was refused: it says what is wrong, and where."""
+        try:
+            if part == 0:
+                on_numpy.Executable(self.plan).run(part, numbers, arrays, slice(0, 0))
+        except TinyseqError as error:
+            return error
+        return ShapeError("index: an index is out of bounds for its axis")
 
     def lend(self, outputs: slice) -> dict[int, Any]:
         """Let results be written where they are returned."""
