@@ -185,6 +185,7 @@ class Executable(on_numpy.Executable):
             ref.buffer.slot if alone(ref) and ref.buffer.slot not in kept else None for ref in self.plan.inputs.values()
         ]
         self.reading: list[Any] = [_OWN] * len(self.borrowed)
+        self.small = [ref.buffer.nbytes < _WORTH_BORROWING for ref in self.plan.inputs.values()]
         #: The arrays that small inputs were copied from last.
         self.seen: list[Any] = [_OWN] * len(self.borrowed)
         #: The part all of which makes the outputs below.
@@ -201,7 +202,7 @@ class Executable(on_numpy.Executable):
 
     def run(self, part: int, numbers: Sequence[int], arrays: Sequence[Any], outputs: slice) -> list[Any]:
         """As on NumPy, but arrays are read and written where callers have them, where that is worth it."""
-        launcher, reading, forms = self.launcher, self.reading, self.forms
+        launcher, reading, seen, forms = self.launcher, self.reading, self.seen, self.forms
         launcher.settle()
         for number, value in zip(numbers, arrays, strict=True):
             if value is reading[number]:
@@ -209,7 +210,11 @@ class Executable(on_numpy.Executable):
             shape, dtype = forms[number]
             if type(value) is not np.ndarray or value.dtype is not dtype or value.shape != shape:
                 value = fitting(self.leaves[number], value, np.ndarray, part == 1)
-            self.take(number, value)
+            if self.small[number] and reading[number] is _OWN and value is not seen[number]:
+                seen[number] = value
+                self.inputs[number][...] = value
+            else:
+                self.take(number, value)
         given = self.lend(outputs) if part == self.lending and self.lent else {}
         try:
             self.execute(part)
@@ -229,10 +234,10 @@ class Executable(on_numpy.Executable):
         if slot is None:
             self.inputs[number][...] = value
             return
-        small, flags = value.nbytes < _WORTH_BORROWING, value.flags
-        again = not small or value is self.seen[number]
+        flags = value.flags
+        again = not self.small[number] or value is self.seen[number]
         borrow = again and flags.c_contiguous and flags.aligned and value.shape == self.forms[number][0]
-        if small:
+        if self.small[number]:
             self.seen[number] = value
         if borrow or reading[number] is not _OWN:
             reading[number] = _UNKNOWN  # where an exception ends it before it is known again
