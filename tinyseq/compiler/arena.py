@@ -1,8 +1,8 @@
 """The arena: the memory that the executables of one function work in.
 
 An executable needs its memory from the forward pass of a call to the end of that call, and no longer: results are
-copies. So executables for other lengths may lie in the same memory, as long as one call at a time uses it, and a function
-of many lengths takes the memory of the longest.
+copies. So executables for other lengths may lie in the same memory, as long as one call at a time uses it, and a
+function of many lengths takes the memory of the longest.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import threading
 import weakref
 from typing import Any, Final, Protocol
 
-#: How much larger a slab is made than what asks for it, so that lengths that grow step by step do not each need another.
+#: How much larger a slab is made than what asks for it: lengths that grow step by step do not each need another.
 _GROWTH: Final = 1.25
-#: How many slabs are kept that no call uses, and how many executables of one plan: two calls may be under way in turn.
+#: How many slabs that no call uses are kept, and how many executables of one plan: two calls may alternate.
 _FREE: Final = 2
 
 

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinyseq.compiler.lower.giving import fitting, require_count
 from tinyseq.compiler.arena import Slab
+from tinyseq.compiler.lower.giving import fitting, require_count, told
 from tinyseq.compiler.plan import Call, Copy, Loop, Plan, Ref
-from tinyseq.graph import Leaf
+from tinyseq.graph import Leaf, Node
 
 Array = np.ndarray[Any, Any]
 #: A function and its arguments, the output array last.
@@ -127,6 +127,8 @@ class Executable:
             self.calls.append((out.fill, (0,)))
         elif name == "sum":
             self.calls.append((_reduce, (args[0], node.attrs["axis"], node.attrs["keepdims"], out)))
+        elif name in ("index", "scatter_add"):
+            self.calls.append((_indexed, (node, args, out)))
         elif name == "sum_to":
             self.calls.append(self.sum_to(args[0], out))
         else:
@@ -188,6 +190,11 @@ def _copy_where(out: Array, value: Any, mask: Array) -> None:
 
 def _reduce(x: Array, axis: Any, keepdims: bool, out: Array) -> None:
     np.add.reduce(x, axis=axis, out=out, keepdims=keepdims)
+
+
+def _indexed(node: Node, args: Sequence[Any], out: Array) -> None:
+    with told(node, args):
+        _general(node.op.kernel, args, node.attrs, out)  # type: ignore[attr-defined]
 
 
 def _general(kernel: Callable[..., Any], args: Sequence[Any], attrs: Mapping[str, Any], out: Array) -> None:
