@@ -275,6 +275,10 @@ def play(program: Callable[[Any, Session], None], jit: Any, backend: str) -> lis
 # -- comparing ---------------------------------------------------------------------------------------------------------
 
 
+#: A gradient of zeros where eagerly there is none: a trace follows what a single step or a second derivative leaves out.
+FOLLOWED = "zeros for none"
+
+
 @dataclass
 class Difference:
     """Where the two runs part: what kind of thing differs, and how."""
@@ -294,7 +298,7 @@ def compare(
 
     What a failing call has done before it failed (draws counted, gradients set) is not compared.
     """
-    failed = False
+    failed, followed = False, None
     for index, ((label, a), (other, b)) in enumerate(zip(eager, compiled, strict=False)):
         if failed and (label.endswith("gradients") or label.startswith("at the end")):
             continue
@@ -304,12 +308,15 @@ def compare(
         elif label != other:
             return Difference("another course", label, f"compiled shows {other!r}")
         if found := _differs(a, b, [] if blur is None else blur.get(index, [])):
-            if found[0] == "requires_grad" and label.endswith("without gradients"):
+            if found[0] == "requires_grad" and (label.endswith("without gradients") or label == "results kept"):
                 continue  # an argument that is returned as it is
+            if found[0] == FOLLOWED:
+                followed = followed or Difference(FOLLOWED, label, found[1])
+                continue
             return Difference(found[0], label, found[1])
     if len(eager) != len(compiled):
         return Difference("another course", "the end", f"{len(eager)} things shown eagerly, {len(compiled)} compiled")
-    return None
+    return followed
 
 
 def _differs(a: Any, b: Any, noisy: list[Any]) -> tuple[str, str] | None:
@@ -340,6 +347,8 @@ def _differs(a: Any, b: Any, noisy: list[Any]) -> tuple[str, str] | None:
             if found := _differs(a[key], b[key], below):
                 return found[0], f"[{key!r}] {found[1]}"
         return None
+    if a is None and isinstance(b, Shown) and not b.array.any():
+        return FOLLOWED, f"None eagerly, zeros{b.array.shape} compiled"
     if type(a) is not type(b):
         names = [("None" if x is None else "a tensor" if isinstance(x, Shown) else repr(x)[:40]) for x in (a, b)]
         return "None or not", f"{names[0]} eagerly, {names[1]} compiled"
@@ -355,7 +364,10 @@ def _arrays_differ(a: Shown, b: Shown, noisy: list[Shown]) -> tuple[str, str] | 
     others = [n.array for n in noisy if n.array.shape == x.shape]
     flags = None
     if a.requires_grad != b.requires_grad:
-        flags = "requires_grad", f"{a.requires_grad} eagerly, {b.requires_grad} compiled"
+        flags = (
+            FOLLOWED if b.requires_grad else "requires_grad",
+            f"requires_grad {a.requires_grad} eagerly, {b.requires_grad} compiled",
+        )
     if x.dtype.kind != "f":
         wrong = x != y
         for other in others:
@@ -420,12 +432,14 @@ class Verdict:
     """What came of a program: a difference or none, and why where it is let pass."""
 
     difference: Difference | None
-    #: "same", "raises" (both do), "refused", "rounding" (as much as other roundings do), "fault".
+    #: "same", "raises" (both do), "refused", "rounding" (as much as other roundings do), FOLLOWED, "fault".
     outcome: str
 
 
 #: The kinds of program that may be refused: what a call changes outside, and control flow on values.
 MAY_BE_REFUSED = frozenset({"outside state", "control flow"})
+#: What may be refused in any program: a loop's body is traced once.
+ALWAYS_REFUSED = ("a state changes its shape or dtype from one step to the next",)
 
 
 def judge(text: str, backend: str, features: frozenset[str] | set[str] = frozenset()) -> Verdict:
@@ -436,11 +450,6 @@ def judge(text: str, backend: str, features: frozenset[str] | set[str] = frozens
     difference = compare(eager, found)
     if difference is None:
         return Verdict(None, "raises" if any(isinstance(value, Raised) for _, value in eager) else "same")
-    if difference.kind == "refused":
-        if "<program" not in difference.detail:
-            difference.kind = "refused without a line"
-        elif MAY_BE_REFUSED & set(features):
-            return Verdict(difference, "refused")
     if difference.kind == "values":
         blur: dict[int, list[Any]] = {}
         for seed in range(5):
@@ -450,7 +459,12 @@ def judge(text: str, backend: str, features: frozenset[str] | set[str] = frozens
         difference = compare(eager, found, blur)
         if difference is None:
             return Verdict(None, "rounding")
-        if difference.kind == "refused" and MAY_BE_REFUSED & set(features):
+    if difference.kind == FOLLOWED:
+        return Verdict(difference, FOLLOWED)
+    if difference.kind == "refused":
+        if "<program" not in difference.detail:
+            difference.kind = "refused without a line"
+        elif MAY_BE_REFUSED & set(features) or difference.detail.startswith(ALWAYS_REFUSED):
             return Verdict(difference, "refused")
     return Verdict(difference, "fault")
 

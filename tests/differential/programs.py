@@ -427,6 +427,8 @@ class Writer:
             if bad:
                 break
             held.append(out)
+            if quiet:
+                continue
             if inside or ending == "grad":
                 keep(f"t.grads('call {number}', {tensors}, clear={r.random() < 0.8})", "backward inside" if inside else "")
                 if inside:
