@@ -28,11 +28,11 @@ from tinyseq import nn, optim
 from tinyseq.optim.schedules import Constant
 from tinyseq.train.config.run_config import parse_config
 from tinyseq.train.loop.progress import SilentProgress
-from tinyseq.train.loop.train_state import Standing
-from tinyseq.train.loop.train_step import Stepper
+from tinyseq.train.loop.train_state import TrainState
+from tinyseq.train.loop.train_step import TrainStep
 from tinyseq.train.running import prepared
 from tinyseq.train.storage import checkpoint_file
-from tinyseq.train.storage.checkpoint_manager import CheckpointConfig, Checkpoints, Saver
+from tinyseq.train.storage.checkpoint_manager import CheckpointConfig, CheckpointManager, Checkpoints
 
 
 def tell(kind: str, **facts: object) -> None:
@@ -43,17 +43,17 @@ def measure_checkpoint() -> None:
     model = nn.LSTM(1024, 1024)
     model.more = nn.Linear(1024, 1600)
     optimizer = optim.Adam(model.parameters())
-    standing = Standing(model, optimizer, optim.Scheduler(optimizer, Constant()))
+    train_state = TrainState(model, optimizer, optim.Scheduler(optimizer, Constant()))
     path, written, read = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         place = Checkpoints(Path(folder) / "checkpoints")
-        saver = Saver(place, CheckpointConfig(), print)
+        manager = CheckpointManager(place, CheckpointConfig(), print)
         for step in range(1, 9):
-            standing.step = step
+            train_state.step = step
             began = time.perf_counter()
-            saver.save(standing.capture())
+            manager.save(train_state.capture())
             path.append(time.perf_counter() - began)
-            saver.finish()
+            manager.finish()
             written.append(time.perf_counter() - began)
             began = time.perf_counter()
             checkpoint_file.read(place.path(step))
@@ -78,7 +78,7 @@ def timed(work: Callable[[], object], count: int) -> float:
     return statistics.median(times)
 
 
-class Unchecked(Stepper):
+class Unchecked(TrainStep):
     """Moves the weights without looking at the gradients' norm."""
 
     def _clip(self) -> ts.Tensor:
@@ -96,27 +96,27 @@ def measure_check() -> None:
             }
         )
         with prepared(config) as (task, model), np.errstate(all="ignore"):
-            made = [kind(task, model, config.train, SilentProgress(), compiled=True) for kind in (Stepper, Unchecked)]
+            made = [kind(task, model, config.train, SilentProgress(), compiled=True) for kind in (TrainStep, Unchecked)]
             batches = task.batches()
             first = next(batches)
-            state = [stepper(first, None) for stepper in made][0].state  # noqa: RUF015  (both are to compile now)
+            state = [train_step(first, None) for train_step in made][0].state  # noqa: RUF015  (both are to compile now)
             times: list[list[float]] = [[], []]
             for turn in range(600 if name == "small" else 160):  # in turn, so that both meet the same machine
                 batch_ = next(batches)
-                for stepper, taken in list(zip(made, times, strict=True))[:: 1 if turn % 2 else -1]:
+                for train_step, taken in list(zip(made, times, strict=True))[:: 1 if turn % 2 else -1]:
                     began = time.perf_counter()
-                    found = stepper(batch_, state)
+                    found = train_step(batch_, state)
                     taken.append(time.perf_counter() - began)
             checked, unchecked = (statistics.quantiles(taken, n=10)[0] for taken in times)
-            wrong = timed(lambda found=found: found.wrong, 200)
+            nonfinite = timed(lambda found=found: found.nonfinite, 200)
             remember = timed(made[0]._before, 200)
         tell(
             "finite",
             model=name,
             parameters=model.num_parameters(),
             step_ms=round(checked * 1e3, 2),
-            check_percent_without_clipping=round(100 * (checked - unchecked + wrong) / unchecked, 2),
-            check_percent_with_clipping=round(100 * wrong / checked, 3),
+            check_percent_without_clipping=round(100 * (checked - unchecked + nonfinite) / unchecked, 2),
+            check_percent_with_clipping=round(100 * nonfinite / checked, 3),
             rewind_percent=round(100 * remember / checked, 2),
         )
 

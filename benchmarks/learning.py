@@ -489,7 +489,7 @@ def sunspots(seed: int) -> Iterator[Result]:
     series = np.sqrt(numbers).astype(np.float32)
     series = (series - series[years <= 1920].mean()) / series[years <= 1920].std()
     xs, changes = series[None, :-1, None], np.diff(series)[None, :, None]
-    of = years[1:]  # the year that each step foretells
+    of = years[1:]  # the year that each step forecasts
     first, second = int((of <= 1920).sum()), int((of <= 1955).sum())
     model = Reader(nn.GRU(1, 16), 1)
     best: tuple[float, Any] = (math.inf, None)
@@ -508,11 +508,11 @@ def sunspots(seed: int) -> Iterator[Result]:
     train(model, loss, lambda: (xs[:, :first], changes[:, :first]), steps=300, lr=1e-2, done=validate, check=10)
     model.load_state_dict(best[1])
     with ts.no_grad():
-        foretold = (model(ts.tensor(xs)).numpy() + xs)[0, :, 0]
+        forecast = (model(ts.tensor(xs)).numpy() + xs)[0, :, 0]
     scale, shift = np.sqrt(numbers[years <= 1920]).std(), np.sqrt(numbers[years <= 1920]).mean()
-    foretold = np.maximum(foretold * scale + shift, 0.0) ** 2
+    forecast = np.maximum(forecast * scale + shift, 0.0) ** 2
     test = of > 1955
-    errors = foretold[test] - numbers[1:][test]
+    errors = forecast[test] - numbers[1:][test]
     value = math.sqrt(float(np.mean(errors**2)))
     naive = math.sqrt(float(np.mean(np.diff(numbers)[test] ** 2)))
     cycle = math.sqrt(float(np.mean((numbers[12:] - numbers[1:-11])[years[12:] > 1955] ** 2)))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 #: Seconds after which a thread that is waited for has died.
-LIMIT = 120
+LIMIT = 600
 
 
 def side_by_side(*functions: Callable[[], Any]) -> list[Any]:

@@ -22,7 +22,9 @@ class Tracing(Protocol):
     def node_of(self, x: Any) -> Node: ...
     def assign(self, x: Any, value: Any) -> None: ...
     def read_live(self, read: Callable[[], Any], dtype: Any) -> Any: ...
-    def sweep(self, seeds: Any, wanted: Any) -> Any: ...
+    def sweep(self, seeds: Any, wanted: Any, create_graph: bool) -> Any: ...
+    def constant(self, node: Node) -> None: ...
+    def anchored(self, x: Any, followed: bool) -> Any: ...
     def pin(self, sources: frozenset[int], *, but_for_zero: bool = False) -> None: ...
 
 
@@ -67,6 +69,16 @@ def tracing_into(tracing: Traces) -> Iterator[Traces]:
     outer, mode.tracing = mode.tracing, tracing
     try:
         yield tracing
+    finally:
+        mode.tracing = outer
+
+
+@contextmanager
+def concrete() -> Iterator[None]:
+    """Compute inside the ``with`` block, also where a function is being traced."""
+    outer, mode.tracing = mode.tracing, None
+    try:
+        yield
     finally:
         mode.tracing = outer
 

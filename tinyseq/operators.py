@@ -65,10 +65,10 @@ class Operators(Recorder):
         return self._record(ew.absolute, (self,))
 
     def __eq__(self, other: Any) -> Self:  # type: ignore[override]
-        return self._record(ew.equal, (self, other))
+        return self._record(ew.equal, (self, other)) if _has_elements(other) else NotImplemented
 
     def __ne__(self, other: Any) -> Self:  # type: ignore[override]
-        return self._record(ew.not_equal, (self, other))
+        return self._record(ew.not_equal, (self, other)) if _has_elements(other) else NotImplemented
 
     __hash__ = object.__hash__  # == compares elements; as keys, tensors are themselves
 
@@ -213,12 +213,12 @@ class Operators(Recorder):
         """Running sum along an axis."""
         return reduce.cumsum(self, axis)
 
-    def softmax(self, axis: int = -1) -> Self:
-        """Exponentials scaled to sum 1 along an axis."""
+    def softmax(self, axis: int | None = None) -> Self:
+        """Exponentials scaled to sum 1 along an axis, by default the last."""
         return reduce.softmax(self, axis)
 
-    def log_softmax(self, axis: int = -1) -> Self:
-        """Logarithm of the softmax along an axis."""
+    def log_softmax(self, axis: int | None = None) -> Self:
+        """Logarithm of the softmax along an axis, by default the last."""
         return reduce.log_softmax(self, axis)
 
     def logsumexp(self, axis: Any = None, keepdims: bool = False) -> Self:
@@ -264,3 +264,8 @@ class Operators(Recorder):
     def cos(self) -> Self:
         """Cosine of each element."""
         return self._record(ew.cos, (self,))
+
+
+def _has_elements(other: Any) -> bool:
+    """Whether ``==`` compares elements: with None, a word or another thing a tensor is just not equal."""
+    return isinstance(other, Recorder | bool | int | float | list | tuple) or hasattr(other, "dtype")

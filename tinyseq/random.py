@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinyseq.backends.philox import random_bits, random_uniform
-from tinyseq.graph import here
-from tinyseq.modes import looked_at
+from tinyseq.errors import GraphError
+from tinyseq.graph import here, locate
+from tinyseq.modes import is_tracing, looked_at
 
 
 class Generator:
@@ -64,8 +65,12 @@ class Generator:
             self.counter, self.begun = outer
 
     def uniform(self, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
-        """Draw float64 numbers on [0, 1), on the host, so that every backend starts from the same values."""
-        return np.asarray(random_uniform(np, shape, np.float64, self.seed, 0, self.advance(), 0))
+        """Draw float64 numbers on [0, 1), on the host, so that every backend starts from the same values.
+
+        Raises:
+            GraphError: a function is being traced, and a plan would have these same numbers at each call.
+        """
+        return np.asarray(random_uniform(np, shape, np.float64, **self._key_on_host()))
 
     def normal(self, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
         """Draw float64 standard normal numbers, on the host (Box and Muller 1958)."""
@@ -74,8 +79,17 @@ class Generator:
 
     def permutation(self, n: int) -> np.ndarray[Any, Any]:
         """Draw an order of n things, on the host."""
-        bits = random_bits(np, (n,), self.seed, 0, self.advance(), 0)
-        return np.argsort(bits, kind="stable")
+        return np.argsort(random_bits(np, (n,), **self._key_on_host()), kind="stable")
+
+    def _key_on_host(self) -> dict[str, Any]:
+        if is_tracing():
+            raise GraphError(
+                "a compiled function draws numbers that are to stay: initial weights, an order",
+                required="what is drawn once to be drawn outside of it: its tensors are its inputs",
+                where=locate(),
+                fix="make the layer before, and close over it; ts.rand and ts.randn draw anew at each call",
+            )
+        return self.key(0)
 
     def state(self) -> dict[str, int]:
         """Return what the next draw depends on."""

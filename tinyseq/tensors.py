@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
 from tinyseq import backends, graph
-from tinyseq.autodiff import backpropagate, pick
+from tinyseq.autodiff import backpropagate
 from tinyseq.backends import Backend
 from tinyseq.errors import BackendError, DtypeError, GraphError, MutationError, ShapeError, TinyseqError
 from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Leaf, Node, Shape, caller, engine_files, here, literal
@@ -17,16 +18,19 @@ from tinyseq.modes import enable_grad, mode
 from tinyseq.operators import Operators
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import shape
-from tinyseq.ops.base import FLOAT32, FLOAT64, Op, module_of
+from tinyseq.ops.base import FLOAT32, FLOAT64, Op, module_of, native
+from tinyseq.ops.tuples import pick
 
 _folder = Path(__file__).parent
-_modules = ("autodiff.py", "interop.py", "operators.py", "tensors.py", "tracing.py")
+_modules = ("autodiff.py", "interop.py", "operators.py", "random.py", "tensors.py", "tracing.py")
 engine_files.update(
     str(path)
     for path in (*_folder.glob("ops/*.py"), *_folder.glob("backends/*.py"), *(_folder / name for name in _modules))
 )
 
 _SCALARS: Final = (bool, int, float)
+#: Dtypes whose values NumPy gives only where the ops' rules do too.
+_USUAL: Final = "".join(np.dtype(kind).char for kind in (np.float32, np.bool_, np.int64))
 
 
 def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
@@ -62,9 +66,11 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
         if isinstance(value, np.generic):
             value = np.asarray(value)
     dtype = value.dtype
-    if dtype.char == "d" and not any(a.dtype == FLOAT64 for a in args if hasattr(a, "dtype")) and "dtype" not in attrs:
-        value = value.astype(FLOAT32)  # NumPy widens integers to float64; here float64 comes only from float64
-        dtype = FLOAT32
+    if dtype.char not in _USUAL and not (
+        dtype.char == "d" and any(a.dtype == FLOAT64 for a in args if hasattr(a, "dtype"))
+    ):
+        value = _conforming(op, inputs, args, attrs, value)
+        dtype = value.dtype
     if not visible or not mode.recording or not op.recorded:
         return Tensor(value)
     node = Node(
@@ -78,6 +84,21 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
         value if tracked and op.reads_output else None,
     )
     return Tensor(value, node, tracked and op.differentiable)
+
+
+def _conforming(op: Op, inputs: Sequence[Any], args: list[Any], attrs: Attrs, value: Any) -> Any:
+    """Return a value in the dtype that the op's own rule says.
+
+    NumPy widens integers to float64, where here float64 comes only from float64, and computes functions of small
+    integers and booleans in float16.
+    """
+    dtype = op.infer(*(x if isinstance(x, Tensor) else literal(x) for x in inputs), **attrs)[1]
+    if value.dtype == dtype:
+        return value
+    if value.dtype.char == "e" and dtype.kind == "f":
+        wide = [a.astype(dtype) if hasattr(a, "dtype") else a for a in args]
+        value = op.kernel(module_of(args), *wide, **attrs)
+    return value.astype(dtype, copy=False)
 
 
 def _record_parts(
@@ -106,7 +127,7 @@ def as_operand(x: Any) -> Any:
     if isinstance(x, np.ndarray | np.generic | list | tuple):
         array = np.asarray(x)
         if array.dtype.kind in "biuf":
-            return Tensor(backends.current().from_host(array))
+            return Tensor(backends.current().from_host(array.astype(native(array.dtype), copy=False)))
     elif hasattr(x, "shape") and hasattr(x, "dtype"):
         backends.of(x)
         return Tensor(x)
@@ -193,6 +214,17 @@ class Tensor(Operators):
         return self._node
 
     @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded op made this value: it is an input, a parameter or a constant."""
+        return self._node is None or isinstance(self._node, Leaf)
+
+    @property
+    def graph_node(self) -> Node:
+        """The node that stands for this value in the graph at hand: while a function is traced, that function's."""
+        result: Node = self.node if mode.tracing is None else mode.tracing.node_of(self)
+        return result
+
+    @property
     def grad(self) -> Tensor | None:
         """The gradient that ``backward()`` has added up here; only leaves that require one have it."""
         leaf = self._node if mode.tracing is None else mode.tracing.holder_of(self)
@@ -250,8 +282,8 @@ class Tensor(Operators):
             GraphError: the tensor is the result of a recorded op, or this is a time step of a loop that is traced.
             ShapeError: the shape or dtype differs.
         """
-        if self._node is not None and not isinstance(self._node, Leaf):
-            raise GraphError("assign to the result of an op", required="a leaf", where=self._node.where)
+        if not self.is_leaf:
+            raise GraphError("assign to the result of an op", required="a leaf", where=self.node.where)
         if value.shape != self.shape or value.dtype != self.dtype:
             raise ShapeError(
                 f"assign to {self.name or 'a tensor'}",
@@ -267,6 +299,34 @@ class Tensor(Operators):
             self.value = value.value
         else:
             mode.tracing.assign(self, value)
+
+    def __copy__(self) -> Self:
+        fresh = object.__new__(type(self))
+        fresh.value, fresh._node, fresh.requires_grad = self.value, self._node, self.requires_grad
+        return fresh
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        self._require_no_history("copy.deepcopy")
+        leaf = self._node
+        if not isinstance(leaf, Leaf):
+            return Tensor(self.value.copy())
+        fresh = Leaf(leaf.shape, leaf.dtype, leaf.requires_grad, leaf.name, passing=leaf.passing)
+        fresh.grad = copy.deepcopy(leaf.grad, memo)
+        return Tensor(self.value.copy(), fresh, self.requires_grad)
+
+    def __reduce__(self) -> Any:
+        self._require_no_history("pickle")
+        return _unpickled, (self.numpy(), self.requires_grad, self.name, self.grad)
+
+    def _require_no_history(self, what: str) -> None:
+        if self.value is None or (self.requires_grad and not self.is_leaf):
+            raise GraphError(
+                f"{what} of the result of an op would cut it from what it was computed from",
+                required="a leaf, or a tensor without a history",
+                got=f"{self.name or 'a tensor'}, {graph.signature(self.node)}",
+                where=self.node.where,
+                fix="ts.detach(x), which says so",
+            )
 
     def __dlpack__(self, **options: Any) -> Any:
         """Hand the value's memory to another library, without a copy; it must not be written to."""
@@ -286,6 +346,13 @@ class Tensor(Operators):
         return int(self.item())
 
     def __bool__(self) -> bool:
+        if self.value is not None and self.size != 1:
+            raise ShapeError(
+                "the truth of several elements",
+                required="one element",
+                got=f"shape {self.shape}",
+                fix="(a == b).min() for all of them, .max() for any; any(x is y for y in values) for `x in values`",
+            )
         return bool(self.item())
 
     def __len__(self) -> int:
@@ -321,7 +388,7 @@ class Tensor(Operators):
             GraphError: not a scalar, nothing to differentiate, or a graph that was freed.
         """
         seed = seed_of(self, gradient)
-        for leaf, value in sweep({self.node: seed}, None, retain=retain_graph, create_graph=create_graph).items():
+        for leaf, value in sweep({self.graph_node: seed}, None, retain=retain_graph, create_graph=create_graph).items():
             assert isinstance(leaf, Leaf)
             if mode.tracing is not None:
                 mode.tracing.touch(leaf)
@@ -334,7 +401,7 @@ class Tensor(Operators):
     _record = staticmethod(record)
 
     def _require_rebinding(self, symbol: str) -> None:
-        if self.requires_grad and isinstance(leaf := self._node, Leaf) and not leaf.passing:
+        if self.requires_grad and isinstance(leaf := self.node, Leaf) and not leaf.passing:
             raise MutationError(
                 f"p {symbol}= ... gives the name p another value and leaves the parameter as it is",
                 required="a tensor that does not itself require a gradient: values are immutable",
@@ -342,6 +409,16 @@ class Tensor(Operators):
                 fix=f"p.assign(p {symbol} ...), an optimiser (optim.SGD(parameters, lr).step()), "
                 f"or p = p {symbol} ... for a new value",
             )
+
+
+def _unpickled(array: np.ndarray[Any, Any], requires_grad: bool, name: str | None, grad: Tensor | None) -> Tensor:
+    """The leaf that was pickled, on the backend that is current here."""
+    x = Tensor(backends.current().from_host(array), None, requires_grad)
+    if name is not None:
+        x.name = name
+    if grad is not None:
+        x.grad = grad
+    return x
 
 
 def live(read: Callable[[], Any], dtype: Any) -> Any:
@@ -390,7 +467,7 @@ def sweep(
     While tracing, the sweep is one ``gradient`` node, which the compiler works out later.
     """
     if mode.tracing is not None:
-        return mode.tracing.sweep(seeds, wanted)
+        return mode.tracing.sweep(seeds, wanted, create_graph)
     if not create_graph:
         with np.errstate(all="ignore"):
             arrays = {node: seed.value for node, seed in seeds.items()}
@@ -420,5 +497,7 @@ def _as_tensors(node: Node) -> tuple[Sequence[Any], Any]:
 
 
 def is_tracked(node: Node) -> bool:
-    """Return whether a gradient may flow to this node."""
-    return node.requires_grad if isinstance(node, Leaf) else node.op.differentiable
+    """Return whether a gradient may flow to this node; through integers none does."""
+    if isinstance(node, Leaf):
+        return node.requires_grad
+    return node.op.differentiable and (isinstance(node.dtype, tuple) or node.dtype.kind == "f")

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from tinyseq import graph
-from tinyseq.autodiff import gradient, pick
+from tinyseq.autodiff import anchor, gradient
 from tinyseq.backends import Backend
 from tinyseq.errors import GraphError
-from tinyseq.graph import Attrs, Dtype, Leaf, Node, Shape, caller, here, literal, reach
-from tinyseq.modes import mode
+from tinyseq.graph import Attrs, Dtype, Leaf, Node, Shape, caller, here, literal
+from tinyseq.modes import enable_grad, mode
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops.base import FLOAT32, FLOAT64, Op, promote
+from tinyseq.ops.tuples import pick
 from tinyseq.tensors import Tensor, as_operand, is_tracked, record
 
 
@@ -30,8 +31,8 @@ class AbstractTensor(Tensor):
 
     __slots__ = ()
 
-    def __init__(self, node: Node) -> None:
-        super().__init__(None, node, is_tracked(node))
+    def __init__(self, node: Node, requires_grad: bool | None = None) -> None:
+        super().__init__(None, node, is_tracked(node) if requires_grad is None else requires_grad)
 
     @property
     def shape(self) -> Shape:
@@ -91,12 +92,23 @@ def trace_op(op: Op, inputs: Sequence[Any], attrs: Attrs) -> Any:
     shape, dtype = op.infer(*nodes, **attrs)
     source = here.source or caller(3)
     node = Node(op, nodes, attrs, shape, dtype, source)
+    follows = any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
     if not op.multiple:
-        return AbstractTensor(node)
+        return _result(node, follows and op.differentiable)
     return tuple(
-        AbstractTensor(Node(pick, (node,), {"index": i}, *pair, source))
+        _result(Node(pick, (node,), {"index": i}, *pair, source), follows)
         for i, pair in enumerate(zip(shape, dtype, strict=True))
     )
+
+
+def _result(node: Node, follows: bool) -> AbstractTensor:
+    """Return a node as a tensor that requires a gradient where an eager one would."""
+    if mode.tracing is None or not follows:
+        return AbstractTensor(node, follows or None if mode.tracing is None else False)
+    if mode.recording and node.dtype.kind == "f":
+        return AbstractTensor(node, True)
+    mode.tracing.constant(node)
+    return AbstractTensor(node, False)
 
 
 def node_of(x: Any) -> Node:
@@ -145,6 +157,11 @@ class Tracing:
         #: The floats among the arguments whose value decided something, by number, and which may not be 0.
         self.pinned: set[int] = set()
         self.nonzero: set[int] = set()
+        #: Nodes that eager code would have computed without a history, though the graph shows one: made within
+        #: ``no_grad``, or by a sweep that was not recorded. Where a gradient could come to one, it is stopped there.
+        self.constants: dict[Node, Node | None] = {}
+        #: What stands for the new value of a parameter, and the input that its gradient adds up at.
+        self.renewed: dict[Node, Leaf] = {}
         #: Nodes from this serial on are of this trace.
         self.began = Leaf((), FLOAT32).serial
 
@@ -153,10 +170,22 @@ class Tracing:
     def node_of(self, x: Tensor) -> Node:
         """Return the node that stands for a tensor: a concrete one is an input, whatever computed it."""
         if x.value is None:
-            return x.node
+            return self._stopped(x.node) if mode.recording and x.node in self.constants else x.node
         if x in self.assigned:
             return self.assigned[x].node
         return self.leaf_of(x)
+
+    def constant(self, node: Node) -> None:
+        """Let no gradient flow into a node."""
+        self.constants.setdefault(node, None)
+
+    def _stopped(self, node: Node) -> Node:
+        stopped = self.constants[node]
+        if stopped is None or here.place.clock is not None:  # what a step of a loop makes is of that step
+            stopped = Node(ew.stop_gradient, (node,), {}, node.shape, node.dtype, node.source)
+            if here.place.clock is None:
+                self.constants[node] = stopped
+        return stopped
 
     def leaf_of(self, x: Tensor) -> Node:
         """Return the input that stands for a tensor's value before the traced function, where its gradient adds up."""
@@ -193,9 +222,23 @@ class Tracing:
             self.pinned |= sources
 
     def assign(self, x: Tensor, value: Tensor) -> None:
-        """Give a tensor a new value when the function has run; its value before is an input."""
-        self.node_of(x)
-        self.assigned[x] = value
+        """Give a tensor a new value when the function has run; its value before is an input.
+
+        A parameter with a new value is a leaf as before: gradients of what follows add up there.
+        """
+        leaf = self.leaf_of(x)
+        node = self.node_of(value)
+        if x.requires_grad:
+            node = self.anchored(AbstractTensor(node, True), followed=False).node
+            assert isinstance(leaf, Leaf)
+            self.renewed[node] = leaf
+        self.assigned[x] = AbstractTensor(node, x.requires_grad)
+
+    def anchored(self, x: Tensor, followed: bool) -> AbstractTensor:
+        """Return a value to differentiate with respect to, from which a gradient goes on only where it is followed."""
+        with enable_grad():
+            before = x if followed else record(ew.stop_gradient, (x,))
+            return AbstractTensor(record(anchor, (before,)).node, True)
 
     def read_live(self, read: Callable[[], Any], dtype: Any) -> Tensor:
         """Return an input that is read anew at each call."""
@@ -203,16 +246,47 @@ class Tracing:
         self.live[leaf] = read
         return AbstractTensor(leaf)
 
-    def sweep(self, seeds: dict[Node, Tensor], wanted: Sequence[Node] | None) -> dict[Node, Tensor]:
+    def sweep(
+        self, seeds: dict[Node, Tensor], wanted: Sequence[Node] | None, create_graph: bool = False
+    ) -> dict[Node, Tensor]:
         """Record a sweep as one ``gradient`` node, which the compiler works out later."""
-        targets = [n for n in reach(seeds) if isinstance(n, Leaf) and n.requires_grad] if wanted is None else [*wanted]
+        targets = self._leaves_behind(seeds) if wanted is None else list(wanted)
         if not targets:
             return {}
         outputs = [AbstractTensor(node) for node in seeds]
-        results = record(
-            gradient, (*outputs, *seeds.values(), *map(AbstractTensor, targets)), {"outputs": len(outputs)}
-        )
-        return dict(zip(targets, results, strict=True))
+        with enable_grad():
+            results = record(
+                gradient, (*outputs, *seeds.values(), *map(AbstractTensor, targets)), {"outputs": len(outputs)}
+            )
+        if not create_graph:
+            for x in results:
+                self.constant(x.node)
+            results = [AbstractTensor(x.node, False) for x in results]
+        if wanted is not None:
+            return dict(zip(targets, results, strict=True))
+        found: dict[Node, Tensor] = {}
+        for target, g in zip(targets, results, strict=True):
+            leaf = self.renewed.get(target, target)
+            found[leaf] = found[leaf] + g if leaf in found else g
+        return found
+
+    def _leaves_behind(self, seeds: Iterable[Node]) -> list[Node]:
+        """Return the leaves to which a gradient flows from some nodes, and what stands for parameters' new values."""
+        pending, seen = list(seeds), set(seeds)
+        for node in pending:  # the list grows while it is walked
+            if node.op.differentiable and node not in self.renewed:
+                for parent in followed(node):
+                    if parent not in seen:
+                        seen.add(parent)
+                        pending.append(parent)
+        hits = [n for n in pending if (isinstance(n, Leaf) and n.requires_grad) or n in self.renewed]
+        return sorted(hits, key=lambda node: node.serial)
+
+
+def followed(node: Node) -> list[Node]:
+    """Return the inputs of a node to which its op hands a gradient on."""
+    rules = getattr(node.op, "vjps", ())
+    return [x for i, x in enumerate(node.inputs) if i >= len(rules) or rules[i] is not None]
 
 
 def gradient_before(x: Tensor) -> Tensor | None:

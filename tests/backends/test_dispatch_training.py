@@ -22,7 +22,7 @@ from tinyseq.train.config.source import Document
 from tinyseq.train.loop.train_loop import train
 from tinyseq.train.loop.progress import SilentProgress
 from tinyseq.train.running import prepared
-from tinyseq.train.loop.train_step import Stepper
+from tinyseq.train.loop.train_step import TrainStep
 
 backends.register("strict", strict.__name__)
 FOLDER = Path(__file__).resolve().parents[2] / "examples"
@@ -42,14 +42,14 @@ def trained(path: Path, backend: str, compiled: bool) -> tuple[list[float], list
         if task.one_pass:
             task.fit(model)
             return [], [p.numpy() for p in model.parameters()]
-        stepper = Stepper(task, model, config.train, SilentProgress(), compiled=compiled)
+        train_step = TrainStep(task, model, config.train, SilentProgress(), compiled=compiled)
         batches, state, losses = task.batches(), None, []
         model.train()
         for _ in range(STEPS):
-            stepped = stepper(next(batches), state)
+            stepped = train_step(next(batches), state)
             losses.append(stepped.loss)
             state = stepped.state
-        assert stepper.compiled == compiled
+        assert train_step.compiled == compiled
         return losses, [p.numpy() for p in model.parameters()]
 
 

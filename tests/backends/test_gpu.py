@@ -224,9 +224,9 @@ def test_launching_ahead_changes_no_number(tmp_path: Any, monkeypatch: Any, on_n
     real = Forecasting.batches
 
     def batches(task: Any) -> Any:
-        for number, strip in enumerate(real(task), start=1):
+        for number, batch in enumerate(real(task), start=1):
             bad = on_nonfinite == "skip" and number in (5, 8, 9)
-            yield strip._replace(targets=strip.targets * np.inf) if bad else strip
+            yield batch._replace(targets=batch.targets * np.inf) if bad else batch
 
     monkeypatch.setattr(Forecasting, "batches", batches)
 

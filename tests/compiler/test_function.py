@@ -476,8 +476,9 @@ def test_errors_in_the_function_are_its_own() -> None:
 
 
 def test_lengths_out_of_range_are_refused() -> None:
+    rnn = nn.RNN(2, 3)
     with pytest.raises(DataError, match="length"):
-        ts.compile(lambda xs: nn.RNN(2, 3)(xs, lengths=[9, 1]))(ts.ones(2, 4, 2))
+        ts.compile(lambda xs: rnn(xs, lengths=[9, 1]))(ts.ones(2, 4, 2))
 
 
 def test_nothing_is_compiled_before_the_first_call() -> None:

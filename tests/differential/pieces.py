@@ -82,7 +82,7 @@ class Scope:
         if not self.writer.tried(text, trial):
             return None
         value = trial[name]
-        if not isinstance(value, Tensor) or value.size > LARGEST or value.size == 0 and self.r.random() < 0.9:
+        if not isinstance(value, Tensor) or value.size > LARGEST or (value.size == 0 and self.r.random() < 0.9):
             return None
         array = value.numpy()
         if array.dtype.kind == "f" and not (np.isfinite(array).all() and np.abs(array).max(initial=0.0) < largest):
@@ -230,7 +230,9 @@ def join(s: Scope) -> str | None:
         return None
     shape = s.shape(a)
     axis = r.randrange(len(shape))
-    b = s.one(lambda other: len(other) == len(shape) and other[:axis] + other[axis + 1 :] == shape[:axis] + shape[axis + 1 :])
+    b = s.one(
+        lambda other: len(other) == len(shape) and other[:axis] + other[axis + 1 :] == shape[:axis] + shape[axis + 1 :]
+    )
     b = b or a
     ways = [f"ts.concat([{a}, {b}], {axis})", f"ts.concat([{a}, {b}, {a}], {axis - len(shape)})"]
     ways += [f"ts.stack([{a}, {a} * 0.5], {r.randint(0, len(shape))})"]
@@ -280,10 +282,10 @@ def reduction(s: Scope) -> str | None:
     if n and 0 in s.shape(a):
         return s.add(f"{a}.sum()")
     axis = r.choice([None, *range(-n, n), *([tuple(r.sample(range(n), 2))] if n > 1 else [])])
-    name = r.choice("sum sum sum mean mean max min var prod logsumexp".split())
+    name = r.choice(["sum", "sum", "sum", "mean", "mean", "max", "min", "var", "prod", "logsumexp"])
     ways = [f"{a}.{name}({axis}, keepdims=True)", f"{a}.{name}({axis})", f"{a}.{name}({axis})"]
     if n:
-        along = r.choice("softmax softmax log_softmax cumsum".split())
+        along = r.choice(["softmax", "softmax", "log_softmax", "cumsum"])
         ways += [f"{a}.{along}({r.randrange(-n, n)})"] * 2
         ways += [f"{a} - {a}.{r.choice(('mean', 'max', 'sum'))}({r.randrange(n)}, keepdims=True)"]
         ways += [f"{a} / ({a} * {a}).sum({r.randrange(n)}, keepdims=True)"]
@@ -313,7 +315,10 @@ def product(s: Scope) -> str | None:
         ways += [lambda: f"ts.einsum('ij,kj->ik', {a}, {s.weight(h, n)})", lambda: f"ts.einsum('ij,ij->i', {a}, {a})"]
         ways += [lambda: f"ts.einsum('ij->ji', {a})"]
     if len(shape) == 3:
-        ways += [lambda: f"ts.einsum('bij,bkj->bik', {a}, {a})", lambda: f"ts.einsum('bij,jk->bik', {a}, {s.weight(n, h)})"]
+        ways += [
+            lambda: f"ts.einsum('bij,bkj->bik', {a}, {a})",
+            lambda: f"ts.einsum('bij,jk->bik', {a}, {s.weight(n, h)})",
+        ]
     return s.add(r.choice(ways)())
 
 
@@ -345,7 +350,22 @@ def state(s: Scope) -> str | None:
     if a is None:
         return None
     first, second, third = (round(r.uniform(0.3, 2.0), 2) for _ in range(3))
-    way = r.choice("number global attribute item element option flag turns module box nested nothing".split())
+    way = r.choice(
+        [
+            "number",
+            "global",
+            "attribute",
+            "item",
+            "element",
+            "option",
+            "flag",
+            "turns",
+            "module",
+            "box",
+            "nested",
+            "nothing",
+        ]
+    )
     if way == "number":
         k = s.setup(f"{first}", "k")
         w.mutable("changed closures", f"{k} = {second}", f"{k} = {third}")
@@ -417,7 +437,7 @@ def module(s: Scope) -> str | None:
         return None
     n, h = s.shape(a)[-1], r.choice((1, 2, 3, 5, 8))
     cast = ".cast(np.float64)" if s.d == "64" else ""
-    way = r.choice("linear linear linear norm norm embed attend".split())
+    way = r.choice(["linear", "linear", "linear", "norm", "norm", "embed", "attend"])
     if way == "linear":
         m = s.setup(f"nn.Linear({n}, {h}{r.choice(('', '', ', bias=False'))}){cast}", "lin")
         w.module(m)
@@ -438,8 +458,11 @@ def module(s: Scope) -> str | None:
         w.module(m)
         w.mutable("replaced weights", f"{m}.W = p{s.d}({r.randint(0, 999)}, {w.space[m].W.shape[0]}, {h})")
         ids = next((p for p in w.parameters if p.kind == "ids"), None)
-        return s.add(f"{m}({ids.name if ids else [r.randint(0, 2) for _ in range(3)]})" if ids else
-                     f"{m}(ts.tensor({[r.randint(0, 2) for _ in range(3)]}))")
+        return s.add(
+            f"{m}({ids.name if ids else [r.randint(0, 2) for _ in range(3)]})"
+            if ids
+            else f"{m}(ts.tensor({[r.randint(0, 2) for _ in range(3)]}))"
+        )
     if len(s.shape(a)) != 3:
         return None
     heads = r.choice([k for k in (1, 2, 3) if n % k == 0])
@@ -542,12 +565,12 @@ def cell(s: Scope) -> str | None:
     ys, last = w.fresh("ys"), w.fresh("last")
     w.feature("scans")
     if r.random() < 0.5:
-        kind = r.choice("RNN LSTM GRU".split())
+        kind = r.choice(["RNN", "LSTM", "GRU"])
         more = r.choice(["", "", ", bidirectional=True", ", num_layers=2", ", num_layers=2, dropout=0.5"])
         m = s.setup(f"nn.{kind}({features}, {h}{more}){cast}", "rnn")
         w.module(m)
         return ended(s, ys, last, f"{ys}, {last} = {m}({a})\n")
-    kind = r.choice("RNNCell LSTMCell GRUCell LayerNormGRUCell IndRNNCell".split())
+    kind = r.choice(["RNNCell", "LSTMCell", "GRUCell", "LayerNormGRUCell", "IndRNNCell"])
     m = s.setup(f"nn.{kind}({features}, {h}){cast}", "cell")
     w.module(m)
     path, weight = r.choice(list(w.space[m].named_parameters()))

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 
 import tinyseq as ts
-from tinyseq import nn, optim
 from tinyseq.backends import register
 from tinyseq.graph import here
 from tinyseq.modes import mode
@@ -173,7 +172,9 @@ class Session:
         self.note(label, out)
         return out
 
-    def back(self, label: str, out: Any, tensors: Sequence[Tensor], *, retain: bool = False, clear: bool = True) -> None:
+    def back(
+        self, label: str, out: Any, tensors: Sequence[Tensor], *, retain: bool = False, clear: bool = True
+    ) -> None:
         """Run the backward pass of what a call returned and show the gradients."""
         loss = None if out is None else total(out)
         if loss is not None:
@@ -228,7 +229,25 @@ if __name__ == "__main__":
     show(program, "{backend}")
 """
 NAMES = {
-    name: globals()[name] for name in "ts nn optim np math a32 a64 f32 f64 p32 p64 tied odd ints Box total".split()
+    name: globals()[name]
+    for name in [
+        "ts",
+        "nn",
+        "optim",
+        "np",
+        "math",
+        "a32",
+        "a64",
+        "f32",
+        "f64",
+        "p32",
+        "p64",
+        "tied",
+        "odd",
+        "ints",
+        "Box",
+        "total",
+    ]
 }
 __all__ = ["show", *NAMES]
 _count = 0
@@ -396,9 +415,51 @@ def _told(x: np.ndarray, y: np.ndarray) -> str:
 
 #: Ops that move values and round nothing.
 _EXACT = frozenset(
-    """reshape transpose broadcast_to flip tril triu concat stack unstack split pad slice unslice index zeros_like
-    identity stop_gradient anchor pick cast where relu maximum minimum max min abs neg sign clip argmax argmin uniform
-    equal not_equal less less_equal greater greater_equal isfinite logical_not logical_and logical_or""".split()
+    [
+        "reshape",
+        "transpose",
+        "broadcast_to",
+        "flip",
+        "tril",
+        "triu",
+        "concat",
+        "stack",
+        "unstack",
+        "split",
+        "pad",
+        "slice",
+        "unslice",
+        "index",
+        "zeros_like",
+        "identity",
+        "stop_gradient",
+        "anchor",
+        "pick",
+        "cast",
+        "where",
+        "relu",
+        "maximum",
+        "minimum",
+        "max",
+        "min",
+        "abs",
+        "neg",
+        "sign",
+        "clip",
+        "argmax",
+        "argmin",
+        "uniform",
+        "equal",
+        "not_equal",
+        "less",
+        "less_equal",
+        "greater",
+        "greater_equal",
+        "isfinite",
+        "logical_not",
+        "logical_and",
+        "logical_or",
+    ]
 )
 
 

@@ -160,7 +160,21 @@ class Writer:
             r.shuffle(names)
         shape = self.value(first.values[0]).shape
         for name in names[: r.choice((0, 0, 1, 1, 2, 3))]:
-            kind = r.choice("tensor tensor tensor optional optional number ids labels lengths tree flag".split())
+            kind = r.choice(
+                [
+                    "tensor",
+                    "tensor",
+                    "tensor",
+                    "optional",
+                    "optional",
+                    "number",
+                    "ids",
+                    "labels",
+                    "lengths",
+                    "tree",
+                    "flag",
+                ]
+            )
             p = Parameter(name, kind, [])
             if kind in ("tensor", "optional"):
                 like = shape[r.randint(0, len(shape)) :] if r.random() < 0.7 else self.a_shape()
@@ -349,8 +363,12 @@ class Writer:
             self.feature("methods")
             inner = textwrap.indent(function, "    ")
             if r.random() < 0.5:
-                decorator = f"    @jit\n" if not options else f"    @jit({options[2:]})\n"
-                lines += [f"class Model:\n{decorator}    def f(self, {signature}):\n{inner}", "model = Model()", "fast = model.f"]
+                decorator = "    @jit\n" if not options else f"    @jit({options[2:]})\n"
+                lines += [
+                    f"class Model:\n{decorator}    def f(self, {signature}):\n{inner}",
+                    "model = Model()",
+                    "fast = model.f",
+                ]
             else:
                 lines += [f"class Model:\n    def f(self, {signature}):\n{inner}", "model = Model()"]
                 lines += [f"fast = jit(model.f{options})"]
@@ -421,8 +439,11 @@ class Writer:
             own = [a for a in given if isinstance(space.get(a), Tensor) and space[a].requires_grad]
             tensors = f"[{', '.join([*watched, *own])}]"
             quiet = r.random() < 0.1
-            if not keep(f"{out} = " * (not quiet) + f"t.call('call {number}', {call})" if not quiet else
-                        f"with ts.no_grad():\n    {out} = t.call('call {number} without gradients', {call})"):
+            if not keep(
+                f"{out} = " * (not quiet) + f"t.call('call {number}', {call})"
+                if not quiet
+                else f"with ts.no_grad():\n    {out} = t.call('call {number} without gradients', {call})"
+            ):
                 continue
             if bad:
                 break
@@ -430,7 +451,10 @@ class Writer:
             if quiet:
                 continue
             if inside or ending == "grad":
-                keep(f"t.grads('call {number}', {tensors}, clear={r.random() < 0.8})", "backward inside" if inside else "")
+                keep(
+                    f"t.grads('call {number}', {tensors}, clear={r.random() < 0.8})",
+                    "backward inside" if inside else "",
+                )
                 if inside:
                     keep(f"t.note('call {number}: weights', {tensors})")
                 continue

@@ -95,7 +95,9 @@ def save(folder: Path, seed: int, backend: str, text: str, difference: Differenc
     """Keep a failure as a script that shows it."""
     told = "\n".join(f"# {line}" for line in str(difference).splitlines())
     script = SCRIPT.format(text=text, backend=backend)
-    (folder / f"fault_{seed}_{backend}.py").write_text(f"{told}\n# Seed {seed}; run from the repository's root.\n{script}")
+    (folder / f"fault_{seed}_{backend}.py").write_text(
+        f"{told}\n# Seed {seed}; run from the repository's root.\n{script}"
+    )
 
 
 class Shard:

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from playing import NAMES, Difference, judge
 
 #: Words that are no values.
-KEPT = frozenset({*NAMES, *"jit t in for if else lambda is not None True False functools partial".split()})
+KEPT = frozenset(
+    {
+        *NAMES,
+        *[
+            "jit",
+            "t",
+            "in",
+            "for",
+            "if",
+            "else",
+            "lambda",
+            "is",
+            "not",
+            "None",
+            "True",
+            "False",
+            "functools",
+            "partial",
+        ],
+    }
+)
 
 
 def same_kind(a: Difference, b: Difference) -> bool:
     """Return whether two differences are of one kind."""
-    plain = [re.sub(r"[\d, ()\[\]]+", "", d.detail.splitlines()[0][:60]) if d.kind not in ("values",) else "" for d in (a, b)]
+    plain = [
+        re.sub(r"[\d, ()\[\]]+", "", d.detail.splitlines()[0][:60]) if d.kind not in ("values",) else "" for d in (a, b)
+    ]
     return a.kind == b.kind and (plain[0] == plain[1] or not a.kind.startswith(("raised", "refused")))
 
 

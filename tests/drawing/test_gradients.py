@@ -14,7 +14,7 @@ import tinyseq as ts
 from tinyseq import nn
 from tinyseq.drawing import View, valued
 from tinyseq.drawing.shared.palette import heat
-from tinyseq.drawing.shared.style import look_of
+from tinyseq.drawing.shared.style import style_of
 from tinyseq.drawing.shared.view import NO_DERIVATIVE, NO_GRADIENT, Scale
 from tinyseq.drawing.source.gradients import backward_of, norm
 from tinyseq.drawing.source.graph_of import subject_of
@@ -118,7 +118,7 @@ def test_integers_never_have_a_gradient_and_are_not_said_to_lack_one(level: str)
     assert {name: item.detail for name, item in items.items()} == {
         "tokens": "(2, 3)", "targets": "(2, 3)", "bias": NO_GRADIENT,
     }  # fmt: skip
-    assert [look_of(drawing.view, items[name]).kind for name in ("tokens", "bias")] == ["input", "none"]
+    assert [style_of(drawing.view, items[name]).kind for name in ("tokens", "bias")] == ["input", "none"]
     assert ("gradient", NO_DERIVATIVE) in items["tokens"].facts
     dark = [item for item in drawing.view.items if item.details.gradient is not None]
     assert dark

@@ -25,7 +25,7 @@ from tinyseq.train.loop import train_loop, train_state
 from tinyseq.train.loop.nonfinite import DivergedError
 from tinyseq.train.loop.progress import SilentProgress
 from tinyseq.train.loop.signals import StoppedError
-from tinyseq.train.loop.train_step import Stepper
+from tinyseq.train.loop.train_step import TrainStep
 from tinyseq.train.storage import checkpoint_file
 from tinyseq.train.tasks.forecasting import Forecasting
 
@@ -58,9 +58,9 @@ def bad_batches(monkeypatch, bad, factor=np.inf):
     real = Forecasting.batches
 
     def batches(task):
-        for number, strip in enumerate(real(task), start=1):
-            changed = {what: getattr(strip, what) * factor for what in bad.get(number, ())}
-            yield strip._replace(**changed)
+        for number, batch in enumerate(real(task), start=1):
+            changed = {what: getattr(batch, what) * factor for what in bad.get(number, ())}
+            yield batch._replace(**changed)
 
     monkeypatch.setattr(Forecasting, "batches", batches)
 
@@ -150,20 +150,20 @@ def test_a_step_that_cannot_be_launched_ahead_is_launched_in_its_turn(monkeypatc
     """Feeding it looks at the state that a bad step gave; or the device is full while two steps are on their way."""
     feed, loops, raised = Forecasting.feed, [], []
 
-    def looking(task, model, strip, state):
+    def looking(task, model, batch, state):
         bad = not all(np.isfinite(x.numpy()).all() for _, x in trees.leaves(state))
         if bad if how == "a bad state" else loops[-1].launched:
             raised.append(ValueError("a bad state") if bad else MemoryError("no room"))
             raise raised[-1]
-        return feed(task, model, strip, state)
+        return feed(task, model, batch, state)
 
-    class Known(train_loop._Loop):
+    class Known(train_loop._TrainLoop):
         def __init__(self, *args):
             super().__init__(*args)
             loops.append(self)
 
     monkeypatch.setattr(Forecasting, "feed", looking)
-    monkeypatch.setattr(train_loop, "_Loop", Known)
+    monkeypatch.setattr(train_loop, "_TrainLoop", Known)
     bad_batches(monkeypatch, {9: ["inputs"]}, np.nan)
     now, _, _ = same(monkeypatch, tmp_path, SERIES, on_nonfinite="skip")
     assert now.result["status"] == "done"
@@ -263,9 +263,9 @@ def test_an_interrupt_from_elsewhere_leaves_the_step_that_was_done(monkeypatch, 
 def test_a_step_is_waited_for_after_the_next_is_launched(monkeypatch, tmp_path):
     """But not across a look at the model: an evaluation, a checkpoint, the end."""
     done = []
-    real, fetch, steps = Stepper.__call__, NumpyBackend.fetch, itertools.count(1)
+    real, fetch, steps = TrainStep.__call__, NumpyBackend.fetch, itertools.count(1)
 
-    def launch(stepper, *arguments):
+    def launch(train_step, *arguments):
         done.append(f"launch {(step := next(steps))}")
         begun = itertools.cycle(["loss", "norm"])
 
@@ -275,9 +275,9 @@ def test_a_step_is_waited_for_after_the_next_is_launched(monkeypatch, tmp_path):
 
         with monkeypatch.context() as patch:
             patch.setattr(NumpyBackend, "fetch", fetched)
-            return real(stepper, *arguments)
+            return real(train_step, *arguments)
 
-    monkeypatch.setattr(Stepper, "__call__", launch)
+    monkeypatch.setattr(TrainStep, "__call__", launch)
     text = CONFIG.replace("steps: 12", "steps: 7").replace("log_every: 3", "log_every: 1\n  checkpoint: {every: 3}")
     run(monkeypatch, tmp_path / "ahead", text, True)
     expected = []
@@ -296,7 +296,7 @@ def test_eager_steps_are_waited_for(monkeypatch):
         task,
         model,
     ):
-        made = [Stepper(task, model, task.config.train, SilentProgress(), compiled=way) for way in (True, False)]
-        assert [stepper.asynchronous for stepper in made] == [True, False]
+        made = [TrainStep(task, model, task.config.train, SilentProgress(), compiled=way) for way in (True, False)]
+        assert [train_step.asynchronous for train_step in made] == [True, False]
         monkeypatch.setattr(NumpyBackend, "asynchronous", False)
         assert not made[0].asynchronous

@@ -21,7 +21,7 @@ from tinyseq.errors import DataError
 from tinyseq.train.config.checkpoint_policy import CheckpointConfig
 from tinyseq.train.storage import checkpoint_file, checkpoint_manager
 from tinyseq.train.storage.checkpoint_file import Checkpoint, DamagedError
-from tinyseq.train.storage.checkpoint_manager import Checkpoints, Saver
+from tinyseq.train.storage.checkpoint_manager import CheckpointManager, Checkpoints
 from tinyseq.train.storage.serialization import pack, state_types, unpack
 
 FACTS = {
@@ -216,10 +216,10 @@ def at(step, best=0):
 
 def test_saver_keeps_by_policy_and_writes_in_order(tmp_path):
     place, told = Checkpoints(tmp_path / "checkpoints"), []
-    saver = Saver(place, CheckpointConfig(keep=2), told.append)
+    manager = CheckpointManager(place, CheckpointConfig(keep=2), told.append)
     for step in (10, 20, 30, 40):
-        saver.save(at(step, best=10))
-    saver.finish()
+        manager.save(at(step, best=10))
+    manager.finish()
     assert place.steps() == [10, 30, 40]
     assert place.read(40).tensors["w"][0] == 40
     assert told == []
@@ -236,20 +236,20 @@ def test_saving_does_not_wait_for_the_disk(tmp_path, monkeypatch):
         real(path, content)
 
     monkeypatch.setattr(files, "write", slow)
-    saver = Saver(Checkpoints(tmp_path / "c"), CheckpointConfig(), print)
-    saver.save(at(1))  # comes back while the disk is busy, or the next line would never come
+    manager = CheckpointManager(Checkpoints(tmp_path / "c"), CheckpointConfig(), print)
+    manager.save(at(1))  # comes back while the disk is busy, or the next line would never come
     assert began.wait(10)
-    assert saver.place.steps() == []
+    assert manager.place.steps() == []
     go.set()
-    saver.finish()
-    assert saver.place.steps() == [1]
+    manager.finish()
+    assert manager.place.steps() == [1]
 
 
 def test_write_that_fails_is_told_once_and_leaves_the_last_good_one(tmp_path, monkeypatch):
     place, told = Checkpoints(tmp_path / "c"), []
-    saver = Saver(place, CheckpointConfig(keep=1), told.append)
-    saver.save(at(1))
-    saver.finish()
+    manager = CheckpointManager(place, CheckpointConfig(keep=1), told.append)
+    manager.save(at(1))
+    manager.finish()
     real, left = files.os.write, [1]
 
     def full(handle, content):
@@ -260,8 +260,8 @@ def test_write_that_fails_is_told_once_and_leaves_the_last_good_one(tmp_path, mo
 
     monkeypatch.setattr(files.os, "write", full)
     for step in (2, 3):
-        saver.save(at(step))
-        saver.finish()
+        manager.save(at(step))
+        manager.finish()
     monkeypatch.undo()
     assert place.steps() == [1]
     assert [p.name for p in place.folder.iterdir()] == ["step-00000001.safetensors"], "no draft is left"
@@ -269,8 +269,8 @@ def test_write_that_fails_is_told_once_and_leaves_the_last_good_one(tmp_path, mo
     (message,) = told
     assert "No space left on device" in message
     assert "last good one is of step 1" in message
-    saver.save(at(4))
-    saver.finish()
+    manager.save(at(4))
+    manager.finish()
     assert place.steps() == [4]
 
 
@@ -295,27 +295,6 @@ def test_names_are_numbers_only(tmp_path):
     for name in ("step-x.safetensors", "step-5.safetensors", ".step-00000006.safetensors.part", "notes.txt"):
         (place.folder / name).write_text("")
     assert place.steps() == [5]
-
-
-def test_durable_write_replaces_whole(tmp_path, monkeypatch):
-    path = tmp_path / "f"
-    files.write(path, b"old")
-    order = []
-    for name in ("fsync", "replace"):
-        real = getattr(files.os, name)
-        monkeypatch.setattr(files.os, name, lambda *a, n=name, r=real: (order.append(n), r(*a))[1])
-    files.write(path, b"new" * 100)
-    assert path.read_bytes() == b"new" * 100
-    assert order == ["fsync", "replace", "fsync"], "the file, its name, its folder"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_drafts_move_up_when_finished_and_not_when_they_fail(tmp_path):
-    with files.drafts(tmp_path) as place:
-        (place / "a.txt").write_text("a")
-    with pytest.raises(ZeroDivisionError), files.drafts(tmp_path) as place:
-        (place / "b.txt").write_text(str(1 // 0) if (place / "b.txt").write_text("b") else "")
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_reading_checks_before_it_takes_memory(tmp_path):

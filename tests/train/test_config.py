@@ -110,7 +110,7 @@ def test_missing_and_unknown_task(tmp_path):
     ("text", "expected"),
     [
         ("task: language_model\nmodel: {bidirectional: true}",
-         "2:24: error: model.bidirectional: a language model must not read what it foretells; required false"),
+         "2:24: error: model.bidirectional: a language model must not read what it predicts; required false"),
         ("task: language_model\nmodel: {causal: false}",
          "2:9: error: model.causal: unknown key: a text is written from left to right, so a language model "
          "always reads so"),
@@ -263,6 +263,20 @@ def test_cell_of_ones_own_from_a_file(tmp_path):
     assert ys.shape == (2, 5, 4)
     assert layers.layers[0][0].gain == 0.5
     assert layers.layers[1][0].name == "mine1"
+
+
+def test_a_problem_that_is_being_told_holds_no_random_numbers(tmp_path):
+    def refuses(input_size, hidden_size):
+        nn.Linear(input_size, hidden_size)
+        raise ValueError("no such sizes")
+
+    before = ts.random.generator.state()
+    problems = registry.option_problems(refuses, {}, (2, 2))
+    assert "no such sizes" in str(next(problems))
+    assert ts.random.generator.state() == before
+    ts.rand(1)
+    assert list(problems) == []
+    assert ts.random.generator.state()["calls"] == before["calls"] + 1
 
 
 @pytest.mark.parametrize(

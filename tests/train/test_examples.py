@@ -10,7 +10,7 @@ import pytest
 
 from tinyseq.train import load_config
 from tinyseq.train.loop.progress import SilentProgress
-from tinyseq.train.loop.train_step import Stepper
+from tinyseq.train.loop.train_step import TrainStep
 from tinyseq.train.running import prepared
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples"
@@ -24,15 +24,15 @@ def trained(path: Path, steps: int, compiled: bool, dtype: str) -> tuple[list[fl
         if task.one_pass:
             task.fit(model)
             return [], [p.numpy() for p in model.parameters()], False
-        stepper = Stepper(task, model, config.train, SilentProgress(), compiled=compiled)
+        train_step = TrainStep(task, model, config.train, SilentProgress(), compiled=compiled)
         batches, state, losses = task.batches(), None, []
         model.train()
         with np.errstate(all="ignore"):
             for _ in range(steps):
-                result = stepper(next(batches), state)
+                result = train_step(next(batches), state)
                 losses.append(result.loss)
                 state = result.state
-        return losses, [p.numpy() for p in model.parameters()], stepper.compiled
+        return losses, [p.numpy() for p in model.parameters()], train_step.compiled
 
 
 def compare(path: Path, steps: int, dtype: str = "float64", bound: float = 1e-9, least: float = 1e-10) -> None:

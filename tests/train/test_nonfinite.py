@@ -29,7 +29,7 @@ from tinyseq.random import generator
 from tinyseq.train.analysis.replay import replay
 from tinyseq.train.loop.nonfinite import DivergedError, locate
 from tinyseq.train.loop.progress import PlainProgress, SilentProgress
-from tinyseq.train.loop.train_step import Stepper
+from tinyseq.train.loop.train_step import TrainStep
 from tinyseq.train.running import prepared
 from tinyseq.train.storage import checkpoint_file
 
@@ -251,13 +251,13 @@ def test_what_a_cell_assigns_amid_a_step_is_taken_back_too(folder, capsys):
     """Running statistics: a loop that is traced knows no assignment, so the run is eager, and says so."""
     path = fragile(folder, RUNNING)
     with prepared(ts.load_config(path)) as (task, model):
-        stepper = Stepper(task, model, task.config.train, PlainProgress(), compiled=True)
+        train_step = TrainStep(task, model, task.config.train, PlainProgress(), compiled=True)
         batches, (mean,) = task.batches(), model.buffers()
-        stepper(next(batches), None)
+        train_step(next(batches), None)
         before = mean.numpy()
-        taken = stepper(next(batches), None)
+        taken = train_step(next(batches), None)
         assert not np.array_equal(mean.numpy(), before)
-        stepper.rewind(taken)
+        train_step.rewind(taken)
         np.testing.assert_array_equal(mean.numpy(), before)
     assert "assign to a tensor within a time step of a traced loop" in capsys.readouterr().err
 
@@ -273,25 +273,25 @@ def test_too_many_in_a_row_stop_the_run(folder):
 def test_rewinding_restores_weights_optimiser_and_random_numbers(folder):
     config = ts.load_config(write_config(folder))
     with prepared(config) as (task, model):
-        stepper = Stepper(task, model, config.train, SilentProgress(), compiled=True)
+        train_step = TrainStep(task, model, config.train, SilentProgress(), compiled=True)
         batches = task.batches()
-        stepper(next(batches), None)
+        train_step(next(batches), None)
 
         def now():
-            kept = stepper.optimizer.state_dict()
+            kept = train_step.optimizer.state_dict()
             values = [x.numpy().copy() for x in model.parameters()]
             values += [x.numpy().copy() for state in kept["state"] for x in state.values()]
-            return values, kept["steps"], kept["lr"], generator.state()
+            return values, kept["steps"], kept["param_groups"], generator.state()
 
         before = now()
         second = next(batches)
-        once = stepper(second, None)
+        once = train_step(second, None)
         assert any(not np.array_equal(a, b) for a, b in zip(before[0], now()[0], strict=True))
-        stepper.rewind(once)
+        train_step.rewind(once)
         after = now()
         assert all(np.array_equal(a, b) for a, b in zip(before[0], after[0], strict=True))
         assert before[1:] == after[1:]
-        assert stepper(second, None).loss == once.loss
+        assert train_step(second, None).loss == once.loss
 
 
 @pytest.mark.parametrize("at", ["moving", "fetching"])
@@ -305,13 +305,18 @@ def test_a_step_that_fails_leaves_nothing_to_the_next(folder, at):
     ends = []
     for failing in (False, True):
         with prepared(config) as (task, model):
-            stepper, batch = Stepper(task, model, config.train, SilentProgress(), compiled=False), next(task.batches())
+            train_step, batch = (
+                TrainStep(task, model, config.train, SilentProgress(), compiled=False),
+                next(task.batches()),
+            )
             if failing:
                 with pytest.MonkeyPatch.context() as patch:
-                    patch.setattr(*((stepper.optimizer, "step") if at == "moving" else (NumpyBackend, "fetch")), fail)
+                    patch.setattr(
+                        *((train_step.optimizer, "step") if at == "moving" else (NumpyBackend, "fetch")), fail
+                    )
                     with pytest.raises(MemoryError):
-                        stepper(batch, None)
-            stepper(batch, None)
+                        train_step(batch, None)
+            train_step(batch, None)
             ends.append([x.numpy().tobytes() for x in model.parameters()])
     assert ends[0] == ends[1]
 

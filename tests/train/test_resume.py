@@ -20,8 +20,8 @@ from tinyseq import optim
 from tinyseq.errors import ConfigError, DataError
 from tinyseq.train import running
 from tinyseq.train.loop.progress import SilentProgress
-from tinyseq.train.loop.train_state import Standing
-from tinyseq.train.loop.train_step import Stepper
+from tinyseq.train.loop.train_state import TrainState
+from tinyseq.train.loop.train_step import TrainStep
 from tinyseq.train.running import prepared
 from tinyseq.train.storage import checkpoint_file
 from tinyseq.train.storage.locking import locked
@@ -184,6 +184,27 @@ def test_what_is_carried_matters(tmp_path, monkeypatch):
     assert not spoiled("optimizer", lambda facts, _: facts["optimizer"].update(steps=0))
     assert not spoiled("schedule", lambda facts, _: facts["schedule"].update(count=0))
     assert not spoiled("sums", lambda facts, _: facts.update(total=0.0))
+
+
+@pytest.mark.parametrize("eager", [True, False], ids=["eager", "compiled"])
+def test_a_checkpoint_of_before_there_were_groups_goes_on(tmp_path, eager):
+    """It has one learning rate and one count of steps, which hold for every parameter."""
+    first, folder = tmp_path / "whole", tmp_path / "again"
+    first.mkdir()
+    folder.mkdir()
+    whole = train(STATEFUL, first, eager=eager).directory
+    directory = stopped_at(3, whole, folder)
+    path = directory / "checkpoints" / "step-00000003.safetensors"
+    found = checkpoint_file.read(path)
+    (group,) = found.facts["optimizer"]["param_groups"]
+    assert set(found.facts["optimizer"]["steps"]) == {3}
+    found.facts["optimizer"] = {"lr": group["lr"], "steps": 3}
+    (found.facts["schedule"]["first"],) = found.facts["schedule"]["first"]
+    checkpoint_file.write(path, found)
+    config = {**STATEFUL, "data": {**STATEFUL["data"], "path": str(first / "text.txt")}}
+    train(config, folder, eager=eager, resume=True)
+    assert rows(directory) == rows(whole)
+    assert weights(directory) == weights(whole)
 
 
 def test_weights_that_were_best_before_the_stop_stay_the_best(tmp_path):
@@ -396,23 +417,23 @@ def stepped(tmp_path_factory):
     """A model that has made two steps, and its checkpoint."""
     config = ts.load_config(write_config(tmp_path_factory.mktemp("stepped")))
     with prepared(config) as (task, model):
-        stepper = Stepper(task, model, config.train, SilentProgress(), compiled=False)
+        train_step = TrainStep(task, model, config.train, SilentProgress(), compiled=False)
         schedule = config.train.schedule.make(config.train.steps)
-        standing = Standing(model, stepper.optimizer, optim.Scheduler(stepper.optimizer, schedule))
+        train_state = TrainState(model, train_step.optimizer, optim.Scheduler(train_step.optimizer, schedule))
         batches = task.batches()
-        for standing.step in (1, 2):
-            standing.state = stepper(next(batches), standing.state).state
-        yield standing, standing.capture()
+        for train_state.step in (1, 2):
+            train_state.state = train_step(next(batches), train_state.state).state
+        yield train_state, train_state.capture()
 
 
 @settings(max_examples=300)
 @given(data=st.data())
 def test_any_change_of_a_part_is_taken_or_refused_in_words(stepped, data):
     """What has a right digest, but not the parts of a run, never ends in a traceback."""
-    standing, found = stepped
+    train_state, found = stepped
     with suppress(ts.TinyseqError):
-        standing.restore(checkpoint_file.Checkpoint(data.draw(changed(found.facts)), found.tensors))
-    standing.restore(found)
+        train_state.restore(checkpoint_file.Checkpoint(data.draw(changed(found.facts)), found.tensors))
+    train_state.restore(found)
 
 
 # One process a directory.

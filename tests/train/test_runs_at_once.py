@@ -16,7 +16,6 @@ from side_by_side import Turns, side_by_side, wait
 from smallruns import CONFIG, rows, weights, write_config
 from threadpoolctl import threadpool_info, threadpool_limits
 from tinyseq.train.progress import SilentProgress
-from tinyseq.train.rundir import RunDirectory
 from tinyseq.train.stepping import Stepper
 
 import tinyseq as ts
@@ -25,6 +24,7 @@ from tinyseq.backends.numpy import NumpyBackend
 from tinyseq.modes import is_tracing
 from tinyseq.random import generator
 from tinyseq.train import registry, running
+from tinyseq.train.storage.run_directory import RunDirectory
 
 #: The name of a backend that is not the one of predictions.
 OTHER = "other"

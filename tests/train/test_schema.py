@@ -18,7 +18,7 @@ from tinyseq.train.config.json_schema import SCHEMA_FILE, schema
 from tinyseq.train.config.run_config import parse_config
 from tinyseq.train.config.templates import commented, starter, starters
 from tinyseq.train.loop.progress import SilentProgress
-from tinyseq.train.loop.train_step import Stepper
+from tinyseq.train.loop.train_step import TrainStep
 from tinyseq.train.running import prepared
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").rglob("*.yaml"))
@@ -102,13 +102,13 @@ def test_a_starter_is_valid_and_trains(kind):
         if task.one_pass:
             task.fit(model)
         else:
-            stepper = Stepper(task, model, config.train, SilentProgress(), compiled=True)
+            train_step = TrainStep(task, model, config.train, SilentProgress(), compiled=True)
             batches, state = task.batches(), None
             for _ in range(2):
-                result = stepper(next(batches), state)
-                assert result.wrong is None
+                result = train_step(next(batches), state)
+                assert result.nonfinite is None
                 state = result.state
-            assert stepper.compiled
+            assert train_step.compiled
         after = [p.numpy() for p in model.parameters()]
     assert any((a != b).any() for a, b in zip(before, after, strict=True))
 

@@ -1,4 +1,4 @@
-"""Forecasting and reservoirs: what they learn from, what they foretell, and what a run leaves."""
+"""Forecasting and reservoirs: what they learn from, what they forecast, and what a run leaves."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ def test_many_columns_steps_and_targets(tmp_path, waves, window):
         (record,) = task.part("test")
         assert (record.start, len(record.series)) == (170, 200)
         origins = np.arange(169, 197)
-        assert task.foretell(model.eval(), record, origins).shape == (28, 3, 1)
+        assert task.forecast(model.eval(), record, origins).shape == (28, 3, 1)
         one, many = (task.evaluate_on(model, [record], batch_size=size) for size in (1, 64))
         assert one == pytest.approx(many, rel=1e-5)
         details = task.details(model, [record])["rmse_by_step"]["b"]
         assert np.sqrt(np.mean(np.square(details))) == pytest.approx(many["rmse"])
         (prediction,) = task.predict(model, [record])
-        assert len(prediction["forecast"]["b"]) == 3, "it reads a, which it does not foretell, and so cannot go on"
+        assert len(prediction["forecast"]["b"]) == 3, "it reads a, which it does not forecast, and so cannot go on"
 
 
 def test_scaling_knows_nothing_of_what_is_held_out(tmp_path, waves):
@@ -100,12 +100,12 @@ def test_a_forecast_sees_its_window_and_nothing_later(waves):
         model.eval()
         (record,) = task.part("test")
         origins = np.array([180])
-        before = task.foretell(model, record, origins)
+        before = task.forecast(model, record, origins)
         for changed, same in ((slice(181, None), True), (slice(0, 171), True), (slice(171, 172), False)):
             values = record.series.values.copy()
             values[changed] += 1.0
             other = record._replace(series=type(record.series)("x", record.series.columns, values, record.series.times))
-            assert np.array_equal(task.foretell(model, other, origins), before) is same
+            assert np.array_equal(task.forecast(model, other, origins), before) is same
 
 
 def test_running_on_feeds_forecasts_back(waves):
@@ -122,9 +122,9 @@ def test_running_on_feeds_forecasts_back(waves):
         series = record.series
         free = task.run_on(model, series, 4)
         for ahead in range(4):
-            foretold = task.foretell(model, record._replace(series=series), np.array([len(series) - 1]))[0, 0]
-            np.testing.assert_allclose(free[ahead], foretold)
-            values = np.concatenate([series.values, foretold[None, [1, 0]]])
+            forecast = task.forecast(model, record._replace(series=series), np.array([len(series) - 1]))[0, 0]
+            np.testing.assert_allclose(free[ahead], forecast)
+            values = np.concatenate([series.values, forecast[None, [1, 0]]])
             series = type(series)("x", series.columns, values, (*series.times, "next"))
 
 
@@ -144,7 +144,7 @@ def test_stateful_rows_are_read_on_and_begun_anew(waves):
     with prepared(parse_config(config)) as (task, _):
         batches = task.batches()
         found = [next(batches) for _ in range(4)]
-    assert [strip.fresh for strip in found] == [True, False, False, True]
+    assert [batch.fresh for batch in found] == [True, False, False, True]
     np.testing.assert_array_equal(found[0].targets[:, :-1, 0], found[0].inputs[:, 1:])
     np.testing.assert_array_equal(found[1].inputs[:, 0], found[0].targets[:, -1, 0])
     np.testing.assert_array_equal(found[3].inputs, found[0].inputs)
@@ -189,7 +189,7 @@ def test_wrong_configs_are_refused(sections, words):
 def test_series_too_short_for_the_config(waves):
     for sections, words in (
         ({"window": 150}, "a smaller data.window"),
-        ({"split": [0.99, 0.005, 0.005]}, "valid part has nothing to foretell"),
+        ({"split": [0.99, 0.005, 0.005]}, "valid part has nothing to forecast"),
         ({"targets": ["c"]}, "'c' is not among the columns"),
     ):
         config = parse_config(

@@ -13,7 +13,7 @@ from tinyseq import compiler, nn
 from tinyseq.modes import is_recording
 from tinyseq.train.config.run_config import parse_config
 from tinyseq.train.loop.progress import SilentProgress
-from tinyseq.train.loop.validation import Judge
+from tinyseq.train.loop.validation import Validator
 from tinyseq.train.running import prepared
 
 SMALL = {"cell": "gru", "hidden_size": 5}
@@ -49,8 +49,8 @@ def calls(monkeypatch):
     return found
 
 
-def judge_of(task, model, progress=None):
-    return Judge(task, model, task.config.train, progress or SilentProgress())
+def validator_of(task, model, progress=None):
+    return Validator(task, model, task.config.train, progress or SilentProgress())
 
 
 def config_of(name, tmp_path):
@@ -67,10 +67,10 @@ def config_of(name, tmp_path):
 @pytest.mark.parametrize("name", TASKS)
 def test_compiled_and_eager_metrics_agree(name, tmp_path, calls):
     with prepared(config_of(name, tmp_path)) as (task, model):
-        judge = judge_of(task, model)
-        eager = judge(5, compiled=True)
+        validate = validator_of(task, model)
+        eager = validate(5, compiled=True)
         assert calls == []
-        compiled = judge(10, compiled=True)
+        compiled = validate(10, compiled=True)
         assert calls
         assert model.training
         assert compiled.keys() == eager.keys()
@@ -80,21 +80,21 @@ def test_compiled_and_eager_metrics_agree(name, tmp_path, calls):
 
 def test_weights_are_those_of_now(tmp_path, calls):
     with prepared(config_of("language_model", tmp_path)) as (task, model):
-        judge = judge_of(task, model)
-        first = judge(10, compiled=True)
+        validate = validator_of(task, model)
+        first = validate(10, compiled=True)
         for p in model.parameters():
             p.assign(p.detach() * 0.5)
-        second = judge(15, compiled=True)
+        second = validate(15, compiled=True)
         assert second["loss"] != first["loss"]
-        np.testing.assert_allclose(second["loss"], judge(15, compiled=False)["loss"], rtol=1e-10)
+        np.testing.assert_allclose(second["loss"], validate(15, compiled=False)["loss"], rtol=1e-10)
         assert set(calls) == {1}, "a text's windows are of one shape"
 
 
 def test_weights_of_a_look_are_not_kept_until_the_next(tmp_path, calls):
     with prepared(config_of("language_model", tmp_path)) as (task, model):
-        judge = judge_of(task, model)
-        judge(10, compiled=True)
-        assert judge.planned
+        validate = validator_of(task, model)
+        validate(10, compiled=True)
+        assert validate.planned
         assert calls
         values = [weakref.ref(p.value) for p in model.parameters()]
         for p in model.parameters():
@@ -105,18 +105,18 @@ def test_weights_of_a_look_are_not_kept_until_the_next(tmp_path, calls):
 def test_the_first_look_and_eager_training_have_no_plans(tmp_path, calls):
     """And which look it is follows from the step, also of the last one, which may come early."""
     with prepared(config_of("classification", tmp_path)) as (task, model):
-        judge = judge_of(task, model)
+        validate = validator_of(task, model)
         for step, compiled in ((3, True), (5, True), (10, False), (99, False)):
-            judge(step, compiled=compiled)
+            validate(step, compiled=compiled)
         assert calls == []
-        judge(6, compiled=True)
+        validate(6, compiled=True)
         assert calls
 
 
 def test_a_model_that_cannot_be_compiled_is_judged_eagerly_and_that_is_said_once(tmp_path, capsys, monkeypatch):
     with prepared(config_of("classification", tmp_path)) as (task, model):
-        judge = judge_of(task, model)
-        expected = judge(5, compiled=True)
+        validate = validator_of(task, model)
+        expected = validate(5, compiled=True)
         real = nn.GRUCell.step
 
         def peeking(cell, x, h):
@@ -125,8 +125,8 @@ def test_a_model_that_cannot_be_compiled_is_judged_eagerly_and_that_is_said_once
             return real(cell, x, h)
 
         monkeypatch.setattr(nn.GRUCell, "step", peeking)
-        assert judge(10, compiled=True) == expected
-        assert judge(15, compiled=True) == expected
+        assert validate(10, compiled=True) == expected
+        assert validate(15, compiled=True) == expected
     assert capsys.readouterr().err.count("validation is not compiled, runs eagerly") == 1
 
 
@@ -135,8 +135,8 @@ def test_where_there_is_no_memory_for_plans_it_runs_eagerly(tmp_path, capsys, mo
         raise MemoryError
 
     with prepared(config_of("classification", tmp_path)) as (task, model):
-        judge = judge_of(task, model)
-        expected = judge(5, compiled=True)
+        validate = validator_of(task, model)
+        expected = validate(5, compiled=True)
         monkeypatch.setattr(compiler.CompiledFunction, "__call__", full)
-        assert judge(10, compiled=True) == expected
+        assert validate(10, compiled=True) == expected
     assert "validation is not compiled, runs eagerly: no memory for its plans" in capsys.readouterr().err

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tinyseq.data.reading import read_bytes
 from tinyseq.errors import ConfigError
 from tinyseq.train.config import yaml
 from tinyseq.train.config.source import Document, Problem
@@ -180,16 +179,6 @@ def test_devices_and_pipes_without_end(tmp_path):
     os.close(ends[1])
     assert yaml.read(f"/dev/fd/{ends[0]}").data == {"a": 1}, "a pipe, as of <(...)"
     os.close(ends[0])
-
-
-def test_read_bytes_counts_what_comes(tmp_path):
-    path = tmp_path / "f"
-    path.write_bytes(b"12345")
-    assert read_bytes(path, 5) == b"12345"
-    with pytest.raises(OSError, match="5 bytes, and at most 4"):
-        read_bytes(path, 4)
-    with pytest.raises(OSError, match="null"):
-        read_bytes(Path("a\0b"))
 
 
 def test_not_a_file(tmp_path):

@@ -40,6 +40,8 @@ _FOREIGN: Final = frozenset(
 _DYNAMIC: Final = frozenset({"getattr", "hasattr", "vars", "setattr", "eval", "exec", "__dict__"})
 _GENERATORS: Final = (np.random.Generator, np.random.RandomState, random.Random)
 _MISSING: Final = object()
+#: Classes that Python code has made have this flag (Include/object.h: Py_TPFLAGS_HEAPTYPE).
+_HEAP_TYPE: Final = 1 << 9
 
 Fetch = Callable[[], tuple[Any, ...]]
 
@@ -208,7 +210,7 @@ class Environment:
     def _class(self, path: str, cls: type) -> Iterator[tuple[str, Any]]:
         ours = {name for base in cls.__mro__ if _is_ours(base.__module__) for name in vars(base)}
         for base in cls.__mro__:
-            if base is object or _is_ours(base.__module__) or _is_foreign(base.__module__):
+            if not base.__flags__ & _HEAP_TYPE or _is_foreign(base.__module__):
                 continue
             read = [
                 name
@@ -384,7 +386,7 @@ def _is_ours(module: str | None) -> bool:
 
 
 def _is_foreign(module: str) -> bool:
-    return module.split(".")[0] in _FOREIGN or module == "builtins" or _is_ours(module)
+    return module.split(".")[0] in _FOREIGN or _is_ours(module)
 
 
 # -- comparing ---------------------------------------------------------------------------------------------------------

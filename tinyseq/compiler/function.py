@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import operator
 import threading
 import time
 import warnings
@@ -23,7 +24,6 @@ from typing import Any, Final, overload
 import numpy as np
 
 from tinyseq import backends, trees
-from tinyseq.autodiff import pick
 from tinyseq.backends import Backend
 from tinyseq.compiler.checking import verify_plan
 from tinyseq.compiler.environment import Guards, alike
@@ -37,6 +37,7 @@ from tinyseq.errors import BackendError, GraphError
 from tinyseq.graph import Graph, Leaf, Node, caller, reach, signature
 from tinyseq.modes import mode
 from tinyseq.ops.base import Op
+from tinyseq.ops.tuples import pick
 from tinyseq.tensors import Tensor, sweep
 from tinyseq.tracing import SCALARS, gradient_before
 
@@ -65,6 +66,7 @@ class _Binding:
         self.shapes = [leaf.shape for leaf in leaves]
         self.dtypes = [leaf.dtype for leaf in leaves]
         self.follows = [leaf.requires_grad for leaf in leaves]
+        self.seen: list[Any] = [None] * len(leaves)
 
     def moved(self, moved: Mapping[Tensor, Tensor]) -> _Binding:
         """Return the binding in which some tensors have taken the place of others."""
@@ -78,12 +80,13 @@ class _Binding:
             _Stale: one has another shape or dtype than it had, or requires a gradient where it did not.
         """
         values = [x.value for x in captured]
-        if (
-            [v.shape for v in values] != self.shapes
-            or [v.dtype for v in values] != self.dtypes
-            or [x.requires_grad for x in captured] != self.follows
-        ):
-            raise _Stale("a tensor outside: another shape or dtype, or requires_grad")
+        if [x.requires_grad for x in captured] != self.follows:
+            raise _Stale("a tensor outside: requires_grad")
+        if all(map(operator.is_, values, self.seen)):  # the very arrays: nothing about them has changed
+            return values
+        if [v.shape for v in values] != self.shapes or [v.dtype for v in values] != self.dtypes:
+            raise _Stale("a tensor outside: another shape or dtype")
+        self.seen = values
         return values
 
 
@@ -109,6 +112,10 @@ class Entry:
         self.guards = Guards(traced.environment)
         self.binding = _Binding([*traced.captured], [*traced.assigned], [*traced.captured.values()])
         self.outputs = len(traced.graph.outputs)
+        self.shapes = tuple([node.shape for node in traced.graph.outputs])
+        self.dtypes = tuple([node.dtype for node in traced.graph.outputs])
+        #: The only output of a function that returns one tensor: nothing to put together.
+        self.single = isinstance(traced.result, Tensor) and not (traced.assigned or traced.graded or traced.cleared)
         tracing, inputs = traced.tracing, set(traced.graph.inputs)
         self.leaves = (*traced.arguments, *traced.scalars, *traced.captured.values())
         self.live = [(leaf, read) for leaf, read in tracing.live.items() if leaf in inputs]
@@ -127,6 +134,9 @@ class Entry:
         #: A function that moves weights or takes gradients itself is a whole step.
         self.whole = bool(traced.assigned or traced.graded or traced.cleared)
         self.derived = [_follows(node) for node in traced.graph.outputs[: traced.returned]] if self.whole else []
+        #: Where the tensors stand that have a gradient; and all of them, a bit each.
+        self.reached = [place[leaf] for leaf in compiled.reached]
+        self.everywhere = (1 << len(compiled.reached)) - 1
 
     def tensors(self, given: Sequence[Tensor], scalars: Sequence[Any]) -> list[Tensor | None]:
         """Return what stands behind each of the leaves in this call.
@@ -185,8 +195,6 @@ class _Call:
 
     def __init__(self, entry: Entry, values: Mapping[Leaf, Any], behind: Sequence[Tensor | None]) -> None:
         self.entry, self.values, self.behind = entry, values, behind
-        self.gradients: list[Any] = []
-        self.arriving: Any = None
         self.executable: Executable | None = None
         executable = entry.take()
         self.outputs = executable.forward(values, entry.outputs)
@@ -203,9 +211,8 @@ class _Call:
 
     def sources(self) -> list[Tensor]:
         """Return the tensors that the gradients belong to."""
-        entry = self.entry
-        by_leaf = dict(zip(entry.leaves, self.behind, strict=True))
-        return [by_leaf[leaf] for leaf in entry.compiled.reached]  # type: ignore[misc]
+        behind = self.behind
+        return [behind[index] for index in self.entry.reached]  # type: ignore[misc]
 
     def backward(self, arriving: list[Any]) -> list[Any]:
         """Return the gradients of the leaves that have one; the buffers are free afterwards."""
@@ -218,8 +225,14 @@ class _Call:
             for seed, g in zip(self.entry.compiled.seeds, arriving, strict=True)
             if seed is not None
         }
-        gradients = executable.backward(seeds, self.entry.outputs)
+        gradients: list[Any] = executable.backward(seeds, self.entry.outputs)
         self.entry.idle.append(executable)
+        flows = 0
+        for path, g in zip(self.entry.compiled.paths, arriving, strict=False):
+            if g is not None:
+                flows |= path
+        if flows != self.entry.everywhere:  # from the outputs that were not asked for, no gradient arrives
+            gradients = [g if flows >> i & 1 else None for i, g in enumerate(gradients)]
         return gradients
 
     def differentiable_backward(self, arriving: list[Any]) -> list[Any]:
@@ -258,13 +271,10 @@ class _CompiledOp(Op):
         outputs = attrs["call"].outputs
         return tuple(y.shape for y in outputs), tuple(y.dtype for y in outputs)
 
-    def vjp(self, index: int, g: Any, y: Any, *inputs: Any, **attrs: Any) -> Any:
-        call: _Call = attrs["call"]
-        if call.arriving is not g:  # the first input of a sweep; a sweep may skip any input
-            call.arriving = g
-            traced = any(isinstance(part, Tensor) for part in g)
-            call.gradients = call.differentiable_backward(g) if traced else call.backward(g)
-        return call.gradients[index]
+    def joint(self, node: Node, g: list[Any], needed: Sequence[bool]) -> list[Any]:
+        call: _Call = node.attrs["call"]
+        traced = any(isinstance(part, Tensor) for part in g)
+        return call.differentiable_backward(g) if traced else call.backward(g)
 
 
 class _StepOp(_CompiledOp):
@@ -272,11 +282,11 @@ class _StepOp(_CompiledOp):
 
     name = "compiled step"
 
-    def vjp(self, index: int, g: Any, y: Any, *inputs: Any, **attrs: Any) -> Any:
+    def joint(self, node: Node, g: list[Any], needed: Sequence[bool]) -> list[Any]:
         raise GraphError(
             "backward through the result of a compiled function that takes gradients itself",
             required="one of the two: gradients inside of the compiled function, or of its results",
-            got=f"{attrs['call']}, which calls backward() or moves weights",
+            got=f"{node.attrs['call']}, which calls backward() or moves weights",
             fix="compile the function that computes the loss, and call backward() on what it returns",
         )
 
@@ -309,6 +319,29 @@ class CompiledFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if mode.tracing is not None:  # within another compiled function, it is part of that
             return self.fn(*args, **kwargs)
+        entry, behind, arrays = self._prepared(args, kwargs)
+        values: dict[Leaf, Any] = dict(zip(entry.leaves, arrays))  # noqa: B905 - as many as there are leaves
+        for leaf, read in entry.live:
+            values[leaf] = np.asarray(read())
+        entry.last_values = values
+        call = _Call(entry, values, behind)
+        outputs = self._results(call)
+        traced = entry.traced
+        for effect in traced.tracing.effects:
+            effect()
+        if entry.whole:
+            self._leave(entry, call, outputs[traced.returned :])
+        if entry.single:
+            return outputs[0]
+        results = iter(outputs)
+        return trees.map_leaves(lambda _: next(results), traced.result)
+
+    def entry(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Entry:
+        """Return what a call with these arguments would run from, compiling now if nothing that was compiled fits."""
+        return self._prepared(args, kwargs)[0]
+
+    def _prepared(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Entry, list[Tensor | None], list[Any]]:
+        """Return what runs a call, what stands behind its inputs, and their arrays."""
         tensors: list[Tensor] = []
         scalars: list[Any] = []
         held: list[Any] = []
@@ -328,20 +361,7 @@ class CompiledFunction:
             identities = list(map(id, tensors))
             key = (*key, tuple([identities.index(one) for one in identities]))
             tensors = list(dict.fromkeys(tensors))
-        entry, behind, arrays = self._entry(key, args, kwargs, tensors, scalars, held, backend)
-        values: dict[Leaf, Any] = dict(zip(entry.leaves, arrays, strict=True))
-        for leaf, read in entry.live:
-            values[leaf] = np.asarray(read())
-        entry.last_values = values
-        call = _Call(entry, values, behind)
-        outputs = self._results(call, recording)
-        traced = entry.traced
-        for effect in traced.tracing.effects:
-            effect()
-        if entry.whole:
-            self._leave(entry, call, outputs[traced.returned :])
-        results = iter(outputs)
-        return trees.map_leaves(lambda _: next(results), traced.result)
+        return self._entry(key, args, kwargs, tensors, scalars, held, backend)
 
     def _leave(self, entry: Entry, call: _Call, changed: Sequence[Tensor]) -> None:
         """Give tensors the values and gradients that the function left them."""
@@ -358,8 +378,8 @@ class CompiledFunction:
             x = call.behind[index]  # type: ignore[assignment]
             x.grad = None
 
-    def _results(self, call: _Call, recording: bool) -> list[Tensor]:
-        entry = call.entry
+    def _results(self, call: _Call) -> list[Tensor]:
+        entry, recording = call.entry, mode.recording
         marks: Sequence[Any] = entry.derived if entry.whole else entry.compiled.seeds
         if not recording or not (entry.derived if entry.whole else entry.compiled.reached):
             call.release()
@@ -374,8 +394,7 @@ class CompiledFunction:
             sources, op, attrs = call.sources(), _compiled, {"call": call}
             marks = [seed is not None for seed in marks]
         source = caller(3)
-        shapes, dtypes = tuple([v.shape for v in call.outputs]), tuple([v.dtype for v in call.outputs])
-        parent = Node(op, tuple([x.node for x in sources]), attrs, shapes, dtypes, source)
+        parent = Node(op, tuple([x._node or x.node for x in sources]), attrs, entry.shapes, entry.dtypes, source)
         return [
             Tensor(value, Node(pick, (parent,), {"index": i}, value.shape, value.dtype, source), True)
             if marked
@@ -393,8 +412,7 @@ class CompiledFunction:
         held: list[Any],
         backend: Backend,
     ) -> tuple[Entry, list[Tensor | None], list[Any]]:
-        """Return what runs this call, compiling now if nothing that was compiled fits, and what stands behind its
-        inputs."""
+        """Return what runs a call, compiling now if nothing that was compiled fits."""
         last, reason = self.last, ""
         if last is not None and key == self._key:
             try:
@@ -469,7 +487,7 @@ class CompiledFunction:
             f"{self.__name__} has been compiled {MANY} times or more; what varies: {'; '.join(varying) or 'nothing'}. "
             "Pad to a few lengths; pass numbers as tensors or floats; keep what does not change in one object.",
             CompileWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
     def entry_of_last_call(self) -> Entry:

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from tinyseq.autodiff import pick
 from tinyseq.compiler.scheduling import VIEWS
 from tinyseq.graph import Graph, Node
 from tinyseq.ops.linalg import einsum, matmul
 from tinyseq.ops.scan import scan
 from tinyseq.ops.shape import concat, transpose
+from tinyseq.ops.tuples import pick
 
 Order = tuple[int, ...]
 

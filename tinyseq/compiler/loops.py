@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tinyseq.autodiff import pick
 from tinyseq.compiler.rewriting import standing_at, symbol
 from tinyseq.graph import Graph, Leaf, Literal, Node, reach, rebuild, remake
 from tinyseq.ops.scan import scan
+from tinyseq.ops.tuples import pick
 from tinyseq.tracing import AbstractTensor
 
 

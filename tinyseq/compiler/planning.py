@@ -12,7 +12,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tinyseq.autodiff import pick
 from tinyseq.compiler.layout import COLUMNS, Layout, Order, order_in_memory
 from tinyseq.compiler.lifetimes import mark_lifetimes, share_slots
 from tinyseq.compiler.plan import Call, Copy, Plan, Ref
@@ -23,6 +22,7 @@ from tinyseq.graph import Graph, Leaf, Literal, Node, reach
 from tinyseq.ops import linalg
 from tinyseq.ops import shape as sh
 from tinyseq.ops.scan import scan
+from tinyseq.ops.tuples import pick
 
 
 def make_plan(graph: Graph, forward: int | None = None, *, for_blas: bool = True) -> Plan:

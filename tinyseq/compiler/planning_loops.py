@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tinyseq.autodiff import pick
 from tinyseq.compiler.layout import COLUMNS, CONTRACTED, STACKED, Order, aligned, factors_of, padded
 from tinyseq.compiler.plan import Copy, Loop, Ref
 from tinyseq.compiler.scheduling import VIEWS
@@ -18,6 +17,7 @@ from tinyseq.errors import GraphError
 from tinyseq.graph import Graph, Node
 from tinyseq.ops import shape as sh
 from tinyseq.ops.scan import scan
+from tinyseq.ops.tuples import pick
 
 
 class LoopPlanner:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from tinyseq import backends
-from tinyseq.autodiff import pick
 from tinyseq.compiler.function import CompiledFunction
 from tinyseq.compiler.pipeline import Stage
 from tinyseq.compiler.planning import make_plan
@@ -19,6 +18,7 @@ from tinyseq.graph import Graph, Leaf, Literal, Node
 from tinyseq.ops.linalg import einsum, matmul
 from tinyseq.ops.scan import evaluate, scan
 from tinyseq.ops.shape import Structural, concat, stack
+from tinyseq.ops.tuples import pick
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from tinyseq.autodiff import pick
 from tinyseq.compiler.rewriting import again
 from tinyseq.graph import Graph, Node
 from tinyseq.ops import shape as sh
+from tinyseq.ops.tuples import pick
 
 #: Ops that a plan makes views of.
 VIEWS: Final[set[Any]] = {sh.reshape, sh.transpose, sh.slice_, sh.broadcast_to, again}

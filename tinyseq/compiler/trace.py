@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from tinyseq import trees
-from tinyseq.autodiff import anchor, gradient, pick
+from tinyseq.autodiff import anchor, gradient
 from tinyseq.compiler.environment import Change, Environment, changes, line_of_name, shown
 from tinyseq.errors import GraphError, TinyseqError
 from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach
 from tinyseq.modes import tracing_into
 from tinyseq.ops.elementwise import identity
+from tinyseq.ops.tuples import pick
 from tinyseq.random import generator
 from tinyseq.tensors import Tensor, record, sweep
 from tinyseq.tracing import SCALARS, AbstractScalar, AbstractTensor, Tracing, is_traced, node_of
@@ -300,8 +301,11 @@ def _replayed(node: Node, known: Mapping[Node, Any]) -> Any:
     inputs = [known[parent] for parent in node.inputs]
     if node.op is pick:
         return inputs[0][node.attrs["index"]]
-    if node.op is anchor:
-        return record(identity, inputs)
+    if node.op is anchor:  # what is differentiated with respect to: a leaf of its own, or connected to what it was
+        (x,) = inputs
+        if x.requires_grad:
+            return record(identity, inputs)
+        return Tensor(x.value, Leaf(x.shape, x.dtype, True, passing=True), True)
     if node.op is gradient:
         count = node.attrs["outputs"]
         seeds: dict[Node, Tensor] = {}

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from tinyseq.data.reading import read_bytes
 from tinyseq.errors import DataError, did_you_mean
+from tinyseq.files import read_bytes
 
 Array = np.ndarray[Any, Any]
 #: Fields that stand for a missing value.

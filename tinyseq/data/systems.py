@@ -32,7 +32,7 @@ def _onward(values: Array, names: tuple[str, ...]) -> System:
 
 
 def mackey_glass(length: int, seed: int, *, tau: float = 17.0, discard: int = 1000, squash: bool = True) -> System:
-    """Mackey-Glass, a sample a time unit, foretold from itself.
+    """Mackey-Glass, a sample a time unit, forecast from itself.
 
     Args:
         length: how many steps.
@@ -46,7 +46,7 @@ def mackey_glass(length: int, seed: int, *, tau: float = 17.0, discard: int = 10
 
 
 def lorenz(length: int, seed: int, *, sample: float = 0.02, discard: int = 500, rho: float = 28.0) -> System:
-    """Lorenz's system, all three coordinates, foretold from themselves; each divided by 10.
+    """Lorenz's system, all three coordinates, forecast from themselves; each divided by 10.
 
     Args:
         length: how many steps.

@@ -7,8 +7,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyseq.data.reading import read_bytes
 from tinyseq.errors import DataError
+from tinyseq.files import read_bytes
 
 #: The name of the corpus that every Python brings along.
 DEFAULT = "pydoc-topics"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from tinyseq import files
 from tinyseq.compiler.function import CompiledFunction
 from tinyseq.compiler.plan import Plan
 from tinyseq.drawing.formats import graphviz
-from tinyseq.drawing.formats.json import Json, Sheet, document, to_json
+from tinyseq.drawing.formats.json import Json, Picture, document, to_json
 from tinyseq.drawing.layout.edges import layout
 from tinyseq.drawing.layout.plan_picture import draw_plan
 from tinyseq.drawing.page import page_of
@@ -51,7 +51,7 @@ class Drawing:
     @cached_property
     def document(self) -> Json:
         """The picture as data, with all that a page can unfold, play and switch to: docs/pictures-page.md."""
-        return document([Sheet("graph", self.scene)], self.view.title) if self._page is None else self._page()
+        return document([Picture("graph", self.scene)], self.view.title) if self._page is None else self._page()
 
     @property
     def svg(self) -> str:
@@ -125,7 +125,7 @@ class Drawing:
                                fix=f"mkdir -p {target.parent}")  # fmt: skip
         data = self.render(format)
         try:
-            _write(target, data)
+            files.write(target, data, durable=False)
         except OSError as error:
             raise DrawingError(
                 "draw: cannot write the picture",
@@ -241,22 +241,8 @@ def show(what: Any) -> str | None:
 def show_tensor(tensor: Tensor) -> str:
     """Return a tensor as a notebook shows it: its numbers and, where it has a history, how they came about."""
     numbers = f"<pre>{escape(repr(tensor))}</pre>"
-    made = tensor.value is not None and tensor.requires_grad and tensor.node.inputs
-    return f"{numbers}{draw(tensor, engine='grid').svg}" if made else numbers
-
-
-def _write(target: Path, data: bytes) -> None:
-    """Write beside the target, then put it in its place: a failure leaves what was there."""
-    # Opened, not made by `tempfile`, whose files are their owner's alone: to learn the umask one has to set it, and it
-    # is the process's.
-    temporary = target.with_name(f".draw-{secrets.token_hex(8)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-        os.replace(temporary, target)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    has_history = tensor.value is not None and tensor.requires_grad and tensor.node.inputs
+    return f"{numbers}{draw(tensor, engine='grid').svg}" if has_history else numbers
 
 
 def _known(what: str, word: str, known: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from tinyseq.compiler.pipeline import Stage
-from tinyseq.drawing.formats.json import Json, Sheet, document
+from tinyseq.drawing.formats.json import Json, Picture, document
 from tinyseq.drawing.layout.edges import layout
 from tinyseq.drawing.shared.rolled import is_rolled
 from tinyseq.drawing.shared.subject import Subject
@@ -46,20 +46,20 @@ def page_of(
         count = len(stages)
         names = [f"{number} {stage.name}" for number, stage in enumerate(stages)]
         subjects = [after_pass(stages, number) for number in range(count)]
-        sheets = [
-            _sheet(name, each, each.rolled and view.rolled, steps, collapse)
+        pictures = [
+            _picture(name, each, each.rolled and view.rolled, steps, collapse)
             for name, each in zip(names, subjects, strict=True)
         ]
-        return document(sheets, "", start=0 if after is None else number_of_pass(stages, after))
-    sheet = _sheet("operations", subject, view.rolled, steps, collapse, playable)
+        return document(pictures, "", start=0 if after is None else number_of_pass(stages, after))
+    picture = _picture("operations", subject, view.rolled, steps, collapse, playable)
     if view.level != "op" and not view.columns:  # a fold by its own layout is better than folds by the reader's
-        whole = _sheet(f"by {view.level}", subject, view.rolled, steps, collapse, playable, view)
-        return document([whole, sheet], view.title)
-    folded = view.level != "op" or len(view.items) < len(sheet.scene.boxes)
-    return document([sheet], view.title, folded=folded)
+        whole = _picture(f"by {view.level}", subject, view.rolled, steps, collapse, playable, view)
+        return document([whole, picture], view.title)
+    folded = view.level != "op" or len(view.items) < len(picture.scene.boxes)
+    return document([picture], view.title, folded=folded)
 
 
-def _sheet(
+def _picture(
     name: str,
     subject: Subject,
     rolled: bool,
@@ -67,7 +67,7 @@ def _sheet(
     collapse: Sequence[str],
     playable: bool = False,
     view: View | None = None,
-) -> Sheet:
+) -> Picture:
     """Lay out a view or, without one, the graph unfolded, unless it is larger than a page can hold."""
     if not rolled and is_rolled(subject.graph):
         subject = replace(subject, graph=subject.graph.unroll())
@@ -76,7 +76,7 @@ def _sheet(
     if view is None:
         view = build(subject, steps=steps, budget=budget, rolled=rolled, collapse=collapse)
     if rolled or not playable:
-        return Sheet(name, layout(view))
+        return Picture(name, layout(view))
     by_serial = {node.serial: node for node in nodes}
     items = {by_serial[serial]: item.id for item in view.items for serial in item.nodes if serial in by_serial}
-    return Sheet(name, layout(view), play(subject.graph, items, subject.given))
+    return Picture(name, layout(view), play(subject.graph, items, subject.input_values))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec
 
+from tinyseq import files
 from tinyseq.drawing.shared.plotting import plotting
 from tinyseq.drawing.shared.text import clean
 from tinyseq.errors import DataError
@@ -117,7 +118,7 @@ def save(figure: Figure, path: str | Path) -> None:
     """
     path = Path(path)
     check_format(path)
-    path.write_bytes(rendered(figure, path.suffix[1:].lower()))
+    files.write(path, rendered(figure, path.suffix[1:].lower()), durable=False)
 
 
 def rendered(figure: Figure, format: str) -> bytes:

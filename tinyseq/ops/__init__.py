@@ -1,6 +1,6 @@
 """The ops: one contiguous record each, by family. ``OPS`` maps names to records."""
 
-from tinyseq.ops import elementwise, linalg, nn, reduce, shape
+from tinyseq.ops import elementwise, linalg, nn, reduce, shape, tuples
 from tinyseq.ops.base import OPS, Op, Recorder, Value, apply
 
-__all__ = ["OPS", "Op", "Recorder", "Value", "apply", "elementwise", "linalg", "nn", "reduce", "shape"]
+__all__ = ["OPS", "Op", "Recorder", "Value", "apply", "elementwise", "linalg", "nn", "reduce", "shape", "tuples"]

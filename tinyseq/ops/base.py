@@ -83,6 +83,8 @@ class Op:
     primitive: ClassVar[bool] = True
     #: True where the kernel returns a tuple.
     multiple: ClassVar[bool] = False
+    #: In place of ``vjps``: (node, gradient of each output, which inputs need one) -> the gradients of all inputs.
+    joint: ClassVar[Callable[..., Any] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -126,6 +128,14 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
+
+    def __reduce__(self) -> Any:
+        """There is one of each: a copy, or what comes out of a pickle, is the op itself."""
+        return (_of_name, (self.name,)) if self.primitive else super().__reduce__()
+
+
+def _of_name(name: str) -> Op:
+    return OPS[name]
 
 
 #: Called with an op, its inputs and its outputs, after its kernel.
@@ -203,6 +213,18 @@ def apply(op: Op, inputs: Sequence[Value], attrs: Attrs = NO_ATTRS) -> Any:
     return op.kernel(module_of(inputs), *inputs, **attrs)
 
 
+def without_slope(y: Value) -> Any:
+    """Return the same, requiring no gradient where it is of integers or booleans: none flows through them."""
+    if y.dtype.kind != "f" and hasattr(y, "requires_grad"):
+        y.requires_grad = False
+    return y
+
+
+def native(dtype: Any) -> Dtype:
+    """Return the same dtype in the machine's byte order, the only one that tensors have."""
+    return np.dtype(dtype).newbyteorder("=")
+
+
 def module_of(arrays: Sequence[Any]) -> Xp:
     """Return the array module of the first array among values that may also be scalars."""
     for x in arrays:
@@ -214,21 +236,31 @@ def module_of(arrays: Sequence[Any]) -> Xp:
 
 
 def promote(*inputs: Signature, floating: bool = False) -> Dtype:
-    """Return the dtype that inputs meet in.
+    """Return the dtype that inputs meet in: NumPy's (NEP 50), but that float64 comes only from float64.
 
-    The largest float among tensors wins; a Python scalar never promotes a tensor of its kind; without any float tensor
-    a float scalar, or an op that needs ``floating`` values, gives float32. float64 comes only from float64.
+    A Python scalar never promotes a tensor of its kind; without any float tensor a float scalar, or an op that needs
+    ``floating`` values, gives float32. So does float16 with integers that it cannot hold.
     """
     strong = [x.dtype for x in inputs if not x.weak]
-    floats = [dtype for dtype in strong if dtype.kind == "f"]
-    if floats:
-        return max(floats, key=lambda dtype: dtype.itemsize)
-    if floating or any(x.weak and x.dtype.kind == "f" for x in inputs):
+    result: Dtype = np.result_type(*(strong or [x.dtype for x in inputs]))
+    if not any(dtype.kind == "f" for dtype in strong) and (
+        floating or any(x.weak and x.dtype.kind == "f" for x in inputs)
+    ):
         return FLOAT32
-    if not strong:
-        return np.result_type(*(x.dtype for x in inputs))
-    result = np.result_type(*strong)
+    if result == FLOAT64 and FLOAT64 not in strong:
+        return FLOAT32
     return INT64 if result.kind == "b" and any(x.weak and x.dtype.kind == "i" for x in inputs) else result
+
+
+def summed(dtype: Dtype) -> Dtype:
+    """Return the dtype of a sum of many: integers are added as int64, unless they are of uint64."""
+    return INT64 if dtype.kind in "biu" and dtype != np.uint64 else dtype
+
+
+def refuse_booleans(name: str, result: Dtype, fix: str) -> None:
+    """Refuse to compute with booleans what has no meaning for them; NumPy refuses too."""
+    if result.kind == "b":
+        raise DtypeError(f"{name} of booleans", required="numbers", got="bool", fix=fix)
 
 
 def broadcast(name: str, *inputs: Signature) -> Shape:

@@ -32,10 +32,10 @@ from tinyseq.train.loop.train_loop import Outcome, Row, train
 from tinyseq.train.loop.train_state import snapshot
 from tinyseq.train.storage import checkpoint_file
 from tinyseq.train.storage.checkpoint_file import Checkpoint
-from tinyseq.train.storage.checkpoint_manager import Saver
+from tinyseq.train.storage.checkpoint_manager import CheckpointManager
 from tinyseq.train.storage.locking import locked
 from tinyseq.train.storage.metrics_log import MetricsLog
-from tinyseq.train.storage.resume import Identity, Point, find_directory, find_point, refuse_other_data
+from tinyseq.train.storage.resume import ResumePoint, RunIdentity, find_directory, find_point, refuse_other_data
 from tinyseq.train.storage.run_directory import ENVIRONMENT, METRICS, RESULT, RunDirectory
 from tinyseq.train.tasks.base import Task
 from tinyseq.train.threads import blas_threads
@@ -128,7 +128,7 @@ def run(
         task.prepare()
         directory = RunDirectory.create(resolved.output, resolved.name or name)
         with locked(directory.path):
-            return _run(task, resolved, written, Point(directory), progress)
+            return _run(task, resolved, written, ResumePoint(directory), progress)
 
 
 @contextmanager
@@ -156,7 +156,7 @@ def _read(
     return check(document, overrides=overrides, folder=path.parent), document.text, name or "run"
 
 
-def _run(task: Task[Any], config: RunConfig, written: str | None, point: Point, progress: Progress) -> RunResult:
+def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumePoint, progress: Progress) -> RunResult:
     began = time.perf_counter()
     directory, start = point.directory, point.start
     data = {
@@ -164,13 +164,13 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: Point, 
         "metadata": json.loads(json.dumps(task.metadata())),  # as JSON has it: to be compared with a checkpoint's
         "code": code_digests(config.model_dump(mode="json")),
     }
-    if start is not None and point.kept is not None:
-        refuse_other_data(point.kept, data["data_sha256"], data["metadata"], directory.path)
+    if start is not None and point.identity is not None:
+        refuse_other_data(point.identity, data["data_sha256"], data["metadata"], directory.path)
         progress.note(f"going on in {directory.path} after step {start.step}")
-        for name in sorted(name for name, code in point.kept.code.items() if data["code"].get(name) != code):
+        for name in sorted(name for name, code in point.identity.code.items() if data["code"].get(name) != code):
             progress.note(f"warning: {name} is not as it was before the stop: the numbers may be others from here on")
         directory.checkpoints.set_aside_after(start.step)
-    if point.kept is None or point.kept.config != config.model_dump(mode="json"):
+    if point.identity is None or point.identity.config != config.model_dump(mode="json"):
         directory.write_config(config, written)
     _write_environment(directory, {**task.describe_data(), "digest": data["data_sha256"]}, start)
     baselines = task.baselines()
@@ -204,20 +204,20 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: Point, 
 
 
 def _train(
-    task: Task[Any], model: nn.Module, config: RunConfig, point: Point, data: dict[str, Any], progress: Progress
+    task: Task[Any], model: nn.Module, config: RunConfig, point: ResumePoint, data: dict[str, Any], progress: Progress
 ) -> tuple[Outcome, list[Row]]:
     """Run the loop while its rows and checkpoints are written; return the outcome, and all rows of the run.
 
     Raises:
         KeyboardInterrupt: the run was asked twice to stop, and shall write nothing more.
     """
-    directory, kept = point.directory, point.kept
+    directory, identity = point.directory, point.identity
     plain = config.model_dump(mode="json")
-    with closing(MetricsLog(directory.path / METRICS, progress.note, kept.metrics_bytes if kept else 0)) as log:
-        saver = Saver(directory.checkpoints, config.train.checkpoint, progress.note, log.sync)
+    with closing(MetricsLog(directory.path / METRICS, progress.note, identity.metrics_bytes if identity else 0)) as log:
+        manager = CheckpointManager(directory.checkpoints, config.train.checkpoint, progress.note, log.sync)
 
         def identified(found: Checkpoint) -> Checkpoint:
-            identity = Identity(config=plain, metrics_bytes=log.end, tinyseq=tinyseq.__version__, **data)
+            identity = RunIdentity(config=plain, metrics_bytes=log.end, tinyseq=tinyseq.__version__, **data)
             return Checkpoint({**found.facts, **identity.model_dump()}, found.tensors)
 
         at_once = False
@@ -229,13 +229,13 @@ def _train(
                 progress,
                 log.add,
                 compiled=config.compile,
-                save=lambda found: saver.save(identified(found)),
+                save=lambda found: manager.save(identified(found)),
                 start=point.start,
             )
             at_once = outcome.at_once
         finally:
             if not at_once:  # else a person does not want to wait; the last checkpoint is whole
-                saver.finish()
+                manager.finish()
         if outcome.interrupt is not None and at_once:
             raise outcome.interrupt
         if outcome.error is not None and outcome.bundle is not None:

@@ -22,7 +22,7 @@ from tinyseq.compiler.lower.cupy.launching import lowered
 from tinyseq.compiler.lower.cupy.lowering import Lowered, Steps
 from tinyseq.train import load_config
 from tinyseq.train.loop.progress import SilentProgress
-from tinyseq.train.loop.train_step import Stepper
+from tinyseq.train.loop.train_step import TrainStep
 from tinyseq.train.running import prepared
 
 needs_compiler = pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler on this machine")
@@ -102,8 +102,7 @@ def test_float32_and_a_whole_training_step() -> None:
 
 def lowered_of(case: Case) -> Lowered:
     with ts.backend("cuda-on-host"):
-        tensors = [x for _, x in ts.trees.leaves(case.args) if isinstance(x, ts.Tensor)]
-        return lowered(ts.compile(case.fn).entry(case.args, {}, tensors).plan, 0)
+        return lowered(ts.compile(case.fn).entry(case.args, {}).plan, 0)
 
 
 @cache
@@ -150,9 +149,9 @@ def test_no_example_leaves_anything_to_cupy(path: Path) -> None:
     with cuda_support.lowering_only() as found, prepared(config) as (task, model):
         if task.one_pass:
             return
-        stepper = Stepper(task, model, config.train, SilentProgress(), compiled=True)
+        train_step = TrainStep(task, model, config.train, SilentProgress(), compiled=True)
         model.train()
-        stepper(next(task.batches()), None)
+        train_step(next(task.batches()), None)
     assert found
     assert [left for plan in found for left in plan.left] == []
     assert all(plan.counts()["kernels"] for plan in found)

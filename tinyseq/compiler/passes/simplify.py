@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from tinyseq.autodiff import pick
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.rewriting import again, emit, standing_at, symbol
 from tinyseq.graph import Graph, Leaf, Literal, Node, clone, literal, rebuild
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import shape as sh
 from tinyseq.ops.scan import scan
+from tinyseq.ops.tuples import pick
 
 
 def simplify(graph: Graph) -> Graph:

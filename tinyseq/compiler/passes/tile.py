@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinyseq.autodiff import pick
 from tinyseq.compiler.rewriting import standing_at, symbol
 from tinyseq.graph import Graph, Node, rebuild
 from tinyseq.ops import shape as sh
 from tinyseq.ops.elementwise import stop_gradient
 from tinyseq.ops.scan import scan
+from tinyseq.ops.tuples import pick
 
 
 def tile(graph: Graph, steps: int | None = None) -> Graph:

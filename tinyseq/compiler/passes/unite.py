@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinyseq.autodiff import pick
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.rewriting import emit
 from tinyseq.graph import Graph, Node, rebuild, remake
 from tinyseq.ops.scan import scan
+from tinyseq.ops.tuples import pick
 
 
 def unite(graph: Graph) -> Graph:

@@ -14,7 +14,7 @@ from typing import Any
 import graphviz
 
 from tinyseq.drawing.shared.palette import LIGHT
-from tinyseq.drawing.shared.style import DELAY, caption, detail_of, look_of, stroke_of
+from tinyseq.drawing.shared.style import DELAY, caption, detail_of, stroke_of, style_of
 from tinyseq.drawing.shared.text import clean, plural
 from tinyseq.drawing.shared.view import Edge, Facts, Item, View, in_words
 
@@ -54,19 +54,19 @@ def to_dot(view: View) -> str:
 
 
 def _node(graph: Any, view: View, item: Item) -> None:
-    look = look_of(view, item)
-    ink = look.ink or LIGHT[look.kind]
+    style = style_of(view, item)
+    ink = style.ink or LIGHT[style.kind]
     text, detail = caption(item), detail_of(item)
     if item.kind == "instruction":
         text, detail = clean(item.label, 80), ""
     attrs = {"tooltip": _tip(item.facts)}
-    if look.kind != "op" or look.ink is not None:  # the defaults are an op's: there are thousands of them
+    if style.kind != "op" or style.ink is not None:  # the defaults are an op's: there are thousands of them
         attrs.update(fillcolor=ink.fill, color=ink.line, fontcolor=ink.text)
-    if look.dashed:
-        attrs["style"] = "dashed,rounded" if look.ink is None else "dashed,filled,rounded"
-    if look.line > 1:
-        attrs["penwidth"] = f"{look.line:g}"
-    if look.behind:
+    if style.dashed:
+        attrs["style"] = "dashed,rounded" if style.ink is None else "dashed,filled,rounded"
+    if style.line > 1:
+        attrs["penwidth"] = f"{style.line:g}"
+    if style.behind:
         attrs["peripheries"] = "2"
     graph.node(f"n{item.id}", _label(f"{text}\n{detail}" if detail else text, lines=True), **attrs)
 

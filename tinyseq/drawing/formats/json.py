@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from tinyseq.drawing.shared.formulas import plain
 from tinyseq.drawing.shared.palette import heat
 from tinyseq.drawing.shared.scene import Box, Scene, Wire
-from tinyseq.drawing.shared.style import look_of
+from tinyseq.drawing.shared.style import style_of
 from tinyseq.drawing.shared.text import clean
 from tinyseq.drawing.shared.view import Details, View
 from tinyseq.drawing.source.playback import Amount, Playback
@@ -26,7 +26,7 @@ SHADES: Final = 33
 Json = dict[str, Any]
 
 
-class Sheet(NamedTuple):
+class Picture(NamedTuple):
     """One scene of a document: the only one, or the graph after one pass."""
 
     name: str
@@ -34,11 +34,11 @@ class Sheet(NamedTuple):
     playback: Playback | None = None
 
 
-def document(sheets: Sequence[Sheet], title: str, *, folded: bool = False, start: int = 0) -> Json:
+def document(pictures: Sequence[Picture], title: str, *, folded: bool = False, start: int = 0) -> Json:
     """Return the document of some scenes.
 
     Args:
-        sheets: the scenes, in order.
+        pictures: the scenes, in order.
         title: a heading.
         folded: a viewer should start with every cell folded.
         start: the scene to begin with.
@@ -50,7 +50,7 @@ def document(sheets: Sequence[Sheet], title: str, *, folded: bool = False, start
         "folded": folded,
         "start": start,
         "heat": [list(heat(number / (SHADES - 1))) for number in range(SHADES)],
-        "scenes": [_scene(sheet) for sheet in sheets],
+        "scenes": [_scene(picture) for picture in pictures],
     }
     return {key: _cleaned(part) for key, part in value.items()}
 
@@ -60,12 +60,12 @@ def to_json(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
 
 
-def _scene(sheet: Sheet) -> Json:
-    scene, view = sheet.scene, sheet.scene.view
+def _scene(picture: Picture) -> Json:
+    scene, view = picture.scene, picture.scene.view
     spans = _columns(scene)
     weights = [_fields(group) for group in view.weights]
     return {
-        "name": sheet.name,
+        "name": picture.name,
         "title": view.title,
         "level": view.level,
         "summary": view.summary(),
@@ -87,21 +87,21 @@ def _scene(sheet: Sheet) -> Json:
         "panels": [_rounded(_fields(panel)) for panel in scene.panels],
         "texts": [_rounded(_fields(text)) for text in scene.texts],
         "marks": [_rounded(_fields(mark)) for mark in scene.marks],
-        "playback": None if sheet.playback is None else _playback(sheet.playback),
+        "playback": None if picture.playback is None else _playback(picture.playback),
     }
 
 
 def _item(view: View, box: Box) -> Json:
-    look = look_of(view, box.item)
+    style = style_of(view, box.item)
     item = {key: value for key, value in _fields(box.item).items() if key not in ("key", "nodes", "details")}
     place = [_point(value) for value in (box.left, box.top, box.width, box.height)]
     known = {
         "details": _details(box.item.details),
         "place": place,
         "bar": box.bar,
-        "look": look.kind,
-        "dashed": look.dashed,
-        "behind": look.behind,
+        "look": style.kind,
+        "dashed": style.dashed,
+        "behind": style.behind,
     }
     return item | {key: value for key, value in known.items() if value}
 

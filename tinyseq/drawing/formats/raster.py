@@ -9,7 +9,7 @@ from tinyseq.drawing.formats.svg import arrow, rounded, scissors
 from tinyseq.drawing.shared.palette import LIGHT, heat
 from tinyseq.drawing.shared.plotting import plotting
 from tinyseq.drawing.shared.scene import Box, Legend, Mark, Point, Scene, Wire
-from tinyseq.drawing.shared.style import DELAY, Look, look_of, stroke_of, words_of
+from tinyseq.drawing.shared.style import DELAY, Style, stroke_of, style_of, words_of
 from tinyseq.drawing.shared.text import clean
 from tinyseq.drawing.shared.view import NO_GRADIENT, View
 
@@ -47,14 +47,14 @@ class _Painter:
             self.text(clean(scene.view.title, 120), 16, 28, 16, LIGHT["page"].text, "start", bold=True)
         for frame in scene.frames:
             kind = "packed" if frame.role == "packed" else "frame"
-            look = Look(kind, 1.4 if kind == "packed" else 0.8, kind == "packed", 10)
-            self.rect(frame.left, frame.top, frame.width, frame.height, look)
+            style = Style(kind, 1.4 if kind == "packed" else 0.8, kind == "packed", 10)
+            self.rect(frame.left, frame.top, frame.width, frame.height, style)
             x, anchor = (frame.left + frame.width - 6, "end") if kind == "packed" else (frame.left + 10, "start")
             self.text(frame.label, x, frame.top + 14, 11, LIGHT[kind].text, anchor, bold=True)
         for panel in scene.panels:
             for line in panel.wires:
                 self.line(line, LIGHT["weight"].line, 1.1, (0, (2, 3)))
-            self.rect(panel.left, panel.top, panel.width, panel.height, Look("weight", 1.0, corner=6))
+            self.rect(panel.left, panel.top, panel.width, panel.height, Style("weight", 1.0, corner=6))
             for number, row in enumerate([panel.title, *panel.lines]):
                 at = panel.left + 10, panel.top + 17 + 14 * number
                 self.text(row, *at, 10, LIGHT["weight"].text, "start", bold=number == 0)
@@ -67,7 +67,7 @@ class _Painter:
         for wire in scene.wires:
             if wire.badge_at:
                 x, y = wire.badge_at
-                self.rect(x - 15, y - 11, 30, 22, Look("delay", 1.4, corner=3))
+                self.rect(x - 15, y - 11, 30, 22, Style("delay", 1.4, corner=3))
                 self.text(DELAY, x, y + 4, 12, LIGHT["delay"].text, bold=True)
         for wire in scene.wires:
             if wire.label_at and wire.edge.label:
@@ -82,11 +82,11 @@ class _Painter:
             self.legend(scene.legend)
 
     def box(self, view: View, box: Box) -> None:
-        look = look_of(view, box.item)
-        if look.behind:
-            self.rect(box.left + 3, box.top - 3, box.width, box.height, look)
-        self.rect(box.left, box.top, box.width, box.height, look)
-        ink = (look.ink or LIGHT[look.kind]).text
+        style = style_of(view, box.item)
+        if style.behind:
+            self.rect(box.left + 3, box.top - 3, box.width, box.height, style)
+        self.rect(box.left, box.top, box.width, box.height, style)
+        ink = (style.ink or LIGHT[style.kind]).text
         for role, text, x, y, size, anchor in words_of(box):
             self.text(text, x, y, size, ink, anchor, bold=role == "name")
 
@@ -107,7 +107,7 @@ class _Painter:
             )
         for place, label in legend.stops:
             self.text(label, x + place * wide, y + 26, 10, ink)
-        self.rect(x + wide + 34, y, 26, 12, Look("none", 1.0, True, 3))
+        self.rect(x + wide + 34, y, 26, 12, Style("none", 1.0, True, 3))
         self.text(NO_GRADIENT, x + wide + 66, y + 10, 10, ink, "start")
 
     def text(
@@ -125,15 +125,15 @@ class _Painter:
 
             artist.set_path_effects([withStroke(linewidth=2.5, foreground=LIGHT["page"].fill)])
 
-    def rect(self, x: float, y: float, width: float, height: float, look: Look) -> None:
+    def rect(self, x: float, y: float, width: float, height: float, style: Style) -> None:
         from matplotlib.patches import FancyBboxPatch
 
-        ink = look.ink or LIGHT[look.kind]
-        r = min(look.corner, width / 2, height / 2)
+        ink = style.ink or LIGHT[style.kind]
+        r = min(style.corner, width / 2, height / 2)
         self.axes.add_patch(
             FancyBboxPatch(
                 (x, y), width, height, boxstyle=f"round,pad=0,rounding_size={r}", fc=ink.fill, ec=ink.line,
-                lw=look.line, ls=(0, (4, 3)) if look.dashed else "-", alpha=1.0,
+                lw=style.line, ls=(0, (4, 3)) if style.dashed else "-", alpha=1.0,
             )
         )  # fmt: skip
 

@@ -9,7 +9,7 @@ from html import escape
 
 from tinyseq.drawing.shared.palette import DARK, LIGHT, Ink, heat
 from tinyseq.drawing.shared.scene import Box, Frame, Legend, Mark, Panel, Point, Scene, Text, Wire
-from tinyseq.drawing.shared.style import DELAY, look_of, stroke_of, words_of
+from tinyseq.drawing.shared.style import DELAY, stroke_of, style_of, words_of
 from tinyseq.drawing.shared.text import clean
 from tinyseq.drawing.shared.view import NO_GRADIENT, Edge, Facts, View, in_words
 
@@ -101,14 +101,14 @@ def _title(facts: Facts, head: str = "") -> str:
 
 
 def _box(view: View, box: Box) -> str:
-    item, look = box.item, look_of(view, box.item)
-    classes = f"item {look.kind}{' output' if item.output else ''}{' dashed' if look.dashed else ''}"
-    paint = "" if look.ink is None else f' style="fill:{look.ink.fill};stroke:{look.ink.line}"'
-    paint += "" if look.line in (1.0, 2.6) and look.kind != "new" else f' stroke-width="{look.line:g}"'
-    ink = "" if look.ink is None else f' style="fill:{look.ink.text}"'
+    item, style = box.item, style_of(view, box.item)
+    classes = f"item {style.kind}{' output' if item.output else ''}{' dashed' if style.dashed else ''}"
+    paint = "" if style.ink is None else f' style="fill:{style.ink.fill};stroke:{style.ink.line}"'
+    paint += "" if style.line in (1.0, 2.6) and style.kind != "new" else f' stroke-width="{style.line:g}"'
+    ink = "" if style.ink is None else f' style="fill:{style.ink.text}"'
     lines = "".join(_words(*words, more=ink) for words in words_of(box))
-    size = f'width="{box.width:.1f}" height="{box.height:.1f}" rx="{look.corner:g}"{paint}'
-    behind = f'<rect class="behind" x="{box.left + 3:.1f}" y="{box.top - 3:.1f}" {size}/>' if look.behind else ""
+    size = f'width="{box.width:.1f}" height="{box.height:.1f}" rx="{style.corner:g}"{paint}'
+    behind = f'<rect class="behind" x="{box.left + 3:.1f}" y="{box.top - 3:.1f}" {size}/>' if style.behind else ""
     title = _title(item.facts, " ".join([item.label, *item.tags]))
     return (
         f'<g class="{classes}" id="n{item.id}">{title}{behind}'

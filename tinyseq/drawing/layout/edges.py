@@ -22,10 +22,10 @@ _INSET = 14.0
 def layout(view: View) -> Scene:
     """Place a view on the grid: columns are time steps, lines are layers."""
     grid = Grid(view)
-    return _Wiring(grid).scene()
+    return _EdgeLayout(grid).scene()
 
 
-class _Wiring:
+class _EdgeLayout:
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
         extents = [[grid.extent(id) for id in line.ids] for line in grid.lines]

@@ -28,7 +28,7 @@ def _size(item: Item) -> tuple[float, float]:
 
 
 @dataclass(slots=True)
-class Line:
+class GridLine:
     """One horizontal line of boxes; a line without boxes (``height`` only) leaves room for an outline or a label."""
 
     ids: list[int] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Grid:
         self.boxes = {item.id: Box(item, 0.0, 0.0, *_size(item)) for item in view.items}
         self.block: dict[int, float] = {}  # how wide a step of a row is, at op level
         self.edges = [edge for edge in view.edges if edge.source != edge.target or edge.delay]
-        self.lines: list[Line] = []
+        self.lines: list[GridLine] = []
         self.line_of: dict[int, int] = {}
         self.row_lines: dict[int, list[int]] = {}
         self.initial = {item.id: self._consumer(item) for item in view.items if item.kind == "initial"}
@@ -145,7 +145,7 @@ class Grid:
 
     def _line(self, ids: list[int], row: int | None = None, role: str = "", height: float = 0.0) -> int:
         tall = max((self.boxes[id].height for id in ids), default=height)
-        self.lines.append(Line(list(ids), tall, 0.0, row, role))
+        self.lines.append(GridLine(list(ids), tall, 0.0, row, role))
         self.line_of.update(dict.fromkeys(ids, len(self.lines) - 1))
         return len(self.lines) - 1
 

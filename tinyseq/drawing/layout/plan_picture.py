@@ -93,8 +93,8 @@ def _rows(plan: Plan) -> _Rows:
 def _refs(instruction: Any) -> tuple[list[Buffer], list[Buffer]]:
     """The buffers that an instruction reads and writes."""
     writes = [instruction.output.buffer]
-    given = instruction.inputs if hasattr(instruction, "inputs") else [instruction.source]
-    reads = [ref.buffer for ref in given if isinstance(ref, Ref)]
+    operands = instruction.inputs if hasattr(instruction, "inputs") else [instruction.source]
+    reads = [ref.buffer for ref in operands if isinstance(ref, Ref)]
     return list(dict.fromkeys(reads)), writes
 
 

@@ -35,7 +35,7 @@ STORED: Final = _Mark("stored")
 
 
 @dataclass(frozen=True, slots=True)
-class Loop:
+class RolledLoop:
     """One loop: where it was recorded, how long it is, which way it runs."""
 
     scope: str
@@ -50,7 +50,7 @@ class Rolled:
 
     graph: Graph
     outputs: tuple[Node, ...] = ()
-    loops: list[Loop] = field(default_factory=list)
+    loops: list[RolledLoop] = field(default_factory=list)
     delays: dict[Node, Node] = field(default_factory=dict)
     loop_of: dict[Node, int] = field(default_factory=dict)
     copy_of: dict[Node, Node] = field(default_factory=dict)  # a body's own node -> the node that stands for it here
@@ -97,14 +97,14 @@ def _body(node: Node, inputs: tuple[Node, ...], known: dict[Node, Node], rolled:
     body: Graph = node.attrs["body"]
     carries, sequences = node.attrs["carries"], node.attrs["sequences"]
     number = len(rolled.loops)
-    rolled.loops.append(Loop(node.place.scope, node.attrs["length"], node.attrs["reverse"], node.attrs["cut"]))
+    rolled.loops.append(RolledLoop(node.place.scope, node.attrs["length"], node.attrs["reverse"], node.attrs["cut"]))
     inner: dict[Node, Node] = {}
     delays: list[Node] = []
-    for index, (leaf, given) in enumerate(zip(body.inputs, inputs, strict=True)):
+    for index, (leaf, outer) in enumerate(zip(body.inputs, inputs, strict=True)):
         if index >= carries + sequences:
-            inner[leaf] = given
+            inner[leaf] = outer
             continue
-        inner[leaf] = mark = _mark(DELAY if index < carries else EACH, given, leaf, number, rolled)
+        inner[leaf] = mark = _mark(DELAY if index < carries else EACH, outer, leaf, number, rolled)
         if index < carries:
             delays.append(mark)
     outputs = _inline(list(body.outputs), inner, rolled, number)
@@ -112,16 +112,18 @@ def _body(node: Node, inputs: tuple[Node, ...], known: dict[Node, Node], rolled:
     for mark, state in zip(delays, outputs, strict=False):
         rolled.delays[mark] = state
         mark.name = mark.name or state.name
-    ends = [_mark(LAST if index < carries else EVERY, made, node, None, rolled) for index, made in enumerate(outputs)]
+    ends = [
+        _mark(LAST if index < carries else EVERY, output, node, None, rolled) for index, output in enumerate(outputs)
+    ]
     for mark, shape in zip(ends, node.shape, strict=True):
         mark.shape = shape  # of all steps, as those outside the loop take it
     return ends
 
 
-def _mark(op: _Mark, given: Node, like: Node, loop: int | None, rolled: Rolled) -> Node:
+def _mark(op: _Mark, value: Node, like: Node, loop: int | None, rolled: Rolled) -> Node:
     outer, here.place = here.place, Place(like.place.scope, None if loop is None else 0)
     try:
-        mark = Node(op, (given,), {}, given.shape, given.dtype, like.source)
+        mark = Node(op, (value,), {}, value.shape, value.dtype, like.source)
     finally:
         here.place = outer
     if loop is not None:

@@ -17,7 +17,7 @@ _CORNERS = {"cell": 10.0, "initial": 12.0, "input": 12.0, "constant": 12.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Style:
     """``kind`` names the ink in the palette; ``ink`` is given where the colour stands for a number."""
 
     kind: str
@@ -38,7 +38,7 @@ def detail_of(item: Item) -> str:
     return "" if item.kind == "initial" else clean(item.detail, _MOST_LETTERS)
 
 
-def look_of(view: View, item: Item) -> Look:
+def style_of(view: View, item: Item) -> Style:
     """Return how an item looks in a picture."""
     kind: str = item.change or item.kind.replace(" ", "-")
     dashed = item.kind in ("fold", "initial") or item.change == "rewired"
@@ -49,7 +49,7 @@ def look_of(view: View, item: Item) -> Look:
             kind, dashed = "none", True
         elif view.scale is not None:
             ink = heat(view.scale.place(item.details.gradient))
-    return Look(kind, line, dashed, _CORNERS.get(item.kind, 5.0), ink, item.lanes > 1)
+    return Style(kind, line, dashed, _CORNERS.get(item.kind, 5.0), ink, item.lanes > 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,6 @@ class Subject:
     sums: Set[Node] = frozenset()
     seeds: Set[Node] = frozenset()
     rolled: bool = False
-    given: Mapping[Node, Any] = field(default_factory=dict)  # the values of its inputs, where these are at hand
+    input_values: Mapping[Node, Any] = field(default_factory=dict)  # of its inputs, where these are at hand
     notes: tuple[str, ...] = ()
     title: str = ""

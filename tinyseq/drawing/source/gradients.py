@@ -37,13 +37,13 @@ def _on_host(array: Any) -> Any:
 
 def tied(nodes: Sequence[Node]) -> set[Node]:
     """Return the nodes that a gradient flows through on its way to a leaf that requires one."""
-    found: set[Node] = set()
+    tracked: set[Node] = set()
     for node in nodes:
         if (node.op is INPUT and isinstance(node, Leaf) and node.requires_grad) or (
-            node.op.differentiable and not found.isdisjoint(node.inputs)
+            node.op.differentiable and not tracked.isdisjoint(node.inputs)
         ):
-            found.add(node)
-    return found
+            tracked.add(node)
+    return tracked
 
 
 def of_recorded(graph: Graph) -> tuple[dict[Node, float], str]:
@@ -70,27 +70,27 @@ def of_values(graph: Graph, values: Mapping[Node, Any]) -> dict[Node, float]:
 def _saved(nodes: Sequence[Node]) -> list[Any]:
     """An array that a forward pass has kept, or none."""
     for node in nodes:
-        kept = [node.out, *(node.args if isinstance(node.args, list) else ())]
-        found = next((x for x in kept if hasattr(x, "shape")), None)
-        if found is not None:
-            return [found]
+        values = [node.out, *(node.args if isinstance(node.args, list) else ())]
+        array = next((x for x in values if hasattr(x, "shape")), None)
+        if array is not None:
+            return [array]
     return []
 
 
 def _sweep(nodes: Sequence[Node], outputs: Sequence[Node], known: Mapping[Node, Any] | None) -> dict[Node, float]:
-    wanted = tied(nodes)
+    tracked = tied(nodes)
     xp = module_of(_saved(nodes)) if known is None else np  # where the values are, the gradients are worked out
-    seeds = {node: xp.ones(node.shape, node.dtype) for node in outputs if node in wanted and node.dtype.kind == "f"}
+    seeds = {node: xp.ones(node.shape, node.dtype) for node in outputs if node in tracked and node.dtype.kind == "f"}
     if not seeds:
         return {}
-    targets = list(wanted)
+    targets = list(tracked)
 
     def at_hand(node: Node) -> tuple[Sequence[Any], Any]:
         return saved_operands(node) if known is None else ([known[parent] for parent in node.inputs], known[node])
 
     with np.errstate(all="ignore"):
-        found = backpropagate(seeds, targets, at_hand, retain=True)
-        return {node: norm(value) for node, value in found.items()}
+        gradients = backpropagate(seeds, targets, at_hand, retain=True)
+        return {node: norm(value) for node, value in gradients.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +117,10 @@ def backward_of(graph: Graph) -> Backward:
     Raises:
         DataError: no gradient flows here.
     """
-    wanted = tied(graph.nodes)
-    seeds = {node: Leaf(node.shape, node.dtype, name="∂L/∂L") for node in graph.outputs if node in wanted}
+    tracked = tied(graph.nodes)
+    seeds = {node: Leaf(node.shape, node.dtype, name="∂L/∂L") for node in graph.outputs if node in tracked}
     seeds = {node: leaf for node, leaf in seeds.items() if node.dtype.kind == "f"}
-    weights = [node for node in graph.nodes if isinstance(node, Leaf) and node in wanted]
+    weights = [node for node in graph.nodes if isinstance(node, Leaf) and node in tracked]
     if not seeds or not weights:
         raise DataError(
             "draw: there is no backward pass",
@@ -130,10 +130,10 @@ def backward_of(graph: Graph) -> Backward:
     arriving = {node: AbstractTensor(seed) for node, seed in seeds.items()}
     outer = here.place, here.source
     try:
-        found = backpropagate(arriving, list(wanted), _symbols, retain=True)
+        swept = backpropagate(arriving, list(tracked), _symbols, retain=True)
     finally:
         here.place, here.source = outer
-    gradients = {node: value.node for node, value in found.items() if not isinstance(value, list)}
+    gradients = {node: value.node for node, value in swept.items() if not isinstance(value, list)}
     copies = _apart([gradients[leaf] for leaf in weights if leaf in gradients], set(graph.nodes))
     reached = tuple(leaf for leaf in weights if leaf in gradients)
     forward = set(graph.nodes)
@@ -155,14 +155,19 @@ def _apart(outputs: Sequence[Node], forward: Container[Node]) -> dict[Node, Node
         if isinstance(node, Literal) or (isinstance(node, Leaf) and node not in forward):
             copies[node] = node
             continue
-        kept = node in forward
-        inputs = () if kept else tuple(copies[parent] for parent in node.inputs)
+        stored = node in forward
+        inputs = () if stored else tuple(copies[parent] for parent in node.inputs)
         copies[node] = fresh = Node(
-            STORED if kept else node.op, inputs, {} if kept else node.attrs, node.shape, node.dtype, node.source
+            STORED if stored else node.op,
+            inputs,
+            {} if stored else node.attrs,
+            node.shape,
+            node.dtype,
+            node.source,
         )
         scope = marked(node.place.scope)
         fresh.place = places.setdefault((scope, node.place.step), Place(scope, node.place.step))
-        fresh.name = (called(node.name) or stored_name(node)) if kept else node.name
+        fresh.name = (called(node.name) or stored_name(node)) if stored else node.name
     return copies
 
 

@@ -36,9 +36,9 @@ class Valued:
 def valued(fn: Callable[..., Any], *args: Any) -> Valued:
     """Trace a function as ``ts.trace`` does, and keep the values of its arguments and of what it closes over."""
     traced = trace_function(fn, args, {})
-    given = [x for _, x in trees.leaves(args) if isinstance(x, Tensor)]
+    tensors = [x for _, x in trees.leaves(args) if isinstance(x, Tensor)]
     values: dict[Node, Any] = {leaf: x.value for x, leaf in traced.captured.items()}
-    values |= {leaf: x.value for leaf, x in zip(traced.arguments, given, strict=True)}
+    values |= {leaf: x.value for leaf, x in zip(traced.arguments, tensors, strict=True)}
     values |= {leaf: np.asarray(read()) for leaf, read in traced.tracing.live.items() if leaf in traced.graph.inputs}
     return Valued(traced.graph, values)
 
@@ -78,7 +78,7 @@ def subject_of(
         passing = backward_of(graph)
         note = "the backward pass; values of the forward pass stand by their names"
         return Subject(passing.graph, labels=passing.labels, sums=passing.sums, notes=(note,))
-    subject = Subject(graph, given=known)
+    subject = Subject(graph, input_values=known)
     if gradients:
         subject = _measured(subject, known)
     if values:
@@ -101,18 +101,18 @@ def after_pass(stages: Sequence[Stage], number: int) -> Subject:
     )
 
 
-def number_of_pass(stages: Sequence[Stage], wanted: str) -> int:
+def number_of_pass(stages: Sequence[Stage], asked: str) -> int:
     """Return the index of a pass by name, the last of its kind unless ``name:2`` says which."""
-    name, _, count = wanted.partition(":")
-    found = [number for number, stage in enumerate(stages) if stage.name == name]
-    if not found:
+    name, _, count = asked.partition(":")
+    numbers = [number for number, stage in enumerate(stages) if stage.name == name]
+    if not numbers:
         names = list(dict.fromkeys(stage.name for stage in stages))
         raise DataError("draw: no such pass", got=repr(name), fix=did_you_mean(name, names))
     if not count:
-        return found[-1]
-    if not count.isdecimal() or not 1 <= int(count) <= len(found):
-        raise DataError(f"draw: {name} runs {len(found)} time(s)", got=repr(wanted))
-    return found[int(count) - 1]
+        return numbers[-1]
+    if not count.isdecimal() or not 1 <= int(count) <= len(numbers):
+        raise DataError(f"draw: {name} runs {len(numbers)} time(s)", got=repr(asked))
+    return numbers[int(count) - 1]
 
 
 def _measured(subject: Subject, values: Mapping[Node, Any]) -> Subject:
@@ -126,10 +126,10 @@ def _measured(subject: Subject, values: Mapping[Node, Any]) -> Subject:
     return replace(subject, gradients={}, notes=(note,))
 
 
-def _written(graph: Graph, what: Any, given: Mapping[Node, Any]) -> dict[Node, str]:
+def _written(graph: Graph, what: Any, inputs: Mapping[Node, Any]) -> dict[Node, str]:
     """The values of small tensors in words, as far as they are at hand."""
-    known: dict[Node, Any] = dict(given)
-    if given:
+    known: dict[Node, Any] = dict(inputs)
+    if inputs:
         evaluate(graph.nodes, known, np)
     else:
         if isinstance(what, Tensor):

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from tinyseq.autodiff import FREED, Operands, backpropagate, gradient, pick, saved_operands
+from tinyseq.autodiff import FREED, Operands, backpropagate, gradient, saved_operands
 from tinyseq.drawing.shared.formulas import arguments, derivative
 from tinyseq.drawing.shared.labels import shape_text
 from tinyseq.graph import Graph, Leaf, Node, rebuild, remake
@@ -22,6 +22,7 @@ from tinyseq.ops.base import module_of
 from tinyseq.ops.elementwise import cast
 from tinyseq.ops.scan import evaluate
 from tinyseq.ops.shape import sum_to
+from tinyseq.ops.tuples import pick
 
 #: Tensors of at most so many numbers are told number by number.
 MOST_NUMBERS: Final = 16
@@ -37,7 +38,7 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class GradientFlow:
     """What goes on to one input: ``item`` is the drawn thing it comes to, if it is one; ``name`` says what it is."""
 
     argument: str
@@ -48,31 +49,31 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PlaybackStep:
     """One node's turn in the backward pass. ``arriving`` is None where no gradient is known, which is not 0."""
 
     item: int
     op: str
     arriving: Amount | None
-    flows: tuple[Flow, ...]
+    flows: tuple[GradientFlow, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Playback:
     """The steps in the order in which the engine takes them, and each weight's whole gradient at the end."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[PlaybackStep, ...]
     weights: tuple[tuple[str, Amount | None], ...]
     note: str
 
 
-class _Ghost(NamedTuple):
+class _MetaGradient(NamedTuple):
     """A gradient of which only the form is known."""
 
     shape: Any
     dtype: Any
 
-    def __add__(self, other: Any) -> _Ghost:
+    def __add__(self, other: Any) -> _MetaGradient:
         return self
 
 
@@ -84,7 +85,7 @@ class _Turn(NamedTuple):
 Watch = Callable[[Node, Any, list[Any]], None]
 
 
-def play(graph: Graph, items: Mapping[Node, int], given: Mapping[Node, Any] | None = None) -> Playback | None:
+def play(graph: Graph, items: Mapping[Node, int], input_values: Mapping[Node, Any] | None = None) -> Playback | None:
     """Return the backward pass of a graph's loss; None where no gradient reaches a weight.
 
     The loss is the first scalar float output, or else the sum of the first float output.
@@ -92,7 +93,7 @@ def play(graph: Graph, items: Mapping[Node, int], given: Mapping[Node, Any] | No
     Args:
         graph: a graph without loops.
         items: the drawn thing that stands for a node.
-        given: the values of the inputs of a traced graph; an eager graph has kept what it needs.
+        input_values: the values of the inputs of a traced graph; an eager graph has kept what it needs.
     """
     floats = [node for node in graph.outputs if not isinstance(node.dtype, tuple) and node.dtype.kind == "f"]
     loss = next((node for node in floats if node.shape == ()), floats[0] if floats else None)
@@ -102,8 +103,8 @@ def play(graph: Graph, items: Mapping[Node, int], given: Mapping[Node, Any] | No
     # A gradient within a traced function has no rule yet: the compiler works it out.
     if not turns or any(turn.node.op is gradient for turn in turns):
         return None
-    operands = _computed(graph, given) if given else saved_operands
-    measured = _Measured(loss, operands) if given or all(_has_values(turn.node) for turn in turns) else None
+    operands = _computed(graph, input_values) if input_values else saved_operands
+    measured = _Measured(loss, operands) if input_values or all(_has_values(turn.node) for turn in turns) else None
     steps = tuple(_step(turn, items, measured) for turn in turns if turn.node in items)
     leaves = dict.fromkeys(
         parent
@@ -133,9 +134,9 @@ def _order(loss: Node) -> list[_Turn]:
 
     def rule(node: Node, g: Any, needed: Sequence[bool]) -> list[Any]:
         turns.append(_Turn(original[node], tuple(needed)))
-        return [_Ghost(x.shape, x.dtype) if wanted else None for x, wanted in zip(node.inputs, needed, strict=True)]
+        return [_MetaGradient(x.shape, x.dtype) if need else None for x, need in zip(node.inputs, needed, strict=True)]
 
-    seed = {copy: _Ghost(loss.shape, loss.dtype)}
+    seed = {copy: _MetaGradient(loss.shape, loss.dtype)}
     backpropagate(seed, None, retain=True, rules=_rules(list(original), rule))
     return turns
 
@@ -149,9 +150,9 @@ def _has_values(node: Node) -> bool:
     )
 
 
-def _computed(graph: Graph, given: Mapping[Node, Any]) -> Operands:
+def _computed(graph: Graph, input_values: Mapping[Node, Any]) -> Operands:
     """Compute every value of a traced graph, for the rules to read."""
-    known = {node: _on_host(value) for node, value in given.items()}
+    known = {node: _on_host(value) for node, value in input_values.items()}
     evaluate(graph.nodes, known, np)
     return lambda node: ([known[parent] for parent in node.inputs], known[node])
 
@@ -164,11 +165,11 @@ class _Measured:
         self.going: dict[tuple[Node, int], Amount] = {}
         self.marked: set[Node | tuple[Node, int]] = set()
         xp = _module(loss, operands)
-        found = _sweep(loss, xp.ones(loss.shape, loss.dtype), operands, self._note)
+        gradients = _sweep(loss, xp.ones(loss.shape, loss.dtype), operands, self._note)
         # A slice passes zeros on for what it left out. A NaN sent the same way tells them from gradients that are 0:
         # no product swallows it, so what stays free of it was not reached.
         marks = _sweep(loss, xp.full(loss.shape, np.nan, loss.dtype), operands, self._mark)
-        self.weights = {leaf: amount(g) for leaf, g in found.items() if _is_nan(marks.get(leaf))}
+        self.weights = {leaf: amount(g) for leaf, g in gradients.items() if _is_nan(marks.get(leaf))}
 
     def _note(self, node: Node, g: Any, parts: list[Any]) -> None:
         self.arriving[node] = amount(g)
@@ -201,8 +202,8 @@ def _sweep(loss: Node, seed: Any, operands: Operands, watch: Watch) -> dict[Node
     def rule(node: Node, g: Any, needed: Sequence[bool]) -> list[Any]:
         args, out = operands(node)
         parts: list[Any] = []
-        for index, (parent, wanted) in enumerate(zip(node.inputs, needed, strict=True)):
-            part = node.op.vjp(index, g, out, *args, **node.attrs) if wanted else None  # type: ignore[attr-defined]
+        for index, (parent, need) in enumerate(zip(node.inputs, needed, strict=True)):
+            part = node.op.vjp(index, g, out, *args, **node.attrs) if need else None  # type: ignore[attr-defined]
             parts.append(None if part is None else cast(sum_to(part, parent.shape), parent.dtype))
         watch(node, g, parts)
         return parts
@@ -241,7 +242,7 @@ def amount(g: Any) -> Amount:
     return Amount(norm, shape_text(x.shape), x.tolist() if x.size <= MOST_NUMBERS else None)
 
 
-def _step(turn: _Turn, items: Mapping[Node, int], measured: _Measured | None) -> Step:
+def _step(turn: _Turn, items: Mapping[Node, int], measured: _Measured | None) -> PlaybackStep:
     node = turn.node
     names = arguments(node)
     flows = []
@@ -249,9 +250,9 @@ def _step(turn: _Turn, items: Mapping[Node, int], measured: _Measured | None) ->
         if needed:
             item, name = _destination(parent, items)
             going = None if measured is None else measured.leaving(node, index)
-            flows.append(Flow(names[index], derivative(node, index), item, name, going))
+            flows.append(GradientFlow(names[index], derivative(node, index), item, name, going))
     arriving = None if measured is None else measured.reaching(node)
-    return Step(items[node], node.op.name, arriving, tuple(flows))
+    return PlaybackStep(items[node], node.op.name, arriving, tuple(flows))
 
 
 def _destination(node: Node, items: Mapping[Node, int]) -> tuple[int | None, str]:

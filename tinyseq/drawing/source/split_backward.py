@@ -18,7 +18,7 @@ from tinyseq.graph import INPUT, LITERAL, Graph, Node, Place, rebuild
 _OUT_OF_LOOPS = (EVERY, LAST)
 
 
-def parted(rolled: Rolled, seeds: Set[Node], by_name: bool) -> Rolled:
+def mark_backward(rolled: Rolled, seeds: Set[Node], by_name: bool) -> Rolled:
     """Return the rolled graph with the scopes of its backward part marked.
 
     Args:
@@ -29,7 +29,7 @@ def parted(rolled: Rolled, seeds: Set[Node], by_name: bool) -> Rolled:
     backward = backward_part(rolled, seeds)
     loops = {rolled.loop_of[node] for node in backward if node in rolled.loop_of}
     places: dict[Place, Place] = {}
-    kept: dict[Node, Node] = {}
+    leaves: dict[Node, Node] = {}
 
     def mark(fresh: Node, node: Node) -> Node:
         place = places.setdefault(node.place, Place(marked(node.place.scope), node.place.step))
@@ -38,14 +38,14 @@ def parted(rolled: Rolled, seeds: Set[Node], by_name: bool) -> Rolled:
 
     def stored(node: Node) -> Node:
         """The leaf that bears the name of a forward value, of one step or of all."""
-        if node not in kept:
+        if node not in leaves:
             origin = node
             while origin.op in (EACH, *_OUT_OF_LOOPS):
                 origin = origin.inputs[0]
-            kept[node] = leaf = Node(STORED, (), {}, node.shape, node.dtype, node.source)
+            leaves[node] = leaf = Node(STORED, (), {}, node.shape, node.dtype, node.source)
             name = called(origin.name) or ("const" if origin.op is INPUT else stored_name(origin))
             leaf.name = f"{name}ₜ₋₁" if origin.op is DELAY else name
-        return kept[node]
+        return leaves[node]
 
     def crosses(node: Node) -> bool:
         return by_name and node not in backward and node.op is not LITERAL and not is_weight(node)
@@ -74,22 +74,22 @@ def parted(rolled: Rolled, seeds: Set[Node], by_name: bool) -> Rolled:
 
 def backward_part(rolled: Rolled, seeds: Set[Node]) -> set[Node]:
     """Return the nodes that depend on the seeds, the rest of the loops that these stand in, and what only they use."""
-    found = set(seeds)
+    backward = set(seeds)
     size = -1
-    while size != len(found):  # a value may come from the step before
-        size = len(found)
-        loops = {rolled.loop_of[node] for node in found if node in rolled.loop_of}
+    while size != len(backward):  # a value may come from the step before
+        size = len(backward)
+        loops = {rolled.loop_of[node] for node in backward if node in rolled.loop_of}
         for node in rolled.graph.nodes:
             state = rolled.delays.get(node)
-            if rolled.loop_of.get(node) in loops or state in found or not found.isdisjoint(node.inputs):
-                found.add(node)
+            if rolled.loop_of.get(node) in loops or state in backward or not backward.isdisjoint(node.inputs):
+                backward.add(node)
     users: dict[Node, list[Node]] = {}
     for node in rolled.graph.nodes:
         for parent in node.inputs:
             users.setdefault(parent, []).append(node)
-    given = {*rolled.outputs, *rolled.loop_of}
+    excluded = {*rolled.outputs, *rolled.loop_of}
     for node in reversed(rolled.graph.nodes):
-        shown = node.op not in (INPUT, LITERAL, *_OUT_OF_LOOPS) and node not in given
-        if shown and found.issuperset(users.get(node, [node])):
-            found.add(node)
-    return found
+        shown = node.op not in (INPUT, LITERAL, *_OUT_OF_LOOPS) and node not in excluded
+        if shown and backward.issuperset(users.get(node, [node])):
+            backward.add(node)
+    return backward

@@ -1,8 +1,8 @@
-"""Reading a graph as a person does: what flows to what, which nodes belong to one cell at one step, which are weights.
+"""The analysis of a graph, read as a person does: what flows to what, what is one cell at one step, what are weights.
 
 Some nodes are recorded for the machine's sake and would only stand in the reader's way. A ``pick`` is its parent's
 output, a ``stop_gradient`` is a cut on the edge it sits on, and taking apart again what was just stacked (the outputs
-of one layer, on their way to the next) is no operation at all. ``read`` sees through them and keeps what they say.
+of one layer, on their way to the next) is no operation at all. ``analyze`` sees through them and keeps what they say.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tinyseq.drawing.shared.labels import called, is_weight
-from tinyseq.drawing.shared.rolled import EACH, EVERY, LAST, STORED, Loop, Rolled
+from tinyseq.drawing.shared.rolled import EACH, EVERY, LAST, STORED, Rolled, RolledLoop
 from tinyseq.graph import INPUT, LITERAL, Graph, Node
 
 
@@ -37,8 +37,8 @@ class Link(NamedTuple):
 
 
 @dataclass(slots=True)
-class Reading:
-    """A graph as it is drawn: the nodes that show, in topological order, and what each one takes.
+class Analysis:
+    """The analysis of a graph: the nodes that show, in topological order, and what each one takes.
 
     ``links[node]`` holds (argument, link) pairs. ``place[node]`` is the (row, step) of a node within time steps.
     """
@@ -53,19 +53,19 @@ class Reading:
     keys: dict[Node, Hashable] = field(default_factory=dict)  # the same op at different steps has one key
     uses: dict[Node, int] = field(default_factory=dict)
     steps: list[int] = field(default_factory=list)
-    loops: list[Loop] = field(default_factory=list)
+    loops: list[RolledLoop] = field(default_factory=list)
     loop_of_row: list[int | None] = field(default_factory=list)
 
 
-def read(
+def analyze(
     graph: Graph,
     *,
     depth: int | None = None,
     collapse: bool = False,
     folded: Sequence[str] = (),
     rolled: Rolled | None = None,
-) -> Reading:
-    """Read a graph.
+) -> Analysis:
+    """Return the analysis of a graph.
 
     Args:
         graph: what was recorded.
@@ -73,20 +73,20 @@ def read(
         collapse: see through every ``stack`` of steps and every ``reshape`` and ``transpose`` too, and let a scope
             within a cell count as the cell's own.
         folded: scopes that are drawn as one box, with everything under them.
-        rolled: the same graph with the bodies of its loops in it once, which is read instead.
+        rolled: the same graph with the bodies of its loops in it once, which is analyzed instead.
     """
     graph = graph if rolled is None else rolled.graph
     links = _links(graph, collapse, {} if rolled is None else rolled.delays)
     if rolled is not None:
         _close(links, rolled)
-    reading = Reading(_reached(graph, links), links, set(graph.outputs))
+    analysis = Analysis(_reached(graph, links), links, set(graph.outputs))
     if rolled is not None:
-        reading.loops = rolled.loops
-        reading.outputs = {link.origin for node in rolled.outputs for link in _through(node, links)}
-    _rows(reading, Trim(depth, tuple(folded)), collapse, {} if rolled is None else rolled.loop_of)
-    _keys(reading)
-    _roles(reading)
-    return reading
+        analysis.loops = rolled.loops
+        analysis.outputs = {link.origin for node in rolled.outputs for link in _through(node, links)}
+    _rows(analysis, Trim(depth, tuple(folded)), collapse, {} if rolled is None else rolled.loop_of)
+    _keys(analysis)
+    _roles(analysis)
+    return analysis
 
 
 def _through(node: Node, links: dict[Node, list[tuple[int, Link]]]) -> list[Link]:
@@ -97,9 +97,9 @@ def _close(links: dict[Node, list[tuple[int, Link]]], rolled: Rolled) -> None:
     """Lead what takes s_{t-1} to where s_t is made, and to what s is before the first step."""
 
     def state(mark: Node) -> list[Link]:
-        made, name = rolled.delays[mark], called(mark.name) or "s"
+        new, name = rolled.delays[mark], called(mark.name) or "s"
         cut = rolled.loops[rolled.loop_of[mark]].cut is not None
-        origins = [link for _, link in links[made]] if made.op in (EACH, LAST, EVERY) else [Link(made)]
+        origins = [link for _, link in links[new]] if new.op in (EACH, LAST, EVERY) else [Link(new)]
         return [link._replace(delay=True, cut=cut, name=name) for link in origins]
 
     for node, own in links.items():
@@ -109,11 +109,11 @@ def _close(links: dict[Node, list[tuple[int, Link]]], rolled: Rolled) -> None:
                 closed.append((arg, link))
                 continue
             mark = link.origin
-            made = [each for each in state(mark) if each.origin not in rolled.delays]
+            states = [each for each in state(mark) if each.origin not in rolled.delays]
             if rolled.loop_of.get(node) != rolled.loop_of[mark]:  # the states before each step, on their way elsewhere
-                closed += [(arg, each._replace(delay=False, cut=link.cut)) for each in made]
+                closed += [(arg, each._replace(delay=False, cut=link.cut)) for each in states]
                 continue
-            closed += [(arg, each) for each in made]
+            closed += [(arg, each) for each in states]
             closed += [(arg, each._replace(first=True, name=called(mark.name) or "s")) for _, each in links[mark]]
         links[node] = closed
 
@@ -210,10 +210,10 @@ def _taken(
     Two directions take the same sequence apart, each for itself, which one bar can show: ``apart`` keeps the first.
     """
     sequence, axis, index = part
-    base, at, kept = _untransposed(sequence, axis)
-    if base.op.name == "stack" and kept and at == base.attrs["axis"]:
+    base, at, in_order = _untransposed(sequence, axis)
+    if base.op.name == "stack" and in_order and at == base.attrs["axis"]:
         return tuple(link._replace(stacked=True) for arg, link in links[base] if arg == index)
-    whole = apart.setdefault((base, at), base if collapse and kept else sequence)
+    whole = apart.setdefault((base, at), base if collapse and in_order else sequence)
     return (Link(whole, output=index, part=True),)
 
 
@@ -228,14 +228,14 @@ def _reached(graph: Graph, links: dict[Node, list[tuple[int, Link]]]) -> list[No
     return [node for node in graph.nodes if node in seen]
 
 
-def _rows(reading: Reading, trim: Trim, collapse: bool, loop_of: dict[Node, int]) -> None:
+def _rows(analysis: Analysis, trim: Trim, collapse: bool, loop_of: dict[Node, int]) -> None:
     """Give each application of a cell a row. One scope applied twice in a step (a shared cell) has two.
 
     At op level all of a loop's body is one row, whatever cells it has.
     """
     stepped = [
         node
-        for node in reading.nodes
+        for node in analysis.nodes
         if node.place.step is not None and node.op not in (LITERAL, STORED) and not is_weight(node)
     ]
     scopes = {trim(node.place.scope) for node in stepped}
@@ -248,8 +248,8 @@ def _rows(reading: Reading, trim: Trim, collapse: bool, loop_of: dict[Node, int]
         assert step is not None
         top = owner[trim(node.place.scope)]
         if loop is not None:
-            key = (top if collapse else reading.loops[loop].scope, loop, 0)
-            reading.place[node] = rows.setdefault(key, len(rows)), step
+            key = (top if collapse else analysis.loops[loop].scope, loop, 0)
+            analysis.place[node] = rows.setdefault(key, len(rows)), step
             continue
         nth, been = walks.setdefault(top, (0, set()))
         again = now.get(top) != step and step in been  # back at a step it had left: applied once more
@@ -258,21 +258,21 @@ def _rows(reading: Reading, trim: Trim, collapse: bool, loop_of: dict[Node, int]
         now[top] = step
         been.add(step)
         row = rows.setdefault((top, None, nth), len(rows))
-        reading.place[node] = row, step
-    reading.scopes = [scope for scope, _, _ in rows]
-    reading.loop_of_row = [loop for _, loop, _ in rows]
-    reading.steps = sorted({step for _, step in reading.place.values()})
+        analysis.place[node] = row, step
+    analysis.scopes = [scope for scope, _, _ in rows]
+    analysis.loop_of_row = [loop for _, loop, _ in rows]
+    analysis.steps = sorted({step for _, step in analysis.place.values()})
     lean = [0] * len(rows)
     for node in stepped:
-        row, step = reading.place[node]
-        for _, link in reading.links[node]:
-            before = reading.place.get(link.origin)
+        row, step = analysis.place[node]
+        for _, link in analysis.links[node]:
+            before = analysis.place.get(link.origin)
             if before is not None and before[0] == row:
                 lean[row] += (step > before[1]) - (step < before[1])
     backwards = {
-        row for row, loop in enumerate(reading.loop_of_row) if loop is not None and reading.loops[loop].reverse
+        row for row, loop in enumerate(analysis.loop_of_row) if loop is not None and analysis.loops[loop].reverse
     }
-    reading.directions = [-1 if score < 0 or row in backwards else 1 for row, score in enumerate(lean)]
+    analysis.directions = [-1 if score < 0 or row in backwards else 1 for row, score in enumerate(lean)]
 
 
 def _outermost(scope: str, scopes: set[str]) -> str:
@@ -284,37 +284,37 @@ def _outermost(scope: str, scopes: set[str]) -> str:
     return scope
 
 
-def _keys(reading: Reading) -> None:
+def _keys(analysis: Analysis) -> None:
     count: dict[Hashable, int] = defaultdict(int)
-    for node in reading.nodes:
-        place = reading.place.get(node)
+    for node in analysis.nodes:
+        place = analysis.place.get(node)
         if place is not None and node.op is not INPUT:
             base = (node.op.name, node.source)
             nth = count[place, base]
             count[place, base] += 1
-            reading.keys[node] = (*base, nth)
+            analysis.keys[node] = (*base, nth)
 
 
-def _roles(reading: Reading) -> None:
+def _roles(analysis: Analysis) -> None:
     """Tell a leaf x_t from an initial state: the state is where the same op, a step later, takes a carried value."""
     carried: dict[Hashable, str] = {}
     computed: dict[Hashable, str] = {}
     leaves: list[tuple[Node, Hashable, int, int]] = []
-    for node in reading.nodes:
-        place = reading.place.get(node)
-        key = reading.keys.get(node)
-        for arg, link in reading.links[node]:
+    for node in analysis.nodes:
+        place = analysis.place.get(node)
+        key = analysis.keys.get(node)
+        for arg, link in analysis.links[node]:
             origin = link.origin
-            loop = None if place is None else reading.loop_of_row[place[0]]
+            loop = None if place is None else analysis.loop_of_row[place[0]]
             if is_weight(origin):
-                times = 1 if loop is None else reading.loops[loop].length
-                reading.uses[origin] = reading.uses.get(origin, 0) + times
+                times = 1 if loop is None else analysis.loops[loop].length
+                analysis.uses[origin] = analysis.uses.get(origin, 0) + times
             if place is None:
                 continue
             if link.first and origin.op is INPUT and not is_weight(origin):
-                reading.roles[origin] = f"init {link.name}"
+                analysis.roles[origin] = f"init {link.name}"
                 continue
-            before = reading.place.get(origin)
+            before = analysis.place.get(origin)
             if before is None or origin.op is INPUT:
                 if origin.op is INPUT and not is_weight(origin):
                     leaves.append((origin, key, arg, place[0]))
@@ -325,9 +325,9 @@ def _roles(reading: Reading) -> None:
     for leaf, key, arg, row in leaves:
         name = carried.get((row, key, arg))
         if name is not None:
-            reading.roles[leaf] = f"init {name}"
-        elif leaf in reading.place:
+            analysis.roles[leaf] = f"init {name}"
+        elif leaf in analysis.place:
             # An eager pass records nothing before the first tracked value: what is an op elsewhere is a leaf here.
             op = computed.get((row, key, arg))
-            reading.roles.setdefault(leaf, "x" if op is None else f"value {op}")
-            reading.keys.setdefault(leaf, ("leaf", key, arg))
+            analysis.roles.setdefault(leaf, "x" if op is None else f"value {op}")
+            analysis.keys.setdefault(leaf, ("leaf", key, arg))

@@ -8,8 +8,8 @@ from dataclasses import replace
 from tinyseq.drawing.shared.rolled import STORED, Rolled, is_rolled, roll
 from tinyseq.drawing.shared.subject import Subject
 from tinyseq.drawing.shared.view import Column, View
-from tinyseq.drawing.source.split_backward import parted
-from tinyseq.drawing.view.analysis import Reading, read
+from tinyseq.drawing.source.split_backward import mark_backward
+from tinyseq.drawing.view.analysis import Analysis, analyze
 from tinyseq.drawing.view.budget import choices
 from tinyseq.drawing.view.groups import Groups
 from tinyseq.errors import DataError, did_you_mean
@@ -55,32 +55,32 @@ def build(
     if loops is not None:
         if subject.seeds:
             by_name = level == "op" and (budget is None or _ops(loops.graph) <= budget)
-            loops = parted(loops, {loops.copy_of.get(seed, seed) for seed in subject.seeds}, by_name)
+            loops = mark_backward(loops, {loops.copy_of.get(seed, seed) for seed in subject.seeds}, by_name)
             subject = replace(subject, notes=(*subject.notes, *([BY_NAME] if by_name else [])))
         subject = _moved(subject, loops)
     elif is_rolled(subject.graph):
         subject = replace(subject, graph=subject.graph.unroll())
     _check(collapse, subject.graph)
-    readings: dict[tuple[str, int | None], Reading] = {}
+    analyses: dict[tuple[str, int | None], Analysis] = {}
 
-    def reading(level: str, depth: int | None) -> Reading:
-        if (level, depth) not in readings:
-            readings[level, depth] = read(
+    def analysis(level: str, depth: int | None) -> Analysis:
+        if (level, depth) not in analyses:
+            analyses[level, depth] = analyze(
                 subject.graph, depth=depth, collapse=level != "op", folded=collapse, rolled=loops
             )
-        return readings[level, depth]
+        return analyses[level, depth]
 
-    sliver = level == "op" and budget is not None and not reading(level, None).steps and _is_sliver(subject, collapse)
+    sliver = level == "op" and budget is not None and not analysis(level, None).steps and _is_sliver(subject, collapse)
     if sliver:
         level = "cell"
         subject = replace(subject, notes=(*subject.notes, _SLIVER))
     ops = _ops(subject.graph)
     heading = subject.title if title is None else title
     result: View | None = None
-    for choice in choices(level, reading(level, None).steps, steps, budget, ops):
+    for choice in choices(level, analysis(level, None).steps, steps, budget, ops):
         if loops is not None and choice.columns:
             choice = replace(choice, columns=(Column("every step t", 0),))
-        groups = Groups(reading(choice.level, choice.depth), choice, subject, collapse)
+        groups = Groups(analysis(choice.level, choice.depth), choice, subject, collapse)
         if budget is None or len(groups) <= budget:
             return groups.view(heading, ops)
         result = None if len(groups) > 4 * max(budget, 100) else groups.view(heading, ops)

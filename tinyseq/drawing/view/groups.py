@@ -36,9 +36,9 @@ from tinyseq.drawing.shared.view import (
     Weight,
     Weights,
 )
-from tinyseq.drawing.view.analysis import Link, Reading, Trim
+from tinyseq.drawing.view.analysis import Analysis, Link, Trim
 from tinyseq.drawing.view.budget import Choice
-from tinyseq.drawing.view.scopes import module_depth, phases, stages
+from tinyseq.drawing.view.scopes import module_depth, phases, upstream_modules
 from tinyseq.graph import INPUT, LITERAL, Node
 
 
@@ -57,26 +57,26 @@ class _Group:
 
 
 class Groups:
-    """The nodes of a reading, sorted into the items of one choice."""
+    """The nodes of an analysis, sorted into the items of one choice."""
 
-    def __init__(self, reading: Reading, choice: Choice, subject: Subject, folded: Sequence[str] = ()) -> None:
-        self.reading, self.choice, self.subject = reading, choice, subject
+    def __init__(self, analysis: Analysis, choice: Choice, subject: Subject, folded: Sequence[str] = ()) -> None:
+        self.analysis, self.choice, self.subject = analysis, choice, subject
         self.trim = Trim(choice.depth, tuple(folded))
         self.column_of: dict[int, int] = {}
         shown = {column.step: index for index, column in enumerate(choice.columns) if column.step is not None}
         here = 0
-        for step in reading.steps:  # a hidden step belongs to the fold column that follows the last shown one
+        for step in analysis.steps:  # a hidden step belongs to the fold column that follows the last shown one
             self.column_of[step] = shown.get(step, here)
             here = shown[step] + 1 if step in shown else here
         self.groups: dict[Hashable, _Group] = {}
         self.of: dict[Node, _Group] = {}
-        self.lanes = lanes_of(reading.nodes) if subject.packed else {}
+        self.lanes = lanes_of(analysis.nodes) if subject.packed else {}
         if choice.level == "model":
-            self.trim = Trim(module_depth(reading), tuple(folded))
-            self.stage = stages(reading, self.trim)
+            self.trim = Trim(module_depth(analysis), tuple(folded))
+            self.upstream = upstream_modules(analysis, self.trim)
         else:
-            self.phase = phases(reading, self.trim) if choice.level == "cell" or folded else {}
-        for node in reading.nodes:
+            self.phase = phases(analysis, self.trim) if choice.level == "cell" or folded else {}
+        for node in analysis.nodes:
             self._sort(node)
 
     def __len__(self) -> int:
@@ -86,28 +86,28 @@ class Groups:
         """Put a node into its group: itself, the cell it is part of, the fold that hides it, or none."""
         if node.op is LITERAL or node.op is STORED or is_weight(node):
             return
-        found = self._of_model(node) if self.choice.level == "model" else self._of_cell(node)
-        if found is not None:
-            group = self.groups.setdefault(*found)
+        keyed = self._of_model(node) if self.choice.level == "model" else self._of_cell(node)
+        if keyed is not None:
+            group = self.groups.setdefault(*keyed)
             group.nodes.append(node)
             self.of[node] = group
 
     def _of_model(self, node: Node) -> tuple[Hashable, _Group] | None:
         if node.op is INPUT:
-            named = node.name and not self.reading.roles.get(node, "").startswith("init ")
+            named = node.name and not self.analysis.roles.get(node, "").startswith("init ")
             return (node, _Group("input", node.place.scope)) if named else None
         scope = self.trim(node.place.scope)
-        key = ("module", scope, None if scope else self.stage[node])
+        key = ("module", scope, None if scope else self.upstream[node])
         group = self.groups.get(key) or _Group("group", scope)
-        if node in self.reading.place and scope:
+        if node in self.analysis.place and scope:
             group.kind = "cell"
         return key, group
 
     def _of_cell(self, node: Node) -> tuple[Hashable, _Group] | None:
-        reading, choice = self.reading, self.choice
+        analysis, choice = self.analysis, self.choice
         scope = self.trim(node.place.scope)
-        place = reading.place.get(node)
-        role = reading.roles.get(node, "")
+        place = analysis.place.get(node)
+        role = analysis.roles.get(node, "")
         whole = choice.level == "cell" or self.trim.within(node.place.scope) is not None
         if role.startswith("init "):
             if place is not None and choice.columns[self.column_of[place[1]]].hidden:
@@ -125,7 +125,7 @@ class Groups:
                 return node, _Group("op", scope, row=row, column=column, step=step)
             part = scope if choice.level == "op" else ""
             return ("cell", row, column, part), _Group(
-                "cell", part or reading.scopes[row], row=row, column=column, step=step
+                "cell", part or analysis.scopes[row], row=row, column=column, step=step
             )
         if node.op is INPUT:
             if not node.name and whole:
@@ -135,28 +135,28 @@ class Groups:
 
     def _fold(self, place: tuple[int, int]) -> tuple[Hashable, _Group]:
         row, column = place[0], self.column_of[place[1]]
-        return ("fold", row, column), _Group("fold", self.reading.scopes[row], row=row, column=column)
+        return ("fold", row, column), _Group("fold", self.analysis.scopes[row], row=row, column=column)
 
     # -- the view ------------------------------------------------------------------------------------------------------
 
     def view(self, title: str, ops: int) -> View:
         """Make the view model."""
-        reading = self.reading
+        analysis = self.analysis
         ids = {id(group): number for number, group in enumerate(self.groups.values())}
         model = self.choice.level == "model"
-        rows = [] if model else [self._row(number) for number in range(len(reading.scopes))]
+        rows = [] if model else [self._row(number) for number in range(len(analysis.scopes))]
         below: dict[int, int] = {}  # a row -> the row of the leaves that feed it
         tags: dict[int, dict[str, None]] = defaultdict(dict)
         users: dict[Node, dict[int, None]] = defaultdict(dict)
         edges: dict[Hashable, Edge] = {}
         loops: dict[int, dict[str, None]] = defaultdict(dict)
         labelled: dict[tuple[int, str], int] = {}
-        for node in reading.nodes:
+        for node in analysis.nodes:
             group = self.of.get(node)
             if group is None:
                 continue
             target = ids[id(group)]
-            for _, link in reading.links[node]:
+            for _, link in analysis.links[node]:
                 origin = link.origin
                 if origin.op is LITERAL:
                     tags[target][f"{origin.attrs['value']:g}"] = None
@@ -182,7 +182,7 @@ class Groups:
                     edge = replace(edge, label="", name="", state=False)
                 if not edge.state and "fold" in (taken.kind, group.kind):
                     edge = replace(edge, label="", name="")  # one wire for all the steps that are hidden
-                if reading.loops and not edge.state and edge.label:
+                if analysis.loops and not edge.state and edge.label:
                     told = edge.source, edge.label  # once is enough for a value that many things take
                     edge = edge if labelled.setdefault(told, target) == target else replace(edge, label="")
                 edges.setdefault((edge.source, edge.target, edge.label, edge.cut, edge.delay), edge)
@@ -195,7 +195,7 @@ class Groups:
             if group.kind == "input" and row is not None:
                 if row not in below:
                     below[row] = len(rows)
-                    rows.append(Row(reading.scopes[row], "x", reading.directions[row], row))
+                    rows.append(Row(analysis.scopes[row], "x", analysis.directions[row], row))
                 group.row = below[row]
             items.append(self._item(group, ids[id(group)], tuple(tags[ids[id(group)]])))
         weights = self._weights(users, {ids[id(group)]: group for group in self.groups.values()})
@@ -211,27 +211,27 @@ class Groups:
             (*self.choice.notes, *self.subject.notes),
             ops,
             self._scale(items, wires),
-            bool(reading.loops),
+            bool(analysis.loops),
         )
 
     def _row(self, number: int) -> Row:
-        reading = self.reading
-        scope = reading.scopes[number]
+        analysis = self.analysis
+        scope = analysis.scopes[number]
         label = _label(scope)
-        if reading.loop_of_row[number] is not None:
+        if analysis.loop_of_row[number] is not None:
             label = f"{label}, {self._order(number)}"
-        return Row(scope, label, reading.directions[number])
+        return Row(scope, label, analysis.directions[number])
 
     def _order(self, row: int) -> str:
         """The steps of a loop, in the order they are done."""
-        number = self.reading.loop_of_row[row]
+        number = self.analysis.loop_of_row[row]
         assert number is not None
-        loop = self.reading.loops[number]
+        loop = self.analysis.loops[number]
         last = loop.length - 1
         return "t = 0" if last < 1 else f"t = {last} … 0" if loop.reverse else f"t = 0 … {last}"
 
     def _at(self, step: int | None) -> str:
-        if self.reading.loops:
+        if self.analysis.loops:
             return "ₜ"
         return "" if step is None else subscript(step)
 
@@ -241,10 +241,10 @@ class Groups:
         norm = None if self.subject.gradients is None or link.cut else self.subject.gradients.get(origin)
         if link.delay:
             return Edge(source, target, link.name, True, link.cut, link.name, True, norm, is_discrete(origin))
-        before, after = self.reading.place.get(origin), self.reading.place.get(node)
+        before, after = self.analysis.place.get(origin), self.analysis.place.get(node)
         name = label = ""
         state = before is not None and after is not None and before[1] != after[1] and not link.stacked
-        role = self.reading.roles.get(origin, "")
+        role = self.analysis.roles.get(origin, "")
         if link.first:
             state, name = True, link.name
             label = "" if role.startswith("init ") else f"{name} init"
@@ -272,12 +272,12 @@ class Groups:
         return Edge(source, target, label, state, link.cut, name, False, norm, is_discrete(origin))
 
     def _item(self, group: _Group, number: int, tags: tuple[str, ...]) -> Item:
-        nodes, reading, gradients = group.nodes, self.reading, self.subject.gradients
+        nodes, analysis, gradients = group.nodes, self.analysis, self.subject.gradients
         first, last = nodes[0], nodes[-1]
         column, kind = group.column, group.kind
-        output = any(node in reading.outputs for node in nodes)
+        output = any(node in analysis.outputs for node in nodes)
         detail, known = shape_text(last.shape), details(last, value=self.subject.values.get(last, ""))
-        key: Hashable = reading.keys.get(first) if kind in ("op", "input") else kind
+        key: Hashable = analysis.keys.get(first) if kind in ("op", "input") else kind
         if kind == "op":
             label = symbol(first.op.name)
             if self.lanes.get(first, 1) > 1:
@@ -304,7 +304,7 @@ class Groups:
             ops = [node.op.name for node in nodes if node.op is not INPUT]
             known = _collapsed(group, nodes, (("ops", census(ops)),))
             detail = plural(len(ops), "op") if kind == "cell" else f"{plural(len(ops), 'op')} → {detail}"
-            if kind == "cell" and group.row is not None and reading.loop_of_row[group.row] is not None:
+            if kind == "cell" and group.row is not None and analysis.loop_of_row[group.row] is not None:
                 detail = f"{detail}, {self._order(group.row)}"
             if self.choice.level == "model":
                 detail = plural(known.parameters, "parameter") if known.parameters else plural(len(ops), "op")
@@ -327,7 +327,7 @@ class Groups:
 
     def _leaving(self, group: _Group) -> list[Node]:
         """The nodes of a group whose values others take, or that are results."""
-        leaving = [*group.leaving, *(node for node in group.nodes if node in self.reading.outputs)]
+        leaving = [*group.leaving, *(node for node in group.nodes if node in self.analysis.outputs)]
         return list(dict.fromkeys(leaving)) or group.nodes[-1:]
 
     def _norm(self, leaving: list[Node]) -> float | None:
@@ -337,8 +337,8 @@ class Groups:
         return math.hypot(*norms) if norms else None
 
     def _change(self, nodes: list[Node]) -> Change:
-        found = {self.subject.changes.get(node, "") for node in nodes}
-        return "new" if "new" in found else "rewired" if "rewired" in found else ""
+        changes = {self.subject.changes.get(node, "") for node in nodes}
+        return "new" if "new" in changes else "rewired" if "rewired" in changes else ""
 
     def _scale(self, items: list[Item], edges: tuple[Edge, ...]) -> Scale | None:
         """The range of the norms that show. Where they are all but equal, a decade around them."""
@@ -353,7 +353,7 @@ class Groups:
         """Group the parameters by the row, or the scope outside steps, that is the first to use them."""
         panels: dict[tuple[str, int | None], tuple[list[Weight], dict[int, None]]] = {}
         gradients = self.subject.gradients
-        for node in self.reading.nodes:
+        for node in self.analysis.nodes:
             if node not in users:
                 continue
             first = groups[next(iter(users[node]))]
@@ -361,7 +361,7 @@ class Groups:
             weights.append(
                 Weight(
                     node.name or "w", shape_text(node.shape), dtype_text(node.dtype), math.prod(node.shape),
-                    self.reading.uses[node], None if gradients is None else gradients.get(node), gradients is not None,
+                    self.analysis.uses[node], None if gradients is None else gradients.get(node), gradients is not None,
                 )
             )  # fmt: skip
             by.update(users[node])

@@ -14,7 +14,7 @@ from tinyseq.tensors import Tensor
 from tinyseq.train.config.registry import find_task
 from tinyseq.train.config.run_config import parse_config
 from tinyseq.train.loop.nonfinite import DivergedError, diverged, locate
-from tinyseq.train.loop.train_state import Random
+from tinyseq.train.loop.train_state import RandomState
 from tinyseq.train.storage import checkpoint_file
 from tinyseq.train.storage.checkpoint_file import Checkpoint
 from tinyseq.train.storage.serialization import state_types, unpack
@@ -57,7 +57,7 @@ def _replay(found: Checkpoint) -> DivergedError | None:
         model.load_state_dict(found.part("model"))
         model.train()
         arguments = unpack(form, found.tensors, state_types(model))
-        generator.restore(Random.model_validate(facts["random"]).model_dump())
+        generator.restore(RandomState.model_validate(facts["random"]).model_dump())
 
         def loss() -> Tensor:
             return task.loss(model, *arguments)[0]

@@ -173,13 +173,16 @@ def option_problems(
             yield Problem((name,), f"unknown option of {label or _name_of(factory)}; {near}", at_key=True)
         if unknown:
             return
+    problem = None
     before = generator.state()
     try:
         factory(*args, **options)
     except Exception as error:
-        yield Problem((), "; ".join(line.strip() for line in str(error).splitlines()) or type(error).__name__)
+        problem = Problem((), "; ".join(line.strip() for line in str(error).splitlines()) or type(error).__name__)
     finally:
         generator.restore(before)  # trying out must not change the numbers of the run
+    if problem is not None:
+        yield problem
 
 
 def _name_of(factory: Callable[..., Any]) -> str:

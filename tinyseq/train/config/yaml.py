@@ -19,8 +19,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-from tinyseq.data.reading import read_bytes
 from tinyseq.errors import ConfigError, did_you_mean
+from tinyseq.files import read_bytes
 from tinyseq.train.config.source import Document, Path_, Position, Problem, dotted, kind
 
 #: The largest config in bytes, the most values in it (aliases written out), and how deep they may be nested.

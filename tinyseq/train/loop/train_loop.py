@@ -16,9 +16,9 @@ from tinyseq.train.config.run_config import TrainConfig
 from tinyseq.train.loop.nonfinite import SKIPPED_IN_A_ROW, DivergedError, bundle_of, diverged, locate
 from tinyseq.train.loop.progress import Progress
 from tinyseq.train.loop.signals import Stop, stop_on_signals
-from tinyseq.train.loop.train_state import Standing, snapshot
-from tinyseq.train.loop.train_step import Stepped, Stepper
-from tinyseq.train.loop.validation import Judge
+from tinyseq.train.loop.train_state import TrainState, snapshot
+from tinyseq.train.loop.train_step import StepOutput, TrainStep
+from tinyseq.train.loop.validation import Validator
 from tinyseq.train.storage.checkpoint_file import Array, Checkpoint
 from tinyseq.train.tasks.base import Task
 
@@ -99,11 +99,13 @@ def train(
                 if stop.asked:
                     raise stop.error()
             else:
-                stepper = Stepper(task, model, config, progress, compiled=compiled)
-                loop = _Loop(task, model, config, progress, record, outcome, stop, save or (lambda _: None), stepper)
+                train_step = TrainStep(task, model, config, progress, compiled=compiled)
+                loop = _TrainLoop(
+                    task, model, config, progress, record, outcome, stop, save or (lambda _: None), train_step
+                )
                 if start is not None:
-                    loop.standing.restore(start)
-                progress.start(config.steps, loop.standing.step)
+                    loop.train_state.restore(start)
+                progress.start(config.steps, loop.train_state.step)
                 loop.run()
         except KeyboardInterrupt as interrupt:
             outcome.interrupt, outcome.at_once = interrupt, stop.at_once
@@ -121,14 +123,14 @@ class _Launched(NamedTuple):
     rate: float
     #: The schedule's state of before.
     schedule: dict[str, Any]
-    stepped: Stepped
+    output: StepOutput
 
 
-class _Loop:
+class _TrainLoop:
     """What the steps of one run share.
 
     Where steps are asynchronous, the next step is launched before the numbers of this one are waited for: what the host
-    does for a step then costs no time of the device. ``standing`` is never ahead; the model, the optimiser, its
+    does for a step then costs no time of the device. ``train_state`` is never ahead; the model, the optimiser, its
     schedule and the random numbers are, by the steps in ``launched``. A step after which one of these is looked at is
     waited for, and whatever ends the loop, what was launched and not counted is taken back.
     """
@@ -143,34 +145,34 @@ class _Loop:
         outcome: Outcome,
         stop: Stop,
         save: Callable[[Checkpoint], None],
-        stepper: Stepper,
+        train_step: TrainStep,
     ) -> None:
         self.task, self.model, self.config, self.progress, self.record = task, model, config, progress, record
-        self.outcome, self.stop, self.save, self.stepper = outcome, stop, save, stepper
+        self.outcome, self.stop, self.save, self.train_step = outcome, stop, save, train_step
         schedule = config.schedule.make(config.steps, lower_is_better=task.measure.lower_is_better)
-        # Counts updates; hears of each look at the validation part.
-        scheduler = optim.Scheduler(stepper.optimizer, schedule)
-        self.standing = Standing(model, stepper.optimizer, scheduler)
-        self.judge = Judge(task, model, config, progress)
+        # Counts updates, and is told the measure of each validation.
+        scheduler = optim.Scheduler(train_step.optimizer, schedule)
+        self.train_state = TrainState(model, train_step.optimizer, scheduler)
+        self.validate = Validator(task, model, config, progress)
         self.saved = -1
         self.batches: Iterator[Any] = iter(())
-        #: Steps that ``standing`` does not know yet: this one, and the next where that was launched already.
+        #: Steps that ``train_state`` does not know yet: this one, and the next where that was launched already.
         self.launched: deque[_Launched] = deque()
         #: Batches that were drawn and belong to no step that was launched: those of steps that were taken back.
-        self.drawn: deque[Any] = deque()
+        self.waiting_batches: deque[Any] = deque()
         #: Whether two steps may be on their way at a time, as far as is known.
-        self.room = True
+        self.fits_two_steps = True
 
     def run(self) -> None:
         """Step along gradients, until the last step, until nothing better comes, or until asked to stop."""
-        config, standing = self.config, self.standing
+        config, train_state = self.config, self.train_state
         self.report()
         self.model.train()
-        self.batches = itertools.islice(self.task.batches(), standing.step, None)
+        self.batches = itertools.islice(self.task.batches(), train_state.step, None)
         try:
-            while standing.step < config.steps and not self.enough():
+            while train_state.step < config.steps and not self.enough():
                 new_best = self.step()
-                if (new_best and config.checkpoint.keep_best) or config.checkpoint.due(standing.step):
+                if (new_best and config.checkpoint.keep_best) or config.checkpoint.due(train_state.step):
                     self.checkpoint()
                 if self.stop.asked:
                     self.take_back()
@@ -182,19 +184,19 @@ class _Loop:
 
     def enough(self) -> bool:
         """Whether nothing better has come for too long."""
-        patience, standing = self.config.patience, self.standing
-        if patience is None or standing.without_best < patience:
+        patience, train_state = self.config.patience, self.train_state
+        if patience is None or train_state.without_best < patience:
             return False
         self.outcome.stopped_early = True
-        self.progress.note(f"stopped early: nothing better since step {standing.best_step}")
+        self.progress.note(f"stopped early: nothing better since step {train_state.best_step}")
         return True
 
     def launch(self, state: Any) -> None:
         """Launch a step from the next batch."""
-        self.draw()
-        rate, schedule = self.stepper.optimizer.lr, self.standing.scheduler.state_dict()
-        stepped = self.stepper(self.drawn[0], state)
-        self.launched.append(_Launched(self.drawn.popleft(), rate, schedule, stepped))
+        self.draw_batch()
+        rate, schedule = self.train_step.optimizer.lr, self.train_state.scheduler.state_dict()
+        output = self.train_step(self.waiting_batches[0], state)
+        self.launched.append(_Launched(self.waiting_batches.popleft(), rate, schedule, output))
 
     def launch_ahead(self, state: Any) -> None:
         """Launch the step after the one that is waited for, which may be a bad one.
@@ -202,136 +204,138 @@ class _Loop:
         What raises here may do so for that, or since the device has no room for the weights of both steps: it is
         launched when its turn comes, and may raise then.
         """
-        self.draw()
-        schedule = self.standing.scheduler.state_dict()
-        self.standing.scheduler.step()
+        self.draw_batch()
+        schedule = self.train_state.scheduler.state_dict()
+        self.train_state.scheduler.step()
         try:
             self.launch(state)
         except Exception as error:
-            self.standing.scheduler.load_state_dict(schedule)
-            self.room = not isinstance(error, MemoryError)
+            self.train_state.scheduler.load_state_dict(schedule)
+            self.fits_two_steps = not isinstance(error, MemoryError)
 
-    def draw(self) -> None:
-        """Have a batch at hand."""
-        if not self.drawn:
-            self.drawn.append(next(self.batches))
+    def draw_batch(self) -> None:
+        """Draw a batch, unless one waits."""
+        if not self.waiting_batches:
+            self.waiting_batches.append(next(self.batches))
 
     def may_go_ahead(self, step: int) -> bool:
         """Whether the step after this one may be launched before the numbers of this one are known."""
         config = self.config
         looked_at = step == config.steps or step % config.evaluate_every == 0 or config.checkpoint.due(step)
-        return self.stepper.asynchronous and self.room and not looked_at and not self.stop.asked
+        return self.train_step.asynchronous and self.fits_two_steps and not looked_at and not self.stop.asked
 
     def take_back(self) -> None:
         """Undo what was launched and not counted; the batch of a step that was ahead comes again."""
         if self.launched:
             first, *later = self.launched
             self.launched.clear()
-            self.drawn.extend(one.batch for one in later)
-            self.stepper.rewind(first.stepped)
-            self.standing.scheduler.load_state_dict(first.schedule)
+            self.waiting_batches.extend(one.batch for one in later)
+            self.train_step.rewind(first.output)
+            self.train_state.scheduler.load_state_dict(first.schedule)
 
     def step(self) -> bool:
-        """Make a step, with the rows, the look at the validation part and the learning rate that follow from it.
+        """Make a step, with the rows, the validation and the learning rate that follow from it.
 
         Returns:
             whether the weights are now the best so far.
         """
-        config, standing = self.config, self.standing
+        config, train_state = self.config, self.train_state
         began = time.perf_counter()
         if not self.launched:
-            self.launch(standing.state)
-        batch, rate, _, stepped = self.launched[0]
-        if self.may_go_ahead(standing.step + 1):
-            self.launch_ahead(stepped.state)
+            self.launch(train_state.state)
+        batch, rate, _, output = self.launched[0]
+        if self.may_go_ahead(train_state.step + 1):
+            self.launch_ahead(output.state)
         row: Row = {"lr": rate}
-        if stepped.wrong is None:
+        if output.nonfinite is None:
             self.launched.popleft()
-            standing.skipped_in_a_row = 0
-            standing.state = stepped.state
-            standing.tokens += stepped.tokens
-            standing.total += stepped.loss * stepped.tokens
-            standing.count += stepped.tokens
+            train_state.skipped_in_a_row = 0
+            train_state.state = output.state
+            train_state.tokens += output.tokens
+            train_state.total += output.loss * output.tokens
+            train_state.count += output.tokens
             if config.clip_norm is not None:
-                row["grad_norm"] = stepped.grad_norm
+                row["grad_norm"] = output.grad_norm
         else:
             self.take_back()
-            self.not_finite(batch, stepped.wrong)
-        standing.step += 1
-        standing.seconds += time.perf_counter() - began
+            self.on_nonfinite_step(batch, output.nonfinite)
+        train_state.step += 1
+        train_state.seconds += time.perf_counter() - began
         self.report()
-        last = standing.step == config.steps
-        if standing.step % config.log_every == 0 or last:
+        last = train_state.step == config.steps
+        if train_state.step % config.log_every == 0 or last:
             self.row(row)
-        if standing.step % config.evaluate_every == 0 or last:
+        if train_state.step % config.evaluate_every == 0 or last:
             value, best = self.evaluate()
-            standing.scheduler.step(value)
+            train_state.scheduler.step(value)
             return best
         if not self.launched:
-            standing.scheduler.step()
+            train_state.scheduler.step()
         return False
 
-    def not_finite(self, batch: Any, wrong: tuple[str, float]) -> None:
+    def on_nonfinite_step(self, batch: Any, nonfinite: tuple[str, float]) -> None:
         """Leave out a step that was taken back, for what is not finite in it, or end the run and say where that began.
 
         Raises:
             DivergedError: the config says to stop, or too many steps in a row were left out.
         """
-        config, standing = self.config, self.standing
-        what, value = wrong
-        if config.on_nonfinite == "skip" and standing.skipped_in_a_row < SKIPPED_IN_A_ROW:
-            standing.skipped += 1
-            standing.skipped_in_a_row += 1
-            if not _finite(standing.state):
-                standing.state = None
-            self.progress.note(f"step {standing.step + 1} left out: the {what} is {value}")
+        config, train_state = self.config, self.train_state
+        what, value = nonfinite
+        if config.on_nonfinite == "skip" and train_state.skipped_in_a_row < SKIPPED_IN_A_ROW:
+            train_state.skipped += 1
+            train_state.skipped_in_a_row += 1
+            if not _finite(train_state.state):
+                train_state.state = None
+            self.progress.note(f"step {train_state.step + 1} left out: the {what} is {value}")
             return
         try:
-            arguments = self.task.feed(self.model, batch, standing.state).arguments
-            self.outcome.bundle = bundle_of(standing.capture(), arguments, what, value)
+            arguments = self.task.feed(self.model, batch, train_state.state).arguments
+            self.outcome.bundle = bundle_of(train_state.capture(), arguments, what, value)
         except NotImplementedError:  # a task with a step of its own has nothing that could be replayed without it
             arguments = ()
-        origin = locate(self.model, lambda: self.task.step(self.model, batch, standing.state).loss, arguments)
-        raise diverged(what, value, standing.step + 1, config, origin)
+        origin = locate(self.model, lambda: self.task.step(self.model, batch, train_state.state).loss, arguments)
+        raise diverged(what, value, train_state.step + 1, config, origin)
 
     def checkpoint(self) -> None:
         """Hand a checkpoint of now to whoever writes it, once a step."""
-        if self.saved != self.standing.step:
-            self.saved = self.standing.step
-            self.save(self.standing.capture())
+        if self.saved != self.train_state.step:
+            self.saved = self.train_state.step
+            self.save(self.train_state.capture())
 
     def row(self, row: Row) -> None:
         """Record and show how training goes."""
-        standing, outcome = self.standing, self.outcome
+        train_state, outcome = self.train_state, self.outcome
         # Where all steps since the last row were left out there is no loss to tell.
-        metrics = self.task.metrics(standing.total / standing.count) if standing.count else {}
-        standing.total, standing.count = 0.0, 0
-        if standing.skipped:
-            row["skipped"] = standing.skipped
-        speed = {"seconds": round(standing.seconds, 4), "tokens_per_second": round(outcome.tokens_per_second, 1)}
-        self.record({"step": standing.step, "split": "train", **metrics, "tokens": standing.tokens, **row, **speed})
-        self.progress.step(standing.step, metrics, outcome.tokens_per_second)
+        metrics = self.task.metrics(train_state.total / train_state.count) if train_state.count else {}
+        train_state.total, train_state.count = 0.0, 0
+        if train_state.skipped:
+            row["skipped"] = train_state.skipped
+        speed = {"seconds": round(train_state.seconds, 4), "tokens_per_second": round(outcome.tokens_per_second, 1)}
+        self.record(
+            {"step": train_state.step, "split": "train", **metrics, "tokens": train_state.tokens, **row, **speed}
+        )
+        self.progress.step(train_state.step, metrics, outcome.tokens_per_second)
 
     def evaluate(self) -> tuple[float, bool]:
-        """Look at the validation part, keep the weights if they are the best; return the measure, and whether."""
-        standing, key = self.standing, self.task.measure.key
-        metrics = self.judge(standing.step, compiled=self.stepper.compiled)
-        best = self.task.measure.better(metrics[key], standing.best.get(key))
-        standing.without_best = 0 if best else standing.without_best + 1
+        """Validate, and keep the weights if they are the best; return the measure, and whether they are."""
+        train_state, key = self.train_state, self.task.measure.key
+        metrics = self.validate(train_state.step, compiled=self.train_step.compiled)
+        best = self.task.measure.better(metrics[key], train_state.best.get(key))
+        train_state.without_best = 0 if best else train_state.without_best + 1
         if best:
-            standing.best, standing.best_step = metrics, standing.step
-            standing.weights = snapshot(self.model)
+            train_state.best, train_state.best_step = metrics, train_state.step
+            train_state.weights = snapshot(self.model)
         self.report()
-        self.record({"step": standing.step, "split": "valid", **metrics})
-        self.progress.evaluated(standing.step, metrics, best)
+        self.record({"step": train_state.step, "split": "valid", **metrics})
+        self.progress.evaluated(train_state.step, metrics, best)
         return metrics[key], best
 
     def report(self) -> None:
         """Let the outcome tell how far the loop is, whatever ends it."""
-        outcome, standing = self.outcome, self.standing
-        outcome.steps, outcome.tokens, outcome.seconds = standing.step, standing.tokens, standing.seconds
-        outcome.skipped, outcome.compiled = standing.skipped, self.stepper.compiled
-        outcome.best, outcome.best_step, outcome.weights = standing.best, standing.best_step, standing.weights
+        outcome, train_state = self.outcome, self.train_state
+        outcome.steps, outcome.tokens, outcome.seconds = train_state.step, train_state.tokens, train_state.seconds
+        outcome.skipped, outcome.compiled = train_state.skipped, self.train_step.compiled
+        outcome.best, outcome.best_step, outcome.weights = train_state.best, train_state.best_step, train_state.weights
 
 
 def _fit(
@@ -348,7 +352,7 @@ def _fit(
     model.train()
     outcome.tokens = task.fit(model)
     outcome.steps, outcome.seconds = 1, time.perf_counter() - began
-    outcome.best, outcome.best_step = Judge(task, model, config, progress)(1, compiled=False), 1
+    outcome.best, outcome.best_step = Validator(task, model, config, progress)(1, compiled=False), 1
     outcome.weights = snapshot(model)
     record({"step": 1, "split": "valid", **outcome.best})
     progress.evaluated(1, outcome.best, True)

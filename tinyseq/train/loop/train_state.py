@@ -1,4 +1,4 @@
-"""Where a run stands: everything that its next step depends on, taken into a checkpoint and put back from one."""
+"""The training state: everything that a run's next step depends on, taken into a checkpoint and put back from one."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tinyseq.train.storage.checkpoint_file import Array, Checkpoint
 from tinyseq.train.storage.serialization import pack, state_types, unpack
 
 
-class Numbers(BaseModel):
-    """The plain part of it."""
+class Counters(BaseModel):
+    """The plain numbers of a training state, as a checkpoint has them."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -33,7 +33,7 @@ class Numbers(BaseModel):
     best_step: int = Field(0, ge=0)
 
 
-class Random(BaseModel):
+class RandomState(BaseModel):
     """The state of the random numbers."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -44,7 +44,7 @@ class Random(BaseModel):
 
 
 @dataclass
-class Standing:
+class TrainState:
     """What changes from step to step. The order of the data is a pure function of the config and of ``step``."""
 
     model: nn.Module
@@ -63,7 +63,7 @@ class Standing:
     #: Steps whose loss or gradient was not finite, and that were left out; and how many of them were the last ones.
     skipped: int = 0
     skipped_in_a_row: int = 0
-    #: Looks at the validation part since the best; the best metrics, their step, and the weights then.
+    #: Validations since the best one; its metrics, their step, and the weights then.
     without_best: int = 0
     best: dict[str, float] = field(default_factory=dict)
     best_step: int = 0
@@ -72,37 +72,40 @@ class Standing:
     def capture(self) -> Checkpoint:
         """Return copies of all of it."""
         tensors = {f"model.{name}": value for name, value in snapshot(self.model).items()}
-        kept = self.optimizer.state_dict()
-        for name, parts in zip(self._names(), kept["state"], strict=True):
+        optimizer_state = self.optimizer.state_dict()
+        for name, parts in zip(self._names(), optimizer_state["state"], strict=True):
             tensors |= {f"optimizer.{name}.{key}": np.array(value.numpy()) for key, value in parts.items()}
         # Where the weights are the best ones they are there already.
         if self.best_step != self.step:
             tensors |= {f"best.{name}": value for name, value in self.weights.items()}
-        facts = {key: getattr(self, key) for key in Numbers.model_fields}
+        facts = {key: getattr(self, key) for key in Counters.model_fields}
         facts |= {
             "state": pack(self.state, "state", tensors),
             "random": generator.state(),
-            "optimizer": {"lr": kept["lr"], "steps": kept["steps"]},
+            "optimizer": {
+                "steps": optimizer_state["steps"],
+                "param_groups": [_plain(group) for group in optimizer_state["param_groups"]],
+            },
             "schedule": self.scheduler.state_dict(),
         }
         return Checkpoint(facts, tensors)
 
-    def restore(self, found: Checkpoint) -> None:
+    def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint.
 
         Raises:
             DataError: it is not of this model or optimiser, or something is missing in it.
         """
-        facts = found.facts
+        facts = checkpoint.facts
         try:
-            numbers = Numbers.model_validate({key: facts[key] for key in Numbers.model_fields})
-            random = Random.model_validate(facts["random"]).model_dump()
-            state = unpack(facts["state"], found.tensors, state_types(self.model))
-            parts = self._optimizer_parts(found.part("optimizer"))
+            counters = Counters.model_validate({key: facts[key] for key in Counters.model_fields})
+            random = RandomState.model_validate(facts["random"]).model_dump()
+            state = unpack(facts["state"], checkpoint.tensors, state_types(self.model))
+            parts = self._optimizer_parts(checkpoint.part("optimizer"))
             self.optimizer.load_state_dict({**facts["optimizer"], "state": parts})
             self.scheduler.load_state_dict(facts["schedule"])
-            weights, best = found.part("model"), found.part("best")
-            if numbers.best and numbers.best_step != numbers.step:
+            weights, best = checkpoint.part("model"), checkpoint.part("best")
+            if counters.best and counters.best_step != counters.step:
                 self.model.load_state_dict(best)  # to see that it fits
             self.model.load_state_dict(weights)
         except TinyseqError:
@@ -112,8 +115,8 @@ class Standing:
                 "the checkpoint is not one of a run", required="all that a run is made of", got=_brief(error)
             ) from None
         generator.restore(random)
-        for key in Numbers.model_fields:
-            setattr(self, key, getattr(numbers, key))
+        for key in Counters.model_fields:
+            setattr(self, key, getattr(counters, key))
         self.state = state
         self.weights = weights if self.best_step == self.step else best
 
@@ -122,11 +125,16 @@ class Standing:
 
     def _optimizer_parts(self, arrays: dict[str, Array]) -> list[dict[str, Any]]:
         """Return the optimiser's state a parameter, in its order."""
-        found: dict[str, dict[str, Any]] = {name: {} for name in self._names()}
+        states: dict[str, dict[str, Any]] = {name: {} for name in self._names()}
         for path, value in arrays.items():
             name, _, key = path.rpartition(".")
-            found[name][key] = tensor(value, dtype=value.dtype)
-        return list(found.values())
+            states[name][key] = tensor(value, dtype=value.dtype)
+        return list(states.values())
+
+
+def _plain(group: dict[str, Any]) -> dict[str, Any]:
+    """The options that JSON has a form for; any others come from the config again."""
+    return {key: value for key, value in group.items() if isinstance(value, bool | int | float | str | list | tuple)}
 
 
 def _brief(error: Exception) -> str:
@@ -135,4 +143,4 @@ def _brief(error: Exception) -> str:
 
 def snapshot(model: nn.Module) -> dict[str, Array]:
     """Return copies of parameters and buffers by name, on the host."""
-    return {name: np.array(value.numpy()) for name, value in model.state_dict().items()}
+    return {name: np.array(value.numpy(), order="C") for name, value in model.state_dict().items()}

@@ -17,14 +17,14 @@ from tinyseq.train.loop.progress import Progress
 from tinyseq.train.tasks.base import StepResult, Task
 
 
-class Stepped:
-    """What a step gave: numbers for a row of metrics, and the state that the next step starts from.
+class StepOutput:
+    """A step's output: numbers for a row of metrics, and the state that the next step starts from.
 
     Where the backend computes asynchronously, the numbers are on their way when the step has been launched; whoever
     asks for one first waits for it.
     """
 
-    def __init__(self, loss: Tensor, grad_norm: Tensor, tokens: int, state: Any, before: _Before) -> None:
+    def __init__(self, loss: Tensor, grad_norm: Tensor, tokens: int, state: Any, before: _Snapshot) -> None:
         self.tokens, self.state, self.before = tokens, state, before
         self._loss, self._grad_norm = (x.backend.fetch(x.value) for x in (loss, grad_norm))
 
@@ -39,23 +39,23 @@ class Stepped:
         return float(self._grad_norm())
 
     @property
-    def wrong(self) -> tuple[str, float] | None:
+    def nonfinite(self) -> tuple[str, float] | None:
         """Return what is not a finite number, and what it is instead; None where all is well."""
         if not math.isfinite(self.loss):
             return "loss", self.loss
         return None if math.isfinite(self.grad_norm) else ("gradient norm", self.grad_norm)
 
 
-class _Before(NamedTuple):
+class _Snapshot(NamedTuple):
     """What a step changes, as it was before. References suffice: values are immutable, and a step gives new ones."""
 
     values: list[Any]
-    steps: int
+    counts: list[int]
     random: dict[str, int]
 
 
-class Stepper:
-    """Trains a model by steps; what a step computes runs from the compiler's plan where that is asked for and possible.
+class TrainStep:
+    """The training step of a model, run from the compiler's plan where that is asked for and possible.
 
     A loss that cannot be traced (a cell of one's own that looks at values) or a backend that the compiler does not know
     is noted once, and the run goes on eagerly: the numbers are the same.
@@ -89,13 +89,13 @@ class Stepper:
         """
         return self.compiled and backends.current().asynchronous
 
-    def __call__(self, batch: Any, state: Any) -> Stepped:
+    def __call__(self, batch: Any, state: Any) -> StepOutput:
         """Move the weights along the gradient of a batch's loss; ``rewind`` takes it back."""
         before = self._before()
         try:
             result, norm = self._planned(batch, state) or self._eager(self.task.step(self.model, batch, state))
             self.model.constrain()
-            return Stepped(result.loss, norm, result.tokens, detach(result.state), before)
+            return StepOutput(result.loss, norm, result.tokens, detach(result.state), before)
         except BaseException:  # an interrupt may come between two weights, and what there is will be written
             self._restore(before)
             self.optimizer.zero_grad()
@@ -126,18 +126,19 @@ class Stepper:
         self.optimizer.zero_grad()
         return norm
 
-    def rewind(self, stepped: Stepped) -> None:
+    def rewind(self, output: StepOutput) -> None:
         """Take a step back, and all after it: weights, buffers, optimiser and random numbers are as before it."""
-        self._restore(stepped.before)
+        self._restore(output.before)
 
-    def _restore(self, before: _Before) -> None:
-        values, self.optimizer.steps, random = before
+    def _restore(self, before: _Snapshot) -> None:
+        values, counts, random = before
+        self.optimizer.counts = list(counts)
         for x, value in zip(self._tensors(), values, strict=True):
             x.value = value
         generator.restore(random)
 
-    def _before(self) -> _Before:
-        return _Before([x.value for x in self._tensors()], self.optimizer.steps, generator.state())
+    def _before(self) -> _Snapshot:
+        return _Snapshot([x.value for x in self._tensors()], list(self.optimizer.counts), generator.state())
 
     def _tensors(self) -> list[Tensor]:
         optimizer = self.optimizer

@@ -1,4 +1,4 @@
-"""Judging a model on the validation part while it is trained."""
+"""Validation: the metrics of a model on the validation part, while it is trained."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tinyseq.train.loop.nonfinite import not_finite
 from tinyseq.train.loop.progress import Progress
 from tinyseq.train.tasks.base import Task
 
-#: Looks at the validation part that run eagerly before it is compiled: what is looked at once is not worth a plan.
-EAGER_LOOKS = 1
+#: Validations that run eagerly before one is compiled: what runs once is not worth a plan.
+EAGER_VALIDATIONS = 1
 
 
-class Judge:
-    """Gives the metrics of a model on the validation part.
+class Validator:
+    """The metrics of a model on the validation part.
 
     Where training runs from plans, calls of the model run from plans of their own, which compute no gradients. Whether
-    a look does follows from its step alone, so that a run that goes on from a checkpoint computes what it would have.
+    a validation does follows from its step alone: a run that goes on from a checkpoint computes what it would have.
     """
 
     def __init__(self, task: Task[Any], model: nn.Module, config: TrainConfig, progress: Progress) -> None:
         self.task, self.model, self.config, self.progress = task, model, config, progress
-        self.planned: _Planned | None = _Planned(model)
+        self.planned: _CompiledModel | None = _CompiledModel(model)
 
     def __call__(self, step: int, *, compiled: bool) -> dict[str, float]:
         """Return the metrics after a step.
@@ -39,8 +39,8 @@ class Judge:
             DivergedError: the measure is not finite.
         """
         self.model.eval()
-        look = -(-step // self.config.evaluate_every)
-        metrics = self._planned() if compiled and look > EAGER_LOOKS else None
+        number = -(-step // self.config.evaluate_every)
+        metrics = self._planned() if compiled and number > EAGER_VALIDATIONS else None
         if metrics is None:
             metrics = self.task.evaluate(self.model, "valid")
         self.model.train()
@@ -61,7 +61,7 @@ class Judge:
         return None
 
 
-class _Planned:
+class _CompiledModel:
     """A model whose calls run from plans; all else of it is as it is."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -70,7 +70,7 @@ class _Planned:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         found = self._function(*args, **kwargs)
-        # What it was given is kept for pictures; nobody draws any here, and the weights would stay until the next look.
+        # What it was given is kept for pictures; nobody draws any here, and the weights would stay until the next call.
         self._function.entry_of_last_call().last_values = {}
         return found
 

@@ -35,7 +35,7 @@ class Checkpoints:
         """Read a checkpoint; where it is damaged, say which earlier one is whole.
 
         Raises:
-            DataError: see ``checkpoint.read``.
+            DataError: see ``checkpoint_file.read``.
         """
         try:
             return checkpoint_file.read(self.path(step))
@@ -53,14 +53,14 @@ class Checkpoints:
             return False
         return True
 
-    def write(self, found: Checkpoint) -> None:
+    def write(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint.
 
         Raises:
             OSError: see ``files.write``.
         """
         self.folder.mkdir(exist_ok=True)
-        checkpoint_file.write(self.path(found.step), found)
+        checkpoint_file.write(self.path(checkpoint.step), checkpoint)
 
     def prune(self, policy: CheckpointConfig, best: int) -> None:
         """Remove what the policy does not keep; a file that cannot be removed stays."""
@@ -77,8 +77,8 @@ class Checkpoints:
                 path.replace(path.with_suffix(".set-aside"))
 
 
-class Saver:
-    """Writes checkpoints in a thread of its own, one at a time and in order.
+class CheckpointManager:
+    """A writer of checkpoints: in a thread of its own, one at a time and in order.
 
     What ``save`` is given must not change any more: it holds copies. A second ``save`` waits until the first is
     written, so that a slow disk slows training down instead of filling the memory. A write that fails is told, and the
@@ -104,11 +104,11 @@ class Saver:
         self._failure: str | None = None
         self._told: str | None = None
 
-    def save(self, found: Checkpoint) -> None:
+    def save(self, checkpoint: Checkpoint) -> None:
         """Begin to write a checkpoint."""
         self.finish()
         # A daemon, because a second Ctrl-C does not wait: the file is replaced only when the new one is whole.
-        self._thread = threading.Thread(target=self._write, args=(found,), name="tinyseq-checkpoint", daemon=True)
+        self._thread = threading.Thread(target=self._write, args=(checkpoint,), name="tinyseq-checkpoint", daemon=True)
         self._thread.start()
 
     def finish(self) -> None:
@@ -121,13 +121,13 @@ class Saver:
             self.tell(f"warning: checkpoints are not written: {self._failure}; {last}; training goes on")
         self._told, self._failure = self._failure or self._told, None
 
-    def _write(self, found: Checkpoint) -> None:
+    def _write(self, checkpoint: Checkpoint) -> None:
         try:
             self.before()
-            self.place.write(found)
+            self.place.write(checkpoint)
         except (OSError, MemoryError) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             self._failure = f"{reason}: {self.place.folder}"
             return
-        self._last = found.step
-        self.place.prune(self.policy, int(found.facts.get("best_step", 0)))
+        self._last = checkpoint.step
+        self.place.prune(self.policy, int(checkpoint.facts.get("best_step", 0)))

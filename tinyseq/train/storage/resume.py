@@ -21,8 +21,8 @@ from tinyseq.train.storage.run_directory import RESOLVED, RunDirectory
 _FREE = ("name", "output", "backend", "train.steps", "train.patience", "train.checkpoint", "train.on_nonfinite")
 
 
-class Identity(BaseModel):
-    """What tells in a checkpoint which run it is of, and how far the run's metrics were."""
+class RunIdentity(BaseModel):
+    """The identity of a run in a checkpoint: which run it is of, and how far the run's metrics were."""
 
     model_config = ConfigDict(strict=True)
 
@@ -37,22 +37,22 @@ class Identity(BaseModel):
 
 
 @dataclass(frozen=True)
-class Point:
-    """Where a run goes on: its directory, and the checkpoint with its identity, or None for its beginning."""
+class ResumePoint:
+    """The point where a run goes on: its directory, and the checkpoint with its identity, or None for its beginning."""
 
     directory: RunDirectory
     start: Checkpoint | None = None
-    kept: Identity | None = None
+    identity: RunIdentity | None = None
 
 
-def find_directory(config: RunConfig, name: str, given: Path | None) -> RunDirectory | None:
-    """Return the directory to go on in: that of a given checkpoint, a given one, or the newest of the config's name.
+def find_directory(config: RunConfig, name: str, named: Path | None) -> RunDirectory | None:
+    """Return the directory to go on in: that of a named checkpoint, a named one, or the newest of the config's name.
 
     Raises:
-        DataError: what is given is neither.
+        DataError: what is named is neither.
     """
-    if given is not None:
-        inside = given.parent.parent if given.is_file() else given
+    if named is not None:
+        inside = named.parent.parent if named.is_file() else named
         return RunDirectory.find(inside)
     parent = Path(config.output, name)
     try:
@@ -61,7 +61,7 @@ def find_directory(config: RunConfig, name: str, given: Path | None) -> RunDirec
         return None
 
 
-def find_point(directory: RunDirectory, config: RunConfig, given: Path | None) -> Point:
+def find_point(directory: RunDirectory, config: RunConfig, named: Path | None) -> ResumePoint:
     """Return where a run goes on; to be called when its directory is locked.
 
     Raises:
@@ -70,38 +70,38 @@ def find_point(directory: RunDirectory, config: RunConfig, given: Path | None) -
     files.tidy(directory.path)
     files.tidy(directory.checkpoints.folder)
     steps = directory.checkpoints.steps()
-    if given is not None and given.is_file():
-        found = checkpoint_file.read(given)
+    if named is not None and named.is_file():
+        checkpoint = checkpoint_file.read(named)
     elif steps:
-        found = directory.checkpoints.read(steps[-1])
+        checkpoint = directory.checkpoints.read(steps[-1])
     else:
         refuse_other(directory.config().model_dump(mode="json"), config, directory.path)
-        return Point(directory)
+        return ResumePoint(directory)
     try:
-        kept = Identity.model_validate(found.facts)
+        identity = RunIdentity.model_validate(checkpoint.facts)
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"]))
         raise DataError(
             "the checkpoint is not one of a run", required=f"a right {place!r}", got=error.errors()[0]["msg"]
         ) from None
-    refuse_other(kept.config, config, directory.path)
-    if config.train.steps < found.step:
+    refuse_other(identity.config, config, directory.path)
+    if config.train.steps < checkpoint.step:
         raise ConfigError(
             "the run is further than it shall come",
-            required=f"train.steps of at least {found.step}, where its checkpoint is",
+            required=f"train.steps of at least {checkpoint.step}, where its checkpoint is",
             got=str(config.train.steps),
             where=str(directory.path),
         )
-    return Point(directory, found, kept)
+    return ResumePoint(directory, checkpoint, identity)
 
 
-def refuse_other(kept: Mapping[str, Any], config: RunConfig, place: Path) -> None:
+def refuse_other(saved: Mapping[str, Any], config: RunConfig, place: Path) -> None:
     """Refuse to go on with another config.
 
     Raises:
         ConfigError: keys differ that the numbers depend on; each is named.
     """
-    before, now = dict(_flat(kept)), dict(_flat(config.model_dump(mode="json")))
+    before, now = dict(_flat(saved)), dict(_flat(config.model_dump(mode="json")))
     rows = [
         f"{key}: {_shown(before, key)} in the run, {_shown(now, key)} in the config"
         for key in sorted(before.keys() | now.keys())
@@ -119,16 +119,16 @@ def refuse_other(kept: Mapping[str, Any], config: RunConfig, place: Path) -> Non
         )
 
 
-def refuse_other_data(kept: Identity, digest: str, metadata: Mapping[str, Any], place: Path) -> None:
+def refuse_other_data(identity: RunIdentity, digest: str, metadata: Mapping[str, Any], place: Path) -> None:
     """Refuse to go on with other data.
 
     Raises:
         DataError: the data's digest, or what the task made of it (its vocabulary), is not that of the checkpoint.
     """
-    if kept.data_sha256 != digest or kept.metadata != metadata:
+    if identity.data_sha256 != digest or identity.metadata != metadata:
         raise DataError(
             "the data has changed since the run was stopped",
-            required=f"data with the digest {kept.data_sha256[:16]}...",
+            required=f"data with the digest {identity.data_sha256[:16]}...",
             got=f"{digest[:16]}...",
             where=str(place),
             fix="bring the data back as it was, or start a new run, without --resume",

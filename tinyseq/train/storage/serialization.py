@@ -70,7 +70,7 @@ def state_types(module: nn.Module) -> dict[str, type]:
 
     So a file names a class, and never brings one.
     """
-    found: dict[str, type] = {}
+    types: dict[str, type] = {}
     stack: list[Any] = []
     modules = [module]
     for one in modules:  # the list grows while it is walked
@@ -83,5 +83,5 @@ def state_types(module: nn.Module) -> dict[str, type]:
         if isinstance(tree, dict | tuple | list):
             stack += tree.values() if isinstance(tree, dict) else tree
             if hasattr(tree, "_fields"):
-                found[type(tree).__name__] = type(tree)
-    return found
+                types[type(tree).__name__] = type(tree)
+    return types

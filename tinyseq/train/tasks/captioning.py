@@ -25,7 +25,7 @@ from tinyseq.train.config.registry import find_cell
 from tinyseq.train.config.run_config import FilePath
 from tinyseq.train.config.section import OneOf, Section
 from tinyseq.train.config.source import Problem
-from tinyseq.train.tasks.generation import WritingConfig, WritingTask
+from tinyseq.train.tasks.generation import GenerationConfig, GenerationTask
 
 
 class CaptionsConfig(Section):
@@ -58,7 +58,7 @@ class CaptionModelConfig(RecurrentConfig):
     )
 
 
-class CaptioningConfig(WritingConfig):
+class CaptioningConfig(GenerationConfig):
     """A run of the task ``captioning``."""
 
     data: CaptionsConfig = Field(default_factory=CaptionsConfig, description="What is read and written.")
@@ -71,7 +71,7 @@ class CaptioningConfig(WritingConfig):
             yield Problem(("model", "patch"), message, involves=(("data", "size"), ("data", "path")))
 
 
-class Captioning(WritingTask[CaptioningConfig]):
+class Captioning(GenerationTask[CaptioningConfig]):
     """One to many (Vinyals et al. 2015): the features set the first state of a recurrent network that writes."""
 
     Config = CaptioningConfig
@@ -135,7 +135,7 @@ class Captioning(WritingTask[CaptioningConfig]):
     def size(self, source: Features) -> int:
         return 0
 
-    def marks(self, source: Features) -> list[str]:
+    def source_tokens(self, source: Features) -> list[str]:
         """Return the upper left corner of each patch, row and column."""
         patch = self.config.model.patch
         if patch is None:

@@ -57,7 +57,7 @@ class Classification(ManyToOne[ManyToOneConfig]):
     def losses(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
         return nn.cross_entropy(outputs, targets, reduction=reduction)
 
-    def told(self, outputs: Array) -> dict[str, Any]:
+    def prediction(self, outputs: Array) -> dict[str, Any]:
         shares = np.exp(outputs - outputs.max())
         shares /= shares.sum()
         best = int(shares.argmax())
@@ -96,8 +96,8 @@ class Classification(ManyToOne[ManyToOneConfig]):
             },
         }
 
-    def short(self, told: Mapping[str, Any]) -> str:
-        return str(told["label"])
+    def short(self, prediction: Mapping[str, Any]) -> str:
+        return str(prediction["label"])
 
     def figures(self, model: Any, records: Sequence[Example]) -> Mapping[str, Callable[[], Figure]]:
         return {"confusion": lambda: self._confusion(model, records), **super().figures(model, records)}

@@ -23,7 +23,7 @@ class SeriesConfig(Section):
 
     path: FilePath | None = Field(None, description="A CSV file; null is the yearly sunspot numbers, 1700 to 2008.")
     columns: list[str] | None = Field(None, min_length=1, description="What the model reads; null: all but `time`.")
-    targets: list[str] | None = Field(None, min_length=1, description="What is foretold; null: all of `columns`.")
+    targets: list[str] | None = Field(None, min_length=1, description="What is forecast; null: all of `columns`.")
     time: str | None = Field(None, description="The column that says when; it is only shown.")
     missing: Literal["refuse", "carry"] = Field("refuse", description="A missing value: refuse it, or carry the last.")
     transform: Annotated[str, OneOf(TRANSFORMS, "transform")] = Field(
@@ -52,9 +52,9 @@ class SeriesConfig(Section):
 
 
 class ForecastConfig(Section):
-    """What is foretold."""
+    """What is forecast."""
 
-    horizon: int = Field(1, ge=1, description="How many next steps the model foretells at once.")
+    horizon: int = Field(1, ge=1, description="How many next steps the model forecasts at once.")
     from_last: bool = Field(True, description="The model adds to the last value, so it need only learn the change.")
     season: int | None = Field(None, ge=1, description="Steps in a season, for the seasonal naive forecast.")
     steps: int = Field(20, ge=1, description="How far it runs on by its own forecasts, in the picture and in predict.")

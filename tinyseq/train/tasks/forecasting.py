@@ -1,4 +1,4 @@
-"""Forecasting: read a series, foretell what follows at every step."""
+"""Forecasting: read a series, forecast what follows at every step."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ForecastingConfig(RunConfig):
 
     data: SeriesConfig = Field(default_factory=SeriesConfig, description="What is read.")
     model: RecurrentConfig = Field(default_factory=RecurrentConfig, description="What learns.")
-    forecast: ForecastConfig = Field(default_factory=ForecastConfig, description="What is foretold.")
+    forecast: ForecastConfig = Field(default_factory=ForecastConfig, description="What is forecast.")
 
     def contradictions(self) -> Iterator[Problem]:
         if self.model.bidirectional:
@@ -55,14 +55,14 @@ class ForecastingConfig(RunConfig):
             yield Problem(("train", "bptt", "back"), message, involves=(("data", "window"), ("train", "bptt", "every")))
 
 
-class Stretch(NamedTuple):
-    """A record: a series, and the number of the first value to be foretold; those before it are only known."""
+class Record(NamedTuple):
+    """A record: a series, and the number of the first value to be forecast; those before it are only known."""
 
     series: Series
     start: int
 
 
-class Strip(NamedTuple):
+class Batch(NamedTuple):
     """A training batch, standardised: inputs (batch, time, columns), targets (batch, time, horizon, targets)."""
 
     inputs: Array
@@ -96,7 +96,7 @@ class Forecasting(Task[ForecastingConfig]):
         for name, part in self.ranges.items():
             if len(part) < horizon + (name == "train"):
                 raise DataError(
-                    f"the series is too short: its {name} part has nothing to foretell",
+                    f"the series is too short: its {name} part has nothing to forecast",
                     required=f"a horizon of {horizon} steps in each part",
                     got=f"{len(part)} of {len(self.series)} rows, split {config.split}",
                 )
@@ -121,7 +121,7 @@ class Forecasting(Task[ForecastingConfig]):
         config = self.config.forecast
         return ForecastNet(self.config.model, len(self.columns), self.chosen, config.horizon, config.from_last)
 
-    def batches(self) -> Iterator[Strip]:
+    def batches(self) -> Iterator[Batch]:
         train, config, horizon = self.config.train, self.config.data, self.config.forecast.horizon
         z = self.scaler.apply(self.series.values[: len(self.ranges["train"])])
         inputs = z[: len(z) - horizon].astype(self.config.dtype)
@@ -141,15 +141,15 @@ class Forecasting(Task[ForecastingConfig]):
             return self._read_on(inputs, targets, length)
         return self._windows(inputs, targets, config.window)
 
-    def _windows(self, inputs: Array, targets: Array, window: int) -> Iterator[Strip]:
+    def _windows(self, inputs: Array, targets: Array, window: int) -> Iterator[Batch]:
         rng = np.random.default_rng(self.config.seed)
         starts = len(inputs) - window + 1
         size, skip = self.config.train.batch_size, self.config.data.warmup
         while True:
             rows = rng.integers(0, starts, size)[:, None] + np.arange(window)
-            yield Strip(inputs[rows], targets[rows], skip, True)
+            yield Batch(inputs[rows], targets[rows], skip, True)
 
-    def _read_on(self, inputs: Array, targets: Array, length: int) -> Iterator[Strip]:
+    def _read_on(self, inputs: Array, targets: Array, length: int) -> Iterator[Batch]:
         train = self.config.train
         size, every = train.batch_size, train.bptt.every
         overlap = train.bptt.depth - every
@@ -159,12 +159,12 @@ class Forecasting(Task[ForecastingConfig]):
             )
         inputs, targets = (a[: size * length].reshape(size, length, *a.shape[1:]) for a in (inputs, targets))
         return (
-            Strip(inputs[:, at : at + every], targets[:, at : at + every], 0, at == 0)
+            Batch(inputs[:, at : at + every], targets[:, at : at + every], 0, at == 0)
             for _ in itertools.count()
             for at in range(0, length - every + 1, every)
         )
 
-    def feed(self, model: ForecastNet, batch: Strip, state: Any) -> Feed:
+    def feed(self, model: ForecastNet, batch: Batch, state: Any) -> Feed:
         if state is None or batch.fresh:
             state = model.recurrent.initial_state(len(batch.inputs))
         counted = batch.targets[:, batch.skip :]
@@ -177,13 +177,13 @@ class Forecasting(Task[ForecastingConfig]):
 
     # Judgement.
 
-    def part(self, split: str) -> list[Stretch]:
+    def part(self, split: str) -> list[Record]:
         part = self.ranges[split]
         series = self.series
         known = Series(series.name, series.columns, series.values[: part.stop], series.times[: part.stop])
-        return [Stretch(known, max(part.start, 1))]
+        return [Record(known, max(part.start, 1))]
 
-    def _origins(self, record: Stretch) -> Array:
+    def _origins(self, record: Record) -> Array:
         origins = np.arange(record.start - 1, len(record.series) - self.config.forecast.horizon)
         if not len(origins):
             raise DataError(
@@ -193,8 +193,8 @@ class Forecasting(Task[ForecastingConfig]):
             )
         return origins
 
-    def foretell(self, model: ForecastNet, record: Stretch, origins: Array, batch_size: int | None = None) -> Array:
-        """Return what the model foretells at each origin, in the series' units: (origins, horizon, targets)."""
+    def forecast(self, model: ForecastNet, record: Record, origins: Array, batch_size: int | None = None) -> Array:
+        """Return what the model forecasts at each origin, in the series' units: (origins, horizon, targets)."""
         z = self.scaler.apply(record.series.values).astype(self.config.dtype)
         window, size = self.config.data.window, batch_size or self.config.train.batch_size
         with no_grad():
@@ -211,13 +211,13 @@ class Forecasting(Task[ForecastingConfig]):
         return self.scaler.invert(found, self.chosen)
 
     def run_on(self, model: ForecastNet, series: Series, steps: int) -> Array:
-        """Return the values after the series' end, (steps, targets), each foretold from those before it.
+        """Return the values after the series' end, (steps, targets), each forecast from those before it.
 
-        Where the model foretells all that it reads, each forecast is its next input (it runs free); else it stops at
+        Where the model forecasts all that it reads, each forecast is its next input (it runs free); else it stops at
         its horizon.
         """
         if set(self.targets) != set(self.columns):
-            (only,) = self.foretell(model, Stretch(series, 1), np.array([len(series) - 1]))
+            (only,) = self.forecast(model, Record(series, 1), np.array([len(series) - 1]))
             return np.asarray(only[:steps])
         z = self.scaler.apply(series.values[-(self.config.data.window or 0) :]).astype(self.config.dtype)
         order = [self.targets.index(name) for name in self.columns]
@@ -237,16 +237,16 @@ class Forecasting(Task[ForecastingConfig]):
         }
 
     def evaluate_on(
-        self, model: ForecastNet, records: Sequence[Stretch], *, batch_size: int | None = None
+        self, model: ForecastNet, records: Sequence[Record], *, batch_size: int | None = None
     ) -> dict[str, float]:
         """Return RMSE, MAE and MASE over all origins, steps ahead and targets."""
         return self._figures(*self._pairs(model, records, batch_size))
 
-    def _pairs(self, model: ForecastNet, records: Sequence[Stretch], batch_size: int | None) -> tuple[Array, Array]:
+    def _pairs(self, model: ForecastNet, records: Sequence[Record], batch_size: int | None) -> tuple[Array, Array]:
         predicted, true = [], []
         for record in records:
             origins = self._origins(record)
-            predicted.append(self.foretell(model, record, origins, batch_size))
+            predicted.append(self.forecast(model, record, origins, batch_size))
             values = record.series.values[:, self.chosen]
             true.append(forecasts.following(values, origins, self.config.forecast.horizon))
         if not true:
@@ -254,7 +254,7 @@ class Forecasting(Task[ForecastingConfig]):
         return np.concatenate(predicted), np.concatenate(true)
 
     def details(
-        self, model: ForecastNet, records: Sequence[Stretch], *, batch_size: int | None = None
+        self, model: ForecastNet, records: Sequence[Record], *, batch_size: int | None = None
     ) -> dict[str, Any]:
         """Return the RMSE of each target, a number for each step ahead."""
         predicted, true = self._pairs(model, records, batch_size)
@@ -299,7 +299,7 @@ class Forecasting(Task[ForecastingConfig]):
     def write(self, model: ForecastNet, directory: Path) -> str:
         (record,) = self.part("test")
         series, origins = record.series, self._origins(record)
-        found = self.foretell(model, record, origins)
+        found = self.forecast(model, record, origins)
         with open(directory / "forecast.csv", "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["time", "target", "ahead", "truth", "forecast"])
@@ -315,10 +315,10 @@ class Forecasting(Task[ForecastingConfig]):
         ]
         return "\n".join([f"{self.targets[0]}, a step ahead, the last of them:", *last[-8:]])
 
-    def _figure(self, model: ForecastNet, record: Stretch) -> Figure:
-        """Return the truth of what is foretold, the forecasts, and how the model runs on by its own forecasts."""
+    def _figure(self, model: ForecastNet, record: Record) -> Figure:
+        """Return the truth of what is forecast, the forecasts, and how the model runs on by its own forecasts."""
         series, origins, horizon = record.series, self._origins(record), self.config.forecast.horizon
-        found, ahead = self.foretell(model, record, origins), origins + 1
+        found, ahead = self.forecast(model, record, origins), origins + 1
         known = Series(series.name, series.columns, series.values[: record.start], series.times[: record.start])
         free = self.run_on(model, known, min(self.config.forecast.steps, len(series) - record.start))
         since = max(0, record.start - max(_LEAST_PAST, len(found) // 2))
@@ -337,13 +337,13 @@ class Forecasting(Task[ForecastingConfig]):
                 Line("by its own forecasts", "free", record.start + np.arange(len(free)), free[:, k]),
             ]
             panels.append(Panel(name, lines, record.start - 0.5))
-        title = f"{series.name}: foretold from {series.times[record.start]} on"
+        title = f"{series.name}: forecast from {series.times[record.start]} on"
         return draw_forecasts(panels, title, times=series.times, axis=self.time or "step")
 
-    def figures(self, model: ForecastNet, records: Sequence[Stretch]) -> Mapping[str, Callable[[], Figure]]:
+    def figures(self, model: ForecastNet, records: Sequence[Record]) -> Mapping[str, Callable[[], Figure]]:
         return {"forecast": lambda: self._figure(model, records[0])}
 
-    def readings(self, model: ForecastNet, record: Stretch) -> list[Reading]:
+    def readings(self, model: ForecastNet, record: Record) -> list[Reading]:
         """Return the last steps that a forecast sees."""
         seen = slice(-(self.config.data.window or _LEAST_PAST), None)
         z = self.scaler.apply(record.series.values[seen]).astype(self.config.dtype)
@@ -364,10 +364,10 @@ class Forecasting(Task[ForecastingConfig]):
 
     # Use.
 
-    def read(self, path: Path, *, targets: bool = True) -> list[Stretch]:
+    def read(self, path: Path, *, targets: bool = True) -> list[Record]:
         series = read_series(path, self.columns, time=self._time_of(path), missing=self.config.data.missing)
         window = self.config.data.window
-        return [Stretch(series, min(window if window is not None else len(series) // 2, max(len(series) // 2, 1)))]
+        return [Record(series, min(window if window is not None else len(series) // 2, max(len(series) // 2, 1)))]
 
     def _time_of(self, path: Path) -> str | None:
         """The time column is only shown: a file may lack it."""
@@ -376,7 +376,7 @@ class Forecasting(Task[ForecastingConfig]):
         with open(path, encoding="utf-8-sig", errors="replace") as file:
             return self.time if self.time in [name.strip(' "\r\n') for name in file.readline().split(",")] else None
 
-    def records(self, inputs: Iterable[Any]) -> list[Stretch]:
+    def records(self, inputs: Iterable[Any]) -> list[Record]:
         found = []
         for number, values in enumerate(inputs):
             array = np.asarray(values, np.float64)
@@ -388,11 +388,11 @@ class Forecasting(Task[ForecastingConfig]):
                     got=f"shape {np.shape(values)}" if np.isfinite(array).all() else "values that are not finite",
                 )
             name = f"input {number}"
-            found.append(Stretch(Series(name, self.columns, array, tuple(map(str, range(len(array))))), 1))
+            found.append(Record(Series(name, self.columns, array, tuple(map(str, range(len(array))))), 1))
         return found
 
     def predict(
-        self, model: ForecastNet, records: Sequence[Stretch], *, batch_size: int | None = None
+        self, model: ForecastNet, records: Sequence[Record], *, batch_size: int | None = None
     ) -> Iterator[dict[str, Any]]:
         """Yield what follows each series: a list for each target, beside the end of what is known."""
         for record in records:

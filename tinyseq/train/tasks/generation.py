@@ -68,24 +68,24 @@ class DecodeConfig(Section):
             yield Problem(("measure",), message, involves=(("bleu",),))
 
 
-class WritingConfig(RunConfig):
+class GenerationConfig(RunConfig):
     """What the configs of these tasks have in common."""
 
     teacher_forcing: ForcingConfig = Field(default_factory=ForcingConfig, description="Scheduled sampling.")
     decode: DecodeConfig = Field(default_factory=DecodeConfig, description="How sentences are written, and judged.")
 
 
-W = TypeVar("W", bound=WritingConfig)
+W = TypeVar("W", bound=GenerationConfig)
 
 
-class WritingTask(Task[W]):
+class GenerationTask(Task[W]):
     """An encoder reads the input, a writer writes the sentence; judged by the sentences it writes.
 
     Token accuracy and loss are with the true tokens before each position; exact match and BLEU are of sentences that
     the model wrote by itself.
     """
 
-    Config: ClassVar[type[RunConfig]] = WritingConfig
+    Config: ClassVar[type[RunConfig]] = GenerationConfig
     compilable = True
 
     examples: data.Splits
@@ -119,11 +119,11 @@ class WritingTask(Task[W]):
     def show(self, source: Any) -> Any:
         """Return an input as it stands in a prediction: plain JSON."""
 
-    def marks(self, source: Any) -> list[str]:
+    def source_tokens(self, source: Any) -> list[str]:
         """Return the names of the memory's steps, for the picture of attention."""
         return []
 
-    def trivial(self) -> dict[str, Callable[[Any], str]]:
+    def trivial_baselines(self) -> dict[str, Callable[[Any], str]]:
         """Return, by name, ways to write without learning, for the baselines."""
         sentences = [example.target for example in self.examples.train]
         commonest = max(sorted(set(sentences)), key=sentences.count) if len(set(sentences)) < 2000 else sentences[0]
@@ -218,16 +218,16 @@ class WritingTask(Task[W]):
         self, model: EncoderDecoder, records: Sequence[Example], *, batch_size: int | None = None
     ) -> dict[str, Any]:
         decode = self.config.decode
-        told: dict[str, Any] = {"search": "greedy" if decode.beam == 1 else f"beam of {decode.beam}"}
+        details: dict[str, Any] = {"search": "greedy" if decode.beam == 1 else f"beam of {decode.beam}"}
         if decode.bleu:
             true = _targets(records)
-            told["bleu_signature"] = bleu(true, true)[1]
-        return told
+            details["bleu_signature"] = bleu(true, true)[1]
+        return details
 
     def baselines(self) -> dict[str, dict[str, float]]:
         test = self.examples.test
         true, found = _targets(test), {}
-        for name, write in self.trivial().items():
+        for name, write in self.trivial_baselines().items():
             written = [write(example.input) for example in test]
             found[name] = {"exact_match": exact_match(written, true)}
             if self.config.decode.bleu:
@@ -273,14 +273,18 @@ class WritingTask(Task[W]):
     ) -> Iterator[dict[str, Any]]:
         """Yield, for each input, what the model writes, its log p, and with a beam the other hypotheses."""
         for record, found in zip(records, self.write_for(model, records, batch_size), strict=True):
-            told = {**self.show(record.input), "prediction": self.text(found[0]), "log_p": round(found[0].log_p, 6)}
+            prediction = {
+                **self.show(record.input),
+                "prediction": self.text(found[0]),
+                "log_p": round(found[0].log_p, 6),
+            }
             if record.target is not None:
-                told["target"] = record.target
+                prediction["target"] = record.target
             if not found[0].ended:
-                told["cut"] = True  # the longest that may be written, and no end
+                prediction["cut"] = True  # the longest that may be written, and no end
             if len(found) > 1:
-                told["others"] = [{"prediction": self.text(h), "log_p": round(h.log_p, 6)} for h in found[1:]]
-            yield told
+                prediction["others"] = [{"prediction": self.text(h), "log_p": round(h.log_p, 6)} for h in found[1:]]
+            yield prediction
 
     def as_text(self, prediction: Mapping[str, Any]) -> str:
         return str(prediction["prediction"])
@@ -301,15 +305,15 @@ class WritingTask(Task[W]):
 
     def attention(self, model: EncoderDecoder, record: Example) -> AttentionMap | None:
         """Return what the model looks at while it writes; None where it looks at nothing, or at one thing."""
-        marks = self.marks(record.input)
+        source_tokens = self.source_tokens(record.input)
         (found,) = self.write_for(model, [record])
         tokens = found[0].tokens
         previous = np.array([[self.end, *tokens]], np.int64)
         with no_grad():
             weights = model.writer.weights(tensor(previous), model.encoder(*self.inputs([record.input])))
-        if weights is None or len(marks) < 2:
+        if weights is None or len(source_tokens) < 2:
             return None
-        return AttentionMap(marks, [*self.targets.lookup(tokens), END], weights.numpy()[0])
+        return AttentionMap(source_tokens, [*self.targets.lookup(tokens), END], weights.numpy()[0])
 
     def figures(self, model: EncoderDecoder, records: Sequence[Example]) -> Mapping[str, Callable[[], Figure]]:
         if not self.attends(model):
@@ -332,8 +336,8 @@ class WritingTask(Task[W]):
         (best,) = self.write_for(model, [record])
         tokens = best[0].tokens
         previous = tensor(np.array([[self.end, *tokens]], np.int64))
-        marks = self.marks(record.input)
-        reading = [Reading(marks, lambda: model.encoder(*inputs))] if marks else []
+        source_tokens = self.source_tokens(record.input)
+        reading = [Reading(source_tokens, lambda: model.encoder(*inputs))] if source_tokens else []
         written = [*self.targets.lookup(tokens), END]
         return [*reading, Reading(written, lambda: model.writer(previous, model.encoder(*inputs)))]
 

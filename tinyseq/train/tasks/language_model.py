@@ -52,7 +52,7 @@ class ModelConfig(RecurrentConfig):
     hidden_size: int = Field(128, ge=1, description="Features of each layer's state.")
     embedding_size: int = Field(64, ge=1, description="Features of a token's learned vector.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Probability, on embeddings, between layers and on outputs.")
-    bidirectional: bool = Field(False, description="Always false: a language model does not read what it foretells.")
+    bidirectional: bool = Field(False, description="Always false: a language model does not read what it predicts.")
     refused: ClassVar[Mapping[str, str]] = {
         "causal": "a text is written from left to right, so a language model always reads so",
     }
@@ -60,7 +60,7 @@ class ModelConfig(RecurrentConfig):
     def contradictions(self) -> Iterator[Problem]:
         yield from super().contradictions()
         if self.bidirectional:
-            message = "a language model must not read what it foretells; required false"
+            message = "a language model must not read what it predicts; required false"
             yield Problem(("bidirectional",), message)
 
 
@@ -266,19 +266,19 @@ class LanguageModel(Task[LanguageModelConfig]):
                 ys, _ = model(tensor(ids), lengths=tensor(lengths))
                 scores = log_softmax(model.logits(ys), -1).numpy().reshape(*ids.shape, -1).astype(np.float64)
             for row, scored, known, length in zip(rows, scores, ids, lengths, strict=True):
-                found[int(row)] = self._told(lines[row], scored[:length], known[:length])
+                found[int(row)] = self._prediction(lines[row], scored[:length], known[:length])
         yield from (found[row] for row in range(len(lines)))
 
-    def _told(self, line: str, scores: np.ndarray[Any, Any], ids: np.ndarray[Any, Any]) -> dict[str, Any]:
+    def _prediction(self, line: str, scores: np.ndarray[Any, Any], ids: np.ndarray[Any, Any]) -> dict[str, Any]:
         """Return the prediction of a line whose step t gave the log probabilities ``scores[t]`` of what follows it."""
-        told: dict[str, Any] = {"text": line, self.level.bits: None, "perplexity": None, "next": []}
+        prediction: dict[str, Any] = {"text": line, self.level.bits: None, "perplexity": None, "next": []}
         if len(ids) > 1:
             loss = -float(scores[np.arange(len(ids) - 1), ids[1:]].mean())
-            told |= {key: value for key, value in self.metrics(loss).items() if key != "loss"}
+            prediction |= {key: value for key, value in self.metrics(loss).items() if key != "loss"}
         if len(ids):
             best = [int(i) for i in np.argsort(-scores[-1], kind="stable") if i != self.vocabulary.unknown][:LIKELIEST]
-            told["next"] = [[self.vocabulary.lookup([i])[0], round(math.exp(scores[-1, i]), 6)] for i in best]
-        return told
+            prediction["next"] = [[self.vocabulary.lookup([i])[0], round(math.exp(scores[-1, i]), 6)] for i in best]
+        return prediction
 
     def as_text(self, prediction: Mapping[str, Any]) -> str:
         value = prediction[self.level.bits]

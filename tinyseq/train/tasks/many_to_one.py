@@ -83,7 +83,7 @@ class ManyToOne(Task[C]):
         """Return the loss of outputs (batch, outputs), by ``reduction``."""
 
     @abstractmethod
-    def told(self, outputs: Array) -> dict[str, Any]:
+    def prediction(self, outputs: Array) -> dict[str, Any]:
         """Return what an input's outputs (outputs,), float64, mean."""
 
     @abstractmethod
@@ -191,10 +191,10 @@ class ManyToOne(Task[C]):
         for start in range(0, len(records), size):
             some = records[start : start + size]
             for offset, (record, outputs) in enumerate(zip(some, self.compute(model, some, batch_size), strict=True)):
-                told = {"number": start + offset, **self.inputs.shown(record.input), **self.told(outputs)}
+                prediction = {"number": start + offset, **self.inputs.shown(record.input), **self.prediction(outputs)}
                 if record.target is not None:
-                    told["expected"] = self.plain(record.target)
-                yield told
+                    prediction["expected"] = self.plain(record.target)
+                yield prediction
 
     def plain(self, target: Any) -> Any:
         """Return a target as JSON has it."""
@@ -224,14 +224,14 @@ class ManyToOne(Task[C]):
     def _attention(self, model: Any, records: Sequence[Example]) -> Figure:
         """Return what the pooling looks at in each input."""
         maps = []
-        for record, told in zip(records, self.predict(model, records), strict=True):
+        for record, prediction in zip(records, self.predict(model, records), strict=True):
             with no_grad():
                 weights = model.weights(*self.inputs.batch([self.inputs.encode(record.input)])).numpy()
-            maps.append(AttentionMap(self.inputs.steps(record.input), [self.short(told)], weights))
+            maps.append(AttentionMap(self.inputs.steps(record.input), [self.short(prediction)], weights))
         return attention_maps(maps, rows="", columns="")
 
     @abstractmethod
-    def short(self, told: Mapping[str, Any]) -> str:
+    def short(self, prediction: Mapping[str, Any]) -> str:
         """Return what a prediction says in a word."""
 
     def readings(self, model: Any, record: Example) -> list[Reading]:

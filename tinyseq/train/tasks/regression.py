@@ -68,7 +68,7 @@ class Regression(ManyToOne[RegressionConfig]):
     def losses(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
         return nn.squared_error(outputs, targets, reduction=reduction)
 
-    def told(self, outputs: Array) -> dict[str, Any]:
+    def prediction(self, outputs: Array) -> dict[str, Any]:
         return {"value": float(self.scaler.invert(outputs)[0])}
 
     def target_state(self) -> dict[str, Any]:
@@ -91,8 +91,8 @@ class Regression(ManyToOne[RegressionConfig]):
         test = self.numbers(self.part("test"))
         return {"mean": errors(test, np.broadcast_to(self.scaler.mean, test.shape))}
 
-    def short(self, told: Mapping[str, Any]) -> str:
-        return f"{told['value']:.3g}"
+    def short(self, prediction: Mapping[str, Any]) -> str:
+        return f"{prediction['value']:.3g}"
 
     def figures(self, model: Any, records: Sequence[Example]) -> Mapping[str, Callable[[], Figure]]:
         return {"scatter": lambda: self._scatter(model, records), **super().figures(model, records)}

@@ -36,7 +36,7 @@ _WATCHED = 100
 
 
 class SystemConfig(Section):
-    """What is foretold."""
+    """What is forecast."""
 
     system: Annotated[str, OneOf(SYSTEMS, "system")] = Field(
         "mackey_glass", description="mackey_glass, lorenz or narma10."
@@ -78,7 +78,7 @@ class ReadoutConfig(Section):
     washout: int = Field(500, ge=0, description="First steps that still tell of the initial state; not learned from.")
 
 
-class JudgeConfig(Section):
+class EvaluateConfig(Section):
     """What counts."""
 
     ahead: int = Field(
@@ -91,10 +91,10 @@ class ReservoirTaskConfig(RunConfig):
     """A run of the task ``reservoir``."""
 
     dtype: Literal["float32", "float64"] = Field("float64", description="The type of the parameters.")
-    data: SystemConfig = Field(default_factory=SystemConfig, description="What is foretold.")
+    data: SystemConfig = Field(default_factory=SystemConfig, description="What is forecast.")
     model: ReservoirConfig = Field(default_factory=ReservoirConfig, description="The network.")
     readout: ReadoutConfig = Field(default_factory=ReadoutConfig, description="How the readout is learned.")
-    evaluate: JudgeConfig = Field(default_factory=JudgeConfig, description="What counts.")
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig, description="What counts.")
 
     def contradictions(self) -> Iterator[Problem]:
         data, washout, ahead = self.data, self.readout.washout, self.evaluate.ahead
@@ -107,7 +107,7 @@ class ReservoirTaskConfig(RunConfig):
                 yield Problem(("data", part), message, involves=(("evaluate", "ahead"),))
 
 
-class Drive(NamedTuple):
+class Record(NamedTuple):
     """A record: inputs (time, inputs), targets (time, outputs) or None, and how many first steps only warm up."""
 
     name: str
@@ -119,7 +119,7 @@ class Drive(NamedTuple):
 class Reservoir(Task[ReservoirTaskConfig]):
     """Judged by the normalised root mean squared error, 1 for a forecast of the mean.
 
-    A system that drives itself is foretold ``evaluate.ahead`` steps on by the network's own outputs, from places
+    A system that drives itself is forecast ``evaluate.ahead`` steps on by the network's own outputs, from places
     through the whole part that lie so far apart (Jaeger and Haas 2004: NRMSE_84); a driven one at each step.
     """
 
@@ -178,16 +178,16 @@ class Reservoir(Task[ReservoirTaskConfig]):
 
     # Judgement.
 
-    def part(self, split: str) -> list[Drive]:
+    def part(self, split: str) -> list[Record]:
         config, washout = self.config.data, self.config.readout.washout
         first = {"train": 0, "valid": config.train, "test": config.train + config.valid}[split]
         end = first + getattr(config, split)
         since = max(0, first - washout)
         start = max(first - since, washout if split == "train" else 0)
-        return [Drive(config.system, self.system.inputs[since:end], self.system.targets[since:end], start)]
+        return [Record(config.system, self.system.inputs[since:end], self.system.targets[since:end], start)]
 
     def evaluate_on(
-        self, model: nn.EchoStateNetwork, records: Sequence[Drive], *, batch_size: int | None = None
+        self, model: nn.EchoStateNetwork, records: Sequence[Record], *, batch_size: int | None = None
     ) -> dict[str, float]:
         """Return the NRMSE a step ahead, and for a system that drives itself that of the free runs."""
         steps, runs = [], []
@@ -211,7 +211,7 @@ class Reservoir(Task[ReservoirTaskConfig]):
         predicted, true = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
         return nrmse(predicted, true, self.variance)
 
-    def _places(self, record: Drive) -> Array:
+    def _places(self, record: Record) -> Array:
         """Return the last steps that are known before each free run."""
         places = np.arange(
             max(record.start, 1) - 1, len(record.inputs) - self.config.evaluate.ahead, self.config.evaluate.ahead
@@ -224,7 +224,7 @@ class Reservoir(Task[ReservoirTaskConfig]):
             )
         return places
 
-    def _free_runs(self, model: nn.EchoStateNetwork, record: Drive, states: Tensor) -> tuple[Array, Array]:
+    def _free_runs(self, model: nn.EchoStateNetwork, record: Record, states: Tensor) -> tuple[Array, Array]:
         """Return what the last step of each free run gave, and the truth; all run side by side."""
         assert record.targets is not None
         places, ahead = self._places(record), self.config.evaluate.ahead
@@ -295,7 +295,7 @@ class Reservoir(Task[ReservoirTaskConfig]):
         lost = int(np.argmax(errors > 0.4)) if (errors > 0.4).any() else count
         return f"the free run stays within 0.4 standard deviations for {lost} of {count} steps"
 
-    def _beside_truth(self, model: nn.EchoStateNetwork, record: Drive) -> tuple[Array, Array]:
+    def _beside_truth(self, model: nn.EchoStateNetwork, record: Record) -> tuple[Array, Array]:
         """Return outputs from the record's start, and what they should be."""
         since = max(record.start, 1) if self.free else record.start
         count = min(self.config.evaluate.show if self.free else _SHOWN, len(record.inputs) - since)
@@ -305,7 +305,7 @@ class Reservoir(Task[ReservoirTaskConfig]):
             raise DataError(f"{record.name}: nothing to compare with", required="targets after the start", got="none")
         return self._outputs(model, record, count), truth[since : since + count]
 
-    def _figure(self, record: Drive, found: Array, truth: Array) -> Figure:
+    def _figure(self, record: Record, found: Array, truth: Array) -> Figure:
         kind, label = ("free", "by its own outputs") if self.free else ("forecast", "network")
         steps = np.arange(len(found))
         panels = [
@@ -314,10 +314,10 @@ class Reservoir(Task[ReservoirTaskConfig]):
         ]
         return forecasts(panels, f"{record.name}: the first steps after what is known", axis="step")
 
-    def figures(self, model: nn.EchoStateNetwork, records: Sequence[Drive]) -> Mapping[str, Callable[[], Figure]]:
+    def figures(self, model: nn.EchoStateNetwork, records: Sequence[Record]) -> Mapping[str, Callable[[], Figure]]:
         return {"forecast": lambda: self._figure(records[0], *self._beside_truth(model, records[0]))}
 
-    def readings(self, model: nn.EchoStateNetwork, record: Drive) -> list[Reading]:
+    def readings(self, model: nn.EchoStateNetwork, record: Record) -> list[Reading]:
         """Return the first steps after the washout, the state being that of all before."""
         start = max(record.start, 1)
         steps = range(start, min(start + _WATCHED, len(record.inputs)))
@@ -326,7 +326,7 @@ class Reservoir(Task[ReservoirTaskConfig]):
         xs = self._tensor(record.inputs[start : steps.stop])
         return [Reading([str(step) for step in steps], lambda: model(xs, state), times=True)]
 
-    def _outputs(self, model: nn.EchoStateNetwork, record: Drive, count: int) -> Array:
+    def _outputs(self, model: nn.EchoStateNetwork, record: Record, count: int) -> Array:
         """Return outputs (count, outputs) from the record's start: driven by its inputs, or free after them."""
         with no_grad():
             if self.free:
@@ -340,29 +340,29 @@ class Reservoir(Task[ReservoirTaskConfig]):
     def example(self, model: nn.EchoStateNetwork, steps: int) -> Tensor:
         """Return the loss at the last of some steps, from an initial state that gradients flow to."""
         rng = np.random.default_rng(self.config.seed)
-        drive = rng.uniform(0.0, 0.5, (steps, len(self.inputs)))
+        inputs = rng.uniform(0.0, 0.5, (steps, len(self.inputs)))
         if getattr(self, "system", None) is not None:
-            drive = self.system.inputs[:steps]
+            inputs = self.system.inputs[:steps]
         # Nothing in a reservoir learns; so that its states are followed all the same, the first asks for a gradient.
         state = tensor(np.zeros((1, model.hidden_size), self.config.dtype), requires_grad=True, name="h0")
-        ys, _ = model(self._tensor(drive), state)
+        ys, _ = model(self._tensor(inputs), state)
         return nn.squared_error(ys[:, -1], tensor(np.zeros((1, len(self.targets)), self.config.dtype)))
 
     # Use.
 
-    def read(self, path: Path, *, targets: bool = True) -> list[Drive]:
+    def read(self, path: Path, *, targets: bool = True) -> list[Record]:
         if self.free:
             values = read_series(path, self.inputs).values
-            return [Drive(path.name, values[:-1], values[1:], self._warm(len(values) - 1))]
+            return [Record(path.name, values[:-1], values[1:], self._warm(len(values) - 1))]
         names = (*self.inputs, *self.targets)
         values = read_series(path, names if targets else self.inputs).values
         truth = values[:, len(self.inputs) :] if targets else None
-        return [Drive(path.name, values[:, : len(self.inputs)], truth, self._warm(len(values)))]
+        return [Record(path.name, values[:, : len(self.inputs)], truth, self._warm(len(values)))]
 
     def _warm(self, length: int) -> int:
         return min(self.config.readout.washout, length // 2)
 
-    def records(self, inputs: Iterable[Any]) -> list[Drive]:
+    def records(self, inputs: Iterable[Any]) -> list[Record]:
         found = []
         for number, values in enumerate(inputs):
             array = np.asarray(values, np.float64)
@@ -373,11 +373,11 @@ class Reservoir(Task[ReservoirTaskConfig]):
                     required=f"finite numbers (time, {len(self.inputs)}): {', '.join(self.inputs)}",
                     got=f"shape {np.shape(values)}",
                 )
-            found.append(Drive(f"input {number}", array, None, 0))
+            found.append(Record(f"input {number}", array, None, 0))
         return found
 
     def predict(
-        self, model: nn.EchoStateNetwork, records: Sequence[Drive], *, batch_size: int | None = None
+        self, model: nn.EchoStateNetwork, records: Sequence[Record], *, batch_size: int | None = None
     ) -> Iterator[dict[str, Any]]:
         """Yield what follows each series by the network's own outputs, or, for a driven system, all outputs."""
         for record in records:
@@ -386,9 +386,9 @@ class Reservoir(Task[ReservoirTaskConfig]):
                 if record.targets is not None:
                     inputs = np.concatenate([inputs, record.targets[-1:]])
                 count = self.config.evaluate.show
-                found = self._outputs(model, Drive(record.name, inputs, None, len(inputs)), count)
+                found = self._outputs(model, Record(record.name, inputs, None, len(inputs)), count)
             else:
-                found = self._outputs(model, Drive(record.name, inputs, None, 0), len(inputs))
+                found = self._outputs(model, Record(record.name, inputs, None, 0), len(inputs))
             outputs = {name: found[:, k].tolist() for k, name in enumerate(self.targets)}
             yield {"series": record.name, "after": len(inputs) if self.free else 0, "outputs": outputs}
 

@@ -27,7 +27,7 @@ from tinyseq.train.config.registry import find_cell
 from tinyseq.train.config.run_config import FilePath
 from tinyseq.train.config.section import OneOf, Section
 from tinyseq.train.config.source import Problem
-from tinyseq.train.tasks.generation import END, WritingConfig, WritingTask
+from tinyseq.train.tasks.generation import END, GenerationConfig, GenerationTask
 
 #: Name -> (count, seed) -> pairs, for runs without a file.
 GENERATORS: dict[str, Callable[[int, int], list[tuple[str, str]]]] = {
@@ -88,7 +88,7 @@ class Seq2SeqModelConfig(RecurrentConfig):
             yield Problem(("heads",), message, involves=(("hidden_size",), ("architecture",)))
 
 
-class Seq2SeqConfig(WritingConfig):
+class Seq2SeqConfig(GenerationConfig):
     """A run of the task ``seq2seq``."""
 
     data: PairsConfig = Field(default_factory=PairsConfig, description="What is read and written.")
@@ -129,7 +129,7 @@ ARCHITECTURES: dict[str, Callable[[Seq2SeqModelConfig, int, int], EncoderDecoder
 }
 
 
-class Seq2Seq(WritingTask[Seq2SeqConfig]):
+class Seq2Seq(GenerationTask[Seq2SeqConfig]):
     """Sentence pairs; the parts are disjoint in their sources where the pairs are generated."""
 
     Config = Seq2SeqConfig
@@ -183,13 +183,13 @@ class Seq2Seq(WritingTask[Seq2SeqConfig]):
 
     def _encode(self, source: str) -> Ids:
         try:
-            return self.vocabulary.encode(self.marks(source))
+            return self.vocabulary.encode(self.source_tokens(source))
         except DataError as error:
             raise DataError(
                 error.what, required=error.required, got=error.got, where=f"the sentence {source!r}", fix=error.fix
             ) from None
 
-    def marks(self, source: str) -> list[str]:
+    def source_tokens(self, source: str) -> list[str]:
         """Return the tokens of a source; its end is one, so that an empty source is something too."""
         return [*self.level.cut(source), END]
 
@@ -200,8 +200,8 @@ class Seq2Seq(WritingTask[Seq2SeqConfig]):
         unknown = [token for token in self.level.cut(source) if token not in self.vocabulary]
         return {"source": source, **({"unknown": unknown} if unknown else {})}
 
-    def trivial(self) -> dict[str, Callable[[Any], str]]:
-        return {**super().trivial(), "copy of the source": lambda source: source}
+    def trivial_baselines(self) -> dict[str, Callable[[Any], str]]:
+        return {**super().trivial_baselines(), "copy of the source": lambda source: source}
 
     def read(self, path: Path, *, targets: bool = True) -> list[Example]:
         return [Example(*pair) for pair in read_pairs(path, targets=targets)]

@@ -293,10 +293,10 @@ class Tagging(Task[TaggingConfig]):
                 {"kind": kind, "text": " ".join(sentence.words[start:end]), "start": start, "end": end}
                 for kind, start, end in sorted(spans(tags), key=lambda span: span.start)
             ]
-            told: dict[str, Any] = {"words": list(sentence.words), "tags": list(tags), "entities": entities}
+            prediction: dict[str, Any] = {"words": list(sentence.words), "tags": list(tags), "entities": entities}
             if sentence.tags is not None:
-                told["expected"] = list(sentence.tags)
-            yield told
+                prediction["expected"] = list(sentence.tags)
+            yield prediction
 
     def as_text(self, prediction: Mapping[str, Any]) -> str:
         """Return the sentence with its entities in brackets; tags of another kind stand behind their words."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+from tinyseq import files
 
 _DIGEST = 32  # bytes
 #: Files beyond this number go, those first that were used the longest time ago.
@@ -62,15 +63,8 @@ def _read(path: Path) -> bytes | None:
 
 def _write(path: Path, code: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".new")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(code).digest() + code)
-        os.replace(name, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
+    # Its owner's alone: what others could change would be run.
+    files.write(path, hashlib.sha256(code).digest() + code, durable=False, mode=0o600)
     kept = sorted(path.parent.glob("*.o"), key=_used)
     for old in kept[:-_MOST]:
         with suppress(OSError):
