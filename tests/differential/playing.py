@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 import tinyseq as ts
+from tinyseq import nn, optim
 from tinyseq.backends import register
 from tinyseq.graph import here
 from tinyseq.modes import mode
@@ -198,8 +199,8 @@ class Session:
         between()
 
         def run() -> Any:
-            found = [g for g in ts.gradients(loss, tensors, create_graph=True) if g is not None]
-            squares = total([g * g for g in found])
+            found = ts.gradients(loss, tensors, create_graph=True)
+            squares = total([g * g for g in found if g is not None])
             if squares is not None:
                 squares.backward()
             return found
@@ -228,26 +229,10 @@ from playing import *
 if __name__ == "__main__":
     show(program, "{backend}")
 """
-NAMES = {
-    name: globals()[name]
-    for name in [
-        "ts",
-        "nn",
-        "optim",
-        "np",
-        "math",
-        "a32",
-        "a64",
-        "f32",
-        "f64",
-        "p32",
-        "p64",
-        "tied",
-        "odd",
-        "ints",
-        "Box",
-        "total",
-    ]
+#: What a program's text may name.
+NAMES: dict[str, Any] = {
+    **{"ts": ts, "nn": nn, "optim": optim, "np": np, "math": math},
+    **{made.__name__: made for made in (a32, a64, f32, f64, p32, p64, tied, odd, ints, Box, total)},
 }
 __all__ = ["show", *NAMES]
 _count = 0
