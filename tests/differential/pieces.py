@@ -211,18 +211,8 @@ def key(r: Random, shape: tuple[int, ...]) -> str:
     parts = []
     for n in shape:
         m = max(n - 1, 0)
-        ways = [
-            ":",
-            ":",
-            "::2",
-            "::-1",
-            "1::2",
-            "::-2",
-            "None, :",
-            "-1:",
-            f"{r.randint(0, m)}",
-            f"-{r.randint(1, n or 1)}",
-        ]
+        ways = [*(":", ":", "::2", "::-1", "1::2", "::-2", "None, :", "-1:")]
+        ways += [f"{r.randint(0, m)}", f"-{r.randint(1, n or 1)}"]
         ways += [f"{r.randint(0, m)}:", f":{r.randint(1, n or 1)}", f"{r.randint(0, m)}:{n}:2"]
         parts.append(r.choice(ways))
     while parts and r.random() < 0.3:

@@ -16,6 +16,7 @@ import builtins
 import dis
 import functools
 import operator
+import os
 import random
 import sys
 import types
@@ -33,9 +34,6 @@ ATOMS: Final = (
     bool, int, float, complex, str, bytes, type(None), type(Ellipsis), type(NotImplemented), range, slice, np.generic,
     np.dtype,
 )  # fmt: skip
-_FOREIGN: Final = frozenset(
-    {*sys.stdlib_module_names, "numpy", "cupy", "scipy", "torch", "jax", "matplotlib", "pandas"}
-)
 #: Whoever calls one of these may read any attribute of the objects at hand.
 _DYNAMIC: Final = frozenset({"getattr", "hasattr", "vars", "setattr", "eval", "exec", "__dict__"})
 _GENERATORS: Final = (np.random.Generator, np.random.RandomState, random.Random)
@@ -385,8 +383,20 @@ def _is_ours(module: str | None) -> bool:
     return module is not None and (module == "tinyseq" or module.startswith("tinyseq."))
 
 
+@functools.cache
 def _is_foreign(module: str) -> bool:
-    return module.split(".")[0] in _FOREIGN or _is_ours(module)
+    """Return whether a module is a library's: Python's own, tinyseq's, or installed with a package manager.
+
+    Libraries do not change between two calls; the user's modules, scripts and notebooks may.
+    """
+    top = module.split(".")[0]
+    if top in sys.stdlib_module_names or _is_ours(module):
+        return True
+    file = getattr(sys.modules.get(top), "__file__", None)
+    return isinstance(file, str) and not _INSTALLED.isdisjoint(file.split(os.sep))
+
+
+_INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 
 
 # -- comparing ---------------------------------------------------------------------------------------------------------
