@@ -18,8 +18,6 @@ from tinyseq.ops.base import BOOL, Inferred, Op, Value, Xp, broadcast, hushed, n
 class Elementwise(Op):
     """Shapes broadcast, dtypes meet."""
 
-    floating = False
-
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         return broadcast(self.name, *inputs), promote(*inputs, floating=self.floating)
 
@@ -33,6 +31,7 @@ class Floating(Elementwise):
 class Predicate(Elementwise):
     """Gives booleans, so no gradient."""
 
+    predicate = True
     differentiable = False
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
@@ -74,6 +73,7 @@ class Sub(Elementwise):
 class Mul(Elementwise):
     name = "mul"
     formula = "y = a b"
+    on_booleans = True
     reads = "x"
     vjps = (lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
 
@@ -130,6 +130,7 @@ class Pow(Elementwise):
 
     name = "pow"
     formula = "y = x^p"
+    integers_apart = True
     reads = "xy"
     vjps = (_power_base, _power_exponent)
 
@@ -171,6 +172,7 @@ class Minimum(Elementwise):
 class Where(Elementwise):
     name = "where"
     formula = r"y = a \text{ if } c \text{ else } b"
+    conditional = True
     reads = "x"
     vjps = (None, lambda g, y, c, a, b: where(c, g, 0.0), lambda g, y, c, a, b: where(c, 0.0, g))
 
@@ -189,6 +191,7 @@ class Clip(Elementwise):
 
     name = "clip"
     formula = r"y = \min(\max(x, \mathit{low}), \mathit{high})"
+    integers_apart = True
     reads = "x"
     vjps = (lambda g, y, x, low, high: where((x >= low) * (x <= high), g, 0.0),)
 
@@ -368,6 +371,7 @@ class Sign(Elementwise):
 class Cast(Op):
     name = "cast"
     formula = r"y = x \text{ as another dtype}"
+    on_booleans = True
     # What passes through integers has no slope.
     vjps = (lambda g, y, x, dtype: cast(g, x.dtype) if dtype.kind == "f" == x.dtype.kind else None,)
 
@@ -385,6 +389,7 @@ class Cast(Op):
 class Identity(Elementwise):
     name = "identity"
     formula = "y = x"
+    on_booleans = True
     vjps = (lambda g, y, x: g,)
 
     def kernel(self, xp: Xp, x: Any) -> Any:
@@ -396,6 +401,7 @@ class StopGradient(Elementwise):
 
     name = "stop_gradient"
     formula = r"y = x,\quad \partial y / \partial x := 0"
+    on_booleans = True
     differentiable = False
     recorded = True
 
@@ -409,6 +415,7 @@ class StopGradient(Elementwise):
 class Equal(Predicate):
     name = "equal"
     formula = "y = [a = b]"
+    on_booleans = True
 
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
         return xp.equal(a, b)
@@ -417,6 +424,7 @@ class Equal(Predicate):
 class NotEqual(Predicate):
     name = "not_equal"
     formula = r"y = [a \ne b]"
+    on_booleans = True
 
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
         return xp.not_equal(a, b)
@@ -465,6 +473,7 @@ class IsFinite(Predicate):
 class LogicalNot(Predicate):
     name = "logical_not"
     formula = r"y = \lnot x"
+    logical = True
 
     def kernel(self, xp: Xp, x: Any) -> Any:
         return xp.logical_not(x)
@@ -473,6 +482,7 @@ class LogicalNot(Predicate):
 class LogicalAnd(Predicate):
     name = "logical_and"
     formula = r"y = a \land b"
+    logical = True
 
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
         return xp.logical_and(a, b)
@@ -481,6 +491,7 @@ class LogicalAnd(Predicate):
 class LogicalOr(Predicate):
     name = "logical_or"
     formula = r"y = a \lor b"
+    logical = True
 
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
         return xp.logical_or(a, b)
