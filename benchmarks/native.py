@@ -258,7 +258,7 @@ def compile_times() -> None:
 
 
 def scaling(repeats: int) -> None:
-    from tinyseq.compiler.lower.llvm.threads import limited
+    from tinyseq.threads import limited
 
     print("\nThreads: milliseconds on 1 and 2, forward and backward")
     for kind, size, _, _ in ROWS:

@@ -31,6 +31,15 @@ for _name, _handler in _USUAL.items():
 REQUIRE_PARITY = os.environ.get("TINYSEQ_REQUIRE_PARITY") == "1"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The object code of the tests goes to a folder of their own."""
+    folder = tmp_path_factory.mktemp("objects")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINYSEQ_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(autouse=True)
 def _fresh_seed() -> Iterator[None]:
     """Each test starts from the same random numbers, whatever ran before it, and leaves no tracing behind."""

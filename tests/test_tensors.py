@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import pickle
 import sys
 import types
 from typing import Any
@@ -15,6 +16,7 @@ import tinyseq as ts
 from tinyseq import backends
 from tinyseq.backends.numpy import NumpyBackend
 from tinyseq.errors import BackendError, DtypeError, GraphError, MutationError, ShapeError
+from tinyseq.ops import OPS
 
 # -- making ------------------------------------------------------------------------------------------------------------
 
@@ -45,6 +47,49 @@ def test_dtypes_of_new_tensors(data: Any, dtype: type) -> None:
     assert ts.tensor(data, dtype=ts.float64).dtype == np.float64
 
 
+@pytest.mark.parametrize("code", ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?"])
+def test_big_endian_data_is_read_right_and_kept_in_the_machines_order(code: str) -> None:
+    values = [0, 1, 1, 0] if code == "?" else [0, 1, 77, 100]
+    big, little = (np.array(values, order + code).reshape(2, 2) for order in "><")
+    x, y = ts.tensor(big), ts.tensor(little)
+    assert (x.dtype, x.dtype.isnative) == (y.dtype, True)
+    np.testing.assert_array_equal(x.numpy(), np.array(values).reshape(2, 2))
+    w = ts.ones(2, 2, requires_grad=True)
+    assert (w * big).tolist() == (w * little).tolist() == [[*map(float, values[:2])], [*map(float, values[2:])]]
+    assert (w * big).dtype == (w * little).dtype
+    assert (big + ts.tensor(big)).dtype.isnative
+    for made in (
+        ts.tensor(values, dtype=">" + code),
+        ts.zeros(2, dtype=">" + code),
+        ts.arange(3, dtype=">" + code),
+        ts.eye(2, dtype=">" + code),
+        x.cast(">" + code),
+        w.cast(">" + code),
+    ):
+        assert made.dtype == np.dtype(code)
+        assert made.dtype.isnative
+    fast = ts.compile(lambda x, y: x * 2.0 + y)
+    np.testing.assert_array_equal(fast(ts.tensor(big), ts.ones(2, 2)).numpy(), 2.0 * little + 1.0)
+
+
+def test_new_tensors_lie_in_c_order() -> None:
+    a = np.arange(12.0).reshape(3, 4)
+    for view in (a.T, a[:, ::2], a[::-1], np.broadcast_to(a[0], (3, 4)), np.asfortranarray(a)):
+        x = ts.tensor(view)
+        assert x.value.flags.c_contiguous
+        np.testing.assert_array_equal(x.numpy(), view)
+
+
+def test_integers_that_do_not_fit_are_refused() -> None:
+    """2**63 + 5 is -9223372036854775803 as int64."""
+    with pytest.raises(DtypeError, match=r"int64[\s\S]*9223372036854775813"):
+        ts.tensor(np.array([1, 2**63 + 5], np.uint64))
+    with pytest.raises(DtypeError, match="int64"):
+        ts.tensor([2**63 + 5])
+    assert ts.tensor(np.array([2**63 - 1], np.uint64)).tolist() == [2**63 - 1]
+    assert ts.tensor(np.array([2**63 + 5], np.uint64), dtype=np.uint64).tolist() == [2**63 + 5]
+
+
 def test_the_data_is_copied() -> None:
     data = np.ones(3)
     x = ts.tensor(data)
@@ -53,7 +98,11 @@ def test_the_data_is_copied() -> None:
     assert not ts.tensor(x).requires_grad
 
 
-@pytest.mark.parametrize("data", ["text", [1.0, "a"], [[1.0], [1.0, 2.0]], [1j], None, object()], ids=repr)
+@pytest.mark.parametrize(
+    "data",
+    ["text", [1.0, "a"], [[1.0], [1.0, 2.0]], [1j], None, object()],
+    ids=lambda data: "object" if type(data) is object else repr(data),
+)
 def test_what_is_not_numbers_is_refused(data: Any) -> None:
     with pytest.raises(DtypeError, match="tensor: "):
         ts.tensor(data)
@@ -263,7 +312,7 @@ def test_a_method_is_the_function_of_its_name(name: str) -> None:
 
 def test_augmented_assignment_rebinds() -> None:
     x = ts.ones(2, requires_grad=True)
-    y = x
+    y = x + 0.0
     y += 1.0
     y *= 2.0
     y -= 0.5
@@ -275,6 +324,62 @@ def test_augmented_assignment_rebinds() -> None:
     y.backward()
     assert x.grad is not None
     np.testing.assert_allclose(x.grad.numpy(), [3.5, 3.5])  # d/dx ((2(x+1) - 0.5) / 2)^2 = 2 (x + 0.75)
+
+
+@pytest.mark.parametrize("symbol", ["+", "-", "*", "/", "**", "@", "&", "|"])
+@pytest.mark.parametrize("recording", [True, False])
+def test_in_place_on_a_leaf_that_requires_a_gradient_is_refused_with_the_cure(symbol: str, recording: bool) -> None:
+    p = ts.tensor([2.0, 3.0], requires_grad=True, name="W")
+    names = {"p": p, "y": ts.ones(2)}
+    with ts.enable_grad() if recording else ts.no_grad(), pytest.raises(MutationError) as caught:
+        exec(f"p {symbol}= y", names)
+    assert names["p"] is p
+    assert p.tolist() == [2.0, 3.0]
+    assert [word for word in ("W", f"p.assign(p {symbol} ...)", "optim.SGD") if word not in str(caught.value)] == []
+
+
+def test_the_loop_that_everybody_types_is_refused_and_its_cure_moves_the_parameters() -> None:
+    parameters = [ts.tensor([1.0], requires_grad=True), ts.tensor([2.0], requires_grad=True)]
+    (parameters[0] * parameters[1]).sum().backward()
+
+    def descend() -> None:
+        for p in parameters:
+            p -= 0.5 * p.grad
+
+    with pytest.raises(MutationError, match=r"p\.assign"):
+        descend()
+    for p in parameters:
+        p.assign(p - 0.5 * p.grad)
+    assert [p.item() for p in parameters] == [0.0, 1.5]
+
+
+def test_arguments_of_a_differentiated_function_may_get_another_value() -> None:
+    def f(x: ts.Tensor) -> ts.Tensor:
+        x *= x
+        x += 1.0
+        return x.sum()
+
+    x = ts.tensor([1.5, -2.0])
+    np.testing.assert_array_equal(ts.grad(f)(x).numpy(), [3.0, -4.0])
+    np.testing.assert_array_equal(ts.grad(lambda x: ts.grad(f)(x).sum())(x).numpy(), [2.0, 2.0])
+    np.testing.assert_array_equal(ts.compile(ts.grad(f))(x).numpy(), [3.0, -4.0])
+    ts.testing.check_grads(f, ts.tensor(np.array([1.5, -2.0])))
+
+    def step(x: ts.Tensor, h: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:
+        h *= 0.5
+        h += x
+        return h, h
+
+    def total(xs: ts.Tensor) -> ts.Tensor:
+        return ts.unroll(step, xs, ts.zeros(1, 2))[0].sum()
+
+    xs = ts.ones(1, 3, 2, requires_grad=True)
+    for made in (total, ts.compile(total)):
+        xs.grad = None
+        made(xs).backward()
+        np.testing.assert_array_equal(xs.grad.numpy()[0, :, 0], [1.75, 1.5, 1.0])
+    with pytest.raises(MutationError):
+        ts.compile(f)(ts.ones(2, requires_grad=True))
 
 
 @pytest.mark.parametrize("key", [0, (0, 1), slice(None), None, [0]])
@@ -289,6 +394,67 @@ def test_assigning_to_an_element_is_refused_with_the_cure(key: Any) -> None:
     np.testing.assert_array_equal(x.numpy(), np.ones((2, 2)))
     with pytest.raises(MutationError):
         x[0] += 1.0
+
+
+@pytest.mark.parametrize("other", [None, "word", object(), {}, len], ids=["None", "word", "object", "dict", "function"])
+def test_with_what_has_no_elements_a_tensor_is_not_equal(other: Any) -> None:
+    for x in (ts.ones(2), ts.tensor(1.0), ts.ones(2, requires_grad=True) * 2.0):
+        assert (x == other) is (other == x) is False
+        assert (x != other) is (other != x) is True
+        assert x in [other, x]
+        assert other not in [x]
+    ts.trace(lambda x: x * 1.0 if x != other else x * 2.0, ts.ones(2))
+
+
+def test_the_truth_of_several_elements_is_refused_with_the_cures() -> None:
+    x, y = ts.ones(2), ts.ones(2)
+    with pytest.raises(ShapeError, match="truth of several elements") as caught:
+        bool(x == y)
+    assert "x is y" in caught.value.fix
+    assert bool((x == y).min()) is True
+    with pytest.raises(GraphError, match="traced"):
+        ts.trace(lambda x: x if x > 0 else -x, ts.ones(2))
+
+
+# -- integers have no slope --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x.cast(ts.int64),
+        lambda x: x.cast(np.int32) * 2,
+        lambda x: x.cast(ts.bool_),
+        lambda x: x.cast(ts.int64).cast(ts.float32) * 2.0,
+        lambda x: ts.where(x, 1, 2),
+        lambda x: x > 0.0,
+        lambda x: ts.argmax(x),
+    ],
+)
+def test_what_passed_through_integers_requires_no_gradient(f: Any) -> None:
+    x = ts.tensor([1.5, -2.0], requires_grad=True)
+    assert not f(x).requires_grad
+    found = []
+    ts.trace(lambda x: found.append(f(x)) or f(x), x)
+    assert found[0].dtype.kind == "f" or not found[0].requires_grad
+    loss = (f(x).cast(ts.float32) * x).sum()
+    loss.backward()
+    np.testing.assert_array_equal(x.grad.numpy(), np.broadcast_to(f(x).numpy(), 2))
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.bool_, np.uint8])
+def test_the_gradient_with_respect_to_integers_is_refused(kind: type) -> None:
+    i, x = ts.tensor([1, 1], dtype=kind), ts.tensor([1.5, 2.0], requires_grad=True)
+    for call in (
+        lambda: ts.grad(lambda i: (i * 1.5).sum())(i),
+        lambda: ts.value_and_grad(lambda x, i: (i * x).sum(), argnums=(0, 1))(x, i),
+        lambda: ts.grad(lambda p: (p["i"] * p["x"]).sum())({"i": i, "x": x}),
+        lambda: ts.compile(ts.grad(lambda i: (i * 1.5).sum()))(i),
+        lambda: ts.gradients((x * i).sum(), [x, i]),
+        lambda: ts.grad(lambda x: x * 2.0)(3.0),
+    ):
+        with pytest.raises(DtypeError, match="no slope"):
+            call()
 
 
 def test_numpy_gives_a_read_only_view() -> None:
@@ -527,10 +693,59 @@ def test_an_array_of_no_backend_is_refused() -> None:
 # -- the rest ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_copy_of_a_module_tree_of_tensors_is_its_own() -> None:
+def test_a_copy_shares_the_value() -> None:
     x = ts.tensor([1.0], requires_grad=True)
     y = copy.copy(x)
     assert y.value is x.value
+    z = copy.copy(x * 2.0)
+    z.backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [2.0]
+
+
+COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda x: pickle.loads(pickle.dumps(x))}
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_a_deep_copy_of_a_leaf_is_a_leaf_of_its_own(how: str) -> None:
+    x = ts.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True, name="W")
+    x.grad = ts.ones(2, 2)
+    y = COPIES[how](x)
+    assert (y.tolist(), y.dtype, y.requires_grad, y.is_leaf, y.name) == (x.tolist(), x.dtype, True, True, "W")
+    assert y.grad.tolist() == x.grad.tolist()
+    (y * y).sum().backward()
+    assert y.grad.tolist() == [[3.0, 5.0], [7.0, 9.0]]
+    assert x.grad.tolist() == [[1.0, 1.0], [1.0, 1.0]]
+    y.assign(ts.zeros(2, 2))
+    assert x.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    graph = ts.trace(lambda: y * 2.0)
+    assert [node.name for node in graph.inputs] == ["W"]
+    assert ts.Graph([(y * 2.0).node]).inputs[0].name == "W"
+    for plain in (ts.arange(3), (x * 2.0).detach(), ts.tensor(np.ones((2, 3)).T)):
+        z = COPIES[how](plain)
+        assert (z.tolist(), z.dtype, z.requires_grad, z.is_leaf) == (plain.tolist(), plain.dtype, False, True)
+    shared = COPIES[how]([x, x])
+    assert shared[0] is shared[1]
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_a_deep_copy_of_a_result_is_refused(how: str) -> None:
+    """PyTorch: only leaves created by the user support the deepcopy protocol."""
+    x = ts.tensor([2.0], requires_grad=True)
+    for made in (
+        lambda: x * 3.0,
+        lambda: ts.unroll(lambda x, h: (h * x, h * x), ts.ones(1, 3000, 1), x * ts.ones(1, 1)),
+    ):
+        with pytest.raises(GraphError, match="result of an op") as caught:
+            COPIES[how](made())
+        assert "ts.detach" in caught.value.fix
+    with pytest.raises(GraphError, match="result of an op"):
+        ts.trace(lambda x: COPIES[how](x) * 2.0, x)
+
+
+def test_a_copy_of_an_op_is_the_op() -> None:
+    for op in OPS.values():
+        assert copy.copy(op) is copy.deepcopy(op) is pickle.loads(pickle.dumps(op)) is op
 
 
 def test_errors_carry_their_parts() -> None:

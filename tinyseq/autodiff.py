@@ -101,14 +101,7 @@ def backpropagate(
     """
     order = reach(seeds, stop=_is_freed)
     targets = None if wanted is None else set(wanted)
-    needed: set[Node] = set()
-    for node in order:
-        if node.args is FREED:
-            raise freed_error(order)
-        hit = isinstance(node, Leaf) and node.requires_grad if targets is None else node in targets
-        if hit or (node.op.differentiable and not needed.isdisjoint(node.inputs)):
-            needed.add(node)
-
+    needed = _needed(order, targets)
     gradients: dict[Node, Value] = dict(seeds)
     owned: set[Node] = set()  # nodes whose gradient array was made here, so that it may be added to in place
     results: dict[Node, Value] = {}
@@ -124,19 +117,13 @@ def backpropagate(
             parent, index = node.inputs[0], node.attrs["index"]
             gradients.setdefault(parent, [None] * len(parent.shape))[index] = g
             continue
-        args, out = operands(node)
-        vjp = node.op.vjp  # type: ignore[attr-defined]
-        if rules is not None and node.op in rules:
-            parts = rules[node.op](node, g, [parent in needed for parent in node.inputs])
-
-            def vjp(index: int, *_: Any, parts: list[Value] = parts, **__: Any) -> Value:
-                return parts[index]
-
-        for index, parent in enumerate(node.inputs):
-            if parent not in needed:
-                continue
-            part = vjp(index, g, out, *args, **node.attrs)
-            if part is None:
+        joint = node.op.joint if rules is None else rules.get(node.op, node.op.joint)  # type: ignore[attr-defined]
+        if joint is None:
+            parts = _one_by_one(node, g, operands, needed)
+        else:
+            parts = joint(node, g, [parent in needed for parent in node.inputs])
+        for parent, part in zip(node.inputs, parts, strict=True):
+            if part is None or parent not in needed:
                 continue
             if part.shape != parent.shape:
                 part = sum_to(part, parent.shape)
@@ -158,6 +145,31 @@ def backpropagate(
             if node.__class__ is Node:
                 node.args, node.out = FREED, None
     return results
+
+
+def _needed(order: Sequence[Node], targets: set[Node] | None) -> set[Node]:
+    """Return the nodes on a way to what is wanted, and what is wanted.
+
+    Raises:
+        GraphError: an earlier sweep has freed one of the nodes.
+    """
+    needed: set[Node] = set()
+    for node in order:
+        if node.args is FREED:
+            raise freed_error(order)
+        hit = node.__class__ is Leaf and node.requires_grad if targets is None else node in targets
+        if hit or (node.op.differentiable and not needed.isdisjoint(node.inputs)):
+            needed.add(node)
+    return needed
+
+
+def _one_by_one(node: Node, g: Value, operands: Operands, needed: set[Node]) -> list[Value]:
+    """Return the gradient of each input by the op's own rule for it; None for those that need none."""
+    args, out = operands(node)
+    vjp, attrs = node.op.vjp, node.attrs  # type: ignore[attr-defined]
+    return [
+        vjp(index, g, out, *args, **attrs) if parent in needed else None for index, parent in enumerate(node.inputs)
+    ]
 
 
 def _is_freed(node: Node) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from tinyseq import backends
-from tinyseq.errors import BackendError, DtypeError
+from tinyseq.errors import BackendError, DtypeError, GraphError
 from tinyseq.graph import Dtype, Leaf
-from tinyseq.ops.base import FLOAT32, FLOAT64, INT64
+from tinyseq.modes import is_tracing
+from tinyseq.ops.base import FLOAT32, FLOAT64, INT64, native
+from tinyseq.ops.elementwise import cos, log1p, sqrt
+from tinyseq.ops.nn import uniform
 from tinyseq.random import generator
 from tinyseq.tensors import Tensor
 
@@ -40,15 +44,26 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False, name: s
     if array.dtype.kind not in "biuf":
         raise DtypeError("tensor: not numbers", required="booleans, integers or floats", got=str(array.dtype))
     if dtype is None:
-        kept = isinstance(data, np.ndarray | np.generic) and array.dtype in (FLOAT32, FLOAT64)
+        known = array.dtype.newbyteorder("=") in (FLOAT32, FLOAT64)
+        kept = isinstance(data, np.ndarray | np.generic) and known
         dtype = array.dtype if kept or array.dtype.kind == "b" else FLOAT32 if array.dtype.kind == "f" else INT64
-    return _finish(np.array(array, dtype=dtype), requires_grad, name)
+        if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(INT64).max:
+            raise DtypeError(
+                "tensor: an integer does not fit into int64",
+                required=f"at most {np.iinfo(INT64).max}",
+                got=str(array.max()),
+                fix="dtype=ts.float64, or np.uint64",
+            )
+    # In C order, as files and other libraries take it, and in the machine's byte order, whatever the array's.
+    return _finish(np.array(array, dtype=native(dtype), order="C"), requires_grad, name)
 
 
 def _copied(home: backends.Backend, data: Any, dtype: Any, requires_grad: bool, name: str | None) -> Tensor:
     """A tensor of an array that is on the current backend already: it never leaves the device."""
     kept = data.dtype in (FLOAT32, FLOAT64) or data.dtype.kind == "b"
-    wanted = dtype or (data.dtype if kept else FLOAT32 if data.dtype.kind == "f" else INT64)
+    wanted = (
+        native(dtype) if dtype is not None else (data.dtype if kept else FLOAT32 if data.dtype.kind == "f" else INT64)
+    )
     return _made(home.xp.array(data, dtype=wanted), requires_grad, name)
 
 
@@ -57,6 +72,8 @@ def _finish(array: np.ndarray[Any, Any], requires_grad: bool, name: str | None =
 
 
 def _made(value: Any, requires_grad: bool, name: str | None = None) -> Tensor:
+    if not value.dtype.isnative:
+        value = value.astype(native(value.dtype))
     if requires_grad and value.dtype.kind != "f":
         raise DtypeError("only floating-point tensors have gradients", got=str(value.dtype), fix="dtype=ts.float32")
     if not requires_grad and name is None:
@@ -134,10 +151,30 @@ def eye(n: int, *, dtype: Dtype | type = FLOAT32) -> Tensor:
 
 
 def rand(*shape: Any, dtype: Dtype | type = FLOAT32, requires_grad: bool = False) -> Tensor:
-    """Return draws uniform on [0, 1), from the generator that ``ts.seed`` sets."""
-    return _finish(generator.uniform(_extents(shape)).astype(dtype), requires_grad)
+    """Return draws uniform on [0, 1), from the generator that ``ts.seed`` sets; compiled, new ones at each call."""
+    return _drawn(_uniform(_extents(shape)), dtype, requires_grad)
 
 
 def randn(*shape: Any, dtype: Dtype | type = FLOAT32, requires_grad: bool = False) -> Tensor:
-    """Return standard normal draws, from the generator that ``ts.seed`` sets."""
-    return _finish(generator.normal(_extents(shape)).astype(dtype), requires_grad)
+    """Return standard normal draws (Box and Muller 1958), from the generator that ``ts.seed`` sets; see ``rand``."""
+    first, second = _uniform((2, *_extents(shape)))
+    return _drawn(sqrt(-2.0 * log1p(-first)) * cos(2.0 * math.pi * second), dtype, requires_grad)
+
+
+def _uniform(shape: tuple[int, ...]) -> Any:
+    """Draw float64 numbers: arrays on the host, so that every backend starts from the same values, or traced."""
+    if is_tracing():
+        return uniform(shape=shape, dtype=FLOAT64, **generator.key(0))
+    return generator.uniform(shape)
+
+
+def _drawn(values: Any, dtype: Any, requires_grad: bool) -> Tensor:
+    if not isinstance(values, Tensor):
+        return _finish(np.asarray(values).astype(dtype), requires_grad)
+    if requires_grad:
+        raise GraphError(
+            "a compiled function makes a parameter of random numbers",
+            required="parameters made once, outside of it: they are its inputs",
+            fix="make the tensor before, and close over it",
+        )
+    return values.cast(dtype)

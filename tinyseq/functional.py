@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinyseq import trees
-from tinyseq.autodiff import anchor
-from tinyseq.errors import GraphError
+from tinyseq.errors import DtypeError, GraphError
 from tinyseq.graph import Leaf, reach
-from tinyseq.modes import enable_grad, is_recording, is_tracing
+from tinyseq.modes import enable_grad, is_recording, mode
 from tinyseq.ops.elementwise import identity
+from tinyseq.ops.shape import zeros_like
 from tinyseq.tensors import Tensor, record, seed_of, sweep
 
 
@@ -33,10 +33,23 @@ def gradients(
 
     Raises:
         GraphError: as ``Tensor.backward``.
+        DtypeError: an input of integers or booleans.
     """
-    seeds = {output.node: seed_of(output, gradient)}
-    found = sweep(seeds, [x.node for x in inputs], retain=retain_graph, create_graph=create_graph)
-    return [found.get(x.node) for x in inputs]
+    for x in inputs:
+        _require_slope("gradients", x)
+    seeds = {output.graph_node: seed_of(output, gradient)}
+    found = sweep(seeds, [x.graph_node for x in inputs], retain=retain_graph, create_graph=create_graph)
+    return [found.get(x.graph_node) for x in inputs]
+
+
+def _require_slope(name: str, x: Any) -> None:
+    if not isinstance(x, Tensor) or x.dtype.kind != "f":
+        raise DtypeError(
+            f"{name} with respect to what has no slope",
+            required="floating-point tensors",
+            got=f"{x.dtype}{x.shape}" if isinstance(x, Tensor) else f"{type(x).__qualname__} {str(x)[:60]}",
+            fix="x.cast(ts.float32)" if isinstance(x, Tensor) else "ts.tensor(x, dtype=ts.float32)",
+        )
 
 
 def detach(tree: Any) -> Any:
@@ -52,6 +65,7 @@ def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) 
 
     Raises:
         GraphError: ``fn`` does not return a scalar tensor.
+        DtypeError: an argument to differentiate is not of floating-point tensors.
     """
     positions = [argnums] if isinstance(argnums, int) else list(argnums)
 
@@ -59,12 +73,14 @@ def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) 
         fresh: list[Tensor] = []
 
         def alias(x: Tensor) -> Tensor:
+            _require_slope("grad", x)
             # A tensor that an outer gradient follows stays connected, through a node of its own; others get a new leaf.
             followed = x.requires_grad and is_recording()
-            if is_tracing():
-                y = record(anchor, (x,))
+            if mode.tracing is not None:
+                y = mode.tracing.anchored(x, followed)
             else:
-                y = record(identity, (x,)) if followed else Tensor(x.value, Leaf(x.shape, x.dtype, True, x.name), True)
+                leaf = None if followed else Leaf(x.shape, x.dtype, True, x.name, passing=True)
+                y = record(identity, (x,)) if leaf is None else Tensor(x.value, leaf, True)
             fresh.append(y)
             return y
 
@@ -91,7 +107,7 @@ def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) 
 
         def collect(x: Tensor) -> Tensor:
             g = by_node[x.node]
-            return Tensor(x.backend.xp.zeros_like(x.value)) if g is None else g
+            return zeros_like(x) if g is None else g
 
         results = [trees.map_leaves(collect, changed[position]) for position in positions]
         return value, results[0] if isinstance(argnums, int) else tuple(results)

@@ -135,7 +135,7 @@ def line_of(source: Source | None) -> str:
 _package = os.path.dirname(__file__) + os.sep
 
 
-def _locate() -> str:
+def locate() -> str:
     """Return the place, the line that applied the op, and the user's line that led there where that is another."""
     source = caller(3)
     frame = sys._getframe(3)
@@ -148,7 +148,7 @@ def _locate() -> str:
     return ", ".join(part for part in (str(here.place), f"at {inner}", f"called from {user}" if called else "") if part)
 
 
-errors.locate.append(_locate)
+errors.locate.append(locate)
 
 
 class Node:
@@ -223,12 +223,25 @@ class _LeafOp:
 
 
 class Leaf(Node):
-    """A node that nothing computes: an input, a parameter or a constant. ``grad`` is where ``backward()`` adds up."""
+    """A node that nothing computes: an input, a parameter or a constant. ``grad`` is where ``backward()`` adds up.
 
-    __slots__ = ("grad", "requires_grad")
+    ``passing`` marks what stands for a value on its way through a function (an argument that is differentiated, a
+    loop's state), and not for a tensor that somebody keeps.
+    """
 
-    def __init__(self, shape: Shape, dtype: Dtype, requires_grad: bool = False, name: str | None = None) -> None:
+    __slots__ = ("grad", "passing", "requires_grad")
+
+    def __init__(
+        self,
+        shape: Shape,
+        dtype: Dtype,
+        requires_grad: bool = False,
+        name: str | None = None,
+        *,
+        passing: bool = False,
+    ) -> None:
         super().__init__(INPUT, (), NO_ATTRS, shape, dtype)
+        self.passing = passing
         self.requires_grad = requires_grad
         self.grad: Any = None
         self.name = name

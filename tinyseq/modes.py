@@ -5,26 +5,27 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
-from tinyseq.graph import Leaf
+from tinyseq.graph import Leaf, Node
 
 
-@dataclass
-class Tracing:
-    """What the tracing of a function gathers besides its graph."""
+class Tracing(Protocol):
+    """What runs ops while a function is traced; see tracing.py."""
 
-    #: The concrete tensors that the function uses, and the inputs that stand for them.
-    captured: dict[Any, Leaf] = field(default_factory=dict)
-    #: Inputs that are read anew at each call from the Python side: a learning rate, a count of draws.
-    live: dict[Leaf, Callable[[], Any]] = field(default_factory=dict)
-    #: What to do on the Python side after each call: counting steps.
-    effects: list[Callable[[], None]] = field(default_factory=list)
-    #: What Python-side values the trace depends on: how to read each, and what it was.
-    guards: list[tuple[Callable[[], Any], Any]] = field(default_factory=list)
-    #: Tensors that the function gives new values.
-    assigned: dict[Any, Any] = field(default_factory=dict)
+    effects: list[Callable[[], None]]
+    guards: list[tuple[Callable[[], Any], Any]]
+
+    def record(self, op: Any, inputs: Any, attrs: Any) -> Any: ...
+    def holder_of(self, x: Any) -> Leaf | None: ...
+    def touch(self, leaf: Leaf) -> None: ...
+    def node_of(self, x: Any) -> Node: ...
+    def assign(self, x: Any, value: Any) -> None: ...
+    def read_live(self, read: Callable[[], Any], dtype: Any) -> Any: ...
+    def sweep(self, seeds: Any, wanted: Any, create_graph: bool) -> Any: ...
+    def constant(self, node: Node) -> None: ...
+    def anchored(self, x: Any, followed: bool) -> Any: ...
+    def pin(self, sources: frozenset[int], *, but_for_zero: bool = False) -> None: ...
 
 
 class _Mode(threading.local):
@@ -59,12 +60,25 @@ def is_recording() -> bool:
     return mode.recording
 
 
+Traces = TypeVar("Traces", bound=Tracing)
+
+
 @contextmanager
-def tracing_into(tracing: Tracing) -> Iterator[Tracing]:
+def tracing_into(tracing: Traces) -> Iterator[Traces]:
     """Trace inside the ``with`` block: ops are recorded on abstract tensors, and nothing is computed."""
     outer, mode.tracing = mode.tracing, tracing
     try:
         yield tracing
+    finally:
+        mode.tracing = outer
+
+
+@contextmanager
+def concrete() -> Iterator[None]:
+    """Compute inside the ``with`` block, also where a function is being traced."""
+    outer, mode.tracing = mode.tracing, None
+    try:
+        yield
     finally:
         mode.tracing = outer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from tinyseq import interop
 from tinyseq.errors import MutationError
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import linalg, reduce, shape
@@ -14,7 +15,12 @@ class Operators(Recorder):
     """The operators and methods of ``Tensor``. They record by ``_record``, so they know nothing of values and nodes."""
 
     __slots__ = ()
-    __array_ufunc__ = None  # so that ``array + tensor`` comes to __radd__
+
+    def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return interop.ufunc(function, method, inputs, options)  # ``array + tensor`` comes here
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        return interop.function(function, args, options)
 
     def __add__(self, other: Any) -> Self:
         return self._record(ew.add, (self, other))
@@ -59,10 +65,10 @@ class Operators(Recorder):
         return self._record(ew.absolute, (self,))
 
     def __eq__(self, other: Any) -> Self:  # type: ignore[override]
-        return self._record(ew.equal, (self, other))
+        return self._record(ew.equal, (self, other)) if _has_elements(other) else NotImplemented
 
     def __ne__(self, other: Any) -> Self:  # type: ignore[override]
-        return self._record(ew.not_equal, (self, other))
+        return self._record(ew.not_equal, (self, other)) if _has_elements(other) else NotImplemented
 
     __hash__ = object.__hash__  # == compares elements; as keys, tensors are themselves
 
@@ -86,6 +92,44 @@ class Operators(Recorder):
 
     def __invert__(self) -> Self:
         return self._record(ew.logical_not, (self,))
+
+    # -- in place: the name gets another value; a parameter's name must not get one unnoticed --------------------------
+
+    def __iadd__(self, other: Any) -> Self:
+        self._require_rebinding("+")
+        return self._record(ew.add, (self, other))
+
+    def __isub__(self, other: Any) -> Self:
+        self._require_rebinding("-")
+        return self._record(ew.sub, (self, other))
+
+    def __imul__(self, other: Any) -> Self:
+        self._require_rebinding("*")
+        return self._record(ew.mul, (self, other))
+
+    def __itruediv__(self, other: Any) -> Self:
+        self._require_rebinding("/")
+        return self._record(ew.div, (self, other))
+
+    def __ipow__(self, other: Any) -> Self:
+        self._require_rebinding("**")
+        return self._record(ew.power, (self, other))
+
+    def __imatmul__(self, other: Any) -> Self:
+        self._require_rebinding("@")
+        return self._record(linalg.matmul, (self, other))
+
+    def __iand__(self, other: Any) -> Self:
+        self._require_rebinding("&")
+        return self._record(ew.logical_and, (self, other))
+
+    def __ior__(self, other: Any) -> Self:
+        self._require_rebinding("|")
+        return self._record(ew.logical_or, (self, other))
+
+    def _require_rebinding(self, symbol: str) -> None:
+        """Refuse ``x += y`` where only x itself could have been meant."""
+        raise NotImplementedError
 
     def __getitem__(self, key: Any) -> Self:
         return shape.getitem(self, key)
@@ -169,12 +213,12 @@ class Operators(Recorder):
         """Running sum along an axis."""
         return reduce.cumsum(self, axis)
 
-    def softmax(self, axis: int = -1) -> Self:
-        """Exponentials scaled to sum 1 along an axis."""
+    def softmax(self, axis: int | None = None) -> Self:
+        """Exponentials scaled to sum 1 along an axis, by default the last."""
         return reduce.softmax(self, axis)
 
-    def log_softmax(self, axis: int = -1) -> Self:
-        """Logarithm of the softmax along an axis."""
+    def log_softmax(self, axis: int | None = None) -> Self:
+        """Logarithm of the softmax along an axis, by default the last."""
         return reduce.log_softmax(self, axis)
 
     def logsumexp(self, axis: Any = None, keepdims: bool = False) -> Self:
@@ -220,3 +264,8 @@ class Operators(Recorder):
     def cos(self) -> Self:
         """Cosine of each element."""
         return self._record(ew.cos, (self,))
+
+
+def _has_elements(other: Any) -> bool:
+    """Whether ``==`` compares elements: with None, a word or another thing a tensor is just not equal."""
+    return isinstance(other, Recorder | bool | int | float | list | tuple) or hasattr(other, "dtype")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from tinyseq.backends.philox import random_bits, random_uniform
-from tinyseq.graph import here
-from tinyseq.modes import looked_at
+from tinyseq.errors import GraphError
+from tinyseq.graph import here, locate
+from tinyseq.modes import is_tracing, looked_at
 
 
 class Generator:
@@ -63,8 +65,12 @@ class Generator:
             self.counter, self.begun = outer
 
     def uniform(self, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
-        """Draw float64 numbers on [0, 1), on the host, so that every backend starts from the same values."""
-        return np.asarray(random_uniform(np, shape, np.float64, self.seed, 0, self.advance(), 0))
+        """Draw float64 numbers on [0, 1), on the host, so that every backend starts from the same values.
+
+        Raises:
+            GraphError: a function is being traced, and a plan would have these same numbers at each call.
+        """
+        return np.asarray(random_uniform(np, shape, np.float64, **self._key_on_host()))
 
     def normal(self, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
         """Draw float64 standard normal numbers, on the host (Box and Muller 1958)."""
@@ -73,8 +79,17 @@ class Generator:
 
     def permutation(self, n: int) -> np.ndarray[Any, Any]:
         """Draw an order of n things, on the host."""
-        bits = random_bits(np, (n,), self.seed, 0, self.advance(), 0)
-        return np.argsort(bits, kind="stable")
+        return np.argsort(random_bits(np, (n,), **self._key_on_host()), kind="stable")
+
+    def _key_on_host(self) -> dict[str, Any]:
+        if is_tracing():
+            raise GraphError(
+                "a compiled function draws numbers that are to stay: initial weights, an order",
+                required="what is drawn once to be drawn outside of it: its tensors are its inputs",
+                where=locate(),
+                fix="make the layer before, and close over it; ts.rand and ts.randn draw anew at each call",
+            )
+        return self.key(0)
 
     def state(self) -> dict[str, int]:
         """Return what the next draw depends on."""
@@ -85,10 +100,43 @@ class Generator:
         self.seed, self.calls, self.sites = state["seed"], state["calls"], state["sites"]
 
 
-#: The generator that layers and creation functions draw from.
-generator = Generator()
+class _OfEachThread(Generator, threading.local):
+    """One name for a generator a thread; a new thread's has the main thread's seed, and has drawn nothing.
+
+    So nothing that another thread draws, counts or traces changes what this one draws. Threads that shall draw
+    different numbers need seeds of their own: two new ones draw the same.
+    """
+
+    main_seed: ClassVar[int] = 0
+
+    def __init__(self) -> None:  # called anew in each thread that looks at it
+        super().__init__(self.main_seed)
+
+    def restore(self, state: dict[str, int]) -> None:
+        super().restore(state)
+        if threading.current_thread() is threading.main_thread():
+            type(self).main_seed = self.seed
+
+
+#: The generator that layers and creation functions of this thread draw from.
+generator: Generator = _OfEachThread()
 
 
 def seed(value: int) -> None:
-    """Start the random numbers anew: same seed, same program, same numbers, on every backend."""
+    """Start the random numbers of this thread anew: same seed, same program, same numbers, on every backend.
+
+    Each thread has its own. One that gives no seed itself begins with that of the main thread, as if it had just been
+    given there.
+    """
     generator.restore(Generator(value).state())
+
+
+@contextmanager
+def seeded(value: int) -> Iterator[None]:
+    """Start anew inside the ``with`` block; what follows it draws as if nothing had been drawn inside."""
+    before = generator.state()
+    seed(value)
+    try:
+        yield
+    finally:
+        generator.restore(before)

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import math
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
 from tinyseq import backends, graph
-from tinyseq.autodiff import backpropagate, gradient
+from tinyseq.autodiff import backpropagate
 from tinyseq.backends import Backend
-from tinyseq.errors import BackendError, DtypeError, GraphError, ShapeError, TinyseqError
-from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Leaf, Node, Shape, caller, engine_files, here, literal, reach
+from tinyseq.errors import BackendError, DtypeError, GraphError, MutationError, ShapeError, TinyseqError
+from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Leaf, Node, Shape, caller, engine_files, here, literal
 from tinyseq.modes import enable_grad, mode
 from tinyseq.operators import Operators
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import shape
-from tinyseq.ops.base import FLOAT32, FLOAT64, Op, module_of
+from tinyseq.ops.base import FLOAT32, FLOAT64, Op, module_of, native
 from tinyseq.ops.tuples import pick
 
 _folder = Path(__file__).parent
-_modules = ("autodiff.py", "operators.py", "tensors.py")
+_modules = ("autodiff.py", "interop.py", "operators.py", "random.py", "tensors.py", "tracing.py")
 engine_files.update(
     str(path)
     for path in (*_folder.glob("ops/*.py"), *_folder.glob("backends/*.py"), *(_folder / name for name in _modules))
 )
 
 _SCALARS: Final = (bool, int, float)
+#: Dtypes whose values NumPy gives only where the ops' rules do too.
+_USUAL: Final = "".join(np.dtype(kind).char for kind in (np.float32, np.bool_, np.int64))
 
 
 def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
@@ -38,13 +40,13 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
     case, and shape rules only when the kernel has failed and the error needs words.
     """
     if mode.tracing is not None:
-        return _trace(op, inputs, attrs)
+        return mode.tracing.record(op, inputs, attrs)
     args = []
     tracked = visible = False
     for x in inputs:
         if isinstance(x, Tensor):
             if (value := x.value) is None:  # abstract: a pass is at work
-                return _trace(op, inputs, attrs)
+                return x.trace(op, inputs, attrs)
             args.append(value)
             if x.requires_grad:
                 tracked = visible = True
@@ -64,9 +66,11 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
         if isinstance(value, np.generic):
             value = np.asarray(value)
     dtype = value.dtype
-    if dtype.char == "d" and not any(a.dtype == FLOAT64 for a in args if hasattr(a, "dtype")) and "dtype" not in attrs:
-        value = value.astype(FLOAT32)  # NumPy widens integers to float64; here float64 comes only from float64
-        dtype = FLOAT32
+    if dtype.char not in _USUAL and not (
+        dtype.char == "d" and any(a.dtype == FLOAT64 for a in args if hasattr(a, "dtype"))
+    ):
+        value = _conforming(op, inputs, args, attrs, value)
+        dtype = value.dtype
     if not visible or not mode.recording or not op.recorded:
         return Tensor(value)
     node = Node(
@@ -80,6 +84,21 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
         value if tracked and op.reads_output else None,
     )
     return Tensor(value, node, tracked and op.differentiable)
+
+
+def _conforming(op: Op, inputs: Sequence[Any], args: list[Any], attrs: Attrs, value: Any) -> Any:
+    """Return a value in the dtype that the op's own rule says.
+
+    NumPy widens integers to float64, where here float64 comes only from float64, and computes functions of small
+    integers and booleans in float16.
+    """
+    dtype = op.infer(*(x if isinstance(x, Tensor) else literal(x) for x in inputs), **attrs)[1]
+    if value.dtype == dtype:
+        return value
+    if value.dtype.char == "e" and dtype.kind == "f":
+        wide = [a.astype(dtype) if hasattr(a, "dtype") else a for a in args]
+        value = op.kernel(module_of(args), *wide, **attrs)
+    return value.astype(dtype, copy=False)
 
 
 def _record_parts(
@@ -108,7 +127,7 @@ def as_operand(x: Any) -> Any:
     if isinstance(x, np.ndarray | np.generic | list | tuple):
         array = np.asarray(x)
         if array.dtype.kind in "biuf":
-            return Tensor(backends.current().from_host(array))
+            return Tensor(backends.current().from_host(array.astype(native(array.dtype), copy=False)))
     elif hasattr(x, "shape") and hasattr(x, "dtype"):
         backends.of(x)
         return Tensor(x)
@@ -130,7 +149,7 @@ def _explain(op: Op, inputs: Sequence[Any], attrs: Attrs, error: Exception) -> E
             f"{op.name}: operands on different backends",
             required="one backend",
             got=" and ".join(sorted(kinds)),
-            where=graph._locate(),
+            where=graph.locate(),
             fix='make both tensors within one `with ts.backend("...")`, or go through .numpy()',
         )
     try:
@@ -146,10 +165,13 @@ class Tensor(Operators):
     """An immutable array and, where a gradient may be asked for, the node that made it.
 
     Make one with ``ts.tensor(data)``. Operators, methods and ``ts.*`` functions follow NumPy's broadcasting; nothing
-    works in place, and ``x += y`` gives ``x`` a new value. ``value`` is the backend's own array; do not write to it.
+    works in place: ``x += y`` gives the name another value, and is refused on a leaf that requires a gradient.
+    ``value`` is the backend's own array; do not write to it.
     """
 
     __slots__ = ("__weakref__", "_node", "requires_grad", "value")
+    #: Records an op on abstract tensors, which have no value; theirs alone (tracing.py).
+    trace: ClassVar[Callable[..., Any]]
 
     def __init__(self, value: Any, node: Node | None = None, requires_grad: bool = False) -> None:
         self.value, self._node, self.requires_grad = value, node, requires_grad
@@ -192,16 +214,27 @@ class Tensor(Operators):
         return self._node
 
     @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded op made this value: it is an input, a parameter or a constant."""
+        return self._node is None or isinstance(self._node, Leaf)
+
+    @property
+    def graph_node(self) -> Node:
+        """The node that stands for this value in the graph at hand: while a function is traced, that function's."""
+        result: Node = self.node if mode.tracing is None else mode.tracing.node_of(self)
+        return result
+
+    @property
     def grad(self) -> Tensor | None:
         """The gradient that ``backward()`` has added up here; only leaves that require one have it."""
-        leaf = self._node if mode.tracing is None else _captured_leaf(self)
+        leaf = self._node if mode.tracing is None else mode.tracing.holder_of(self)
         return leaf.grad if isinstance(leaf, Leaf) else None
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
-        leaf = self.node if mode.tracing is None else _captured_leaf(self)
+        leaf = self.node if mode.tracing is None else mode.tracing.holder_of(self)
         if not isinstance(leaf, Leaf):
-            raise GraphError("only a leaf holds a gradient", where=leaf.where, fix="ts.gradients(loss, [tensor])")
+            raise GraphError("only a leaf holds a gradient", where=self.node.where, fix="ts.gradients(loss, [tensor])")
         if value is not None and value.shape != self.shape:
             raise ShapeError("a gradient of another shape", required=str(self.shape), got=str(value.shape))
         leaf.grad = value
@@ -249,8 +282,8 @@ class Tensor(Operators):
             GraphError: the tensor is the result of a recorded op, or this is a time step of a loop that is traced.
             ShapeError: the shape or dtype differs.
         """
-        if self._node is not None and not isinstance(self._node, Leaf):
-            raise GraphError("assign to the result of an op", required="a leaf", where=self._node.where)
+        if not self.is_leaf:
+            raise GraphError("assign to the result of an op", required="a leaf", where=self.node.where)
         if value.shape != self.shape or value.dtype != self.dtype:
             raise ShapeError(
                 f"assign to {self.name or 'a tensor'}",
@@ -265,8 +298,35 @@ class Tensor(Operators):
         if mode.tracing is None:
             self.value = value.value
         else:
-            traced_node(self)  # the value before is an input
-            mode.tracing.assigned[self] = value
+            mode.tracing.assign(self, value)
+
+    def __copy__(self) -> Self:
+        fresh = object.__new__(type(self))
+        fresh.value, fresh._node, fresh.requires_grad = self.value, self._node, self.requires_grad
+        return fresh
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        self._require_no_history("copy.deepcopy")
+        leaf = self._node
+        if not isinstance(leaf, Leaf):
+            return Tensor(self.value.copy())
+        fresh = Leaf(leaf.shape, leaf.dtype, leaf.requires_grad, leaf.name, passing=leaf.passing)
+        fresh.grad = copy.deepcopy(leaf.grad, memo)
+        return Tensor(self.value.copy(), fresh, self.requires_grad)
+
+    def __reduce__(self) -> Any:
+        self._require_no_history("pickle")
+        return _unpickled, (self.numpy(), self.requires_grad, self.name, self.grad)
+
+    def _require_no_history(self, what: str) -> None:
+        if self.value is None or (self.requires_grad and not self.is_leaf):
+            raise GraphError(
+                f"{what} of the result of an op would cut it from what it was computed from",
+                required="a leaf, or a tensor without a history",
+                got=f"{self.name or 'a tensor'}, {graph.signature(self.node)}",
+                where=self.node.where,
+                fix="ts.detach(x), which says so",
+            )
 
     def __dlpack__(self, **options: Any) -> Any:
         """Hand the value's memory to another library, without a copy; it must not be written to."""
@@ -286,6 +346,13 @@ class Tensor(Operators):
         return int(self.item())
 
     def __bool__(self) -> bool:
+        if self.value is not None and self.size != 1:
+            raise ShapeError(
+                "the truth of several elements",
+                required="one element",
+                got=f"shape {self.shape}",
+                fix="(a == b).min() for all of them, .max() for any; any(x is y for y in values) for `x in values`",
+            )
         return bool(self.item())
 
     def __len__(self) -> int:
@@ -294,6 +361,8 @@ class Tensor(Operators):
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape:  # a TypeError, by which others tell what can be iterated
+            raise DtypeError("a scalar cannot be iterated", required="at least one axis", got="shape ()")
         return iter(shape.unstack(self, 0))
 
     def __repr__(self) -> str:
@@ -319,8 +388,10 @@ class Tensor(Operators):
             GraphError: not a scalar, nothing to differentiate, or a graph that was freed.
         """
         seed = seed_of(self, gradient)
-        for leaf, value in sweep({self.node: seed}, None, retain=retain_graph, create_graph=create_graph).items():
+        for leaf, value in sweep({self.graph_node: seed}, None, retain=retain_graph, create_graph=create_graph).items():
             assert isinstance(leaf, Leaf)
+            if mode.tracing is not None:
+                mode.tracing.touch(leaf)
             leaf.grad = value if leaf.grad is None else leaf.grad + value
 
     def nonzero(self) -> tuple[Tensor, ...]:
@@ -329,112 +400,30 @@ class Tensor(Operators):
 
     _record = staticmethod(record)
 
-
-# -- tracing -----------------------------------------------------------------------------------------------------------
-
-
-class AbstractTensor(Tensor):
-    """A tensor while tracing: a node with a shape and a dtype, and no value yet."""
-
-    __slots__ = ()
-
-    def __init__(self, node: Node) -> None:
-        super().__init__(None, node, is_tracked(node))
-
-    @property
-    def shape(self) -> Shape:
-        result: Shape = self.node.shape
-        return result
-
-    @property
-    def dtype(self) -> Dtype:
-        result: Dtype = self.node.dtype
-        return result
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    @property
-    def backend(self) -> Backend:
-        raise GraphError(
-            "the value of a traced tensor was asked for",
-            required="ops on tensors only: while tracing there are shapes and dtypes, no values yet",
-            got=f"{graph.signature(self.node)} from op {self.node.op.name}",
-            where=graph._locate(),
-            fix="ts.where(condition, a, b) instead of `if`; print, item() and numpy() after the call",
-        )
-
-    def item(self) -> Any:
-        return self.backend
-
-    def tolist(self) -> Any:
-        return self.backend
-
-    def nonzero(self) -> tuple[Tensor, ...]:
-        raise GraphError(
-            "the shape of a traced result would depend on values",
-            required="shapes known from the inputs' shapes",
-            got="a boolean mask as an index",
-            where=graph._locate(),
-            fix="ts.where(mask, x, 0.0)",
-        )
-
-    def detach(self) -> Tensor:
-        return record(ew.stop_gradient, (self,))
-
-    def __repr__(self) -> str:
-        return f"tensor(traced {graph.signature(self.node)} from op {self.node.op.name})"
+    def _require_rebinding(self, symbol: str) -> None:
+        if self.requires_grad and isinstance(leaf := self.node, Leaf) and not leaf.passing:
+            raise MutationError(
+                f"p {symbol}= ... gives the name p another value and leaves the parameter as it is",
+                required="a tensor that does not itself require a gradient: values are immutable",
+                got=f"{leaf.name or 'a leaf'}, {graph.signature(leaf)}, which requires one",
+                fix=f"p.assign(p {symbol} ...), an optimiser (optim.SGD(parameters, lr).step()), "
+                f"or p = p {symbol} ... for a new value",
+            )
 
 
-def _trace(op: Op, inputs: Sequence[Any], attrs: Attrs) -> Any:
-    """Record an op without computing it; its shape rule gives the result's shape and dtype."""
-    operands = [as_operand(x) for x in inputs]
-    nodes = tuple(traced_node(x) for x in operands)
-    shape, dtype = op.infer(*nodes, **attrs)
-    source = here.source or caller(3)
-    node = Node(op, nodes, attrs, shape, dtype, source)
-    if not op.multiple:
-        return AbstractTensor(node)
-    return tuple(
-        AbstractTensor(Node(pick, (node,), {"index": i}, *pair, source))
-        for i, pair in enumerate(zip(shape, dtype, strict=True))
-    )
-
-
-def _captured(x: Tensor) -> Node:
-    """The node that stands for a tensor in a traced graph: a concrete one is an input, whatever computed it."""
-    tracing = mode.tracing
-    if x.value is None or tracing is None:
-        return x.node
-    if x in tracing.assigned:
-        return tracing.assigned[x].node
-    return _captured_leaf(x)
-
-
-def _captured_leaf(x: Tensor) -> Node:
-    """The input that stands for a tensor's value before the traced function, where its gradient adds up."""
-    if x.value is None or mode.tracing is None:
-        return x.node
-    captured = mode.tracing.captured
-    if x not in captured:
-        captured[x] = Leaf(x.shape, x.dtype, x.requires_grad, x._node.name if x._node is not None else None)
-    return captured[x]
+def _unpickled(array: np.ndarray[Any, Any], requires_grad: bool, name: str | None, grad: Tensor | None) -> Tensor:
+    """The leaf that was pickled, on the backend that is current here."""
+    x = Tensor(backends.current().from_host(array), None, requires_grad)
+    if name is not None:
+        x.name = name
+    if grad is not None:
+        x.grad = grad
+    return x
 
 
 def live(read: Callable[[], Any], dtype: Any) -> Any:
     """Return a Python number that a traced function is to read anew at each call; elsewhere just the number."""
-    if mode.tracing is None:
-        return read()
-    leaf = Leaf((), np.dtype(dtype), name="live")
-    mode.tracing.live[leaf] = read
-    return AbstractTensor(leaf)
-
-
-def traced_node(x: Any) -> Node:
-    """Return the node that stands for a tensor or scalar in the graph being traced."""
-    x = as_operand(x)
-    return _captured(x) if isinstance(x, Tensor) else literal(x)
+    return read() if mode.tracing is None else mode.tracing.read_live(read, dtype)
 
 
 # -- the sweep, on tensors ---------------------------------------------------------------------------------------------
@@ -478,7 +467,7 @@ def sweep(
     While tracing, the sweep is one ``gradient`` node, which the compiler works out later.
     """
     if mode.tracing is not None:
-        return _traced_sweep(seeds, wanted)
+        return mode.tracing.sweep(seeds, wanted, create_graph)
     if not create_graph:
         with np.errstate(all="ignore"):
             arrays = {node: seed.value for node, seed in seeds.items()}
@@ -495,15 +484,6 @@ def sweep(
         here.place, here.source = outer
 
 
-def _traced_sweep(seeds: dict[Node, Tensor], wanted: Sequence[Node] | None) -> dict[Node, Tensor]:
-    targets = [n for n in reach(seeds) if isinstance(n, Leaf) and n.requires_grad] if wanted is None else list(wanted)
-    if not targets:
-        return {}
-    outputs = [AbstractTensor(node) for node in seeds]
-    found = record(gradient, (*outputs, *seeds.values(), *map(AbstractTensor, targets)), {"outputs": len(outputs)})
-    return dict(zip(targets, found, strict=True))
-
-
 def _as_tensors(node: Node) -> tuple[Sequence[Any], Any]:
     """The values that a forward pass saved, as tensors with their nodes; what the rule emits takes the node's place."""
     here.place, here.source = node.place, node.source
@@ -517,5 +497,7 @@ def _as_tensors(node: Node) -> tuple[Sequence[Any], Any]:
 
 
 def is_tracked(node: Node) -> bool:
-    """Return whether a gradient may flow to this node."""
-    return node.requires_grad if isinstance(node, Leaf) else node.op.differentiable
+    """Return whether a gradient may flow to this node; through integers none does."""
+    if isinstance(node, Leaf):
+        return node.requires_grad
+    return node.op.differentiable and (isinstance(node.dtype, tuple) or node.dtype.kind == "f")

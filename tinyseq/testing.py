@@ -95,7 +95,7 @@ def check_grads(
 
 def _leaf(array: np.ndarray[Any, Any], requires_grad: bool = True) -> Tensor:
     value = backends.current().from_host(np.asarray(array, dtype=np.float64))
-    return Tensor(value, Leaf(value.shape, value.dtype, requires_grad), requires_grad)
+    return Tensor(value, Leaf(value.shape, value.dtype, requires_grad, passing=True), requires_grad)
 
 
 def _compare(

@@ -52,6 +52,37 @@ def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     return function(tree, *others)
 
 
+def flatten(tree: Any) -> list[Any]:
+    """Return all leaves, ``None`` included, in the order in which they stand; the keys of dicts need no order."""
+    if isinstance(tree, dict):
+        return [leaf for part in tree.values() for leaf in flatten(part)]
+    if isinstance(tree, (tuple, list)):
+        return [leaf for part in tree for leaf in flatten(part)]
+    return [tree]
+
+
+def paths(tree: Any) -> list[tuple[str, ...]]:
+    """Return the path of each leaf of ``flatten``."""
+    if isinstance(tree, dict):
+        return [(str(key), *path) for key, part in tree.items() for path in paths(part)]
+    if isinstance(tree, (tuple, list)):
+        fields = getattr(tree, "_fields", range(len(tree)))
+        return [(str(field), *path) for field, part in zip(fields, tree, strict=True) for path in paths(part)]
+    return [()]
+
+
+def rebuilt(function: Callable[[Any], Any], tree: Any) -> Any:
+    """Return a tree of the same form with the function's values, called in the order of ``flatten``."""
+    if isinstance(tree, dict):
+        return {key: rebuilt(function, part) for key, part in tree.items()}
+    if isinstance(tree, (tuple, list)):
+        parts = [rebuilt(function, part) for part in tree]
+        if isinstance(tree, list):
+            return parts
+        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+    return function(tree)
+
+
 def structure(tree: Any) -> str:
     """Return a tree's form in words: ``LSTMState(h, c)``, ``(_, _)``, ``{a: _}``."""
     if tree is None:

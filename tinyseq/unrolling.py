@@ -19,7 +19,8 @@ from tinyseq.ops.elementwise import maximum, stop_gradient, where
 from tinyseq.ops.scan import scan
 from tinyseq.ops.shape import reshape, stack, swapaxes, take, unstack
 from tinyseq.random import generator
-from tinyseq.tensors import AbstractTensor, Tensor, traced_node
+from tinyseq.tensors import Tensor
+from tinyseq.tracing import AbstractTensor, node_of
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -193,10 +194,10 @@ def _rolled(
         sequences.append(_all_chunk_starts(time, counts, truncate, reverse))
     sequences.append(tensor(np.arange(time)))  # the clock, for random draws; dropped where there are none
     with scope(getattr(cell, "name", "")):
-        old = trees.map_leaves(lambda s: AbstractTensor(Leaf(s.shape, s.dtype, True)), state)
+        old = trees.map_leaves(lambda s: AbstractTensor(Leaf(s.shape, s.dtype, True, passing=True)), state)
         for path, part in trees.leaves(old):
             part.node.name = path or "h"
-        slices = [AbstractTensor(Leaf(s.shape[1:], s.dtype, s.requires_grad, "x")) for s in sequences]
+        slices = [AbstractTensor(Leaf(s.shape[1:], s.dtype, s.requires_grad, "x", passing=True)) for s in sequences]
         start = slices[-1].node.serial + 1
         column = iter(slices)
         entering = old
@@ -210,11 +211,11 @@ def _rolled(
             y = trees.map_leaves(lambda y: where(_align(mask, y), y, y.dtype.type(0).item()), y)
             new = trees.map_leaves(lambda n, o: where(_align(mask, n), n, o), new, entering)
         new = trees.map_leaves(lambda n, _: n, new, old)  # refuses a state of another structure
-        carried = [traced_node(n) for _, n in trees.leaves(new)]
+        carried = [node_of(n) for _, n in trees.leaves(new)]
         for (path, _), node in zip(trees.leaves(new), carried, strict=True):
             if node.name is None:
                 node.name = path or "h"
-        outputs = [*carried, *(traced_node(y) for _, y in trees.leaves(y))]
+        outputs = [*carried, *(node_of(y) for _, y in trees.leaves(y))]
         own = [x.node for _, x in trees.leaves(old)] + [x.node for x in slices]
         outside = [n for n in reach(outputs, stop=lambda n: n.serial < start) if _is_outside(n, own, start)]
         inner: dict[Node, Node] = {n: Leaf(n.shape, n.dtype, True, n.name) for n in outside}

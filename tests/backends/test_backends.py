@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+import sys
+import threading
+from types import ModuleType
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from side_by_side import side_by_side, wait
 
 import tinyseq as ts
 from tinyseq import backends
 from tinyseq.backends.base import Backend
+from tinyseq.backends.numpy import NumpyBackend
 
 NUMPY = backends.load("numpy")
 
@@ -24,6 +29,47 @@ def test_the_numpy_backend_keeps_the_protocol() -> None:
     assert set(backends.names()) >= {"numpy", "cupy", "auto"}
     assert backends.of(np.ones(1)) is NUMPY
     assert backends.of(np.float32(1.0)) is NUMPY
+
+
+def test_a_thread_begins_on_the_default_backend_and_changes_no_other() -> None:
+    def other() -> tuple[str, str]:
+        with backends.use("numpy", "tf32"):
+            used.set()
+            wait(looked)
+            return begun, backends.precision()
+
+    def looking() -> str:
+        wait(used)
+        looked.set()
+        return backends.precision()
+
+    used, looked = threading.Event(), threading.Event()
+    with backends.use("numpy", "tf32"):
+        (begun,) = side_by_side(backends.precision)
+    assert side_by_side(other, looking) == [("fp32", "tf32"), "fp32"]
+
+
+def test_threads_that_ask_for_a_backend_at_once_get_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrays of a second instance would be the first one's, with its memory and streams."""
+    begun, go = threading.Event(), threading.Event()
+
+    def create() -> NumpyBackend:
+        made.append(NumpyBackend())
+        begun.set()
+        go.wait(0.2)  # until the other thread is here too, which it must not be
+        return made[-1]
+
+    def second() -> Backend:
+        wait(begun)
+        return backends.load("slow")
+
+    made: list[NumpyBackend] = []
+    module = ModuleType("slow_backend")
+    vars(module)["create"] = create
+    monkeypatch.setitem(sys.modules, "slow_backend", module)
+    monkeypatch.setitem(backends._modules, "slow", "slow_backend")
+    monkeypatch.setattr(backends, "_loaded", dict(backends._loaded))
+    assert side_by_side(lambda: backends.load("slow"), second) == made * 2
 
 
 def test_to_and_from_the_host() -> None:

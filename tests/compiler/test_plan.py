@@ -101,6 +101,31 @@ def test_an_initial_state_that_is_not_copied_is_found() -> None:
         verify_plan(plan)
 
 
+def test_an_output_that_is_copied_after_the_forward_part_is_found() -> None:
+    """Outputs are handed out where the forward part ends: the copy that a view needs must come before."""
+    x = ts.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    fast = ts.compile(lambda x: (x * x).T.reshape(-1), verify=True)
+    np.testing.assert_array_equal(fast(x).numpy(), [0, 9, 1, 16, 4, 25])
+    plan = fast.plan
+    assert isinstance(plan.instructions[plan.forward - 1], Copy)
+    plan.forward -= 1
+    with pytest.raises(GraphError, match="where another value lies"):
+        verify_plan(plan)
+
+
+def test_a_result_that_is_written_again_is_found() -> None:
+    """Every instruction outside of loops is done twice: none may write where its buffer holds something already."""
+    plan = plan_of(registered("gru"))
+    for index, instruction in enumerate(list(plan.instructions)):
+        if isinstance(instruction, Loop):
+            continue
+        plan.instructions.insert(index, instruction)
+        with pytest.raises(GraphError, match="overwrites"):
+            verify_plan(plan)
+        del plan.instructions[index]
+    verify_plan(plan)
+
+
 # -- storage -----------------------------------------------------------------------------------------------------------
 
 

@@ -303,3 +303,12 @@ def test_a_tensor_without_history_is_refused() -> None:
 def test_unknown_options_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(DataError):
         ts.draw(language_model(1), **options)  # type: ignore[arg-type]
+
+
+def test_a_file_has_the_permissions_of_any_other_and_the_umask_is_not_touched(tmp_path, monkeypatch):
+    """To read the umask is to set it, for every thread."""
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("the umask is the process's"))
+    (tmp_path / "any").write_bytes(b"")
+    ts.draw(language_model(), tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").stat().st_mode == (tmp_path / "any").stat().st_mode
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.svg", "any"]

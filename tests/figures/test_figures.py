@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib import rcParams
 from matplotlib.text import Text
+from side_by_side import side_by_side, wait
 
 from tinyseq import figures
 from tinyseq.errors import DataError
@@ -278,3 +282,37 @@ def test_importing_figures_loads_no_matplotlib():
     code = "import sys, tinyseq.figures, tinyseq.train; print('matplotlib' in sys.modules, 'jinja2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False False"
+
+
+def test_threads_that_draw_at_once_leave_settings_and_filters_as_they_were():
+    """The second begins before the first has ended, if it may, and ends after it."""
+    begun, other_begun, ended = threading.Event(), threading.Event(), threading.Event()
+
+    @style.styled
+    def first():
+        begun.set()
+        other_begun.wait(0.2)  # it may only wait
+        return rcParams["font.size"]
+
+    @style.styled
+    def second():
+        other_begun.set()
+        ended.wait(0.2)
+        return rcParams["font.size"]
+
+    def leaving():
+        found = first()
+        ended.set()
+        return found
+
+    def following():
+        wait(begun)
+        found = second()
+        wait(ended)
+        return found
+
+    before, filters = dict(rcParams), list(warnings.filters)
+    assert style._STYLE["font.size"] != before["font.size"]
+    assert side_by_side(leaving, following) == [style._STYLE["font.size"]] * 2
+    assert dict(rcParams) == before
+    assert warnings.filters == filters

@@ -12,8 +12,9 @@ import pytest
 pytest.importorskip("llvmlite")
 
 import tinyseq as ts
+from tinyseq import threads
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.llvm import executable, threads
+from tinyseq.compiler.lower.llvm import executable
 from tinyseq.compiler.lower.llvm.host import Library, host, object_code
 from tinyseq.compiler.lower.llvm.text import Module
 from tinyseq.compiler.lower.llvm.vectors import Value, Vectors

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
 import tinyseq as ts
-from tinyseq import nn
-from tinyseq.errors import DataError, DtypeError, ShapeError
+from tinyseq import nn, optim
+from tinyseq.errors import DataError, DtypeError, GraphError, ShapeError
 
 
 class Model(nn.Module):
@@ -55,6 +57,47 @@ def test_a_result_kept_as_an_attribute_is_neither_parameter_nor_buffer() -> None
     model.last = model(ts.ones(1, 2))
     assert [path for path, _ in model.named_parameters()] == ["W", "b"]
     assert set(model.state_dict()) == {"W", "b"}
+
+
+def test_a_deep_copy_of_a_model_is_a_model_of_its_own() -> None:
+    model = Model()
+    model.tied = model.table.W
+    model.activation = ts.tanh
+    other = copy.deepcopy(model)
+    assert [path for path, _ in other.named_parameters()] == [path for path, _ in model.named_parameters()]
+    assert [p.name for p in other.parameters()] == [p.name for p in model.parameters()]
+    assert other.tied is other.table.W
+    assert other.activation is ts.tanh
+    assert other.blocks[0].name == model.blocks[0].name
+    assert {id(p) for p in other.parameters()}.isdisjoint({id(p) for p in model.parameters()})
+    before = model.table.W.numpy().copy()
+    (other.table(ts.tensor([1])) ** 2).sum().backward()
+    optim.SGD(other.parameters(), 0.1).step()
+    np.testing.assert_array_equal(model.table.W.numpy(), before)
+    assert model.table.W.grad is None
+    assert (other.table.W.numpy() != before).any()
+
+
+def test_a_deep_copy_of_an_optimizer_with_its_model_goes_on_alike() -> None:
+    model = nn.Linear(2, 2)
+    pair = model, optim.Adam(model.parameters(), 0.1)
+    other = copy.deepcopy(pair)
+    for module, opt in (pair, other):
+        for _ in range(3):
+            (module(ts.ones(1, 2)) ** 2).sum().backward()
+            opt.step()
+    np.testing.assert_array_equal(pair[0].W.numpy(), other[0].W.numpy())
+
+
+def test_a_deep_copy_of_a_model_that_keeps_its_state_names_the_attribute() -> None:
+    outer, inner = nn.Module(), nn.LSTM(2, 3)
+    outer.encoder = [inner]
+    inner.kept = {"state": inner(ts.ones(1, 2000, 2))[1]}
+    with pytest.raises(GraphError, match=r"encoder\.0\.kept\.state\.0") as caught:
+        copy.deepcopy(outer)
+    assert "ts.detach" in caught.value.fix
+    inner.kept = ts.detach(inner.kept)
+    assert copy.deepcopy(outer).encoder[0].kept["state"] is not inner.kept["state"]
 
 
 def test_state_goes_out_and_in() -> None:

@@ -154,6 +154,7 @@ REDUCE = [
     case((0, 3), axis=1),
 ]
 ALONG = [case((5,)), case((3, 4)), case((3, 4), axis=0), case((2, 3, 4), axis=1), case((0, 3)), case((2, 1))]
+NORMALISE = [*ALONG[:-1], case((2, 1), axis=-1), case((2, 1), axis=0), case((1, 1)), case((1,))]
 NO_AXIS = "needs an axis"
 
 i64 = np.array
@@ -259,8 +260,8 @@ ELEMENTWISE = [
         rtol=1e-12,
         special=[
             Special(([0.0, 0.0, 0.0], [0.0, 1.0, 2.0]), [1.0, 0.0, 0.0], ([0.0, 1.0, 0.0], [0.0, 0.0, 0.0])),
-            Special(([-2.0, -3.0], [2.0, 3.0]), [4.0, -27.0], ([-4.0, 27.0], [0.0, 0.0])),
-            Special(([0.0, inf], [-1.0, 0.5]), [inf, inf]),
+            Special(([-2.0, -3.0], [2.0, 3.0]), [4.0, -27.0], ([-4.0, 27.0], [nan, nan])),  # PyTorch's and JAX's
+            Special(([0.0, inf], [-1.0, 0.5]), [inf, inf], ([-inf, 0.0], [-inf, inf])),
         ],
     ),
     binary(
@@ -506,7 +507,7 @@ REDUCTIONS = [
         "softmax",
         ts.softmax,
         np_softmax,
-        ALONG,
+        NORMALISE,
         no_scalar=NO_AXIS,
         integers="float32",
         special=[
@@ -519,7 +520,7 @@ REDUCTIONS = [
         "log_softmax",
         ts.log_softmax,
         np_log_softmax,
-        ALONG,
+        NORMALISE,
         no_scalar=NO_AXIS,
         integers="float32",
         rtol=1e-12,

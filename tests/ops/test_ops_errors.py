@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tinyseq as ts
+from tinyseq import nn
 from tinyseq.errors import DataError, DtypeError, GraphError, ShapeError, TinyseqError
 from tinyseq.ops import OPS, Op
 from tinyseq.ops.base import BOOL
@@ -194,3 +195,31 @@ def test_overflow_prints_nothing_under_pythons_own_filters() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "tinyseq" not in done.stderr
     assert done.stderr.count("RuntimeWarning") == 1  # the user's own arithmetic warns as it did
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (2, 3, 1), (1, 4, 1)])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax_of_a_column_asks_for_the_axis(name: str, shape: tuple[int, ...]) -> None:
+    """The lecture's vectors are columns: along the last axis all of softmax would be 1, and no gradient would flow."""
+    x = ts.randn(*shape, requires_grad=True)
+    function, method = getattr(ts, name), getattr(x, name)
+    for call in (lambda: function(x), method, lambda: ts.trace(function, x), lambda: function(x.numpy())):
+        with pytest.raises(ShapeError, match=r"one element[\s\S]*axis=0"):
+            call()
+    assert set(function(x, axis=-1).numpy().ravel()) == {1.0 if name == "softmax" else 0.0}  # obeyed in silence
+    assert function(x, -1).shape == method(axis=-1).shape == shape
+    y = function(x, axis=-2).numpy()
+    np.testing.assert_allclose((np.exp(y) if name == "log_softmax" else y).sum(-2), 1.0, rtol=1e-6)
+
+
+def test_attention_over_one_key_and_a_softmax_of_one_value_are_as_they_were() -> None:
+    out = nn.MultiheadAttention(4, 2)(*[ts.randn(2, 1, 4)] * 3)
+    assert (out[0] if isinstance(out, tuple) else out).shape == (2, 1, 4)
+    assert ts.softmax(ts.ones(1)).tolist() == [1.0]
+    assert ts.softmax(ts.ones(1, 1)).tolist() == [[1.0]]
+    assert ts.softmax(ts.ones(0, 1)).shape == (0, 1)
+
+
+def test_cross_entropy_of_a_column_says_how_it_is_meant() -> None:
+    with pytest.raises(ShapeError, match=r"logits\.T"):
+        nn.cross_entropy(ts.randn(5, 1), ts.tensor([2]))

@@ -77,6 +77,98 @@ def test_twenty_steps(name: str) -> None:
         same(ours, theirs, f"step {step}")
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_first_gradient_may_come_late(name: str) -> None:
+    """PyTorch counts the steps of each parameter: what has had no gradient is corrected as at its own first step."""
+    make, make_theirs = OPTIMIZERS[name]
+    ours, theirs = parameters()
+    opt, their_opt = make(ours), make_theirs(theirs)
+    rng = np.random.default_rng(1)
+    for step in range(20):
+        give_gradients(rng, ours, theirs, skip=1 if step < 11 else 0 if step % 3 else None)
+        opt.step()
+        their_opt.step()
+        same(ours, theirs, f"step {step}")
+    if "adam" in name:
+        assert opt.counts == [int(their_opt.state[q]["step"]) for q in theirs]
+
+
+def two_groups(parameters: list[Any]) -> list[dict[str, Any]]:
+    return [{"params": parameters[:1], "lr": 0.04, "weight_decay": 0.3}, {"params": parameters[1:]}]
+
+
+GROUPED = {
+    "sgd": (optim.SGD, TO.SGD, {"lr": 0.1}),
+    "nesterov": (optim.SGD, TO.SGD, {"lr": 0.05, "momentum": 0.8, "nesterov": True}),
+    "rmsprop": (optim.RMSprop, TO.RMSprop, {"lr": 0.03, "momentum": 0.5, "centered": True}),
+    "adam": (optim.Adam, TO.Adam, {"lr": 0.1, "betas": (0.8, 0.95)}),
+    "adamw": (optim.AdamW, TO.AdamW, {"lr": 0.1, "eps": 1e-3}),
+}
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize("name", GROUPED)
+def test_groups(name: str, compiled: bool) -> None:
+    """Options of their own, a group that joins later, a schedule over all of them, and options that change."""
+    kind, theirs_kind, options = GROUPED[name]
+    ours, theirs = parameters()
+    opt, their_opt = kind(two_groups(ours[:2]), **options), theirs_kind(two_groups(theirs[:2]), **options)
+
+    def move(*gradients: ts.Tensor) -> ts.Tensor:
+        for p, g in zip(opt.parameters, gradients, strict=True):
+            p.grad = g
+        opt.step()
+        opt.zero_grad()
+        return gradients[0].sum()
+
+    step = ts.compile(move) if compiled else move
+    scheduler, their_scheduler = (
+        optim.Scheduler(opt, optim.StepDecay(4, 0.5)),
+        TO.lr_scheduler.StepLR(their_opt, 4, 0.5),
+    )
+    rng = np.random.default_rng(1)
+    for i in range(18):
+        if i == 5:
+            opt.add_param_group({"params": ours[2], "lr": 0.02})
+            their_opt.add_param_group({"params": theirs[2], "lr": 0.02})
+            scheduler, their_scheduler = optim.Scheduler(opt, optim.Constant()), None
+        if i == 9:
+            for each in (opt, their_opt):
+                each.param_groups[1]["weight_decay"] = 0.5
+                each.param_groups[0]["lr"] = 0.3
+        give_gradients(rng, ours, theirs)
+        step(*[p.grad for p in opt.parameters])
+        their_opt.step()
+        if their_scheduler is not None:
+            scheduler.step()
+            their_scheduler.step()
+        rates = [group["lr"] for group in their_opt.param_groups]
+        np.testing.assert_allclose([group["lr"] for group in opt.param_groups], rates, rtol=1e-12)
+        same(opt.parameters, theirs[: len(opt.parameters)], f"step {i}")
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_a_state_of_groups_goes_on_as_theirs(name: str) -> None:
+    kind, theirs_kind, options = GROUPED[name]
+    ours, theirs = parameters()
+    opt, their_opt = kind(two_groups(ours), **options), theirs_kind(two_groups(theirs), **options)
+    rng = np.random.default_rng(1)
+    for i in range(6):
+        give_gradients(rng, ours, theirs, skip=2 if i < 3 else None)
+        opt.step()
+        their_opt.step()
+    plain = {"lr": 1.0, **({"momentum": options["momentum"]} if "momentum" in options else {})}
+    plain |= {"centered": True} if "centered" in options else {}
+    fresh, their_fresh = kind(two_groups(ours), **plain), theirs_kind(two_groups(theirs), **plain)
+    fresh.load_state_dict(opt.state_dict())
+    their_fresh.load_state_dict(their_opt.state_dict())
+    for i in range(6):
+        give_gradients(rng, ours, theirs)
+        fresh.step()
+        their_fresh.step()
+        same(ours, theirs, f"step {i}")
+
+
 @pytest.mark.parametrize("name", ["sgd", "momentum", "rmsprop"])
 def test_a_parameter_without_a_gradient_stays(name: str) -> None:
     make, make_theirs = OPTIMIZERS[name]

@@ -265,6 +265,20 @@ def test_cell_of_ones_own_from_a_file(tmp_path):
     assert layers.layers[1][0].name == "mine1"
 
 
+def test_a_problem_that_is_being_told_holds_no_random_numbers(tmp_path):
+    def refuses(input_size, hidden_size):
+        nn.Linear(input_size, hidden_size)
+        raise ValueError("no such sizes")
+
+    before = ts.random.generator.state()
+    problems = registry.option_problems(refuses, {}, (2, 2))
+    assert "no such sizes" in str(next(problems))
+    assert ts.random.generator.state() == before
+    ts.rand(1)
+    assert list(problems) == []
+    assert ts.random.generator.state()["calls"] == before["calls"] + 1
+
+
 @pytest.mark.parametrize(
     ("cell", "words"),
     [

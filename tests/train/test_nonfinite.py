@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import warnings
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from changing import changed
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from side_by_side import side_by_side, wait
 from smallruns import CONFIG, DIVERGING, rows, write_config
 
 import tinyseq as ts
@@ -279,7 +281,7 @@ def test_rewinding_restores_weights_optimiser_and_random_numbers(folder):
             kept = train_step.optimizer.state_dict()
             values = [x.numpy().copy() for x in model.parameters()]
             values += [x.numpy().copy() for state in kept["state"] for x in state.values()]
-            return values, kept["steps"], kept["lr"], generator.state()
+            return values, kept["steps"], kept["param_groups"], generator.state()
 
         before = now()
         second = next(batches)
@@ -398,6 +400,34 @@ def test_watching_sees_each_kernel_and_ends():
         ts.tensor([1.0, 2.0]) * 3.0
     ts.tensor([1.0]) + 1.0
     assert seen == [("mul", 2, 1)]
+
+
+def test_each_thread_sees_its_own_kernels_whoever_ends_first():
+    first_on, second_on, first_off = threading.Event(), threading.Event(), threading.Event()
+    seen = {"first": [], "second": [], "nobody": []}
+
+    def first():
+        with watched(lambda op, inputs, outputs: seen["first"].append(op.name)):
+            first_on.set()
+            wait(second_on)
+            ts.tensor([1.0]) * 3.0
+        first_off.set()
+
+    def second():
+        wait(first_on)
+        with watched(lambda op, inputs, outputs: seen["second"].append(op.name)):
+            second_on.set()
+            wait(first_off)
+            ts.tensor([1.0]) - 1.0
+
+    def nobody():
+        wait(second_on)
+        ts.exp(ts.tensor([1.0]))
+
+    side_by_side(first, second, nobody)
+    ts.tensor([1.0]) + 1.0
+    assert seen == {"first": ["mul"], "second": ["sub"], "nobody": []}
+    assert not any("kernel" in vars(op) for op in OPS.values()), "kernels are as they were"
 
 
 def test_the_report_names_lines_of_the_package_too(folder):

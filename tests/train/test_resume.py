@@ -186,6 +186,27 @@ def test_what_is_carried_matters(tmp_path, monkeypatch):
     assert not spoiled("sums", lambda facts, _: facts.update(total=0.0))
 
 
+@pytest.mark.parametrize("eager", [True, False], ids=["eager", "compiled"])
+def test_a_checkpoint_of_before_there_were_groups_goes_on(tmp_path, eager):
+    """It has one learning rate and one count of steps, which hold for every parameter."""
+    first, folder = tmp_path / "whole", tmp_path / "again"
+    first.mkdir()
+    folder.mkdir()
+    whole = train(STATEFUL, first, eager=eager).directory
+    directory = stopped_at(3, whole, folder)
+    path = directory / "checkpoints" / "step-00000003.safetensors"
+    found = checkpoint_file.read(path)
+    (group,) = found.facts["optimizer"]["param_groups"]
+    assert set(found.facts["optimizer"]["steps"]) == {3}
+    found.facts["optimizer"] = {"lr": group["lr"], "steps": 3}
+    (found.facts["schedule"]["first"],) = found.facts["schedule"]["first"]
+    checkpoint_file.write(path, found)
+    config = {**STATEFUL, "data": {**STATEFUL["data"], "path": str(first / "text.txt")}}
+    train(config, folder, eager=eager, resume=True)
+    assert rows(directory) == rows(whole)
+    assert weights(directory) == weights(whole)
+
+
 def test_weights_that_were_best_before_the_stop_stay_the_best(tmp_path):
     """The best comes early and the run gets worse: what is kept must come from the checkpoint."""
     config = {

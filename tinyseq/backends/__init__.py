@@ -25,6 +25,7 @@ _modules = {
 _preference = ("cupy", "llvm", "numpy")
 _loaded: dict[str, Backend] = {}
 _by_array_type: dict[type, Backend] = {}
+_loading = threading.RLock()
 
 
 #: How products of float32 are computed: in full, or with operands rounded to TF32 where a device does so.
@@ -64,9 +65,12 @@ def load(name: str) -> Backend:
     if name not in _modules:
         raise BackendError(f"unknown backend {name!r}", fix=did_you_mean(name, names()))
     if name not in _loaded:
-        instance: Backend = importlib.import_module(_modules[name]).create()
-        _loaded[name] = instance
-        _by_array_type.setdefault(instance.array_type, instance)  # backends may share a type: arrays are the first's
+        module = importlib.import_module(_modules[name])
+        with _loading:
+            if name not in _loaded:  # another thread may have been quicker
+                instance: Backend = module.create()
+                _by_array_type.setdefault(instance.array_type, instance)  # they may share a type: it is the first's
+                _loaded[name] = instance
     return _loaded[name]
 
 

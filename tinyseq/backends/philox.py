@@ -55,6 +55,11 @@ def random_bits(xp: Xp, shape: tuple[int, ...], seed: int, site: int, call: Any,
 
 
 def random_uniform(xp: Xp, shape: tuple[int, ...], dtype: Any, seed: int, site: int, call: Any, step: Any) -> Array:
-    """Return numbers uniform on [0, 1), multiples of 2**-24, so that float32 and float64 draws are equal."""
+    """Return numbers uniform on [0, 1), multiples of 2**-24, so that float32 and float64 draws are equal.
+
+    float16 holds multiples of 2**-11 only.
+    """
     bits = random_bits(xp, shape, seed, site, call, step)
+    if np.dtype(dtype).itemsize < 4:
+        return (bits >> xp.uint32(21)).astype(dtype) * xp.asarray(2.0**-11, dtype=dtype)
     return (bits >> xp.uint32(8)).astype(dtype) * xp.asarray(2.0**-24, dtype=dtype)

@@ -2,12 +2,14 @@
 
 Each byte remembers which buffer was written there last, and in which turn of the loop. An instruction may read only
 what its own buffer was given, and only what is new enough: a value made within a step, from the same step; one that is
-carried, from the step before. Nothing here knows how the planner chose; it sees what a kernel would see.
+carried, from the step before. Outside of loops no place of a buffer is written twice. What is handed out must be there
+by then: results where the forward part ends, gradients where the plan ends. Nothing here knows how the planner chose;
+it sees what a kernel would see.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,8 @@ def verify_plan(plan: Plan) -> Plan:
     """Check that no live value is overwritten and nothing is read before it is written; return the plan itself.
 
     Raises:
-        GraphError: an instruction reads memory that holds something else, or writes over what it still reads.
+        GraphError: an instruction reads memory that holds something else, or writes over what it still reads or another
+            has written; an output is not there when it is handed out.
     """
     _Memory(plan).run()
     return plan
@@ -43,14 +46,22 @@ class _Memory:
     def run(self) -> None:
         for ref in self.plan.inputs.values():
             self.write(ref, _BEFORE, 0)
-        for instruction in self.plan.instructions:
+        plan, returned = self.plan, self.plan.returned
+        self.part(plan.instructions[: plan.forward])
+        self.hand_out(plan.outputs[:returned], "an output, where the forward part ends")
+        self.part(plan.instructions[plan.forward :])
+        self.hand_out(plan.outputs[returned:], "a gradient, where the plan ends")
+
+    def part(self, instructions: Sequence[Any]) -> None:
+        for instruction in instructions:
             if isinstance(instruction, Loop):
                 self.loop(instruction)
             else:
                 self.step(instruction, set(), _BEFORE, 0)
-        for output in self.plan.outputs:
-            if isinstance(output, Ref):
-                self.read(output, set(), _BEFORE, 0, "an output of the plan")
+
+    def hand_out(self, outputs: Sequence[Ref], what: str) -> None:
+        for output in outputs:
+            self.read(output, set(), _BEFORE, 0, what)
 
     def loop(self, loop: Loop) -> None:
         self.turn[:] = _BEFORE
@@ -70,19 +81,24 @@ class _Memory:
                 raise GraphError("a plan's instruction writes over what it reads", got=str(instruction))
         if np.unique(out).size != out.size:
             raise GraphError("a plan's instruction writes twice to one place", got=str(instruction))
+        if count == _BEFORE and np.any(self.owner[_bytes(out, instruction.output)] == self.number(instruction.output)):
+            raise GraphError("a plan's instruction overwrites another's result", got=str(instruction))
         self.write(instruction.output, count, t)
+
+    def number(self, ref: Ref) -> int:
+        return self.numbers[id(ref.buffer)]
 
     def at(self, ref: Ref, count: int, t: int) -> Any:
         return ref.resolve(self.addresses[id(ref.buffer)], max(count, 0), t)
 
     def write(self, ref: Ref, count: int, t: int) -> None:
         place = _bytes(self.at(ref, count, t), ref)
-        self.owner[place], self.turn[place] = self.numbers[id(ref.buffer)], count
+        self.owner[place], self.turn[place] = self.number(ref), count
 
     def read(self, ref: Ref, made: set[int], count: int, t: int, reader: str) -> Any:
         elements = self.at(ref, count, t)
         place = _bytes(elements, ref)
-        if np.any(self.owner[place] != self.numbers[id(ref.buffer)]):
+        if np.any(self.owner[place] != self.number(ref)):
             held = [self.plan.buffers[n].label if n >= 0 else "nothing" for n in np.unique(self.owner[place])]
             raise GraphError(
                 f"a plan reads {ref} where another value lies",

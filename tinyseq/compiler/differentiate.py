@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinyseq.autodiff import anchor, backpropagate, gradient
+from tinyseq.compiler.dependence import gradient_paths
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.rewriting import again, fixed, fresh_leaf, standing_at, symbol
 from tinyseq.errors import GraphError
@@ -17,18 +20,22 @@ from tinyseq.ops.elementwise import stop_gradient, where
 from tinyseq.ops.scan import scan
 from tinyseq.ops.shape import Structural, zeros_like
 from tinyseq.ops.tuples import pick
-from tinyseq.tensors import AbstractTensor, record
+from tinyseq.tensors import record
+from tinyseq.tracing import AbstractTensor
 
 
 @dataclass(frozen=True)
 class Differentiated:
     """A graph of outputs and gradients: ``seeds`` are the inputs that take what arrives at each output from above (None
     for one without gradient), ``reached`` the wanted leaves that have a gradient, in the order of the last outputs.
+
+    ``paths`` says for each output to which of these a gradient flows from it, a bit each.
     """
 
     graph: Graph
     seeds: tuple[Leaf | None, ...]
     reached: tuple[Leaf, ...]
+    paths: tuple[int, ...]
 
 
 def differentiate(graph: Graph, wanted: Sequence[Leaf]) -> Differentiated:
@@ -41,10 +48,12 @@ def differentiate(graph: Graph, wanted: Sequence[Leaf]) -> Differentiated:
     ]
     given = [(node, seed) for node, seed in zip(outputs, seeds, strict=True) if seed is not None]
     found = _sweep(given, wanted) if given else {}
-    reached = tuple(leaf for leaf in wanted if leaf in found)
+    paths = gradient_paths(outputs, wanted)
+    everywhere = functools.reduce(operator.or_, paths, 0)
+    reached = tuple(leaf for i, leaf in enumerate(wanted) if leaf in found and everywhere >> i & 1)
     gradients = [found[leaf].node for leaf in reached]
     whole = Graph([*outputs, *gradients], [*graph.inputs, *(seed for seed in seeds if seed is not None)])
-    return Differentiated(map_bodies(whole, _without_cuts), tuple(seeds), reached)
+    return Differentiated(map_bodies(whole, _without_cuts), tuple(seeds), reached, gradient_paths(outputs, reached))
 
 
 def _sweep(seeds: Sequence[tuple[Node, Node]], wanted: Sequence[Node]) -> dict[Node, Any]:

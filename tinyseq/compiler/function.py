@@ -1,96 +1,262 @@
-"""Compiled functions: traced once for each set of shapes, planned, and from then on run from the plan."""
+"""Compiled functions: traced once for each set of shapes, planned, and from then on run from the plan.
+
+What a trace has read decides when its plan is used again:
+
+- an *input* is read anew at each call: tensors, the function's own and those it closes over, their gradients, floats
+  among the arguments that are only computed with, the numbers that ``tensors.live`` reads;
+- a *guard* must be what it was: the form of the arguments, shapes, dtypes, other arguments, the gradient mode, the
+  backend, and every Python value outside that the function's code leads to (environment.py);
+- what a call would change outside is *refused*, for a plan runs no Python.
+"""
 
 from __future__ import annotations
 
+import functools
 import logging
+import operator
+import threading
 import time
-import weakref
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, overload
 
 import numpy as np
 
 from tinyseq import backends, trees
 from tinyseq.backends import Backend
 from tinyseq.compiler.checking import verify_plan
+from tinyseq.compiler.environment import Guards, alike
 from tinyseq.compiler.lower import lowering
 from tinyseq.compiler.lower.numpy import Executable
 from tinyseq.compiler.pipeline import Compiled, Stage, run_passes
 from tinyseq.compiler.plan import Plan
 from tinyseq.compiler.planning import make_plan
-from tinyseq.compiler.trace import Traced, trace_function
+from tinyseq.compiler.trace import Traced, parameter_names, replay, trace_function
 from tinyseq.errors import BackendError, GraphError
-from tinyseq.graph import Graph, Leaf, Node, caller
-from tinyseq.modes import is_recording, is_tracing
+from tinyseq.graph import Graph, Leaf, Node, caller, reach, signature
+from tinyseq.modes import mode
 from tinyseq.ops.base import Op
 from tinyseq.ops.tuples import pick
-from tinyseq.random import generator
 from tinyseq.tensors import Tensor, sweep
+from tinyseq.tracing import SCALARS, gradient_before
 
 log = logging.getLogger("tinyseq.compiler")
 
+#: How many compilations of one function are kept, the least recently used going first.
+ENTRIES: Final = 16
+#: From which compilation of one function on a warning says what varies.
+MANY: Final = 8
 
-@dataclass
+
+class CompileWarning(UserWarning):
+    """A function that is compiled again and again: something in it differs at each call."""
+
+
+class _Stale(Exception):
+    """What a trace has read is no longer so."""
+
+
+class _Binding:
+    """The tensors that stand behind a trace's inputs now, and what is checked of them at each call."""
+
+    def __init__(self, captured: Sequence[Tensor], assigned: Sequence[Tensor], leaves: Sequence[Leaf]) -> None:
+        self.captured, self.assigned, self.leaves = captured, assigned, leaves
+        self.members = set(captured)
+        self.shapes = [leaf.shape for leaf in leaves]
+        self.dtypes = [leaf.dtype for leaf in leaves]
+        self.follows = [leaf.requires_grad for leaf in leaves]
+        self.seen: list[Any] = [None] * len(leaves)
+
+    def moved(self, moved: Mapping[Tensor, Tensor]) -> _Binding:
+        """Return the binding in which some tensors have taken the place of others."""
+        captured, assigned = ([moved.get(x, x) for x in xs] for xs in (self.captured, self.assigned))
+        return _Binding(captured, assigned, self.leaves)
+
+    def values(self, captured: list[Tensor]) -> list[Any]:
+        """Return the arrays of the captured tensors.
+
+        Raises:
+            _Stale: one has another shape or dtype than it had, or requires a gradient where it did not.
+        """
+        values = [x.value for x in captured]
+        if [x.requires_grad for x in captured] != self.follows:
+            raise _Stale("a tensor outside: requires_grad")
+        if all(map(operator.is_, values, self.seen)):  # the very arrays: nothing about them has changed
+            return values
+        if [v.shape for v in values] != self.shapes or [v.dtype for v in values] != self.dtypes:
+            raise _Stale("a tensor outside: another shape or dtype")
+        self.seen = values
+        return values
+
+
 class Entry:
     """What one set of shapes compiled to."""
 
-    traced: Traced
-    compiled: Compiled
-    plan: Plan
-    lower: Callable[[Plan], Executable]
-    seconds: float
-    #: Arguments that the key knows by identity.
-    held: list[Any]
-    idle: list[Executable] = field(default_factory=list)
-    #: What the last call was given: references, not copies.
-    last_values: Mapping[Leaf, Any] = field(default_factory=dict)
+    def __init__(
+        self,
+        traced: Traced,
+        compiled: Compiled,
+        plan: Plan,
+        lower: Callable[[Plan], Executable],
+        seconds: float,
+        held: list[Any],
+        scalars: Sequence[Any],
+    ) -> None:
+        self.traced, self.compiled, self.plan, self.lower, self.seconds = traced, compiled, plan, lower, seconds
+        #: Arguments that the key knows by identity: as long as they are held, no other thing has their id.
+        self.held = held
+        self.idle: list[Executable] = []
+        #: What the last call was given: references, not copies.
+        self.last_values: Mapping[Leaf, Any] = {}
+        self.guards = Guards(traced.environment)
+        self.binding = _Binding([*traced.captured], [*traced.assigned], [*traced.captured.values()])
+        self.outputs = len(traced.graph.outputs)
+        self.shapes = tuple([node.shape for node in traced.graph.outputs])
+        self.dtypes = tuple([node.dtype for node in traced.graph.outputs])
+        #: The only output of a function that returns one tensor: nothing to put together.
+        self.single = isinstance(traced.result, Tensor) and not (traced.assigned or traced.graded or traced.cleared)
+        tracing, inputs = traced.tracing, set(traced.graph.inputs)
+        self.leaves = (*traced.arguments, *traced.scalars, *traced.captured.values())
+        self.live = [(leaf, read) for leaf, read in tracing.live.items() if leaf in inputs]
+        self.looked_at = tracing.guards
+        self.pinned = [(i, scalars[i]) for i in sorted(tracing.pinned)]
+        self.nonzero = sorted(tracing.nonzero - tracing.pinned)
+        place = {leaf: index for index, leaf in enumerate(self.leaves)}
+        touched = {place[leaf]: old for leaf, old in tracing.gradients.items() if leaf in place}
+        #: Whether each input whose gradient the function touches had one.
+        self.touched = [(index, old is not None) for index, old in touched.items()]
+        numbers = {x: number for number, x in enumerate(traced.captured)}
+        #: Those gradients, which are inputs too: which captured tensor each is, and whose gradient.
+        self.former = [(numbers[old], index) for index, old in touched.items() if old in numbers]
+        self.graded = [place[leaf] for leaf in traced.graded]
+        self.cleared = [place[leaf] for leaf in traced.cleared]
+        #: A function that moves weights or takes gradients itself is a whole step.
+        self.whole = bool(traced.assigned or traced.graded or traced.cleared)
+        self.derived = [_follows(node) for node in traced.graph.outputs[: traced.returned]] if self.whole else []
+        #: Where the tensors stand that have a gradient; and all of them, a bit each.
+        self.reached = [place[leaf] for leaf in compiled.reached]
+        self.everywhere = (1 << len(compiled.reached)) - 1
+
+    def tensors(self, given: Sequence[Tensor], scalars: Sequence[Any]) -> list[Tensor | None]:
+        """Return what stands behind each of the leaves in this call.
+
+        Raises:
+            _Stale: what the trace has read is no longer so, which is said in words.
+        """
+        for index, value in self.pinned:
+            if not alike(scalars[index], value):
+                raise _Stale(f"the float {self.traced.scalars[index].name}, whose value decides something")
+        for index in self.nonzero:
+            if scalars[index] == 0:
+                raise _Stale(f"the float {self.traced.scalars[index].name}, which is 0")
+        for read, value in self.looked_at:
+            if read() != value:
+                raise _Stale("the seed, or a module's mode")
+        if not self.guards.hold():
+            self._renew()
+        binding = self.binding
+        if not binding.members.isdisjoint(given):
+            raise _Stale("an argument that is closed over too")
+        behind: list[Tensor | None] = [*given, *[None] * len(scalars), *binding.captured]
+        start = len(given) + len(scalars)
+        for index, has in self.touched:
+            x = behind[index]
+            if x is None or (gradient_before(x) is not None) != has:
+                raise _Stale("a gradient that is there, or is not")
+        for number, index in self.former:
+            behind[start + number] = gradient_before(behind[index])  # type: ignore[arg-type]
+        return behind
+
+    def _renew(self) -> None:
+        reason, moved = self.guards.renew()
+        if reason:
+            raise _Stale(reason)
+        if moved:
+            self.binding = self.binding.moved(moved)
+        self.guards.refresh()
 
     def take(self) -> Executable:
         """Return an executable whose buffers nobody needs; a forward pass keeps its own until its backward pass."""
-        return self.idle.pop() if self.idle else self.lower(self.plan)
+        try:
+            return self.idle.pop()
+        except IndexError:
+            return self.lower(self.plan)
+
+
+def _follows(node: Node) -> bool:
+    """Return whether a gradient would flow from a node to an input."""
+    reached = reach([node], stop=lambda n: not (isinstance(n, Leaf) or n.op.differentiable))
+    return any(isinstance(n, Leaf) and n.requires_grad for n in reached)
 
 
 class _Call:
     """One call of a compiled function: its inputs, and its executable until the backward pass has run."""
 
-    def __init__(self, entry: Entry, values: Mapping[Leaf, Any], again: Callable[[], Any]) -> None:
-        self.entry, self.values, self.again = entry, values, again
-        entry.last_values = values
-        self.count = len(entry.traced.graph.outputs)
-        self.executable: Executable | None = entry.take()
-        self.gradients: list[Any] = []
-        self.arriving: Any = None
-        self.sources: list[Tensor] = []
-        self.outputs = self.executable.forward(values, self.count)
-        self.release = weakref.finalize(self, entry.idle.append, self.executable)
+    def __init__(self, entry: Entry, values: Mapping[Leaf, Any], behind: Sequence[Tensor | None]) -> None:
+        self.entry, self.values, self.behind = entry, values, behind
+        self.executable: Executable | None = None
+        executable = entry.take()
+        self.outputs = executable.forward(values, entry.outputs)
+        self.executable = executable
+
+    def __del__(self) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give the buffers back: nobody will ask for gradients."""
+        executable, self.executable = self.executable, None
+        if executable is not None:
+            self.entry.idle.append(executable)
+
+    def sources(self) -> list[Tensor]:
+        """Return the tensors that the gradients belong to."""
+        behind = self.behind
+        return [behind[index] for index in self.entry.reached]  # type: ignore[misc]
 
     def backward(self, arriving: list[Any]) -> list[Any]:
         """Return the gradients of the leaves that have one; the buffers are free afterwards."""
-        executable = self.executable
+        executable, self.executable = self.executable, None
         if executable is None:  # a second sweep over a retained graph: the buffers have been used since
             executable = self.entry.take()
-            executable.forward(self.values, self.count)
+            executable.forward(self.values, self.entry.outputs)
         seeds = {
             seed: np.zeros((), seed.dtype) if g is None else g
             for seed, g in zip(self.entry.compiled.seeds, arriving, strict=True)
             if seed is not None
         }
-        found = executable.backward(seeds, self.count)
-        self.release.detach()
-        self.executable = None
+        gradients: list[Any] = executable.backward(seeds, self.entry.outputs)
         self.entry.idle.append(executable)
-        return found
+        flows = 0
+        for path, g in zip(self.entry.compiled.paths, arriving, strict=False):
+            if g is not None:
+                flows |= path
+        if flows != self.entry.everywhere:  # from the outputs that were not asked for, no gradient arrives
+            gradients = [g if flows >> i & 1 else None for i, g in enumerate(gradients)]
+        return gradients
 
     def differentiable_backward(self, arriving: list[Any]) -> list[Any]:
         """Return the gradients as tensors with a graph of their own, for gradients of gradients.
 
-        The function runs again, eagerly, and its own graph is differentiated: as fast as without ``compile``.
+        The traced graph runs again, op by op, on the values of the call, and its own history is differentiated.
         """
-        outputs = [x for _, x in trees.leaves(self.again())]
-        seeds = {x.node: g for x, g in zip(outputs, arriving, strict=True) if g is not None and x.requires_grad}
-        found = sweep(seeds, [x.node for x in self.sources], retain=True, create_graph=True)
-        return [found.get(x.node) for x in self.sources]
+        entry = self.entry
+        inputs: dict[Node, Tensor] = {leaf: _lifted(value) for leaf, value in self.values.items()}
+        for leaf, x in zip(entry.leaves, self.behind, strict=True):
+            if x is not None:
+                inputs[leaf] = Tensor(self.values[leaf], x.node, x.requires_grad)
+        outputs = replay(entry.traced.graph, inputs)[: entry.traced.returned]
+        seeds: dict[Node, Tensor] = {}
+        for x, g in zip(outputs, arriving, strict=False):
+            if g is not None and x.requires_grad:
+                seeds[x.node] = seeds[x.node] + g if x.node in seeds else g
+        wanted = [x.node for x in self.sources()]
+        gradients = sweep(seeds, wanted, retain=True, create_graph=True)
+        return [gradients.get(node) for node in wanted]
+
+
+def _lifted(value: Any) -> Tensor:
+    return Tensor(np.asarray(value) if isinstance(value, np.generic) or not hasattr(value, "shape") else value)
 
 
 class _CompiledOp(Op):
@@ -105,13 +271,28 @@ class _CompiledOp(Op):
         outputs = attrs["call"].outputs
         return tuple(y.shape for y in outputs), tuple(y.dtype for y in outputs)
 
-    def vjp(self, index: int, g: Any, y: Any, *inputs: Any, **attrs: Any) -> Any:
-        call: _Call = attrs["call"]
-        if call.arriving is not g:  # the first input of a sweep; a sweep may skip any input
-            call.arriving = g
-            traced = any(isinstance(part, Tensor) for part in g)
-            call.gradients = call.differentiable_backward(g) if traced else call.backward(g)
-        return call.gradients[index]
+    def joint(self, node: Node, g: list[Any], needed: Sequence[bool]) -> list[Any]:
+        call: _Call = node.attrs["call"]
+        traced = any(isinstance(part, Tensor) for part in g)
+        return call.differentiable_backward(g) if traced else call.backward(g)
+
+
+class _StepOp(_CompiledOp):
+    """A call of a compiled function that takes gradients or moves weights itself: its results have no further ones."""
+
+    name = "compiled step"
+
+    def joint(self, node: Node, g: list[Any], needed: Sequence[bool]) -> list[Any]:
+        raise GraphError(
+            "backward through the result of a compiled function that takes gradients itself",
+            required="one of the two: gradients inside of the compiled function, or of its results",
+            got=f"{node.attrs['call']}, which calls backward() or moves weights",
+            fix="compile the function that computes the loss, and call backward() on what it returns",
+        )
+
+
+_compiled: Final = _CompiledOp()
+_step: Final = _StepOp()
 
 
 class CompiledFunction:
@@ -119,100 +300,195 @@ class CompiledFunction:
 
     def __init__(self, fn: Callable[..., Any], *, verify: bool = False, recompute: bool | int = False) -> None:
         self.fn, self.verify, self.recompute = fn, verify, recompute
+        #: What each form of a call compiled to, the most recently used last.
         self.entries: dict[Any, list[Entry]] = {}
         self.last: Entry | None = None
-        self._op = _CompiledOp()
+        self.compilations = 0
+        self._key: Any = None
+        self._lock = threading.RLock()
+        #: What each compilation was given, by name, in words; and why the one before did not do.
+        self._history: list[dict[str, str]] = []
         self.__name__ = getattr(fn, "__name__", type(fn).__name__)
         self.__doc__ = fn.__doc__
         self.__wrapped__ = fn
 
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        """Return the function bound to an object, for a method that was decorated."""
+        return self if owner is None else functools.partial(self, owner)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if is_tracing():  # within another compiled function, it is part of that
+        if mode.tracing is not None:  # within another compiled function, it is part of that
             return self.fn(*args, **kwargs)
-        tensors = [x for _, x in trees.leaves((args, dict(kwargs))) if isinstance(x, Tensor)]
-        entry = self.entry(args, kwargs, tensors)
+        entry, behind, arrays = self._prepared(args, kwargs)
+        values: dict[Leaf, Any] = dict(zip(entry.leaves, arrays))  # noqa: B905 - as many as there are leaves
+        for leaf, read in entry.live:
+            values[leaf] = np.asarray(read())
+        entry.last_values = values
+        call = _Call(entry, values, behind)
+        outputs = self._results(call)
         traced = entry.traced
-        tracing = traced.tracing
-        values: dict[Leaf, Any] = {leaf: x.value for x, leaf in traced.captured.items()}
-        values |= {leaf: x.value for leaf, x in zip(traced.arguments, tensors, strict=True)}
-        values |= {leaf: np.asarray(read()) for leaf, read in tracing.live.items() if leaf in traced.graph.inputs}
-        begun = generator.calls
-
-        def again() -> Any:
-            now, generator.calls = generator.calls, begun
-            try:
-                return self.fn(*args, **kwargs)
-            finally:
-                generator.calls = now
-
-        outputs = self._results(_Call(entry, values, again), tensors)
-        for effect in tracing.effects:
+        for effect in traced.tracing.effects:
             effect()
-        changed = outputs[traced.returned :]
-        for x, new in zip(traced.assigned, changed, strict=False):
-            x.value = new.value
-        for x, new in zip(traced.graded, changed[len(traced.assigned) :], strict=True):
-            x.grad = new.detach()
+        if entry.whole:
+            self._leave(entry, call, outputs[traced.returned :])
+        if entry.single:
+            return outputs[0]
         results = iter(outputs)
         return trees.map_leaves(lambda _: next(results), traced.result)
 
-    def _results(self, call: _Call, tensors: list[Tensor]) -> list[Tensor]:
-        entry = call.entry
-        reached = entry.compiled.reached
-        if not reached or not is_recording():
-            return [Tensor(value) for value in call.outputs]
-        sources = {leaf: x for x, leaf in entry.traced.captured.items()}
-        sources |= dict(zip(entry.traced.arguments, tensors, strict=True))
-        source = caller(3)
-        shapes, dtypes = tuple(v.shape for v in call.outputs), tuple(v.dtype for v in call.outputs)
-        call.sources = [sources[leaf] for leaf in reached]
-        parents = tuple(x.node for x in call.sources)
-        whole = Node(self._op, parents, {"call": call}, shapes, dtypes, source)
-        return [
-            Tensor(value)
-            if seed is None
-            else Tensor(value, Node(pick, (whole,), {"index": i}, value.shape, value.dtype, source), True)
-            for i, (value, seed) in enumerate(zip(call.outputs, entry.compiled.seeds, strict=True))
-        ]
+    def entry(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Entry:
+        """Return what a call with these arguments would run from, compiling now if nothing that was compiled fits."""
+        return self._prepared(args, kwargs)[0]
 
-    def entry(self, args: Any, kwargs: Any, tensors: list[Tensor]) -> Entry:
-        """Return what these arguments' shapes have compiled to, compiling now if they are new."""
-        backend = _backend_of(tensors)
-        recording = is_recording()
+    def _prepared(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Entry, list[Tensor | None], list[Any]]:
+        """Return what runs a call, what stands behind its inputs, and their arrays."""
+        tensors: list[Tensor] = []
+        scalars: list[Any] = []
         held: list[Any] = []
-        static = trees.map_leaves(lambda x: None if isinstance(x, Tensor) else _identity(x, held), (args, dict(kwargs)))
-        key = (
-            repr(trees.structure((args, dict(kwargs)))),
-            tuple((x.shape, x.dtype, x.requires_grad and recording) for x in tensors),
-            tuple(value for _, value in trees.leaves(static)),
+        form = [_form(x, tensors, scalars, held) for x in args]
+        if kwargs:
+            form.append(tuple((key, _form(x, tensors, scalars, held)) for key, x in kwargs.items()))
+        recording = mode.recording
+        backend = _backend_of(tensors)
+        key: tuple[Any, ...] = (
+            tuple(form),
+            tuple([(x.value.shape, x.value.dtype, x.requires_grad and recording) for x in tensors]),
             recording,
             backend.name,
             backends.precision(),
         )
-        known = self.entries.setdefault(key, [])
-        entry = next((candidate for candidate in known if candidate.traced.still_holds()), None)
-        if entry is None:
-            start = time.perf_counter()
-            with backends.use(backend.name):
-                traced = trace_function(self.fn, args, kwargs)
-            _require_same(backend, [*tensors, *traced.captured])
-            wanted = [leaf for leaf in (*traced.captured.values(), *traced.arguments) if leaf.requires_grad]
-            # A function that moves weights or takes gradients itself is a whole step: nothing is left to differentiate.
-            whole = bool(traced.assigned or traced.graded)
-            wanted = wanted if recording and not whole else []
-            lower = lowering(backend.lowering)
-            compiled = run_passes(
-                traced.graph, wanted, verify=self.verify, recompute=self.recompute, for_blas=lower.for_blas
-            )
-            plan = make_plan(compiled.graph, len(traced.graph.outputs), for_blas=lower.for_blas)
-            if self.verify:
-                verify_plan(plan)
-            entry = Entry(traced, compiled, plan, lower, time.perf_counter() - start, held)
-            known.append(entry)
-            shapes = ", ".join(f"{x.dtype}{x.shape}" for x in tensors)
-            log.info("compiled %s for %s in %.0f ms", self.__name__, shapes, entry.seconds * 1e3)
-        self.last = entry
-        return entry
+        if len(tensors) > 1 and len(set(map(id, tensors))) < len(tensors):
+            identities = list(map(id, tensors))
+            key = (*key, tuple([identities.index(one) for one in identities]))
+            tensors = list(dict.fromkeys(tensors))
+        return self._entry(key, args, kwargs, tensors, scalars, held, backend)
+
+    def _leave(self, entry: Entry, call: _Call, changed: Sequence[Tensor]) -> None:
+        """Give tensors the values and gradients that the function left them."""
+        count = len(entry.binding.assigned)
+        for x, new in zip(entry.binding.assigned, changed[:count], strict=True):
+            x.value = new.value
+        for index, new in zip(entry.graded, changed[count:], strict=True):
+            x = call.behind[index]  # type: ignore[assignment]
+            if isinstance(x.node, Leaf):
+                x.grad = Tensor(new.value)
+            else:  # computed outside: on to what it was computed from
+                x.backward(Tensor(new.value))
+        for index in entry.cleared:
+            x = call.behind[index]  # type: ignore[assignment]
+            x.grad = None
+
+    def _results(self, call: _Call) -> list[Tensor]:
+        entry, recording = call.entry, mode.recording
+        marks: Sequence[Any] = entry.derived if entry.whole else entry.compiled.seeds
+        if not recording or not (entry.derived if entry.whole else entry.compiled.reached):
+            call.release()
+            return [Tensor(value) for value in call.outputs]
+        if entry.whole:
+            call.release()
+            sources = [x for x in call.behind if x is not None and x.requires_grad]
+            op: Op = _step
+            attrs: Any = {"call": self.__name__}
+            marks = [*marks, *[False] * (entry.outputs - len(marks))]
+        else:
+            sources, op, attrs = call.sources(), _compiled, {"call": call}
+            marks = [seed is not None for seed in marks]
+        source = caller(3)
+        parent = Node(op, tuple([x._node or x.node for x in sources]), attrs, entry.shapes, entry.dtypes, source)
+        return [
+            Tensor(value, Node(pick, (parent,), {"index": i}, value.shape, value.dtype, source), True)
+            if marked
+            else Tensor(value)
+            for i, (value, marked) in enumerate(zip(call.outputs, marks, strict=True))
+        ]
+
+    def _entry(
+        self,
+        key: Any,
+        args: Any,
+        kwargs: Any,
+        tensors: list[Tensor],
+        scalars: list[Any],
+        held: list[Any],
+        backend: Backend,
+    ) -> tuple[Entry, list[Tensor | None], list[Any]]:
+        """Return what runs a call, compiling now if nothing that was compiled fits."""
+        last, reason = self.last, ""
+        if last is not None and key == self._key:
+            try:
+                return last, *_given(last, tensors, scalars)
+            except _Stale as stale:
+                reason = str(stale)
+        with self._lock:
+            for entry in reversed(self.entries.get(key, ())):
+                try:
+                    found = _given(entry, tensors, scalars)
+                except _Stale as stale:
+                    reason = reason or str(stale)
+                    continue
+                self.entries[key] = self.entries.pop(key)  # the most recently used comes last
+                self._key, self.last = key, entry
+                return entry, *found
+            entry = self._compile(args, kwargs, tensors, scalars, held, backend)
+            self._remember(args, kwargs, reason)
+            self.entries.setdefault(key, []).append(entry)
+            self.entries[key] = self.entries.pop(key)
+            self._forget()
+            self._key, self.last = key, entry
+            return entry, *_given(entry, tensors, scalars)
+
+    def _compile(
+        self, args: Any, kwargs: Any, tensors: list[Tensor], scalars: list[Any], held: list[Any], backend: Backend
+    ) -> Entry:
+        start = time.perf_counter()
+        with backends.use(backend.name):
+            traced = trace_function(self.fn, args, kwargs, repeatable=True)
+        _require_same(backend, [*tensors, *traced.captured])
+        whole = bool(traced.assigned or traced.graded or traced.cleared)
+        candidates = [leaf for leaf in (*traced.captured.values(), *traced.arguments) if leaf.requires_grad]
+        wanted = candidates if mode.recording and not whole else []  # in a whole step nothing is left to differentiate
+        lower = lowering(backend.lowering)
+        compiled = run_passes(
+            traced.graph, wanted, verify=self.verify, recompute=self.recompute, for_blas=lower.for_blas
+        )
+        plan = make_plan(compiled.graph, len(traced.graph.outputs), for_blas=lower.for_blas)
+        if self.verify:
+            verify_plan(plan)
+        seconds = time.perf_counter() - start
+        shapes = ", ".join(f"{x.dtype}{x.shape}" for x in tensors)
+        log.info("compiled %s for %s in %.0f ms", self.__name__, shapes, seconds * 1e3)
+        return Entry(traced, compiled, plan, lower, seconds, held, scalars)
+
+    def _forget(self) -> None:
+        """Keep so many compilations, those used last."""
+        while sum(map(len, self.entries.values())) > ENTRIES:
+            oldest = next(iter(self.entries))
+            self.entries[oldest].pop(0)
+            if not self.entries[oldest]:
+                del self.entries[oldest]
+
+    def _remember(self, args: Any, kwargs: Any, reason: str) -> None:
+        """Note what this compilation was given; from the eighth on, warn of what varies."""
+        self.compilations += 1
+        names = parameter_names(self.fn, args, kwargs)
+        given = {name: _in_words(x) for name, x in zip(names, trees.flatten((args, kwargs)), strict=True)}
+        given[""] = reason
+        self._history = [*self._history[-MANY:], given]
+        if self.compilations < MANY:
+            return
+        varying = []
+        for name in dict.fromkeys(name for one in self._history for name in one if name):
+            seen = list(dict.fromkeys(one.get(name, "left out") for one in self._history))
+            if len(seen) > 1:
+                varying.append(f"{name} ({', '.join(seen[-3:])})")
+        reasons = Counter(one[""].split(":")[0] for one in self._history if one[""])
+        varying += [f"{what} (outside of the function)" for what, _ in reasons.most_common(2)]
+        warnings.warn(
+            f"{self.__name__} has been compiled {MANY} times or more; what varies: {'; '.join(varying) or 'nothing'}. "
+            "Pad to a few lengths; pass numbers as tensors or floats; keep what does not change in one object.",
+            CompileWarning,
+            stacklevel=6,
+        )
 
     def entry_of_last_call(self) -> Entry:
         """Return what the last call ran from."""
@@ -262,29 +538,84 @@ def _require_same(backend: Backend, tensors: Iterable[Tensor]) -> None:
         )
 
 
-def _identity(x: Any, held: list[Any]) -> Any:
-    """What tells an argument that is no tensor from another: its value, or for larger things which one it is."""
-    if isinstance(x, bool | int | float | complex | str | bytes | type(None)):
-        return type(x).__name__, repr(x)
-    if isinstance(x, np.ndarray):
-        return "array", x.shape, str(x.dtype), x.tobytes()
+def _given(entry: Entry, tensors: list[Tensor], scalars: list[Any]) -> tuple[list[Tensor | None], list[Any]]:
+    """Return what stands behind an entry's inputs in this call, and their arrays.
+
+    Raises:
+        _Stale: the entry does not fit.
+    """
+    behind = entry.tensors(tensors, scalars)
+    captured: list[Any] = behind[len(tensors) + len(scalars) :]
+    arrays = [x.value for x in tensors]
+    if scalars:
+        arrays += [np.asarray(x) for x in scalars]
+    return behind, arrays + entry.binding.values(captured)
+
+
+def _form(x: Any, tensors: list[Tensor], scalars: list[Any], held: list[Any]) -> Any:
+    """Return what tells an argument from another besides tensors and floats, which are gathered in order."""
+    kind = x.__class__
+    if isinstance(x, Tensor):
+        tensors.append(x)
+        return Tensor
+    if kind in SCALARS:
+        scalars.append(x)
+        return kind
+    if kind in _WORDS:
+        return kind, x
+    if isinstance(x, dict):
+        return dict, tuple([(key, _form(part, tensors, scalars, held)) for key, part in x.items()])
+    if isinstance(x, tuple | list):
+        return kind, tuple([_form(part, tensors, scalars, held) for part in x])
+    if kind is np.ndarray:
+        return "array", x.shape, x.dtype.str, x.tobytes()
+    if kind is slice:
+        return slice, *(_form(part, tensors, scalars, held) for part in (x.start, x.stop, x.step))
+    if isinstance(x, complex | np.generic):
+        return kind, repr(x)
     held.append(x)  # as long as it is held, no other thing has its id
-    return type(x).__qualname__, id(x)
+    return kind, id(x)
 
 
-def compile(fn: Callable[..., Any], *, verify: bool = False, recompute: bool | int = False) -> CompiledFunction:
+_WORDS: Final = frozenset({bool, int, str, bytes, type(None), range})
+
+
+def _in_words(x: Any) -> str:
+    if isinstance(x, Tensor):
+        return signature(x)
+    if type(x) in SCALARS:
+        return "a float"
+    if isinstance(x, np.ndarray):
+        return f"an array {x.dtype}{x.shape}"
+    return repr(x)[:40]
+
+
+@overload
+def compile(fn: Callable[..., Any], *, verify: bool = ..., recompute: bool | int = ...) -> CompiledFunction: ...
+@overload
+def compile(*, verify: bool = ..., recompute: bool | int = ...) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
+def compile(
+    fn: Callable[..., Any] | None = None, *, verify: bool = False, recompute: bool | int = False
+) -> CompiledFunction | Callable[[Callable[..., Any]], CompiledFunction]:
     """Return a function of the same values that runs from a plan.
 
     The first call with new shapes traces ``fn`` on abstract tensors, runs the passes and plans; later calls execute the
-    plan. Tensors that ``fn`` closes over (weights) are inputs, read anew at each call. ``loss.backward()`` on a result
-    runs the compiled backward pass. Python control flow on values is refused. It compiles anew for other shapes,
-    dtypes or arguments, another gradient mode or backend, and where something that was looked at while tracing has
-    changed since: a module's training mode, the seed, whether a weight requires a gradient.
+    plan. Tensors that ``fn`` closes over (weights) are inputs, read anew at each call; so are floats among the
+    arguments. ``loss.backward()`` on a result runs the compiled backward pass. It compiles anew for other shapes,
+    dtypes or arguments, another gradient mode or backend, and where a Python value outside that the function reads has
+    changed: an attribute, a variable, a module's training mode, the seed. Python control flow on values is refused, as
+    is changing what lies outside (docs/compiler.md has the contract). As a decorator it takes methods too, and options:
+    ``@ts.compile(recompute=True)``.
 
     Args:
         fn: a function or module, from tensors (or nested tuples and dicts of them) to tensors.
         verify: check the graph after each pass, and that the plan overwrites no live value (slower to compile).
         recompute: keep only the states between tiles of so many time steps (True: about √T) for the backward pass, and
             compute the rest again: memory grows as √T instead of T, for one more forward pass.
+
+    Raises:
+        GraphError: (on calling) ``fn`` asks for a value while it is traced, or changes what lies outside of it.
     """
+    if fn is None:
+        return functools.partial(CompiledFunction, verify=verify, recompute=recompute)
     return CompiledFunction(fn, verify=verify, recompute=recompute)

@@ -10,7 +10,7 @@ from tinyseq.compiler.rewriting import standing_at, symbol
 from tinyseq.graph import Graph, Leaf, Literal, Node, reach, rebuild, remake
 from tinyseq.ops.scan import scan
 from tinyseq.ops.tuples import pick
-from tinyseq.tensors import AbstractTensor
+from tinyseq.tracing import AbstractTensor
 
 
 @dataclass

@@ -74,6 +74,8 @@ class Compiled:
     stages: tuple[Stage, ...]
     seeds: tuple[Leaf | None, ...]
     reached: tuple[Leaf, ...]
+    #: For each output of the function, to which of these a gradient flows from it, a bit each.
+    paths: tuple[int, ...]
 
     @property
     def graph(self) -> Graph:
@@ -123,5 +125,5 @@ def run_passes(
     for step in BLAS if for_blas else ():
         advance(step.__name__, lambda step=step: step(stages[-1].graph))  # type: ignore[misc]
     if not derived:
-        return Compiled(tuple(stages), (None,) * len(graph.outputs), ())
-    return Compiled(tuple(stages), derived[0].seeds, derived[0].reached)
+        return Compiled(tuple(stages), (None,) * len(graph.outputs), (), ())
+    return Compiled(tuple(stages), derived[0].seeds, derived[0].reached, derived[0].paths)

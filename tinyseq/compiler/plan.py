@@ -184,9 +184,11 @@ class Plan:
     instructions: list[Any]
     buffers: list[Buffer]
     inputs: dict[Leaf, Ref]
-    outputs: list[Any]
+    outputs: list[Ref]
     #: How many instructions come before those that only gradients need.
     forward: int
+    #: How many of the outputs are handed out there; the others are, at the end.
+    returned: int
 
     @property
     def memory(self) -> int:

@@ -53,14 +53,16 @@ class Planner(Storage):
         instructions: list[Any] = []
         order = schedule(graph)
         first = set(reach(graph.outputs[:forward]))
+        # The copies that outputs need belong to their own part: it ends by handing them out.
         self.block([node for node in order if node in first], values, {}, instructions)
+        outputs = [self.output(node, values, instructions) for node in graph.outputs[:forward]]
         boundary = len(instructions)
         self.block([node for node in order if node not in first], values, {}, instructions)
-        outputs = [self.value(node, values, instructions) for node in graph.outputs]
-        kept = [x.buffer for x in outputs if isinstance(x, Ref)]
+        outputs += [self.output(node, values, instructions) for node in graph.outputs[forward:]]
+        kept = [x.buffer for x in outputs]
         mark_lifetimes(instructions, kept, [ref.buffer for ref in inputs.values()])
         share_slots(self.buffers)
-        return Plan(instructions, self.buffers, inputs, outputs, boundary)
+        return Plan(instructions, self.buffers, inputs, outputs, boundary, forward)
 
     def block(self, nodes: Sequence[Node], values: dict[Node, Any], homes: dict[Node, Ref], out: list[Any]) -> None:
         """Emit instructions for nodes in order; ``homes`` says where some of them are to be written."""
@@ -90,10 +92,19 @@ class Planner(Storage):
             if isinstance(found, Ref):
                 found = values[viewer] = found.viewed(viewer) or self.contiguous(found, out).viewed(viewer)
             else:
-                filled = self.whole(viewer.shape, viewer.dtype, "temp")
-                out.append(Copy(found, filled))
-                found = values[viewer] = filled
+                found = values[viewer] = self.filled(found, viewer, out)
         return found
+
+    def filled(self, number: Any, like: Node, out: list[Any]) -> Ref:
+        """Return a buffer of a node's shape and dtype, filled with a number."""
+        made = self.whole(like.shape, like.dtype, "temp")
+        out.append(Copy(number, made))
+        return made
+
+    def output(self, node: Node, values: dict[Node, Any], out: list[Any]) -> Ref:
+        """Return where an output lies; a number, which lies nowhere, is written to a buffer."""
+        found = self.value(node, values, out)
+        return found if isinstance(found, Ref) else self.filled(found, node, out)
 
     def place_parts(self, nodes: Sequence[Node], values: dict[Node, Any], homes: dict[Node, Ref]) -> dict[Node, Ref]:
         """Give the parts of each concatenation their place within it, the outermost first."""

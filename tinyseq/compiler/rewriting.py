@@ -11,7 +11,8 @@ import numpy as np
 from tinyseq.autodiff import Anchor
 from tinyseq.graph import Leaf, Literal, Node, here
 from tinyseq.ops.base import Op
-from tinyseq.tensors import AbstractTensor, Tensor
+from tinyseq.tensors import Tensor
+from tinyseq.tracing import AbstractTensor
 
 
 def symbol(node: Node) -> Any:

@@ -11,11 +11,16 @@ from typing import Any
 import numpy as np
 
 from tinyseq import trees
-from tinyseq.errors import GraphError
-from tinyseq.graph import Graph, Leaf, reach
-from tinyseq.modes import Tracing, tracing_into
+from tinyseq.autodiff import anchor, gradient
+from tinyseq.compiler.environment import Change, Environment, changes, line_of_name, shown
+from tinyseq.errors import GraphError, TinyseqError
+from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach
+from tinyseq.modes import tracing_into
+from tinyseq.ops.elementwise import identity
+from tinyseq.ops.tuples import pick
 from tinyseq.random import generator
-from tinyseq.tensors import AbstractTensor, Tensor, traced_node
+from tinyseq.tensors import Tensor, record, sweep
+from tinyseq.tracing import SCALARS, AbstractScalar, AbstractTensor, Tracing, is_traced, node_of
 
 
 @dataclass(frozen=True)
@@ -27,20 +32,17 @@ class Traced:
     """
 
     graph: Graph
+    #: The inputs that stand for the tensors among the arguments, and for the floats.
     arguments: tuple[Leaf, ...]
+    scalars: tuple[Leaf, ...]
     tracing: Tracing
     result: Any
     returned: int
     assigned: tuple[Tensor, ...]
-    graded: tuple[Tensor, ...]
-
-    def still_holds(self) -> bool:
-        """Return whether all that was looked at while tracing is as it was: modes, the seed, the weights' dtypes."""
-        return all(read() == value for read, value in self.tracing.guards) and all(
-            x.dtype == leaf.dtype and x.requires_grad == leaf.requires_grad and x.shape == leaf.shape
-            for x, leaf in self.tracing.captured.items()
-            if isinstance(leaf, Leaf)
-        )
+    #: The inputs whose tensors have another gradient after the call, and which of these have none.
+    graded: tuple[Leaf, ...]
+    cleared: tuple[Leaf, ...]
+    environment: Environment
 
     @property
     def captured(self) -> dict[Tensor, Leaf]:
@@ -64,50 +66,252 @@ def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
     return trace_function(fn, args, kwargs).graph
 
 
-def trace_function(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Traced:
-    """Do the work of ``trace``, and keep what a compiled call needs to know."""
-    inputs: list[Leaf] = []
+def trace_function(
+    fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], *, repeatable: bool = False
+) -> Traced:
+    """Do the work of ``trace``, and keep what a compiled call needs to know.
 
-    def abstract(x: Any, name: str) -> Any:
-        if not isinstance(x, Tensor):
-            return x
-        leaf = Leaf(x.shape, x.dtype, x.requires_grad, x.name or name)
-        inputs.append(leaf)
-        return AbstractTensor(leaf)
+    Args:
+        fn, args, kwargs: the function, and a call of it.
+        repeatable: the graph is to stand for later calls too: floats among the arguments are inputs, and a function
+            that changes what lies outside of it is refused. Otherwise such changes are undone.
 
-    def convert(tree: Any, name: str) -> Any:
-        paths = iter([path for path, _ in trees.leaves(tree)])
-        return trees.map_leaves(lambda x: abstract(x, ".".join(part for part in (name, next(paths)) if part)), tree)
+    Raises:
+        GraphError: as ``trace``; and, where it is to be repeatable, the function changes what lies outside of it.
+    """
+    names = parameter_names(fn, args, kwargs)
+    objects = [(name, x) for name, x in zip(names, trees.flatten((args, kwargs)), strict=True) if not _is_input(x)]
+    environment = Environment(fn, objects)
+    before = environment.values()
+    kept = False
+    try:
+        traced = _traced(fn, args, kwargs, names, environment, repeatable)
+        if repeatable and (found := list(changes(environment.groups, before))):
+            if any(_holds_traced(change) for change in found):
+                raise _effect(found, environment)
+            # What is worked out once and kept (a mask, a table) stays as it is when the function runs again.
+            again = Environment(fn, objects)
+            middle = again.values()
+            traced = _traced(fn, args, kwargs, names, again, repeatable)
+            if found := list(changes(again.groups, middle)):
+                raise _effect(found, again)
+        kept = repeatable
+        return traced
+    except Exception as error:  # what eager code had changed when it failed stays changed; traced values never stay
+        kept = not isinstance(error, TinyseqError) and not any(
+            _holds_traced(change) for change in changes(environment.groups, before)
+        )
+        raise
+    finally:
+        if not kept:
+            for group, values in zip(environment.groups, before, strict=True):
+                group.restore(values)
 
-    target = getattr(fn, "forward", fn)
-    bound = inspect.signature(target).bind(*args, **kwargs)
-    for name, value in bound.arguments.items():
-        kind = bound.signature.parameters[name].kind
-        if kind is inspect.Parameter.VAR_KEYWORD:
-            bound.arguments[name] = {key: convert(part, key) for key, part in value.items()}
-        else:
-            bound.arguments[name] = convert(value, name)
+
+def _traced(
+    fn: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    names: Sequence[str],
+    environment: Environment,
+    repeatable: bool,
+) -> Traced:
     tracing = Tracing()
+    inputs: dict[Tensor, AbstractTensor] = {}
+    scalars: list[Leaf] = []
+    called = iter(names)
+
+    def abstract(x: Any) -> Any:
+        name = next(called)
+        if isinstance(x, Tensor):
+            if x not in inputs:
+                leaf = Leaf(x.shape, x.dtype, x.requires_grad, x.name or name)
+                # A tensor that the function closes over as well is one tensor, with one gradient.
+                tracing.captured[x], tracing.tensors[leaf] = leaf, x
+                inputs[x] = AbstractTensor(leaf)
+            return inputs[x]
+        if repeatable and type(x) in SCALARS:
+            weak = type(x) is float
+            scalars.append(Leaf((), np.dtype(np.float64) if weak else x.dtype, name=name))
+            return AbstractScalar(scalars[-1], x, frozenset({len(scalars) - 1}), weak)
+        return x
+
+    args, kwargs = trees.rebuilt(abstract, (tuple(args), dict(kwargs)))
+    given = trees.flatten((args, kwargs))
     counter = Leaf((), np.dtype(np.int64), name="calls")
+    sites = generator.sites
     with tracing_into(tracing), generator.counting(AbstractTensor(counter)) as draws:
-        result = fn(*bound.args, **bound.kwargs)
+        result = fn(*args, **kwargs)
+        now = trees.flatten((args, kwargs))
+        if repeatable and (len(now) != len(given) or any(a is not b for a, b in zip(now, given, strict=True))):
+            raise GraphError(
+                "a compiled function changes a list or dict among its arguments",
+                required="arguments that are only read: a plan runs no Python",
+                got=f"{len(given)} parts before, {len(now)} after",
+                fix="return what is new",
+            )
         outputs = [x for _, x in trees.leaves(result)]
         if not all(isinstance(x, Tensor) for x in outputs):
-            raise GraphError("trace: the function returns something else than tensors", got=repr(result)[:80])
-        graded = [x for x, leaf in tracing.captured.items() if leaf.grad is not None]
-        nodes = [traced_node(x) for x in outputs]
-        nodes += [value.node for value in tracing.assigned.values()]
-        nodes += [x.grad.node for x in graded if x.grad is not None]
+            raise GraphError(
+                "trace: the function returns something else than tensors",
+                required="tensors, or nested tuples, lists and dicts of them",
+                got=repr(result)[:80],
+                fix="return what is no tensor from another function, or as ts.tensor(...)",
+            )
+        changed = {leaf: leaf.grad for leaf, old in tracing.gradients.items() if leaf.grad is not old}
+        changed = {leaf: grad for leaf, grad in changed.items() if not _is_own(tracing, leaf)}
+        graded = [leaf for leaf, grad in changed.items() if grad is not None]
+        assigned = [x for x in tracing.assigned if not tracing.is_own(x)]
+        nodes = [node_of(x) for x in outputs]
+        nodes += [node_of(tracing.assigned[x]) for x in assigned]
+        nodes += [node_of(changed[leaf]) for leaf in graded]
         if not nodes:
             raise GraphError("trace: the function returns nothing and changes nothing", got=repr(result)[:80])
+    for leaf in tracing.gradients:
+        leaf.grad = None
+    if generator.sites != sites:
+        generator.sites = sites
+        if repeatable:
+            raise GraphError(
+                "a compiled function makes a layer that draws random numbers",
+                required="layers made once, outside of it: their weights are its inputs",
+                fix="make the layer before, and close over it",
+            )
     if draws():
         tracing.live[counter] = lambda: generator.calls
         tracing.effects.append(partial(_advance, draws()))
     reached = set(reach(nodes))
+    own = list(inputs.values())
     read = [leaf for leaf in tracing.live if leaf in reached]
-    graph = Graph(nodes, [*inputs, *tracing.captured.values(), *read])
-    return Traced(graph, tuple(inputs), tracing, result, len(outputs), tuple(tracing.assigned), tuple(graded))
+    closed_over = [leaf for x, leaf in tracing.captured.items() if x not in inputs]
+    graph = Graph(nodes, [*(x.node for x in own), *scalars, *closed_over, *read])
+    for x in inputs:
+        del tracing.captured[x]
+    return Traced(
+        graph,
+        tuple(x.node for x in own),  # type: ignore[misc]
+        tuple(scalars),
+        tracing,
+        result,
+        len(outputs),
+        tuple(assigned),
+        tuple(graded),
+        tuple(leaf for leaf, grad in changed.items() if grad is None),
+        environment,
+    )
+
+
+def _is_own(tracing: Tracing, leaf: Leaf) -> bool:
+    """Whether a leaf's gradient means nothing after the call: it stands for a tensor made within the function."""
+    x = tracing.tensors.get(leaf)
+    return x is None or tracing.is_own(x)
+
+
+def _is_input(x: Any) -> bool:
+    return isinstance(x, Tensor) or type(x) in SCALARS
 
 
 def _advance(draws: int) -> None:
     generator.calls += draws
+
+
+def parameter_names(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[str]:
+    """Return what each leaf of a call's arguments is called, in the order of ``trees.flatten``: ``x``, ``state.h``."""
+    target = getattr(fn, "forward", fn)
+    try:
+        bound = inspect.signature(target).bind(*args, **kwargs)
+    except (TypeError, ValueError):  # the call itself will say what does not fit
+        return [f"argument {number}" for number, _ in enumerate(trees.flatten((args, kwargs)))]
+    prefixes: list[tuple[str, Any]] = []
+    for name, value in bound.arguments.items():
+        kind = bound.signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            prefixes += [(f"{name}.{index}", part) for index, part in enumerate(value)]
+        elif kind is inspect.Parameter.VAR_KEYWORD:
+            continue
+        elif kind is not inspect.Parameter.KEYWORD_ONLY and name not in kwargs:
+            prefixes.append((name, value))
+    prefixes += list(kwargs.items())
+    return [".".join(part for part in (name, *path) if part) for name, tree in prefixes for path in trees.paths(tree)]
+
+
+# -- what a plan cannot repeat -----------------------------------------------------------------------------------------
+
+
+def _holds_traced(change: Change) -> bool:
+    return any(_contains_traced(x) for x in ((change.after,) if change.index >= 0 else change.group.fetch()))
+
+
+def _contains_traced(x: Any) -> bool:
+    return any(is_traced(part) for part in trees.flatten(x))
+
+
+def _effect(found: Sequence[Change], environment: Environment) -> GraphError:
+    """Say what a function changes outside of itself, where, and how to write it instead."""
+    change = next((change for change in found if _holds_traced(change)), found[0])
+    if change.group is environment.groups[-1]:
+        return GraphError(
+            f"a compiled function draws from {change.name.removeprefix('the state of ')}",
+            required="draws that each call of a plan makes anew",
+            got=f"{change.name} has moved on while the function ran",
+            where=line_of_name(environment.codes, change.name.split(".")[-1]),
+            fix="ts.rand, ts.randn or nn.Dropout; or draw outside, and pass the numbers in",
+        )
+    values = trees.flatten(change.after if change.index >= 0 else change.group.fetch())
+    made = next((x.node.line for x in values if is_traced(x)), "")
+    key = change.name.split("[")[0].split(".")[-1]
+    place = line_of_name(environment.codes, key)
+    return GraphError(
+        f"a compiled function changes {change.name}, which lives outside of it",
+        required="a plan runs no Python: what one call leaves for the next is returned, or a tensor that is assigned",
+        got=f"{shown(change.before)} before, {shown(change.after)} after",
+        where=", ".join(
+            part for part in (f"at {place}" if place else "", f"the value is made at {made}" if made else "") if part
+        ),
+        fix="return it and pass it in at the next call; or make it a tensor once (self.h = nn.buffer(...)) and "
+        "self.h.assign(h)",
+    )
+
+
+# -- running a graph op by op ------------------------------------------------------------------------------------------
+
+
+def replay(graph: Graph, values: Mapping[Node, Tensor]) -> list[Any]:
+    """Compute a traced graph's outputs eagerly, op by op, from tensors for its inputs: they have their own history.
+
+    It is how the gradient of a compiled call is differentiated again, from the values that the call was given.
+    """
+    known: dict[Node, Any] = dict(values)
+    unrolled = graph.unroll()
+    outer = here.place, here.source
+    try:
+        for node in unrolled.nodes:
+            if node in known:
+                continue
+            here.place, here.source = node.place, node.source
+            known[node] = _replayed(node, known)
+    finally:
+        here.place, here.source = outer
+    return [known[node] for node in unrolled.outputs]
+
+
+def _replayed(node: Node, known: Mapping[Node, Any]) -> Any:
+    if isinstance(node, Literal):
+        return node.attrs["value"]
+    inputs = [known[parent] for parent in node.inputs]
+    if node.op is pick:
+        return inputs[0][node.attrs["index"]]
+    if node.op is anchor:  # what is differentiated with respect to: a leaf of its own, or connected to what it was
+        (x,) = inputs
+        if x.requires_grad:
+            return record(identity, inputs)
+        return Tensor(x.value, Leaf(x.shape, x.dtype, True, passing=True), True)
+    if node.op is gradient:
+        count = node.attrs["outputs"]
+        seeds: dict[Node, Tensor] = {}
+        for output, seed in zip(inputs[:count], inputs[count : 2 * count], strict=True):
+            seeds[output.node] = seed if output.node not in seeds else seeds[output.node] + seed
+        wanted = inputs[2 * count :]
+        found = sweep(seeds, [x.node for x in wanted], retain=True, create_graph=True)
+        return tuple(found.get(x.node, Tensor(x.backend.xp.zeros_like(x.value))) for x in wanted)
+    return record(node.op, inputs, node.attrs)  # type: ignore[arg-type]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec
 
 from tinyseq import files
+from tinyseq.drawing.shared.plotting import plotting
 from tinyseq.drawing.shared.text import clean
 from tinyseq.errors import DataError
 
@@ -61,9 +61,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
     @functools.wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        from matplotlib import rc_context
-
-        with rc_context(_STYLE):
+        with plotting(_STYLE):
             return draw(*args, **kwargs)
 
     return drawn
@@ -127,12 +125,9 @@ def rendered(figure: Figure, format: str) -> bytes:
     """Return a figure as ``png``, ``svg`` or ``pdf``."""
     import io
 
-    from matplotlib import rc_context
-
     buffer = io.BytesIO()
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(format)
-    with warnings.catch_warnings(), rc_context({"svg.hashsalt": "tinyseq"}):
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a text may hold any letter
+    with plotting({"svg.hashsalt": "tinyseq"}):
         figure.savefig(buffer, format=format, metadata=undated)
     return buffer.getvalue()
 

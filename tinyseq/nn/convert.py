@@ -46,7 +46,7 @@ def to_torch(module: Module) -> Arrays:
     result = dict(_rule(module).into(module, ours)) if ours else {}
     for _, child, rename in _children(module):
         result.update({rename(name): array for name, array in to_torch(child).items()})
-    return {name: np.array(array) for name, array in result.items()}
+    return {name: np.array(array, order="C") for name, array in result.items()}  # as files take them
 
 
 def from_torch(module: Module, state: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
@@ -9,9 +10,10 @@ import numpy as np
 
 from tinyseq import backends
 from tinyseq.creation import tensor
-from tinyseq.errors import DataError, DtypeError, ShapeError, did_you_mean
-from tinyseq.graph import Dtype, Leaf, scope
+from tinyseq.errors import DataError, DtypeError, GraphError, ShapeError, did_you_mean
+from tinyseq.graph import Dtype, scope
 from tinyseq.modes import looked_at
+from tinyseq.ops.base import native
 from tinyseq.tensors import Tensor
 
 
@@ -48,6 +50,20 @@ class Module:
             elif part.requires_grad:
                 part.name = path
         super().__setattr__(name, value)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        for path, value in _results("", self.__dict__, set()):
+            raise GraphError(
+                f"copy.deepcopy of {type(self).__name__}: its attribute {path} is the result of an op",
+                required="leaves, and tensors without a history, from which a copy would be cut",
+                got=f"{value.dtype}{value.shape} from op {value.node.op.name}",
+                where=value.node.where,
+                fix=f"ts.detach(...) for {path} where it is kept, or before the copy",
+            )
+        fresh = object.__new__(type(self))
+        memo[id(self)] = fresh
+        fresh.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__dict__.items()})
+        return fresh
 
     # -- what it is made of --------------------------------------------------------------------------------------------
 
@@ -138,7 +154,8 @@ class Module:
 
         Gradients are forgotten; graphs recorded before keep the old values.
         """
-        if np.dtype(dtype).kind != "f":
+        dtype = native(dtype)
+        if dtype.kind != "f":
             raise DtypeError("cast: parameters are floating-point", required="float32 or float64", got=str(dtype))
         for _, value in self._tensors():
             if value.dtype.kind == "f" and value.dtype != dtype:
@@ -184,9 +201,7 @@ class Module:
 
 def _parts(name: str, value: Any) -> Iterator[tuple[str, Module | Tensor]]:
     """Yield the modules and leaf tensors of an attribute. The result of an op, kept as an attribute, is neither."""
-    if isinstance(value, Module) or (
-        isinstance(value, Tensor) and (value._node is None or isinstance(value._node, Leaf))
-    ):
+    if isinstance(value, Module) or (isinstance(value, Tensor) and value.is_leaf):
         yield name, value
     elif isinstance(value, (list, tuple)):
         for i, part in enumerate(value):
@@ -194,6 +209,18 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Module | Tensor]]:
     elif isinstance(value, dict):
         for key, part in value.items():
             yield from _parts(f"{name}.{key}", part)
+
+
+def _results(path: str, value: Any, seen: set[int]) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of an attribute, and of modules in it, that are results with a history."""
+    if isinstance(value, Tensor):
+        if value.requires_grad and not value.is_leaf:
+            yield path, value
+    elif isinstance(value, Module | dict | list | tuple) and id(value) not in seen:
+        seen.add(id(value))
+        parts = value.__dict__ if isinstance(value, Module) else value
+        for key, part in parts.items() if isinstance(parts, dict) else enumerate(parts):
+            yield from _results(f"{path}.{key}" if path else str(key), part, seen)
 
 
 _DEFAULT = tensor(0.0)

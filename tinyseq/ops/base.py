@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -82,6 +83,8 @@ class Op:
     primitive: ClassVar[bool] = True
     #: True where the kernel returns a tuple.
     multiple: ClassVar[bool] = False
+    #: In place of ``vjps``: (node, gradient of each output, which inputs need one) -> the gradients of all inputs.
+    joint: ClassVar[Callable[..., Any] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -126,6 +129,14 @@ class Op:
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
+    def __reduce__(self) -> Any:
+        """There is one of each: a copy, or what comes out of a pickle, is the op itself."""
+        return (_of_name, (self.name,)) if self.primitive else super().__reduce__()
+
+
+def _of_name(name: str) -> Op:
+    return OPS[name]
+
 
 #: Called with an op, its inputs and its outputs, after its kernel.
 Observer = Callable[["Op", tuple[Any, ...], tuple[Any, ...]], None]
@@ -133,31 +144,65 @@ Observer = Callable[["Op", tuple[Any, ...], tuple[Any, ...]], None]
 
 @contextmanager
 def watched(observe: Observer) -> Iterator[None]:
-    """Call ``observe`` after each kernel that runs inside the ``with`` block, in whatever thread: for finding faults.
+    """Call ``observe`` after each kernel that this thread runs inside the ``with`` block: for finding faults.
 
     Kernels are wrapped only meanwhile, so that watching costs nothing where nobody watches.
     """
-
-    def wrap(op: Op) -> Callable[..., Any]:
-        kernel = op.kernel
-
-        def watching(xp: Xp, *inputs: Any, **attrs: Any) -> Any:
-            found = kernel(xp, *inputs, **attrs)
-            # A NumPy scalar would be made an array later, and another one than was seen here.
-            found = np.asarray(found) if isinstance(found, np.generic) else found
-            observe(op, inputs, found if isinstance(found, tuple) else (found,))
-            return found
-
-        return watching
-
-    ops = list(OPS.values())
-    for op in ops:
-        vars(op)["kernel"] = wrap(op)
+    _watchers.enter()
+    outer = _watching.observers
+    _watching.observers = (*outer, observe)
     try:
         yield
     finally:
-        for op in ops:
-            del vars(op)["kernel"]
+        _watching.observers = outer
+        _watchers.leave()
+
+
+class _Watching(threading.local):
+    observers: tuple[Observer, ...] = ()
+
+
+class _Watchers:
+    """How many watch, in all threads; while there are any, the kernels of all ops are wrapped."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.lock = threading.Lock()
+        self.ops: list[Op] = []
+
+    def enter(self) -> None:
+        with self.lock:
+            self.count += 1
+            if self.count == 1:
+                self.ops = list(OPS.values())
+                for op in self.ops:
+                    vars(op)["kernel"] = _wrapped(op)
+
+    def leave(self) -> None:
+        with self.lock:
+            self.count -= 1
+            if self.count == 0:
+                for op in self.ops:
+                    del vars(op)["kernel"]
+
+
+_watching: Final = _Watching()
+_watchers: Final = _Watchers()
+
+
+def _wrapped(op: Op) -> Callable[..., Any]:
+    kernel = op.kernel
+
+    def observed(xp: Xp, *inputs: Any, **attrs: Any) -> Any:
+        found = kernel(xp, *inputs, **attrs)
+        if _watching.observers:
+            # A NumPy scalar would be made an array later, and another one than was seen here.
+            found = np.asarray(found) if isinstance(found, np.generic) else found
+            for observe in _watching.observers:
+                observe(op, inputs, found if isinstance(found, tuple) else (found,))
+        return found
+
+    return observed
 
 
 def apply(op: Op, inputs: Sequence[Value], attrs: Attrs = NO_ATTRS) -> Any:
@@ -166,6 +211,18 @@ def apply(op: Op, inputs: Sequence[Value], attrs: Attrs = NO_ATTRS) -> Any:
         if isinstance(x, Recorder):
             return x._record(op, inputs, attrs)
     return op.kernel(module_of(inputs), *inputs, **attrs)
+
+
+def without_slope(y: Value) -> Any:
+    """Return the same, requiring no gradient where it is of integers or booleans: none flows through them."""
+    if y.dtype.kind != "f" and hasattr(y, "requires_grad"):
+        y.requires_grad = False
+    return y
+
+
+def native(dtype: Any) -> Dtype:
+    """Return the same dtype in the machine's byte order, the only one that tensors have."""
+    return np.dtype(dtype).newbyteorder("=")
 
 
 def module_of(arrays: Sequence[Any]) -> Xp:
@@ -179,21 +236,31 @@ def module_of(arrays: Sequence[Any]) -> Xp:
 
 
 def promote(*inputs: Signature, floating: bool = False) -> Dtype:
-    """Return the dtype that inputs meet in.
+    """Return the dtype that inputs meet in: NumPy's (NEP 50), but that float64 comes only from float64.
 
-    The largest float among tensors wins; a Python scalar never promotes a tensor of its kind; without any float tensor
-    a float scalar, or an op that needs ``floating`` values, gives float32. float64 comes only from float64.
+    A Python scalar never promotes a tensor of its kind; without any float tensor a float scalar, or an op that needs
+    ``floating`` values, gives float32. So does float16 with integers that it cannot hold.
     """
     strong = [x.dtype for x in inputs if not x.weak]
-    floats = [dtype for dtype in strong if dtype.kind == "f"]
-    if floats:
-        return max(floats, key=lambda dtype: dtype.itemsize)
-    if floating or any(x.weak and x.dtype.kind == "f" for x in inputs):
+    result: Dtype = np.result_type(*(strong or [x.dtype for x in inputs]))
+    if not any(dtype.kind == "f" for dtype in strong) and (
+        floating or any(x.weak and x.dtype.kind == "f" for x in inputs)
+    ):
         return FLOAT32
-    if not strong:
-        return np.result_type(*(x.dtype for x in inputs))
-    result = np.result_type(*strong)
+    if result == FLOAT64 and FLOAT64 not in strong:
+        return FLOAT32
     return INT64 if result.kind == "b" and any(x.weak and x.dtype.kind == "i" for x in inputs) else result
+
+
+def summed(dtype: Dtype) -> Dtype:
+    """Return the dtype of a sum of many: integers are added as int64, unless they are of uint64."""
+    return INT64 if dtype.kind in "biu" and dtype != np.uint64 else dtype
+
+
+def refuse_booleans(name: str, result: Dtype, fix: str) -> None:
+    """Refuse to compute with booleans what has no meaning for them; NumPy refuses too."""
+    if result.kind == "b":
+        raise DtypeError(f"{name} of booleans", required="numbers", got="bool", fix=fix)
 
 
 def broadcast(name: str, *inputs: Signature) -> Shape:

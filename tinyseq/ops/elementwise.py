@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from tinyseq import backends
-from tinyseq.graph import Signature
-from tinyseq.ops.base import BOOL, Inferred, Op, Value, Xp, broadcast, hushed, promote, quiet
+from tinyseq.graph import Signature, literal
+from tinyseq.ops.base import BOOL, Inferred, Op, Value, Xp, broadcast, hushed, native, promote, quiet, refuse_booleans, without_slope
 
 
 class Elementwise(Op):
@@ -59,6 +59,11 @@ class Sub(Elementwise):
     formula = "y = a - b"
     vjps = (lambda g, y, a, b: g, lambda g, y, a, b: -g)
 
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        shape, dtype = super().infer(*inputs)
+        refuse_booleans(self.name, dtype, "a != b, or a.cast(ts.int64)")
+        return shape, dtype
+
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
         try:
             return xp.subtract(a, b)
@@ -95,6 +100,10 @@ class Neg(Elementwise):
     formula = "y = -x"
     vjps = (lambda g, y, x: -g,)
 
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        refuse_booleans(self.name, inputs[0].dtype, "~x, or x.cast(ts.int64)")
+        return super().infer(*inputs)
+
     def kernel(self, xp: Xp, x: Any) -> Any:
         return xp.negative(x)
 
@@ -107,12 +116,18 @@ def _power_base(g: Value, y: Value, x: Value, p: Value) -> Value:
 
 
 def _power_exponent(g: Value, y: Value, x: Value, p: Value) -> Value:
-    # d/dp 0 ** p is 0 for p > 0, though log 0 is infinite.
-    positive = x > 0
-    return g * where(positive, y * log(where(positive, x, 1.0)), 0.0)
+    # d/dp 0 ** p is 0 for p >= 0, though log 0 is infinite.
+    flat = (x == 0) * (p >= 0)
+    return g * where(flat, 0.0, y * log(where(flat, 1.0, x)))
 
 
 class Pow(Elementwise):
+    """The slope in the exponent is y ln x: NaN for a negative base, as in PyTorch and JAX, also at whole exponents.
+
+    Near these the power has no real value, so there is no slope, and 0 would be a silent guess. At x = 0 it is 0 for
+    p >= 0.
+    """
+
     name = "pow"
     formula = "y = x^p"
     reads = "xy"
@@ -158,6 +173,9 @@ class Where(Elementwise):
     formula = r"y = a \text{ if } c \text{ else } b"
     reads = "x"
     vjps = (None, lambda g, y, c, a, b: where(c, g, 0.0), lambda g, y, c, a, b: where(c, 0.0, g))
+
+    def __call__(self, condition: Value, a: Value, b: Value) -> Any:
+        return without_slope(super().__call__(condition, a, b))
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         return broadcast(self.name, *inputs), promote(*inputs[1:])
@@ -274,6 +292,9 @@ class Relu(Elementwise):
     reads = "y"
     vjps = (lambda g, y, x: g * (y > 0),)
 
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        return inputs[0].shape, promote(*inputs, literal(0))  # of booleans: integers
+
     def kernel(self, xp: Xp, x: Any) -> Any:
         return xp.maximum(x, 0)
 
@@ -336,6 +357,10 @@ class Sign(Elementwise):
     formula = r"y = \operatorname{sign} x"
     differentiable = False
 
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        refuse_booleans(self.name, inputs[0].dtype, "x.cast(ts.int64)")
+        return super().infer(*inputs)
+
     def kernel(self, xp: Xp, x: Any) -> Any:
         return xp.sign(x)
 
@@ -347,7 +372,7 @@ class Cast(Op):
     vjps = (lambda g, y, x, dtype: cast(g, x.dtype) if dtype.kind == "f" == x.dtype.kind else None,)
 
     def __call__(self, x: Value, dtype: Any) -> Any:
-        return super().__call__(x, dtype=np.dtype(dtype))
+        return without_slope(super().__call__(x, dtype=native(dtype)))
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         return inputs[0].shape, attrs["dtype"]

@@ -10,7 +10,7 @@ import numpy as np
 from tinyseq.backends.philox import random_uniform
 from tinyseq.errors import DataError, DtypeError, ShapeError
 from tinyseq.graph import Shape, Signature
-from tinyseq.ops.base import Inferred, Op, Value, Xp
+from tinyseq.ops.base import Inferred, Op, Value, Xp, require_float
 from tinyseq.ops.elementwise import where
 from tinyseq.ops.reduce import log_softmax, sum_
 from tinyseq.ops.shape import gather, reshape, take
@@ -46,6 +46,7 @@ def dropout(x: Value, p: float, *, seed: int, site: int = 0, call: Value = 0, st
         raise DataError("dropout: the probability is out of range", required="0 <= p < 1", got=str(p))
     if p == 0.0:
         return x
+    require_float("dropout", x)
     keep = uniform(call, step, shape=x.shape, dtype=x.dtype, seed=seed, site=site) >= p
     return where(keep, x * (1.0 / (1.0 - p)), 0.0)
 
@@ -104,6 +105,7 @@ def cross_entropy(
             "cross_entropy: shapes do not fit",
             required="logits (..., classes) and targets (...)",
             got=f"{tuple(logits.shape)} and {tuple(targets.shape)}",
+            fix="logits.T, where the classes are the rows of a column" if tuple(logits.shape[1:]) == (1,) else "",
         )
     classes = logits.shape[-1]
     require_labels("cross_entropy", targets, classes, ignore_index)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from tinyseq.errors import ShapeError
 from tinyseq.graph import Shape, Signature
-from tinyseq.ops.base import INT64, Inferred, Op, Value, Xp, normalize_axes, normalize_axis, promote, quiet
+from tinyseq.ops.base import FLOAT32, INT64, Inferred, Op, Value, Xp, normalize_axes, normalize_axis, promote, quiet, summed
 from tinyseq.ops.elementwise import exp, where
 from tinyseq.ops.shape import broadcast_to, concat, flip, reshape, slice_
 
@@ -25,6 +25,10 @@ def reduced(shape: Shape, axis: tuple[int, ...], keepdims: bool) -> Shape:
 def restore(g: Value, shape: Shape, axis: tuple[int, ...]) -> Value:
     """Give a reduced value its axes back, with extent 1, so that it broadcasts against the input."""
     return reshape(g, reduced(shape, axis, True))
+
+
+def _floating(x: Any) -> Any:
+    return x if x.dtype.kind == "f" else x.astype(FLOAT32)
 
 
 class Reduction(Op):
@@ -52,7 +56,7 @@ class Sum(Reduction):
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         shape, dtype = super().infer(*inputs, **attrs)
-        return shape, INT64 if dtype.kind in "bi" else dtype
+        return shape, summed(dtype)
 
     @quiet
     def kernel(self, xp: Xp, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
@@ -108,8 +112,13 @@ class LogSumExp(Reduction):
     vjps = (_logsumexp_vjp,)
     needs_elements = True
 
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        shape, _ = super().infer(*inputs, **attrs)
+        return shape, promote(*inputs, floating=True)
+
     @quiet
     def kernel(self, xp: Xp, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
+        x = _floating(x)
         peak = x.max(axis=axis, keepdims=True)
         peak = xp.where(xp.isfinite(peak), peak, 0)
         y = xp.log(xp.exp(x - peak).sum(axis=axis, keepdims=True)) + peak
@@ -129,7 +138,24 @@ class AlongAxis(Op):
         return 4 * math.prod(shape)
 
 
-class Softmax(AlongAxis):
+class Normalising(AlongAxis):
+    """Along the last axis by default, which must not be a column's: all of it would be 1, whatever x is."""
+
+    def __call__(self, x: Value, axis: int | None = None) -> Any:
+        if axis is None and x.shape and x.shape[-1] == 1 and max(x.shape) > 1:
+            raise ShapeError(
+                f"{self.name} along an axis of one element is {self.of_one} whatever the element is",
+                required="the axis, where the last one has extent 1",
+                got=f"shape {tuple(x.shape)}",
+                fix=f"{self.name}(x, axis=0) for a column; axis=-1 where this is meant",
+            )
+        return super().__call__(x, -1 if axis is None else axis)
+
+    of_one: ClassVar[int]
+
+
+class Softmax(Normalising):
+    of_one = 1
     name = "softmax"
     formula = r"y_i = e^{x_i} / \sum_j e^{x_j}"
     reads = "y"
@@ -137,11 +163,13 @@ class Softmax(AlongAxis):
 
     @quiet
     def kernel(self, xp: Xp, x: Any, axis: int) -> Any:
+        x = _floating(x)
         y = xp.exp(x - x.max(axis=axis, keepdims=True)) if x.shape[axis] else xp.exp(x)
         return y / y.sum(axis=axis, keepdims=True)
 
 
-class LogSoftmax(AlongAxis):
+class LogSoftmax(Normalising):
+    of_one = 0
     name = "log_softmax"
     formula = r"y_i = x_i - \ln \sum_j e^{x_j}"
     reads = "y"
@@ -149,6 +177,7 @@ class LogSoftmax(AlongAxis):
 
     @quiet
     def kernel(self, xp: Xp, x: Any, axis: int) -> Any:
+        x = _floating(x)
         y = x - x.max(axis=axis, keepdims=True) if x.shape[axis] else x * 1.0
         return y - xp.log(xp.exp(y).sum(axis=axis, keepdims=True))
 
@@ -159,8 +188,7 @@ class CumSum(AlongAxis):
     vjps = (lambda g, y, x, axis: flip(cumsum(flip(g, axis), axis), axis),)
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        dtype = inputs[0].dtype
-        return inputs[0].shape, INT64 if dtype.kind in "bi" else dtype
+        return inputs[0].shape, summed(inputs[0].dtype)
 
     @quiet
     def kernel(self, xp: Xp, x: Any, axis: int) -> Any:

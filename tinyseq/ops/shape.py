@@ -12,7 +12,7 @@ import numpy as np
 from tinyseq import backends
 from tinyseq.errors import DtypeError, ShapeError
 from tinyseq.graph import Shape, Signature
-from tinyseq.ops.base import Inferred, Op, Value, Xp, broadcast, module_of, normalize_axis, promote, quiet
+from tinyseq.ops.base import Inferred, Op, Value, Xp, broadcast, module_of, normalize_axis, promote, quiet, summed
 
 
 class Structural(Op):
@@ -112,7 +112,8 @@ class SumTo(Op):
         return x if extents == x.shape else super().__call__(x, shape=extents)
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        return attrs["shape"], inputs[0].dtype
+        (x,), shape = inputs, attrs["shape"]
+        return shape, x.dtype if math.prod(x.shape) == math.prod(shape) else summed(x.dtype)
 
     def kernel(self, xp: Xp, x: Any, shape: Shape) -> Any:
         if x.size == math.prod(shape):

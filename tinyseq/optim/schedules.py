@@ -157,16 +157,22 @@ class Plateau(Schedule):
 class Scheduler:
     """Applies a schedule to an optimiser: lr = first lr · factor(count); ``step()`` counts, after the optimiser's step.
 
-    ``step(metric)`` passes a validation metric on to the schedule.
+    Each group of parameters keeps its own first learning rate. ``step(metric)`` passes a validation metric on to the
+    schedule.
     """
 
     def __init__(self, optimizer: Optimizer, schedule: Schedule) -> None:
         self.optimizer, self.schedule = optimizer, schedule
-        self.first, self.count = optimizer.lr, 0
+        #: Each group's learning rate before the schedule.
+        self.first: list[float] = []
+        self.count = 0
         self._apply()
 
     def _apply(self) -> None:
-        self.optimizer.lr = self.first * self.schedule.factor(self.count)
+        groups, factor = self.optimizer.param_groups, self.schedule.factor(self.count)
+        self.first += [group["lr"] for group in groups[len(self.first) :]]  # of groups that are new
+        for group, first in zip(groups, self.first, strict=True):
+            group["lr"] = first * factor
 
     def step(self, metric: float | None = None) -> None:
         """Count one more step, and set the optimiser's learning rate for the next."""
@@ -177,12 +183,20 @@ class Scheduler:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next learning rates depend on."""
-        return {"first": self.first, "count": self.count, "schedule": self.schedule.state_dict()}
+        return {"first": list(self.first), "count": self.count, "schedule": self.schedule.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state."""
+        """Go on from a state; one of before there were groups has one first learning rate, for all.
+
+        Raises:
+            DataError: it is not of a scheduler, or of one with other groups.
+        """
         if missing := {"first", "count", "schedule"} - state.keys():
             raise DataError("Scheduler: not a state of one", required=", ".join(sorted(missing)), got=", ".join(state))
-        self.first, self.count = float(state["first"]), int(state["count"])
+        groups, first = len(self.optimizer.param_groups), state["first"]
+        rates = [float(rate) for rate in first] if isinstance(first, list) else [float(first)] * groups
+        if len(rates) != groups:
+            raise DataError("Scheduler: a state of other groups", required=str(groups), got=str(len(rates)))
+        self.first, self.count = rates, int(state["count"])
         self.schedule.load_state_dict(state["schedule"])
         self._apply()

@@ -18,6 +18,7 @@ from tinyseq.backends import use
 from tinyseq.errors import TinyseqError
 from tinyseq.figures import learning_curves, save
 from tinyseq.random import seed as set_seed
+from tinyseq.random import seeded
 from tinyseq.train.config import yaml
 from tinyseq.train.config.overrides import Overrides, as_overrides
 from tinyseq.train.config.registry import find_task
@@ -70,6 +71,9 @@ def run(
 ) -> RunResult:
     """Train as a config says, and leave everything in a new run directory, or go on in one.
 
+    A run draws its random numbers from the config's seed and leaves the caller's as they are. Runs in several threads
+    at a time give each the weights that it has alone.
+
     Args:
         config: a YAML file, the same as a mapping, or a checked config.
         overrides: what replaces settings of the config, as in ``load_config``.
@@ -102,7 +106,12 @@ def run(
     given = as_overrides({key: value for key, value in asked.items() if value is not None})
     checked, written, name = _read(config, [*as_overrides(overrides), *given])
     progress = progress or choose()
-    with use(checked.backend, checked.precision) as chosen, blas_threads(checked.threads), np.errstate(all="ignore"):
+    with (
+        use(checked.backend, checked.precision) as chosen,
+        blas_threads(checked.threads),
+        np.errstate(all="ignore"),
+        seeded(checked.seed),
+    ):
         # What `auto` found here, and the name that a rerun shall go by, belong to the resolved config.
         resolved = checked.model_copy(update={"backend": chosen.name, "name": checked.name or name})
         named = Path(resume) if isinstance(resume, str | Path) else None
@@ -125,10 +134,10 @@ def run(
 @contextmanager
 def prepared(config: RunConfig) -> Iterator[tuple[Task[Any], nn.Module]]:
     """Give the task of a config, its data read, and a fresh model, on the config's backend."""
-    with use(config.backend, config.precision), blas_threads(config.threads):
+    with use(config.backend, config.precision), blas_threads(config.threads), seeded(config.seed):
         task = find_task(config.task)(config)
         task.prepare()
-        set_seed(config.seed)
+        set_seed(config.seed)  # whatever was drawn until now
         yield task, task.build().cast(config.dtype)
 
 
@@ -165,7 +174,7 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumeP
         directory.write_config(config, written)
     _write_environment(directory, {**task.describe_data(), "digest": data["data_sha256"]}, start)
     baselines = task.baselines()
-    set_seed(config.seed)
+    set_seed(config.seed)  # whatever was drawn until now
     model = task.build().cast(config.dtype)
     outcome, rows = _train(task, model, config, point, data, progress)
     diverged = outcome.error is not None

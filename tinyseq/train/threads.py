@@ -9,32 +9,21 @@ fixed number is part of "same config, same numbers".
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from tinyseq.compiler.lower.llvm.threads import limited
+from tinyseq.threads import blas_libraries, limited
 
 
 @contextmanager
 def blas_threads(count: int | None) -> Iterator[None]:
     """Limit BLAS, and the compiler's own threads, to so many inside the ``with`` block; None changes nothing."""
-    control = _threadpoolctl()
-    if count is None or control is None:
-        with limited(count):
-            yield
-        return
-    with control.threadpool_limits(count), limited(count):
+    if count is not None:
+        blas_libraries.cache_clear()  # a run takes milliseconds to begin: it looks for what was loaded since
+    with limited(native=count, blas=count):
         yield
 
 
-def in_use() -> list[int] | None:
-    """Return the threads of each pool that is loaded, or None where that cannot be known."""
-    control = _threadpoolctl()
-    return None if control is None else [pool["num_threads"] for pool in control.threadpool_info()]
-
-
-def _threadpoolctl() -> Any:
-    """Return the library, or None where it is not installed: then the environment decides (OMP_NUM_THREADS)."""
-    return importlib.import_module("threadpoolctl") if importlib.util.find_spec("threadpoolctl") else None
+def in_use() -> list[int]:
+    """Return the threads of each pool that is loaded."""
+    return [pool["num_threads"] for pool in importlib.import_module("threadpoolctl").threadpool_info()]

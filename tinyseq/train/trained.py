@@ -57,13 +57,22 @@ class Trained:
     def predictions(
         self, inputs: str | Path | Iterable[Any], *, batch_size: int | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Yield what ``predict`` returns, one by one."""
+        """Yield what ``predict`` returns, one by one.
+
+        Backend and threads are the run's only while a prediction is made, not while the caller has it.
+        """
         with self._running():
             if isinstance(inputs, str | Path):
                 records = self.task.read(Path(inputs), targets=False)
             else:
                 records = self.task.records(inputs)
-            yield from self.task.predict(self.model, records, batch_size=batch_size)
+            found = self.task.predict(self.model, records, batch_size=batch_size)
+        while True:
+            with self._running():
+                prediction = next(found, None)
+            if prediction is None:
+                return
+            yield prediction
 
     def evaluate(self, path: str | Path | None = None, *, batch_size: int | None = None) -> dict[str, float]:
         """Return the task's metrics on a file with targets, or on the test part of the data of the run.

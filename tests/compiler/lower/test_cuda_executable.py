@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import threading
 import types
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 import strict
 from cells import Case, registered
 from checking import assert_close, run
+from side_by_side import side_by_side, wait
 from test_cuda_copying import Steps
 
 import tinyseq as ts
@@ -236,6 +238,43 @@ def test_the_workspace_is_given_after_every_change_of_stream(device: Device) -> 
     calls = device.blas.calls  # type: ignore[attr-defined]
     assert calls
     assert calls == ["stream", "workspace"] * (len(calls) // 2)
+
+
+def test_threads_send_their_products_one_after_the_other(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share a handle: with another stream set in between, a product would be left out of a graph."""
+    events: list[tuple[int, str]] = []
+    first, second = threading.Event(), threading.Event()
+    use, multiply = cublas.Handle.use, cublas.Handle.multiply
+
+    def using(self: cublas.Handle, *args: Any) -> None:
+        use(self, *args)
+        events.append((threading.get_ident(), "use"))
+        if not first.is_set():
+            first.set()
+            second.wait(0.2)  # until the other one is here too, which it must not be
+        second.set()
+
+    def multiplying(self: cublas.Handle, *args: Any) -> None:
+        events.append((threading.get_ident(), "multiply"))
+        multiply(self, *args)
+
+    def product() -> np.ndarray:
+        with ts.backend("cupy"):
+            return ts.compile(lambda x, w: x @ w)(*given).numpy()
+
+    def after() -> np.ndarray:
+        wait(first)
+        return product()
+
+    with ts.backend("cupy"):
+        given = [ts.tensor(np.eye(3), dtype=np.float32) for _ in range(2)]
+    monkeypatch.setattr(cublas.Handle, "use", using)
+    monkeypatch.setattr(cublas.Handle, "multiply", multiplying)
+    for found in side_by_side(product, after):
+        np.testing.assert_array_equal(found, np.eye(3))
+    assert [what for _, what in events] == ["use", "multiply"] * 2
+    assert len({thread for thread, _ in events}) == 2
+    assert events[0][0] == events[1][0]
 
 
 def test_precision_is_part_of_the_key_and_reaches_cublas(device: Device) -> None:

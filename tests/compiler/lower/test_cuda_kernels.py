@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ co
 def lowered_of(fn: Callable[..., Any], *given: Any) -> Lowered:
     with ts.backend("cuda-on-host"), ts.no_grad():
         tensors = tuple(ts.tensor(x) for x in given)
-        return lowered(ts.compile(fn).entry(tensors, {}, list(tensors)).plan, 0)
+        return lowered(ts.compile(fn).entry(tensors, {}).plan, 0)
 
 
 def computed(fn: Callable[..., Any], *given: Any) -> tuple[np.ndarray, Lowered]:

@@ -33,8 +33,7 @@ def share_out(monkeypatch: pytest.MonkeyPatch, cluster: int, at_once: int, threa
 
 def lowered_of(case: Case) -> Lowered:
     with ts.backend("cuda-on-host"):
-        tensors = [x for _, x in ts.trees.leaves(case.args) if isinstance(x, ts.Tensor)]
-        return lowered(ts.compile(case.fn).entry(case.args, {}, tensors).plan, 132)
+        return lowered(ts.compile(case.fn).entry(case.args, {}).plan, 132)
 
 
 def whole(found: Lowered) -> list[Kernel]:
@@ -117,6 +116,6 @@ def test_too_large_a_loop_goes_by_launches(hidden: int, batch: int, monkeypatch:
     with ts.backend("cuda-on-host"):
         cell = nn.LSTMCell(hidden, hidden)
         xs = ts.tensor(np.zeros((batch, 3, hidden), np.float32))
-        found = lowered(ts.compile(lambda xs: ts.unroll(cell, xs)[0].sum()).entry((xs,), {}, [xs]).plan, 132)
+        found = lowered(ts.compile(lambda xs: ts.unroll(cell, xs)[0].sum()).entry((xs,), {}).plan, 132)
     assert not whole(found)
     assert all("do not stay on the chip" in text for text in found.loops)

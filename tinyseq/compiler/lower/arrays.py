@@ -5,12 +5,13 @@ It is plain rather than fast: what a backend with kernels of its own has none fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from tinyseq import backends
 from tinyseq.backends.base import Array
 from tinyseq.compiler.lower.access import Access, Ghosts
+from tinyseq.compiler.lower.giving import fitting, require_count
 from tinyseq.compiler.plan import Call, Copy, Loop, Plan, Ref
 from tinyseq.graph import Leaf
 
@@ -29,6 +30,7 @@ class Executable:
         self.memory = {slot: self.backend.allocate(max(size, 1)) for slot, size in plan.slots().items()}
         self.ghosts = Ghosts(plan.buffers)
         self.inputs = {leaf: self.at(ref) for leaf, ref in plan.inputs.items()}
+        self.leaves = list(plan.inputs)
         self.outputs = [self.at(x) for x in plan.outputs]
 
     def at(self, x: Any, count: int = 0, t: int = 0) -> Any:
@@ -65,15 +67,34 @@ class Executable:
 
     def forward(self, values: Mapping[Leaf, Array], count: int) -> list[Array]:
         """Run what the first outputs need; return fresh arrays of the first ``count`` of them."""
-        self.give(values)
+        self.give(self.fitted(values, False))
         self.run_forward()
         return self.fresh(slice(0, count))
 
     def backward(self, seeds: Mapping[Leaf, Array], count: int) -> list[Array]:
         """Run the rest, after ``forward``, with the gradients that arrive from above; return the other outputs."""
-        self.give(seeds)
+        self.give(self.fitted(seeds, True))
         self.run_backward()
         return self.fresh(slice(count, None))
+
+    def forward_list(self, arrays: Sequence[Array], count: int) -> list[Array]:
+        """As ``forward``, with arrays for the first of the plan's inputs, in their order."""
+        require_count(self.leaves, arrays)
+        return self.forward(dict(zip(self.leaves, arrays, strict=False)), count)
+
+    def backward_list(self, seeds: Sequence[Array], count: int) -> list[Array]:
+        """As ``backward``, with arrays for the last of the plan's inputs, in their order."""
+        require_count(self.leaves, seeds)
+        first = len(self.leaves) - len(seeds)
+        return self.backward(dict(zip(self.leaves[first:], seeds, strict=True)), count)
+
+    def fitted(self, values: Mapping[Leaf, Array], number: bool) -> dict[Leaf, Array]:
+        """Return arrays of the inputs' shapes and dtypes; with ``number``, or one number for all elements."""
+        found, kind = {}, self.backend.array_type
+        for leaf, value in values.items():
+            fits = isinstance(value, kind) and (value.shape, value.dtype) == (leaf.shape, leaf.dtype)  # type: ignore[attr-defined]
+            found[leaf] = value if fits else fitting(leaf, value, kind, number)
+        return found
 
     def run_forward(self) -> None:
         for instruction in self.plan.instructions[: self.plan.forward]:

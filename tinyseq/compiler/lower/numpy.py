@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinyseq.compiler.lower.giving import fitting, require_count
 from tinyseq.compiler.plan import Call, Copy, Loop, Plan, Ref
 from tinyseq.graph import Leaf
 
@@ -70,7 +71,12 @@ class Executable:
         self.calls: list[Prepared] = []
         self.boundary = 0
         self.prepare_all()
-        self.inputs = {leaf: self.at(ref, 0, 0) for leaf, ref in plan.inputs.items()}
+        #: What comes before gradients arrive, and what after.
+        self.parts = self.calls[: self.boundary], self.calls[self.boundary :]
+        self.leaves = list(plan.inputs)
+        self.numbers = {leaf: number for number, leaf in enumerate(self.leaves)}
+        self.inputs = [self.at(ref, 0, 0) for ref in plan.inputs.values()]
+        self.forms = [(leaf.shape, leaf.dtype) for leaf in self.leaves]
         self.outputs = [self.at(x, 0, 0) for x in plan.outputs]
 
     def at(self, x: Any, count: int, t: int) -> Any:
@@ -136,22 +142,35 @@ class Executable:
 
     def forward(self, values: Mapping[Leaf, Array], count: int) -> list[Array]:
         """Run what the first outputs need; return fresh arrays of the first ``count`` of them."""
-        return self.run(values, 0, self.boundary, slice(0, count))
+        return self.run(0, [self.numbers[leaf] for leaf in values], list(values.values()), slice(0, count))
 
     def backward(self, seeds: Mapping[Leaf, Array], count: int) -> list[Array]:
         """Run the rest, after ``forward``, with the gradients that arrive from above; return the other outputs."""
-        return self.run(seeds, self.boundary, len(self.calls), slice(count, None))
+        return self.run(1, [self.numbers[leaf] for leaf in seeds], list(seeds.values()), slice(count, None))
 
-    def run(self, values: Mapping[Leaf, Array], start: int, stop: int, outputs: slice) -> list[Array]:
-        self.execute(values, start, stop)
+    def forward_list(self, arrays: Sequence[Array], count: int) -> list[Array]:
+        """As ``forward``, with arrays for the first of the plan's inputs, in their order."""
+        require_count(self.leaves, arrays)
+        return self.run(0, range(len(arrays)), arrays, slice(0, count))
+
+    def backward_list(self, seeds: Sequence[Array], count: int) -> list[Array]:
+        """As ``backward``, with arrays for the last of the plan's inputs, in their order."""
+        require_count(self.leaves, seeds)
+        return self.run(1, range(len(self.leaves) - len(seeds), len(self.leaves)), seeds, slice(count, None))
+
+    def run(self, part: int, numbers: Sequence[int], arrays: Sequence[Array], outputs: slice) -> list[Array]:
+        """Copy arrays to where the inputs of some numbers are read, run a part, and return copies of outputs."""
+        for number, value in zip(numbers, arrays, strict=True):
+            shape, dtype = self.forms[number]
+            if type(value) is not np.ndarray or value.dtype is not dtype or value.shape != shape:
+                value = fitting(self.leaves[number], value, np.ndarray, part == 1)
+            self.inputs[number][...] = value
+        self.execute(part)
         return [np.array(x) for x in self.outputs[outputs]]
 
-    def execute(self, values: Mapping[Leaf, Array], start: int, stop: int) -> None:
-        """Copy the inputs to where they are read, and run a part of the calls."""
-        for leaf, value in values.items():
-            np.copyto(self.inputs[leaf], value)
+    def execute(self, part: int) -> None:
         with np.errstate(all="ignore"):
-            for function, args in self.calls[start:stop]:
+            for function, args in self.parts[part]:
                 function(*args)
 
 

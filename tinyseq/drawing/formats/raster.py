@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import warnings
 from typing import Any
 
 from tinyseq.drawing.formats.svg import arrow, rounded, scissors
 from tinyseq.drawing.shared.palette import LIGHT, heat
+from tinyseq.drawing.shared.plotting import plotting
 from tinyseq.drawing.shared.scene import Box, Legend, Mark, Point, Scene, Wire
 from tinyseq.drawing.shared.style import DELAY, Style, stroke_of, style_of, words_of
 from tinyseq.drawing.shared.text import clean
@@ -32,8 +32,7 @@ def to_raster(scene: Scene, format: str, dpi: float = 160.0) -> bytes:
     axes.axis("off")
     _Painter(axes).paint(scene)
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name may hold any letter
+    with plotting():
         # No date in the file: the same graph gives the same bytes.
         figure.savefig(buffer, format=format, metadata={"CreationDate": None} if format == "pdf" else None)
     return buffer.getvalue()

@@ -16,7 +16,7 @@ from tinyseq.compiler.rewriting import symbol
 from tinyseq.drawing.shared.text import subscript
 from tinyseq.errors import TinyseqError
 from tinyseq.graph import INPUT, LITERAL, Leaf, Node, reach
-from tinyseq.tensors import AbstractTensor
+from tinyseq.tracing import AbstractTensor
 
 _SIGNS: Final = {
     "sigma": "σ", "pi": "π", "partial": "∂", "sum": "Σ", "prod": "Π", "int": "∫", "infty": "∞", "cdot": "·",

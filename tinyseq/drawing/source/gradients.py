@@ -22,7 +22,7 @@ from tinyseq.errors import DataError, GraphError
 from tinyseq.graph import INPUT, Graph, Leaf, Literal, Node, Place, here, reach
 from tinyseq.ops.base import module_of
 from tinyseq.ops.scan import evaluate
-from tinyseq.tensors import AbstractTensor
+from tinyseq.tracing import AbstractTensor
 
 
 def norm(value: Any) -> float:

@@ -9,8 +9,7 @@ import numpy as np
 
 from tinyseq.backends import use
 from tinyseq.errors import DataError, TinyseqError
-from tinyseq.random import generator
-from tinyseq.random import seed as set_seed
+from tinyseq.random import generator, seeded
 from tinyseq.tensors import Tensor
 from tinyseq.train.config.registry import find_task
 from tinyseq.train.config.run_config import parse_config
@@ -51,10 +50,9 @@ def _replay(found: Checkpoint) -> DivergedError | None:
     facts = found.facts
     form, what, value = facts["arguments"], str(facts["what"]), float(facts["value"])
     config = parse_config(facts["config"])
-    with use("numpy"), blas_threads(config.threads), np.errstate(all="ignore"):
+    with use("numpy"), blas_threads(config.threads), np.errstate(all="ignore"), seeded(config.seed):
         task: Task[Any] = find_task(config.task)(config)
         task.restore(facts["metadata"])
-        set_seed(config.seed)
         model = task.build().cast(config.dtype)
         model.load_state_dict(found.part("model"))
         model.train()

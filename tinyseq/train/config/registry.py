@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,8 @@ from tinyseq.random import generator
 from tinyseq.train.config.source import Problem
 
 CellFactory = Callable[..., nn.Cell]
+#: Held while a user's file runs: its module is there already, and what it defines is not.
+_importing = threading.RLock()
 
 #: Name -> ``module:Class``, imported when it is first asked for.
 _tasks: dict[str, str] = {
@@ -127,18 +130,19 @@ def _module_of_file(path: Path) -> Any:
         raise ConfigError(f"there is no file {path}")
     # The time of the last change is part of the name, so that a notebook sees an edited file.
     name = f"tinyseq_user_{path.stem}_{abs(hash((str(path.resolve()), path.stat().st_mtime_ns))):x}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's file raises is the user's message
-        del sys.modules[name]
-        raise ConfigError(f"{path} cannot be imported: {_brief(error)}") from error
-    return module
+    with _importing:
+        if name in sys.modules:
+            return sys.modules[name]
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:  # whatever the user's file raises is the user's message
+            del sys.modules[name]
+            raise ConfigError(f"{path} cannot be imported: {_brief(error)}") from error
+        return module
 
 
 def _module_of_name(name: str) -> Any:
@@ -169,13 +173,16 @@ def option_problems(
             yield Problem((name,), f"unknown option of {label or _name_of(factory)}; {near}", at_key=True)
         if unknown:
             return
+    problem = None
     before = generator.state()
     try:
         factory(*args, **options)
     except Exception as error:
-        yield Problem((), "; ".join(line.strip() for line in str(error).splitlines()) or type(error).__name__)
+        problem = Problem((), "; ".join(line.strip() for line in str(error).splitlines()) or type(error).__name__)
     finally:
         generator.restore(before)  # trying out must not change the numbers of the run
+    if problem is not None:
+        yield problem
 
 
 def _name_of(factory: Callable[..., Any]) -> str:

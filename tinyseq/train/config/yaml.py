@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import errno
 import io
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -134,10 +133,8 @@ def _composed(text: str, document: Document) -> Node | None:
     if len(text) > LARGEST:
         raise document.error_at((0, 0), f"{len(text):,} characters, and at most {LARGEST:,} are read")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an anchor that is used again is allowed
-            found: Node | None = _reader().compose(text)
-            return found
+        found: Node | None = _reader().compose(text)
+        return found
     except MarkedYAMLError as error:
         problem = str(error.problem or error.context or "not YAML")
         raise document.error_at(_mark(error), _in_words(problem)) from None
@@ -153,6 +150,10 @@ class _Bounded(Composer):
     """Makes the tree of nodes, and stops where it gets too deep or too large."""
 
     levels = nodes = 0
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader)
+        self.warn_double_anchors = False  # an anchor that is used again is allowed
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         self.levels, self.nodes = self.levels + 1, self.nodes + 1

@@ -82,7 +82,10 @@ class TrainState:
         facts |= {
             "state": pack(self.state, "state", tensors),
             "random": generator.state(),
-            "optimizer": {"lr": optimizer_state["lr"], "steps": optimizer_state["steps"]},
+            "optimizer": {
+                "steps": optimizer_state["steps"],
+                "param_groups": [_plain(group) for group in optimizer_state["param_groups"]],
+            },
             "schedule": self.scheduler.state_dict(),
         }
         return Checkpoint(facts, tensors)
@@ -129,10 +132,15 @@ class TrainState:
         return list(states.values())
 
 
+def _plain(group: dict[str, Any]) -> dict[str, Any]:
+    """The options that JSON has a form for; any others come from the config again."""
+    return {key: value for key, value in group.items() if isinstance(value, bool | int | float | str | list | tuple)}
+
+
 def _brief(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def snapshot(model: nn.Module) -> dict[str, Array]:
     """Return copies of parameters and buffers by name, on the host."""
-    return {name: np.array(value.numpy()) for name, value in model.state_dict().items()}
+    return {name: np.array(value.numpy(), order="C") for name, value in model.state_dict().items()}

@@ -50,7 +50,7 @@ class _Snapshot(NamedTuple):
     """What a step changes, as it was before. References suffice: values are immutable, and a step gives new ones."""
 
     values: list[Any]
-    steps: int
+    counts: list[int]
     random: dict[str, int]
 
 
@@ -131,13 +131,14 @@ class TrainStep:
         self._restore(output.before)
 
     def _restore(self, before: _Snapshot) -> None:
-        values, self.optimizer.steps, random = before
+        values, counts, random = before
+        self.optimizer.counts = list(counts)
         for x, value in zip(self._tensors(), values, strict=True):
             x.value = value
         generator.restore(random)
 
     def _before(self) -> _Snapshot:
-        return _Snapshot([x.value for x in self._tensors()], self.optimizer.steps, generator.state())
+        return _Snapshot([x.value for x in self._tensors()], list(self.optimizer.counts), generator.state())
 
     def _tensors(self) -> list[Tensor]:
         optimizer = self.optimizer

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from tinyseq import files
 from tinyseq.errors import DataError
+from tinyseq.train.storage import tensorfile
 
 Array = np.ndarray[Any, Any]
 #: What the file is; a file with a higher version is of a newer tinyseq.
@@ -59,10 +59,10 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         OSError: see ``files.write``.
     """
     facts = json.dumps(_encoded(checkpoint.facts), allow_nan=False)  # ASCII: a path may hold what UTF-8 does not
-    tensors = {name: np.asarray(value, order="C") for name, value in checkpoint.tensors.items()}
+    tensors = tensorfile.plain(checkpoint.tensors)
     digest = _digest(str(VERSION), facts, tensors)
     metadata = {"format": FORMAT, "version": str(VERSION), "facts": facts, "sha256": digest}
-    files.write(path, save(tensors, metadata=metadata))
+    files.write(path, tensorfile.dumps(tensors, metadata))
 
 
 def read(path: Path) -> Checkpoint:

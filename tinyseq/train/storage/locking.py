@@ -27,7 +27,7 @@ def locked(directory: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise DataError(
-            "the run directory is in use by another process",
+            "the run directory is in use by another process or thread",
             required="one run at a time in a directory",
             got=str(directory),
             fix="wait until it ends or stop it, or start a new run without --resume",

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file
 
 from tinyseq import files
 from tinyseq.errors import ConfigError, DataError
 from tinyseq.train.config import yaml
 from tinyseq.train.config.run_config import RunConfig, check
+from tinyseq.train.storage import tensorfile
 from tinyseq.train.storage.checkpoint_manager import Checkpoints
 
 CONFIG, RESOLVED = "config.yaml", "config.resolved.yaml"
@@ -110,7 +111,7 @@ class RunDirectory:
 
     def write_weights(self, weights: dict[str, np.ndarray[Any, Any]], metadata: Mapping[str, Any]) -> None:
         """Write weights, and the metadata that a task needs to use them."""
-        files.write(self.path / WEIGHTS, save(weights, metadata={"format": "tinyseq"}))
+        files.write(self.path / WEIGHTS, tensorfile.dumps(weights, {"format": "tinyseq"}))
         self.write_json(METADATA, metadata)
 
     def weights(self) -> dict[str, np.ndarray[Any, Any]]:

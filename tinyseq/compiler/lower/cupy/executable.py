@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any, ClassVar
 
@@ -17,8 +18,9 @@ from tinyseq.compiler.lower.cupy.persistent import SHARED
 
 #: Bytes of shared memory that a kernel may have without having asked before.
 _UNASKED = 48 << 10
-#: One handle a precision: it is used by one launch after the other.
+#: One handle a precision: it is used by one launch after the other, and sends to one stream at a time.
 _handles: dict[str, Handle] = {}
+_sending = threading.Lock()
 
 
 class Executable(Launching):
@@ -35,12 +37,13 @@ class Executable(Launching):
         for name, kernel in kernels.items():
             if kernel.shared > _UNASKED:
                 self.functions[name].max_dynamic_shared_size_bytes = kernel.shared
-        if self.precision not in _handles:
-            from cupy.cuda import cublas  # noqa: F401 - loads the library that CuPy uses
+        with _sending:
+            if self.precision not in _handles:
+                from cupy.cuda import cublas  # noqa: F401 - loads the library that CuPy uses
 
-            found = library(cupy.cuda.runtime.runtimeGetVersion())
-            _handles[self.precision] = Handle(found, self.backend, self.precision)
-        self.blas = _handles[self.precision]
+                found = library(cupy.cuda.runtime.runtimeGetVersion())
+                _handles[self.precision] = Handle(found, self.backend, self.precision)
+            self.blas = _handles[self.precision]
         self.graphs: dict[int, Any] = {}
         self.seen: set[int] = set()
         #: Seconds that capturing took, all pieces together.
@@ -63,6 +66,10 @@ class Executable(Launching):
         self.blas.multiply(gemm, a, b, c)
 
     def enqueue(self, piece: Launches) -> None:
+        with _sending:
+            self._enqueue(piece)
+
+    def _enqueue(self, piece: Launches) -> None:
         cuda = self.backend.xp.cuda
         key = id(piece)
         if key not in self.seen:

@@ -5,29 +5,36 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
 from tinyseq.compiler.lower import numpy as on_numpy
+from tinyseq.compiler.lower.giving import fitting
 from tinyseq.compiler.lower.llvm.cache import cached
 from tinyseq.compiler.lower.llvm.cost import time_of
 from tinyseq.compiler.lower.llvm.host import Library, host, key_of, object_code
 from tinyseq.compiler.lower.llvm.kernels import load
 from tinyseq.compiler.lower.llvm.lowering import Lowered, lower
 from tinyseq.compiler.lower.llvm.segments import write_segments
-from tinyseq.compiler.lower.llvm.threads import limited, pool, sole_owner
+from tinyseq.compiler.lower.llvm.threads import Team, pool, settle
 from tinyseq.compiler.plan import Loop, Plan, Ref
-from tinyseq.graph import Leaf
+from tinyseq.threads import allowed, sole_owner
 
 #: Nanoseconds of one thread's work from which on a second one is worth waking.
 _WORTH_SHARING = 150_000
 #: Bytes of an array from which on it is worth not copying.
 _WORTH_BORROWING = 1 << 14
+#: Where an input is read from that is in no caller's array.
+_OWN: Final = object()
+_UNKNOWN: Final = object()
+
+
+def _address(array: Any) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 @dataclass
@@ -66,31 +73,54 @@ class _Launcher:
     """
 
     def __init__(self, memory: Mapping[int, Any], scratch: int) -> None:
-        self.memory, self.scratch_bytes = memory, scratch
+        self.scratch_bytes = scratch
+        #: Whether threads may share segments.
+        self.shares = True
+        self.flight: tuple[Team, int] | None = None
         self.status = np.zeros(1, np.int64)
         #: Addresses: of the status, then of each slot.
         self.table = np.zeros(max(memory, default=-1) + 2, np.uint64)
+        self.table_address: int = self.table.ctypes.data
         self.table[0] = self.status.ctypes.data
-        for slot, place in memory.items():
-            self.use(slot, place)
+        self.memory = memory
+        self.addresses = {slot: _address(place) for slot, place in memory.items()}
+        #: The arrays that stand for slots: they are kept for as long.
+        self.guests: dict[int, Any] = {}
+        for slot in memory:
+            self.use_own(slot)
         self.make_room(1)
 
     def use(self, slot: int, array: Any) -> None:
         """Let an array stand for a slot, for what runs from now on."""
-        self.table[slot + 1] = array.__array_interface__["data"][0]
+        self.table[slot + 1] = _address(array)
+        self.guests[slot] = array
+
+    def use_own(self, slot: int) -> None:
+        """Let the slot's own memory be used again."""
+        self.table[slot + 1] = self.addresses[slot]
+        self.guests.pop(slot, None)
 
     def make_room(self, threads: int) -> None:
         """Take scratch memory for so many threads."""
-        self.threads, self.scratch = threads, on_numpy.aligned_zeros(self.scratch_bytes * threads)
+        self.scratch = on_numpy.aligned_zeros(self.scratch_bytes * threads)
+        self.scratch_address: int = self.scratch.ctypes.data
+        self.threads = threads
+
+    def settle(self) -> None:
+        """Forget what a call has left that did not come to its end."""
+        settle(self)
+        self.status[0] = 0
 
     def launch(self, function: Any, shared: bool) -> None:
         """Run a segment, on the pool's threads if it is worth it."""
-        threads = pool.threads if shared else 1
+        threads = allowed() if shared and self.shares else 1
         if threads > self.threads:
             self.make_room(threads)
-        pool.run(function, self.table.ctypes.data, self.scratch.ctypes.data, threads)
+        if threads > 1:
+            pool.run(function, self, threads)
+        else:
+            function(self.table_address, self.scratch_address, 0, 1, None)
         if self.status[0]:
-            self.status[0] = 0
             raise IndexError("an index is out of bounds for its axis")
 
 
@@ -98,6 +128,10 @@ class Executable(on_numpy.Executable):
     """A plan whose instructions run natively as far as they can, on the same arrays."""
 
     for_blas: ClassVar[bool] = False
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self.find_direct(_native(plan).lowered)
 
     def prepare_all(self) -> None:
         native = _native(self.plan)
@@ -112,8 +146,18 @@ class Executable(on_numpy.Executable):
                 self.prepare_whole(piece)
         if native.lowered.boundary == len(native.lowered.pieces):
             self.boundary = len(self.calls)
-        self.find_direct(native.lowered)
-        self.owned = _owner(native.lowered)
+        self.share_cores(native.lowered)
+
+    def share_cores(self, lowered: Lowered) -> None:
+        """Decide whose the cores are while a plan runs; threads of ours and of BLAS would wait for each other.
+
+        Measured: single calls among native functions take less where BLAS has one thread (an LSTM of 128 units with one
+        product left: 10.8 ms, not 12.8), a whole loop of its products where it has all (attention: 9.6 ms, not 10.4).
+        """
+        self.launcher.shares = not any(isinstance(piece, Loop) for piece in lowered.pieces)
+        #: Whether BLAS is to have one thread; whether NumPy is called at all.
+        self.alone = bool(lowered.left and lowered.segments) and self.launcher.shares
+        self.native = all(isinstance(piece, list) for piece in lowered.pieces)
 
     def find_direct(self, lowered: Lowered) -> None:
         """Find what need not be copied: inputs that are only read, and results of the last part that it alone makes.
@@ -126,49 +170,89 @@ class Executable(on_numpy.Executable):
         before, after = lowered.written(0, lowered.boundary), lowered.written(lowered.boundary, len(lowered.pieces))
 
         def alone(x: Any) -> bool:
-            buffer = x.buffer
             whole = self.at(x, 0, 0)
-            fits = whole.flags.c_contiguous and whole.nbytes == buffer.nbytes >= _WORTH_BORROWING
-            return fits and users[buffer.slot] == 1 and buffer.slot not in lowered.foreign
+            fits = whole.flags.c_contiguous and whole.nbytes == x.buffer.nbytes
+            return fits and users[x.buffer.slot] == 1 and x.buffer.slot not in lowered.foreign
 
-        refs = {leaf: ref for leaf, ref in self.plan.inputs.items() if alone(ref)}
-        #: What those inputs are read from now; it is kept for as long.
-        self.reading: dict[Leaf, Any] = {}
         kept = before | after | set(results)
-        self.borrowed = {leaf: ref.buffer.slot for leaf, ref in refs.items() if ref.buffer.slot not in kept}
-        #: The call from which on all of the part is run that makes them.
-        self.lending, made = (self.boundary, after - before) if after else (0, before)
+        #: For each input, the slot that an array may stand for, and the array that does.
+        self.borrowed = [
+            ref.buffer.slot if alone(ref) and ref.buffer.slot not in kept else None for ref in self.plan.inputs.values()
+        ]
+        self.reading: list[Any] = [_OWN] * len(self.borrowed)
+        #: The arrays that small inputs were copied from last.
+        self.seen: list[Any] = [_OWN] * len(self.borrowed)
+        #: The part all of which makes the outputs below.
+        self.lending, made = (1, after - before) if after else (0, before)
         self.lent = {
             number: x.buffer.slot
             for number, x in enumerate(self.plan.outputs)
-            if isinstance(x, Ref) and alone(x) and x.buffer.slot in made and results[x.buffer.slot] == 1
+            if isinstance(x, Ref)
+            and alone(x)
+            and x.buffer.nbytes >= _WORTH_BORROWING
+            and x.buffer.slot in made
+            and results[x.buffer.slot] == 1
         }
 
-    def run(self, values: Mapping[Leaf, Any], start: int, stop: int, outputs: slice) -> list[Any]:
-        """As on NumPy, but large arrays are read and written where callers have them."""
-        rest = {}
-        for leaf, value in values.items():
-            slot = self.borrowed.get(leaf)
-            if slot is None:
-                rest[leaf] = value
-            elif value is not self.reading.get(leaf):
-                fits = value.flags.c_contiguous and value.flags.aligned and value.dtype == self.inputs[leaf].dtype
-                self.reading[leaf] = value if fits else self.memory[slot]
-                self.launcher.use(slot, self.reading[leaf])
-                if not fits:
-                    rest[leaf] = value
+    def run(self, part: int, numbers: Sequence[int], arrays: Sequence[Any], outputs: slice) -> list[Any]:
+        """As on NumPy, but arrays are read and written where callers have them, where that is worth it."""
+        launcher, reading, forms = self.launcher, self.reading, self.forms
+        launcher.settle()
+        for number, value in zip(numbers, arrays, strict=True):
+            if value is reading[number]:
+                continue
+            shape, dtype = forms[number]
+            if type(value) is not np.ndarray or value.dtype is not dtype or value.shape != shape:
+                value = fitting(self.leaves[number], value, np.ndarray, part == 1)
+            self.take(number, value)
+        given = self.lend(outputs) if part == self.lending and self.lent else {}
+        self.execute(part)
+        for number in given:
+            launcher.use_own(self.lent[number])
         places = range(*outputs.indices(len(self.outputs)))
-        given: dict[int, Any] = {}
-        if (start, stop) == (self.lending, len(self.calls)) and start < stop:
-            given = {number: np.empty_like(self.outputs[number]) for number in places if number in self.lent}
-        for number, array in given.items():
-            self.launcher.use(self.lent[number], array)
-        self.execute(rest, start, stop)
         return [given[number] if number in given else np.array(self.outputs[number]) for number in places]
 
-    def execute(self, values: Mapping[Leaf, Any], start: int, stop: int) -> None:
-        with self.owned():
-            super().execute(values, start, stop)
+    def take(self, number: int, value: Any) -> None:
+        """Read an input from an array where it is, or from a copy.
+
+        To ask for a small array's address takes longer than to copy it: one is read in its place when it comes again.
+        """
+        slot, reading = self.borrowed[number], self.reading
+        if slot is None:
+            self.inputs[number][...] = value
+            return
+        small, flags = value.nbytes < _WORTH_BORROWING, value.flags
+        again = not small or value is self.seen[number]
+        borrow = again and flags.c_contiguous and flags.aligned and value.shape == self.forms[number][0]
+        if small:
+            self.seen[number] = value
+        if borrow or reading[number] is not _OWN:
+            reading[number] = _UNKNOWN  # where an exception ends it before it is known again
+            if borrow:
+                self.launcher.use(slot, value)
+                reading[number] = value
+                return
+            self.launcher.use_own(slot)
+            reading[number] = _OWN
+        self.inputs[number][...] = value
+
+    def lend(self, outputs: slice) -> dict[int, Any]:
+        """Let results be written where they are returned."""
+        wanted = range(*outputs.indices(len(self.outputs)))
+        given = {number: np.empty_like(self.outputs[number]) for number in self.lent if number in wanted}
+        for number, array in given.items():
+            self.launcher.use(self.lent[number], array)
+        return given
+
+    def execute(self, part: int) -> None:
+        if self.native:
+            for function, args in self.parts[part]:
+                function(*args)
+        elif self.alone:
+            with sole_owner():
+                super().execute(part)
+        else:
+            super().execute(part)
 
     def notes(self) -> list[str]:
         lowered, of = _native(self.plan).lowered, host()
@@ -178,14 +262,3 @@ class Executable(on_numpy.Executable):
             f"native: {stages} stages in {len(lowered.segments)} functions for {of.cpu}, vectors of {of.vector} bytes",
         ]
         return rows + [f"left to NumPy: {instruction}  ({reason})" for instruction, reason in lowered.left]
-
-
-def _owner(lowered: Lowered) -> Callable[[], AbstractContextManager[None]]:
-    """Decide whose the cores are while a plan runs; threads of ours and of BLAS would wait for each other.
-
-    Measured: single calls among native functions take less where BLAS has one thread (an LSTM of 128 units with one
-    product left: 10.8 ms, not 12.8), a whole loop of its products where it has all (attention: 9.6 ms, not 10.4).
-    """
-    if any(isinstance(piece, Loop) for piece in lowered.pieces):
-        return partial(limited, 1)
-    return sole_owner if lowered.left and lowered.segments else nullcontext

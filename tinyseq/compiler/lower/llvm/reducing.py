@@ -47,7 +47,7 @@ def write_reduction(writer: Writer, f: Function, stage: Reduction, keep_rows: bo
 
     def add(total: str, place: str, count: Any) -> None:
         value = v.cast(v.load(place, x.kind, stride, count), out.kind)
-        if count is not None and stage.name != "sum":
+        if count is not None:  # what is beyond the end counts for nothing, whatever was read there
             value = v.select(Value(v.mask(count).split("> ", 1)[1], "b1"), value, start)
         before = Value(f.let(f"load {vector}, ptr {total}"), out.kind)
         f.do(f"store {vector} {combine(before, value).name}, ptr {total}")
@@ -75,18 +75,17 @@ def write_reduction(writer: Writer, f: Function, stage: Reduction, keep_rows: bo
             scalar = _across(v, result, combine)
             _store_scalar(f, scalar, out.kind, there)
         else:
-            _sum_columns(f, v, stage, combine, start, (here, there), kept, gone, by_column)
+            _sum_columns(f, v, stage, combine, start, (here, there), last, gone, by_column)
     return parts
 
 
 def _sum_columns(
     f: Function, v: Vectors, stage: Reduction, combine: Callable[[Value, Value], Value], start: Value,
-    places: tuple[str, str], kept: list[int], gone: list[int], by_column: bool,
+    places: tuple[str, str], last: int, gone: list[int], by_column: bool,
 ) -> None:  # fmt: skip
     """Reduce over rows: some vectors of the last axis side by side, so that a row is read in long stretches."""
     x, out = stage.operand, stage.output
     here, there = places
-    last = max(i for i, n in enumerate(x.shape) if n > 1)
     width = x.shape[last]
     blocks = -(-width // v.width)
     vector = v.type(out.kind)

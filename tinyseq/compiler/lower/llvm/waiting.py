@@ -7,6 +7,8 @@ import sys
 from tinyseq.compiler.lower.llvm.host import Host
 from tinyseq.compiler.lower.llvm.text import Module
 
+#: Where in a barrier's integers it says that nobody need wait there any more.
+ABANDONED = 16
 #: Turns of waiting at a barrier before a thread offers its core.
 _PATIENCE = 2000
 #: Turns that a thread stays awake for more work, each with an offer: some tenths of a millisecond.
@@ -14,7 +16,7 @@ _LINGERING = 400
 
 
 def write_barrier(module: Module, of: Host) -> None:
-    """Write ``barrier(ptr, threads)``: two integers, how many have come and how often all have."""
+    """Write ``barrier(ptr, threads)``: how many have come, how often all have, and whether some will never come."""
     f = module.function("barrier", ["ptr %barrier", "i64 %threads"])
     f.lines += f"""
   %alone = icmp ult i64 %threads, 2
@@ -42,7 +44,10 @@ pause:
   br i1 %long, label %offer, label %short
 offer:
   {_offer(module)}
-  br label %again
+  %word = getelementptr i64, ptr %barrier, i64 {ABANDONED}
+  %abandoned = load atomic i64, ptr %word acquire, align 8
+  %over = icmp ne i64 %abandoned, 0
+  br i1 %over, label %out, label %again
 short:
   {_pause(module, of)}
   br label %again

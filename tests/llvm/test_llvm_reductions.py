@@ -1,0 +1,168 @@
+"""Every reduction of every form of operand, at extents that fill vectors and that do not: what NumPy computes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite")
+
+import tinyseq as ts
+from tinyseq.compiler.lower.llvm import executable
+from tinyseq.ops.shape import sum_to
+
+#: Below, at and beyond a vector of 4, 8 or 16, one apart; more than are kept side by side.
+EXTENTS = [1, 2, 3, 5, 8, 9, 13, 17]
+SHAPES = [
+    *[(n,) for n in EXTENTS],
+    *[(2, n) for n in (1, 3, 11)],
+    *[(n, 3) for n in (1, 8)],
+    *[(3, n, 2) for n in (1, 3)],
+    (1, 1),
+    (1, 1, 1),
+    (2, 1, 7),
+    (2, 75),
+]
+
+
+@pytest.fixture(autouse=True)
+def _llvm() -> Iterator[None]:
+    with ts.backend("llvm"):
+        yield
+
+
+def values(shape: tuple[int, ...], dtype: str = "f8") -> Any:
+    """Numbers that are told apart, and whose sums are exact in any order."""
+    drawn = np.random.default_rng(math.prod(shape) + len(shape)).permutation(math.prod(shape)).reshape(shape)
+    if dtype == "b1":
+        return drawn % 2 == 0
+    return ((drawn - drawn.size // 3 + 7) / 64 if "f" in dtype else drawn + 1).astype(dtype)
+
+
+#: Name -> (shape -> the inputs, what the function makes of them, the same in NumPy).
+FORMS: dict[str, tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]] = {
+    "loaded": (values, lambda x, n: x, lambda x, n: x),
+    "computed": (values, lambda x, n: x * 2.0 + 1.0, lambda x, n: x * 2.0 + 1.0),
+    "a number broadcast": (lambda n: values(()), ts.broadcast_to, np.broadcast_to),
+    "a number and a tensor": (lambda n: values(()), lambda x, n: x + ts.zeros(*n, dtype=x.dtype), np.broadcast_to),
+    "a literal": (lambda n: values(()), lambda x, n: x * 0.0 + ts.full(n, 2.5), lambda x, n: np.full(n, 2.5)),
+    "rows broadcast": (lambda n: values((1, *n[1:])), ts.broadcast_to, np.broadcast_to),
+    "columns broadcast": (lambda n: values((*n[:-1], 1)), ts.broadcast_to, np.broadcast_to),
+    "turned": (lambda n: values(n[::-1]), lambda x, n: ts.transpose(x), lambda x, n: x.T),
+    "backwards": (values, lambda x, n: x[..., ::-1], lambda x, n: x[..., ::-1]),
+    "every other": (
+        lambda n: values((*n[:-1], 2 * n[-1] - 1)), lambda x, n: x[..., ::2], lambda x, n: x[..., ::2]
+    ),
+}  # fmt: skip
+
+
+def axes_of(ndim: int) -> list[tuple[int, ...]]:
+    return [axes for count in range(1, ndim + 1) for axes in itertools.combinations(range(ndim), count)]
+
+
+def reduced(x: ts.Tensor) -> list[ts.Tensor]:
+    functions = (ts.sum, ts.mean, ts.max, ts.min, ts.logsumexp)
+    found = [f(x, axes, keepdims=i % 2 == 0) for axes in axes_of(x.ndim) for i, f in enumerate(functions)]
+    found += [sum_to(x, x.shape[cut:]) for cut in range(x.ndim + 1)]
+    for axis in range(x.ndim):
+        found += [ts.argmax(x, axis), ts.argmin(x, axis), ts.softmax(x, axis), ts.log_softmax(x, axis)]
+        found += [ts.cumsum(x, axis), sum_to(x, tuple(1 if i == axis else n for i, n in enumerate(x.shape)))]
+    return found
+
+
+def wanted(x: Any) -> list[Any]:
+    found = []
+    for axes in axes_of(x.ndim):
+        peak = x.max(axes, keepdims=True)
+        total = np.log(np.exp(x - peak).sum(axes, keepdims=True)) + peak
+        found += [x.sum(axes, keepdims=True), x.mean(axes), x.max(axes, keepdims=True), x.min(axes), total]
+    found += [x.sum(tuple(range(cut))) for cut in range(x.ndim + 1)]
+    for axis in range(x.ndim):
+        powers = np.exp(x - x.max(axis, keepdims=True))
+        share = powers / powers.sum(axis, keepdims=True)
+        found += [x.argmax(axis), x.argmin(axis), share, np.log(share), x.cumsum(axis), x.sum(axis, keepdims=True)]
+    return found
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_reduction(form: str, shape: tuple[int, ...]) -> None:
+    make, traced, plain = FORMS[form]
+    x = make(shape)
+    got = ts.compile(lambda x: reduced(traced(x, shape)))(ts.tensor(x))
+    for y, expected in zip(got, wanted(plain(x, shape)), strict=True):
+        assert y.shape == expected.shape
+        np.testing.assert_allclose(y.numpy(), expected, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "i8", "i4", "b1"])
+@pytest.mark.parametrize("shape", [(1,), (5,), (17,), (3, 5), (1, 1), (2, 16)], ids=str)
+def test_a_reduction_in_another_dtype(dtype: str, shape: tuple[int, ...]) -> None:
+    def some(x: ts.Tensor) -> list[ts.Tensor]:
+        parts = [x, x[..., :1]]
+        if dtype != "b1":
+            parts.append(ts.broadcast_to(x[..., :1], shape))
+        return [f(y, axis) for y in parts for f in (ts.sum, ts.max, ts.min) for axis in range(len(shape))]
+
+    x = values(shape, dtype)
+    with ts.backend("numpy"):
+        expected = [y.numpy() for y in some(ts.tensor(x))]
+    for y, right in zip(ts.compile(some)(ts.tensor(x)), expected, strict=True):
+        assert y.dtype == right.dtype
+        np.testing.assert_array_equal(y.numpy(), right)
+
+
+@pytest.mark.parametrize("shape", [(0,), (1, 0), (0, 1), (0, 0), (3, 0), (0, 3), (1, 0, 1)], ids=str)
+def test_a_sum_of_nothing(shape: tuple[int, ...]) -> None:
+    def sums(x: Any) -> list[Any]:
+        return [x.sum(axes, keepdims=keep) for axes in axes_of(len(shape)) for keep in (False, True)]
+
+    got = ts.compile(lambda x: sums(x + 1.0))(ts.tensor(np.zeros(shape)))
+    for y, expected in zip(got, sums(np.zeros(shape)), strict=True):
+        np.testing.assert_array_equal(y.numpy(), expected)
+
+
+def test_a_number_is_its_own_sum() -> None:
+    x = ts.tensor(-2.5)
+    for y in ts.compile(lambda x: (x.sum(), x.max(), x.min(), sum_to(x, ()), x.mean()))(x):
+        assert y.item() == -2.5
+
+
+@pytest.mark.parametrize("n", EXTENTS)
+def test_the_gradient_of_what_is_broadcast_counts_each_element_once(n: int) -> None:
+    """Counted by hand: each of n terms adds 1 (or 1/n, or the element beside it)."""
+    s, x = ts.tensor(2.0, requires_grad=True), ts.tensor(values((n,)))
+    for f, expected in (
+        (lambda s: (s + x).sum(), n),
+        (lambda s: (s * x).sum(), x.numpy().sum()),
+        (lambda s: (s + x).mean(), 1.0),
+        (lambda s: ts.broadcast_to(s, (n,)).sum(), n),
+    ):
+        s.grad = None
+        ts.compile(f)(s).backward()
+        assert s.grad is not None
+        np.testing.assert_allclose(s.grad.numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 8])
+@pytest.mark.parametrize("out", [1, 2, 5])
+def test_the_gradient_of_a_bias_under_a_mean(rows: int, out: int) -> None:
+    layer = ts.nn.Linear(5, out)
+    x = ts.tensor(np.random.default_rng(0).normal(size=(rows, 5)).astype(np.float32))
+    ts.compile(lambda x: layer(x).mean())(x).backward()
+    assert layer.b.grad is not None
+    np.testing.assert_allclose(layer.b.grad.numpy(), np.full(out, 1 / out), rtol=1e-6)
+
+
+def test_sums_and_extremes_are_native() -> None:
+    """Else the tests above would compare NumPy with itself."""
+    fast = ts.compile(lambda x: (x.sum(0), x.max(1), ts.softmax(x), ts.broadcast_to(x[:1, :1], (3, 5)).sum()))
+    fast(ts.tensor(values((3, 5))))
+    (row,) = [row for row in fast.entry_of_last_call().take().notes() if row]
+    assert row.startswith("native: ")
+    assert isinstance(fast.entry_of_last_call().take(), executable.Executable)

@@ -1,0 +1,524 @@
+"""The environment of a traced function: the Python values outside its arguments that a trace may have read.
+
+A trace is right for as long as these are what they were, so they are its guards; and what a call changes among them, a
+plan cannot repeat, so that is refused. They are found without running anything: from the function's own code (the names
+of globals and attributes that it and what it calls mention) and from the objects that these lead to. Tensors are found
+too, but they are inputs: one that takes another's place is read from then on.
+
+Tinyseq's own functions are not looked into. What they read of objects is known: of a module its parameters and
+sub-modules, of an instance of one of tinyseq's classes every attribute but those that ``__live__`` names, which are
+read anew at each call (``tensors.live``) or changed after it (``modes.each_call``).
+"""
+
+from __future__ import annotations
+
+import builtins
+import dis
+import functools
+import operator
+import random
+import sys
+import types
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from tinyseq.tensors import Tensor
+
+#: Types whose values are compared, and hold nothing.
+ATOMS: Final = (
+    bool, int, float, complex, str, bytes, type(None), type(Ellipsis), type(NotImplemented), range, slice, np.generic,
+    np.dtype,
+)  # fmt: skip
+_FOREIGN: Final = frozenset(
+    {*sys.stdlib_module_names, "numpy", "cupy", "scipy", "torch", "jax", "matplotlib", "pandas"}
+)
+#: Whoever calls one of these may read any attribute of the objects at hand.
+_DYNAMIC: Final = frozenset({"getattr", "hasattr", "vars", "setattr", "eval", "exec", "__dict__"})
+_GENERATORS: Final = (np.random.Generator, np.random.RandomState, random.Random)
+_MISSING: Final = object()
+#: Classes that Python code has made have this flag (Include/object.h: Py_TPFLAGS_HEAPTYPE).
+_HEAP_TYPE: Final = 1 << 9
+
+Fetch = Callable[[], tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class _Code:
+    """What a code object mentions, the functions defined within it included."""
+
+    globals: frozenset[str]
+    attributes: frozenset[str]
+
+
+@functools.lru_cache(maxsize=4096)
+def _mentions(code: types.CodeType) -> _Code:
+    names: set[str] = set()
+    attributes: set[str] = set()
+    for instruction in dis.get_instructions(code):
+        name, operation = instruction.argval, instruction.opname
+        if not isinstance(name, str):
+            continue
+        if "GLOBAL" in operation or operation in ("LOAD_NAME", "STORE_NAME", "DELETE_NAME", "IMPORT_NAME"):
+            names.add(name)
+        elif "ATTR" in operation or "METHOD" in operation or operation == "IMPORT_FROM":
+            attributes.add(name)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            inner = _mentions(constant)
+            names |= inner.globals
+            attributes |= inner.attributes
+        elif isinstance(constant, str) and constant.isidentifier():
+            attributes.add(constant)  # getattr(self, "factor")
+    return _Code(frozenset(names), frozenset(attributes))
+
+
+@dataclass(eq=False)
+class Group:
+    """Values that lie in one place (an object's attributes, a list, a closure), and how to read them at once."""
+
+    path: str
+    owner: Any
+    keys: tuple[Any, ...]
+    fetch: Fetch
+    #: Puts values back, where what a call has changed is to be undone.
+    restore: Callable[[tuple[Any, ...]], None]
+    #: Whether a key that was not there before belongs to the group; None where none can.
+    admits: Callable[[Any], bool] | None = None
+
+    def size(self) -> int:
+        """Return how many entries the owner has, where new ones count."""
+        return 0 if self.admits is None else len(self.owner)
+
+    def name(self, index: int) -> str:
+        """Return what a message calls a value of the group."""
+        key = self.keys[index] if index < len(self.keys) else index
+        return self.path.replace("*", str(key))
+
+    def added(self, known: frozenset[Any]) -> list[Any]:
+        """Return the keys that belong here and were not there when the group was made."""
+        if self.admits is None:
+            return []
+        return [key for key in self.owner if key not in known and self.admits(key)]
+
+
+class Environment:
+    """The places that a function's code leads to, found once; ``values()`` reads them all."""
+
+    def __init__(self, fn: Any, arguments: Iterable[tuple[str, Any]] = ()) -> None:
+        self.names: set[str] = set()
+        self.everything = False
+        self.codes: set[types.CodeType] = set()
+        roots = [("", fn), *arguments]
+        while True:
+            before = len(self.names), self.everything
+            self.groups: list[Group] = []
+            self._seen: dict[int, Any] = {}
+            stack: list[tuple[str, Any]] = list(reversed(roots))
+            while stack:
+                path, value = stack.pop()
+                if id(value) in self._seen or isinstance(value, ATOMS):
+                    continue
+                self._seen[id(value)] = value  # held, so that its id stays its own
+                stack.extend(reversed(list(self._visit(path, value))))
+            if (len(self.names), self.everything) == before:
+                break
+        self._seen = {}
+        self.groups.append(_random_state())
+
+    def values(self) -> list[tuple[Any, ...]]:
+        """Return what lies in each group now."""
+        return [group.fetch() for group in self.groups]
+
+    # -- what leads where ----------------------------------------------------------------------------------------------
+
+    def _visit(self, path: str, value: Any) -> Iterator[tuple[str, Any]]:
+        """Add a value's groups, and yield what it leads to."""
+        if isinstance(value, Tensor | types.ModuleType | types.BuiltinFunctionType | np.ufunc):
+            if isinstance(value, types.ModuleType) and not _is_foreign(value.__name__):
+                yield from self._entries(path, value.__dict__, self._mentioned(value.__dict__))
+            return
+        if isinstance(value, types.FunctionType):
+            yield from self._function(path, value)
+        elif isinstance(value, types.MethodType):
+            yield from ((path, value.__func__), (_named(value.__self__, path), value.__self__))
+        elif isinstance(value, functools.partial):
+            yield from ((path, value.func), (path, value.args), (path, value.keywords))
+        elif isinstance(value, staticmethod | classmethod):
+            yield path, value.__func__
+        elif isinstance(value, property | functools.cached_property):
+            for name in ("fget", "func"):
+                if (function := getattr(value, name, None)) is not None:
+                    yield path, function
+        elif isinstance(value, type):
+            yield from self._class(path, value)
+        elif isinstance(value, np.ndarray):
+            self.groups.append(_array(path, value))
+        elif isinstance(value, tuple | list | deque | set | frozenset):
+            yield from self._items(path, value)
+        elif isinstance(value, dict):
+            self.groups.append(_mapping(path, value))
+            yield from ((f"{path}[{key!r}]", part) for key, part in value.items())
+        elif hasattr(type(value), "__next__") or isinstance(value, _GENERATORS):
+            self.groups.append(_state_of(path, value))
+        else:
+            yield from self._object(path, value)
+
+    def _function(self, path: str, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+        if _is_ours(function.__module__) or _is_foreign(function.__module__ or ""):
+            wrapped = getattr(function, "__wrapped__", None)
+            # A decorator of another library: what it wraps is the user's.
+            if wrapped is None and not _is_ours(function.__module__) and function.__closure__:
+                yield from self._closure(path, function)
+            if wrapped is not None:
+                yield path, wrapped
+            return
+        code = function.__code__
+        self.codes.add(code)
+        mentioned = _mentions(code)
+        self.names |= mentioned.attributes
+        self.everything |= bool(_DYNAMIC & (mentioned.globals | mentioned.attributes))
+        yield from self._entries("", function.__globals__, sorted(mentioned.globals & function.__globals__.keys()))
+        for name in mentioned.globals - function.__globals__.keys():  # `from settings import RATE`, within the function
+            if not hasattr(builtins, name) and (module := sys.modules.get(name)) is not None:
+                yield name, module
+        if function.__closure__:
+            yield from self._closure(path, function)
+        if function.__defaults__:
+            yield path, function.__defaults__
+        if function.__kwdefaults__:
+            yield path, function.__kwdefaults__
+        if function.__dict__:
+            yield from self._entries(f"{function.__name__}.", function.__dict__, self._mentioned(function.__dict__))
+
+    def _closure(self, path: str, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+        cells, names = function.__closure__ or (), function.__code__.co_freevars
+        filled = [(name, cell) for name, cell in zip(names, cells, strict=True) if _filled(cell)]
+        own = tuple(cell for _, cell in filled)
+        keys = tuple(name for name, _ in filled)
+
+        def restore(values: tuple[Any, ...]) -> None:
+            for cell, value in zip(own, values, strict=True):
+                cell.cell_contents = value
+
+        self.groups.append(Group("*", own, keys, functools.partial(_contents, own), restore))
+        yield from ((name, cell.cell_contents) for name, cell in filled)
+
+    def _class(self, path: str, cls: type) -> Iterator[tuple[str, Any]]:
+        ours = {name for base in cls.__mro__ if _is_ours(base.__module__) for name in vars(base)}
+        for base in cls.__mro__:
+            if not base.__flags__ & _HEAP_TYPE or _is_foreign(base.__module__):
+                continue
+            read = [
+                name
+                for name, value in vars(base).items()
+                if name in self.names
+                or name in ours
+                or (self.everything and not name.startswith("__"))
+                or (name.startswith("__") and isinstance(value, types.FunctionType))
+            ]
+            yield from self._entries(f"{base.__name__}.", vars(base), read)
+
+    def _items(self, path: str, items: Any) -> Iterator[tuple[str, Any]]:
+        if not isinstance(items, tuple | frozenset):
+
+            def restore(values: tuple[Any, ...]) -> None:
+                items.clear()
+                (items.update if isinstance(items, set) else items.extend)(values)
+
+            self.groups.append(Group(f"{path}[*]", items, (), functools.partial(tuple, items), restore))
+        yield from ((f"{path}[{index}]", part) for index, part in enumerate(items))
+
+    def _object(self, path: str, value: Any) -> Iterator[tuple[str, Any]]:
+        cls = type(value)
+        dotted = f"{path}." if path else f"{cls.__name__}."
+        entries = getattr(value, "__dict__", None)
+        if isinstance(entries, dict) and "__wrapped__" in entries:  # functools.lru_cache, a compiled function
+            yield path, entries["__wrapped__"]
+            if _is_ours(cls.__module__):
+                return
+        if isinstance(entries, dict):
+            live = getattr(cls, "__live__", ())
+            whole = self.everything or _is_ours(cls.__module__)
+            holds = hasattr(cls, "_own_tensors")
+            read = [
+                name
+                for name, part in entries.items()
+                if name not in live and (whole or name in self.names or (holds and _holds_tensors(part)))
+            ]
+            yield from self._entries(
+                dotted, entries, read, lambda name: (whole or name in self.names) and name not in live
+            )
+        slots = [name for base in cls.__mro__ for name in _slots(base) if name in self.names or self.everything]
+        slots = [name for name in slots if hasattr(value, name)]
+        if slots:
+
+            def restore(values: tuple[Any, ...]) -> None:
+                for name, part in zip(slots, values, strict=True):
+                    object.__setattr__(value, name, part)
+
+            self.groups.append(Group(f"{dotted}*", value, tuple(slots), _getter(value, slots), restore))
+            yield from ((f"{dotted}{name}", getattr(value, name)) for name in slots)
+        if not _is_foreign(cls.__module__):
+            yield cls.__name__, cls
+
+    def _entries(
+        self,
+        path: str,
+        entries: Mapping[str, Any],
+        names: Sequence[str],
+        admits: Callable[[Any], bool] | None = None,
+    ) -> Iterator[tuple[str, Any]]:
+        if not names and admits is None:
+            return
+        keys = tuple(names)
+
+        def restore(values: tuple[Any, ...]) -> None:
+            if isinstance(entries, dict):
+                for name in [name for name in entries if name not in keys and admits is not None and admits(name)]:
+                    del entries[name]
+                entries.update(zip(keys, values, strict=True))
+
+        fetch = functools.partial(_getter_of(keys), entries) if keys else tuple
+        self.groups.append(Group(f"{path}*", entries, keys, fetch, restore, admits))
+        yield from ((f"{path}{name}", entries[name]) for name in names)
+
+    def _mentioned(self, entries: Mapping[str, Any]) -> list[str]:
+        return [name for name in entries if self.everything or name in self.names]
+
+
+def _contents(cells: tuple[types.CellType, ...]) -> tuple[Any, ...]:
+    return tuple([cell.cell_contents for cell in cells])
+
+
+def _getter_of(keys: tuple[Any, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return ``entries -> the values of the keys``, in C; KeyError where one has gone."""
+    if len(keys) == 1:
+        only = keys[0]
+        return lambda entries: (entries[only],)
+    return operator.itemgetter(*keys)
+
+
+def _getter(value: Any, names: Sequence[str]) -> Fetch:
+    if len(names) == 1:
+        return lambda: (getattr(value, names[0]),)
+    return functools.partial(operator.attrgetter(*names), value)
+
+
+def _mapping(path: str, value: dict[Any, Any]) -> Group:
+    def restore(values: tuple[Any, ...]) -> None:
+        half = len(values) // 2
+        value.clear()
+        value.update(zip(values[:half], values[half:], strict=True))
+
+    return Group(f"{path}[*]", value, (), lambda: (*value.keys(), *value.values()), restore)
+
+
+def _array(path: str, value: np.ndarray[Any, Any]) -> Group:
+    """An array counts by its contents: traced code may have taken numbers out of it."""
+
+    def restore(values: tuple[Any, ...]) -> None:
+        value[...] = np.frombuffer(values[0], value.dtype).reshape(value.shape)
+
+    return Group(path, value, ("elements",), lambda: (value.tobytes(),), restore)
+
+
+def _state_of(path: str, value: Any) -> Group:
+    """An iterator or a source of random numbers: that it was advanced can be told, and not undone."""
+    return Group(path, value, ("state",), lambda: (_token(value),), lambda values: None)
+
+
+def _token(value: Any) -> Any:
+    if isinstance(value, np.random.Generator):
+        return repr(value.bit_generator.state)
+    if isinstance(value, np.random.RandomState):
+        return repr(value.get_state())
+    if isinstance(value, random.Random):
+        return repr(value.getstate())
+    if isinstance(value, types.GeneratorType):
+        return None if value.gi_frame is None else value.gi_frame.f_lasti
+    return repr(value) if type(value).__module__ == "itertools" else operator.length_hint(value, -1)
+
+
+def _random_state() -> Group:
+    """The random numbers of Python and NumPy that belong to the process; only changes made by the call count."""
+
+    def restore(values: tuple[Any, ...]) -> None:
+        random.setstate(values[0])
+        np.random.set_state(values[1])  # noqa: NPY002 - the process's own, which users' code may draw from
+
+    def fetch() -> tuple[Any, ...]:
+        return random.getstate(), np.random.get_state()  # noqa: NPY002
+
+    return Group("the state of *", None, ("random", "numpy.random"), fetch, restore)
+
+
+def _filled(cell: types.CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True
+
+
+def _slots(base: type) -> tuple[str, ...]:
+    slots = vars(base).get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+def _holds_tensors(part: Any) -> bool:
+    if isinstance(part, Tensor) or hasattr(type(part), "_own_tensors"):
+        return True
+    if isinstance(part, list | tuple):
+        return any(_holds_tensors(one) for one in part)
+    return isinstance(part, dict) and any(_holds_tensors(one) for one in part.values())
+
+
+def _named(value: Any, path: str) -> str:
+    return path or type(value).__name__
+
+
+def _is_ours(module: str | None) -> bool:
+    return module is not None and (module == "tinyseq" or module.startswith("tinyseq."))
+
+
+def _is_foreign(module: str) -> bool:
+    return module.split(".")[0] in _FOREIGN or _is_ours(module)
+
+
+# -- comparing ---------------------------------------------------------------------------------------------------------
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Return whether code that read one value would have done the same with the other."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, float | complex | np.generic):
+        return repr(a) == repr(b)  # NaN is itself, and -0.0 is not 0.0
+    if isinstance(a, np.ndarray):
+        return bool(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes())
+    if isinstance(a, tuple | list):
+        return len(a) == len(b) and all(map(alike, a, b))
+    if isinstance(a, types.MethodType):  # made anew each time it is looked up
+        return a.__func__ is b.__func__ and a.__self__ is b.__self__
+    return isinstance(a, ATOMS) and bool(a == b)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A place whose value is another than it was."""
+
+    group: Group
+    index: int
+    name: str
+    before: Any
+    after: Any
+
+
+def changes(groups: Sequence[Group], before: Sequence[tuple[Any, ...]]) -> Iterator[Change]:
+    """Yield every place whose value differs from what it was."""
+    for group, old in zip(groups, before, strict=True):
+        try:
+            new = group.fetch()
+        except (KeyError, AttributeError, ValueError):
+            gone = next((k for k in group.keys if not _has(group.owner, k)), "")
+            yield Change(group, -1, group.path.replace("*", str(gone)), "there", "gone")
+            continue
+        if len(old) != len(new):
+            yield Change(group, -1, group.path.removesuffix("[*]"), f"{len(old)} parts", f"{len(new)} parts")
+            continue
+        for index, (a, b) in enumerate(zip(old, new, strict=True)):
+            if not alike(a, b):
+                yield Change(group, index, group.name(index), a, b)
+        for key in group.added(frozenset(group.keys)):
+            yield Change(group, -1, group.path.replace("*", str(key)), _MISSING, group.owner[key])
+
+
+def _has(owner: Any, key: Any) -> bool:
+    try:
+        return bool(key in owner)
+    except TypeError:
+        return hasattr(owner, str(key))
+
+
+def shown(value: Any) -> str:
+    """Return a value in a few words."""
+    if value is _MISSING:
+        return "not there"
+    return repr(value)[:60]
+
+
+def line_of_name(codes: Iterable[types.CodeType], name: str) -> str:
+    """Return ``file:line`` of the first place in the code that writes, or else mentions, a name."""
+    best: tuple[int, str] | None = None
+    pending = list(codes)
+    for code in pending:
+        pending += [c for c in code.co_consts if isinstance(c, types.CodeType)]
+        line = code.co_firstlineno
+        for instruction in dis.get_instructions(code):
+            line = instruction.positions.lineno if instruction.positions and instruction.positions.lineno else line
+            if instruction.argval == name:
+                rank = 0 if instruction.opname.startswith("STORE") else 1
+                if best is None or rank < best[0]:
+                    best = rank, f"{code.co_filename}:{line}"
+    return best[1] if best else ""
+
+
+# -- guards ------------------------------------------------------------------------------------------------------------
+
+
+class Guards:
+    """The values that a trace has read, checked before it is used again: by identity, and only then by value."""
+
+    def __init__(self, environment: Environment) -> None:
+        #: The last group, of the process's own random numbers, is for changes made by the call alone.
+        self.groups = [group for group in environment.groups[:-1] if group.keys or group.fetch()]
+        self.known = [group.fetch() for group in self.groups]
+        self.sizes = [group.size() for group in self.groups]
+        self._checks = self._checked()
+
+    def _checked(self) -> list[tuple[Fetch, tuple[Any, ...], Any, int]]:
+        return [
+            (group.fetch, values, () if group.admits is None else group.owner, size)
+            for group, values, size in zip(self.groups, self.known, self.sizes, strict=True)
+        ]
+
+    def hold(self) -> bool:
+        """Return whether every value is the very object that it was."""
+        try:
+            for fetch, values, owner, size in self._checks:
+                now = fetch()
+                if len(owner) != size or len(now) != len(values) or not all(map(operator.is_, now, values)):
+                    return False
+        except (KeyError, AttributeError, ValueError):
+            return False
+        return True
+
+    def renew(self) -> tuple[str, dict[Tensor, Tensor]]:
+        """Compare by value; return what differs (nothing: ""), and which tensors have taken which one's place."""
+        moved: dict[Tensor, Tensor] = {}
+        for change in changes(self.groups, self.known):
+            a, b = change.before, change.after
+            if not (isinstance(a, Tensor) and isinstance(b, Tensor)) or moved.setdefault(a, b) is not b:
+                return f"{change.name}: {shown(a)}, now {shown(b)}", {}
+        # A tensor that has moved in one place and stayed in another is two tensors now, and two that met are one.
+        now = [group.fetch() for group in self.groups]
+        for old, new in zip(self.known, now, strict=True):
+            for a, b in zip(old, new, strict=True):
+                if isinstance(a, Tensor) and moved.get(a, a) is not b:
+                    return "a tensor that was one in two places is two", {}
+        stayed = {x for old in self.known for x in old if isinstance(x, Tensor) and x not in moved}
+        if len({id(x) for x in moved.values()}) < len(moved) or any(x in stayed for x in moved.values()):
+            return "two tensors have become one", {}
+        return "", moved
+
+    def refresh(self) -> None:
+        """Take the values of now, which were found to be alike, for those to compare with by identity."""
+        self.known = [group.fetch() for group in self.groups]
+        self.sizes = [group.size() for group in self.groups]
+        self._checks = self._checked()

@@ -1,0 +1,404 @@
+"""Tracing: recording what a function does on tensors that have a shape and a dtype, and no values yet.
+
+``Tracing`` is the interpreter of ops while a function is traced: ``tensors.record`` hands every op to it. What comes
+from outside the function is an input of the graph: the tensors it closes over, their gradients, the Python numbers that
+are read anew at each call, and floats among its arguments for as long as they are only computed with.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from tinyseq import graph
+from tinyseq.autodiff import anchor, gradient
+from tinyseq.backends import Backend
+from tinyseq.errors import GraphError
+from tinyseq.graph import Attrs, Dtype, Leaf, Node, Shape, caller, here, literal
+from tinyseq.modes import enable_grad, mode
+from tinyseq.ops import elementwise as ew
+from tinyseq.ops.base import FLOAT32, FLOAT64, Op, promote
+from tinyseq.ops.tuples import pick
+from tinyseq.tensors import Tensor, as_operand, is_tracked, record
+
+
+class AbstractTensor(Tensor):
+    """A tensor while tracing: a node with a shape and a dtype, and no value yet."""
+
+    __slots__ = ()
+
+    def __init__(self, node: Node, requires_grad: bool | None = None) -> None:
+        super().__init__(None, node, is_tracked(node) if requires_grad is None else requires_grad)
+
+    @property
+    def shape(self) -> Shape:
+        result: Shape = self.node.shape
+        return result
+
+    @property
+    def dtype(self) -> Dtype:
+        result: Dtype = self.node.dtype
+        return result
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def backend(self) -> Backend:
+        raise GraphError(
+            "the value of a traced tensor was asked for",
+            required="ops on tensors only: while tracing there are shapes and dtypes, no values yet",
+            got=f"{graph.signature(self.node)} from op {self.node.op.name}",
+            where=graph.locate(),
+            fix="ts.where(condition, a, b) instead of `if`; print, item() and numpy() after the call",
+        )
+
+    def item(self) -> Any:
+        return self.backend
+
+    def tolist(self) -> Any:
+        return self.backend
+
+    def nonzero(self) -> tuple[Tensor, ...]:
+        raise GraphError(
+            "the shape of a traced result would depend on values",
+            required="shapes known from the inputs' shapes",
+            got="a boolean mask as an index",
+            where=graph.locate(),
+            fix="ts.where(mask, x, 0.0)",
+        )
+
+    def detach(self) -> Tensor:
+        result: Tensor = record(ew.stop_gradient, (self,))
+        return result
+
+    def __repr__(self) -> str:
+        return f"tensor(traced {graph.signature(self.node)} from op {self.node.op.name})"
+
+    trace = staticmethod(lambda op, inputs, attrs: trace_op(op, inputs, attrs))
+
+
+def trace_op(op: Op, inputs: Sequence[Any], attrs: Attrs) -> Any:
+    """Record an op without computing it; its shape rule gives the result's shape and dtype."""
+    scalars = any(type(x) is AbstractScalar for x in inputs)
+    nodes = _with_scalars(op, inputs, attrs) if scalars else tuple([node_of(x) for x in inputs])
+    if any(type(x) is AbstractScalar for x in attrs.values()):
+        attrs = {key: float(x) if type(x) is AbstractScalar else x for key, x in attrs.items()}
+    shape, dtype = op.infer(*nodes, **attrs)
+    source = here.source or caller(3)
+    node = Node(op, nodes, attrs, shape, dtype, source)
+    follows = any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
+    if not op.multiple:
+        return _result(node, follows and op.differentiable)
+    return tuple(
+        _result(Node(pick, (node,), {"index": i}, *pair, source), follows)
+        for i, pair in enumerate(zip(shape, dtype, strict=True))
+    )
+
+
+def _result(node: Node, follows: bool) -> AbstractTensor:
+    """Return a node as a tensor that requires a gradient where an eager one would."""
+    if mode.tracing is None or not follows:
+        return AbstractTensor(node, follows or None if mode.tracing is None else False)
+    if mode.recording and node.dtype.kind == "f":
+        return AbstractTensor(node, True)
+    mode.tracing.constant(node)
+    return AbstractTensor(node, False)
+
+
+def node_of(x: Any) -> Node:
+    """Return the node that stands for a tensor or scalar in the graph being traced."""
+    x = as_operand(x)
+    if not isinstance(x, Tensor):
+        return literal(x)
+    return x.node if mode.tracing is None else mode.tracing.node_of(x)
+
+
+def _with_scalars(op: Op, inputs: Sequence[Any], attrs: Attrs) -> tuple[Node, ...]:
+    """Return the operands' nodes, floats of the call with the dtype that a Python float takes beside the others."""
+    weak = [type(x) is AbstractScalar and x.weak for x in inputs]
+    nodes = [x.node if type(x) is AbstractScalar else node_of(x) for x in inputs]
+    stand_ins = [literal(1.0) if is_weak else node for node, is_weak in zip(nodes, weak, strict=True)]
+    dtype = promote(*stand_ins)
+    _, result = op.infer(*stand_ins, **attrs)
+    if not op.multiple and result.kind == "b" and not any(n.dtype.kind == "f" and not n.weak for n in stand_ins):
+        dtype = FLOAT64  # integers are compared with a Python float as they are
+    elif dtype.kind != "f":
+        dtype = FLOAT32
+    return tuple(
+        node_of(record(ew.cast, (AbstractTensor(node),), {"dtype": dtype})) if is_weak and node.dtype != dtype else node
+        for node, is_weak in zip(nodes, weak, strict=True)
+    )
+
+
+class Tracing:
+    """The interpreter of ops while a function is traced, and what it gathers besides the graph."""
+
+    def __init__(self) -> None:
+        #: The concrete tensors that the function uses, and the inputs that stand for them.
+        self.captured: dict[Tensor, Leaf] = {}
+        #: The other way round, arguments included.
+        self.tensors: dict[Leaf, Tensor] = {}
+        #: Inputs that are read anew at each call from the Python side: a learning rate, a count of draws.
+        self.live: dict[Leaf, Callable[[], Any]] = {}
+        #: What to do on the Python side after each call: counting steps.
+        self.effects: list[Callable[[], None]] = []
+        #: What Python-side values the trace depends on: how to read each, and what it was.
+        self.guards: list[tuple[Callable[[], Any], Any]] = []
+        #: Tensors that the function gives new values.
+        self.assigned: dict[Tensor, Tensor] = {}
+        #: Inputs whose gradients the function read or changed, and what these were before.
+        self.gradients: dict[Leaf, Tensor | None] = {}
+        #: The floats among the arguments whose value decided something, by number, and which may not be 0.
+        self.pinned: set[int] = set()
+        self.nonzero: set[int] = set()
+        #: Nodes that eager code would have computed without a history, though the graph shows one: made within
+        #: ``no_grad``, or by a sweep that was not recorded. Where a gradient could come to one, it is stopped there.
+        self.constants: dict[Node, Node | None] = {}
+        #: What stands for the new value of a parameter, and the input that its gradient adds up at.
+        self.renewed: dict[Node, Leaf] = {}
+        #: Nodes from this serial on are of this trace.
+        self.began = Leaf((), FLOAT32).serial
+
+    record = staticmethod(trace_op)
+
+    def node_of(self, x: Tensor) -> Node:
+        """Return the node that stands for a tensor: a concrete one is an input, whatever computed it."""
+        if x.value is None:
+            return self._stopped(x.node) if mode.recording and x.node in self.constants else x.node
+        if x in self.assigned:
+            return self.assigned[x].node
+        return self.leaf_of(x)
+
+    def constant(self, node: Node) -> None:
+        """Let no gradient flow into a node."""
+        self.constants.setdefault(node, None)
+
+    def _stopped(self, node: Node) -> Node:
+        stopped = self.constants[node]
+        if stopped is None or here.place.clock is not None:  # what a step of a loop makes is of that step
+            stopped = Node(ew.stop_gradient, (node,), {}, node.shape, node.dtype, node.source)
+            if here.place.clock is None:
+                self.constants[node] = stopped
+        return stopped
+
+    def leaf_of(self, x: Tensor) -> Node:
+        """Return the input that stands for a tensor's value before the traced function, where its gradient adds up."""
+        if x.value is None:
+            return x.node
+        if x not in self.captured:
+            leaf = Leaf(x.shape, x.dtype, x.requires_grad, x._node.name if x._node is not None else None)
+            self.captured[x], self.tensors[leaf] = leaf, x
+        return self.captured[x]
+
+    def holder_of(self, x: Tensor) -> Leaf | None:
+        """Return the leaf that holds a tensor's gradient, as it was before the call at first; None where none does."""
+        leaf = self.leaf_of(x)
+        if not isinstance(leaf, Leaf):
+            return None
+        self.touch(leaf)
+        return leaf
+
+    def touch(self, leaf: Leaf) -> None:
+        """Let an input have the gradient that its tensor has before the call, from the first use of it on."""
+        if leaf not in self.gradients:
+            x = self.tensors.get(leaf)
+            self.gradients[leaf] = leaf.grad = None if x is None or self.is_own(x) else gradient_before(x)
+
+    def is_own(self, x: Tensor) -> bool:
+        """Return whether a concrete tensor was made within the traced function."""
+        return isinstance(x._node, Leaf) and x._node.serial > self.began
+
+    def pin(self, sources: frozenset[int], *, but_for_zero: bool = False) -> None:
+        """Note that the trace is right for these values of float arguments only; or, that they may not become 0."""
+        if but_for_zero:
+            self.nonzero |= sources
+        else:
+            self.pinned |= sources
+
+    def assign(self, x: Tensor, value: Tensor) -> None:
+        """Give a tensor a new value when the function has run; its value before is an input.
+
+        A parameter with a new value is a leaf as before: gradients of what follows add up there.
+        """
+        leaf = self.leaf_of(x)
+        node = self.node_of(value)
+        if x.requires_grad:
+            node = self.anchored(AbstractTensor(node, True), followed=False).node
+            assert isinstance(leaf, Leaf)
+            self.renewed[node] = leaf
+        self.assigned[x] = AbstractTensor(node, x.requires_grad)
+
+    def anchored(self, x: Tensor, followed: bool) -> AbstractTensor:
+        """Return a value to differentiate with respect to, from which a gradient goes on only where it is followed."""
+        with enable_grad():
+            before = x if followed else record(ew.stop_gradient, (x,))
+            return AbstractTensor(record(anchor, (before,)).node, True)
+
+    def read_live(self, read: Callable[[], Any], dtype: Any) -> Tensor:
+        """Return an input that is read anew at each call."""
+        leaf = Leaf((), np.dtype(dtype), name="live")
+        self.live[leaf] = read
+        return AbstractTensor(leaf)
+
+    def sweep(
+        self, seeds: dict[Node, Tensor], wanted: Sequence[Node] | None, create_graph: bool = False
+    ) -> dict[Node, Tensor]:
+        """Record a sweep as one ``gradient`` node, which the compiler works out later."""
+        targets = self._leaves_behind(seeds) if wanted is None else list(wanted)
+        if not targets:
+            return {}
+        outputs = [AbstractTensor(node) for node in seeds]
+        with enable_grad():
+            results = record(
+                gradient, (*outputs, *seeds.values(), *map(AbstractTensor, targets)), {"outputs": len(outputs)}
+            )
+        if not create_graph:
+            for x in results:
+                self.constant(x.node)
+            results = [AbstractTensor(x.node, False) for x in results]
+        if wanted is not None:
+            return dict(zip(targets, results, strict=True))
+        found: dict[Node, Tensor] = {}
+        for target, g in zip(targets, results, strict=True):
+            leaf = self.renewed.get(target, target)
+            found[leaf] = found[leaf] + g if leaf in found else g
+        return found
+
+    def _leaves_behind(self, seeds: Iterable[Node]) -> list[Node]:
+        """Return the leaves to which a gradient flows from some nodes, and what stands for parameters' new values."""
+        pending, seen = list(seeds), set(seeds)
+        for node in pending:  # the list grows while it is walked
+            if node.op.differentiable and node not in self.renewed:
+                for parent in followed(node):
+                    if parent not in seen:
+                        seen.add(parent)
+                        pending.append(parent)
+        hits = [n for n in pending if (isinstance(n, Leaf) and n.requires_grad) or n in self.renewed]
+        return sorted(hits, key=lambda node: node.serial)
+
+
+def followed(node: Node) -> list[Node]:
+    """Return the inputs of a node to which its op hands a gradient on."""
+    rules = getattr(node.op, "vjps", ())
+    return [x for i, x in enumerate(node.inputs) if i >= len(rules) or rules[i] is not None]
+
+
+def gradient_before(x: Tensor) -> Tensor | None:
+    """Return the gradient that a tensor has outside of any trace."""
+    result: Tensor | None = x._node.grad if isinstance(x._node, Leaf) else None
+    return result
+
+
+# -- Python floats among the arguments ---------------------------------------------------------------------------------
+
+
+class AbstractScalar:
+    """A float among the arguments of a traced function: an input while it is computed with, as a Python float would be.
+
+    Its arithmetic with Python numbers is recorded in float64, as Python computes it. Where the value itself is asked
+    for (a comparison, ``int``, an attribute of an op), the trace is right for that value only: it is ``pinned``.
+    """
+
+    __slots__ = ("node", "sources", "value", "weak")
+
+    def __init__(self, node: Node, value: Any, sources: frozenset[int], weak: bool) -> None:
+        self.node, self.value, self.sources, self.weak = node, value, sources, weak
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # isinstance(x, float) holds, as it does without compile
+        return type(self.value)
+
+    def __neg__(self) -> AbstractScalar:
+        return AbstractScalar(record(ew.neg, (AbstractTensor(self.node),)).node, -self.value, self.sources, self.weak)
+
+    def pin(self) -> Any:
+        """Return the value, and note that the trace depends on it."""
+        if mode.tracing is not None:
+            mode.tracing.pin(self.sources)
+        return self.value
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.asarray(self.pin(), dtype=dtype)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return getattr(ufunc, method)(*(x.pin() if type(x) is AbstractScalar else x for x in inputs), **options)
+
+    def __getattr__(self, name: str) -> Any:  # is_integer, as_integer_ratio, numpy's item and dtype
+        return getattr(self.pin(), name)
+
+
+def _recorded(name: str, op: Op, compute: Callable[[Any, Any], Any], divides: bool) -> None:
+    def apply(left: Any, right: Any) -> Any:
+        pair = [x.value if type(x) is AbstractScalar else x for x in (left, right)]
+        value = compute(*pair)
+        if divides and type(right) is AbstractScalar and mode.tracing is not None:
+            mode.tracing.pin(right.sources, but_for_zero=True)  # by 0 Python raises
+        own = [x for x in (left, right) if type(x) is AbstractScalar]
+        nodes = [AbstractTensor(x.node) if type(x) is AbstractScalar else float(x) for x in (left, right)]
+        return AbstractScalar(
+            record(op, nodes).node, value, frozenset().union(*(x.sources for x in own)), all(x.weak for x in own)
+        )
+
+    def takes(other: Any) -> bool:
+        return type(other) is AbstractScalar or type(other) in (bool, int, float)
+
+    def forward(self: AbstractScalar, other: Any) -> Any:
+        if takes(other):
+            return apply(self, other)
+        return NotImplemented if hasattr(other, "__array__") else compute(self.pin(), other)
+
+    def backward(self: AbstractScalar, other: Any) -> Any:
+        return apply(other, self) if takes(other) else compute(other, self.pin())
+
+    setattr(AbstractScalar, f"__{name}__", forward)
+    setattr(AbstractScalar, f"__r{name}__", backward)
+
+
+def _pinned(name: str, compute: Callable[..., Any]) -> None:
+    def method(self: AbstractScalar, *others: Any) -> Any:
+        if any(isinstance(x, Tensor) for x in others):
+            return NotImplemented
+        return compute(self.pin(), *(x.pin() if type(x) is AbstractScalar else x for x in others))
+
+    setattr(AbstractScalar, name, method)
+
+
+def _define() -> None:
+    compute: Callable[..., Any]
+    for name, op, compute, divides in (
+        ("add", ew.add, operator.add, False),
+        ("sub", ew.sub, operator.sub, False),
+        ("mul", ew.mul, operator.mul, False),
+        ("truediv", ew.div, operator.truediv, True),
+    ):
+        _recorded(name, op, compute, divides)
+    for name in ("pow", "mod", "floordiv", "divmod"):
+        compute = divmod if name == "divmod" else getattr(operator, name)
+        _pinned(f"__{name}__", compute)
+        _pinned(f"__r{name}__", lambda a, b, compute=compute: compute(b, a))
+    for name in ("lt", "le", "gt", "ge", "eq", "ne"):
+        _pinned(f"__{name}__", getattr(operator, name))
+    of_one: tuple[tuple[str, Callable[..., Any]], ...] = (
+        ("abs", abs), ("pos", operator.pos), ("bool", bool), ("int", int), ("float", float), ("hash", hash),
+        ("str", str), ("repr", repr), ("format", format), ("round", round), ("trunc", math.trunc),
+        ("floor", math.floor), ("ceil", math.ceil), ("complex", complex),
+    )  # fmt: skip
+    for name, compute in of_one:
+        _pinned(f"__{name}__", compute)
+
+
+_define()
+
+#: The types of arguments that an AbstractScalar stands for; NumPy's promote as arrays without axes do.
+SCALARS: Final = (float, np.float16, np.float32, np.float64)
+
+
+def is_traced(x: Any) -> bool:
+    """Return whether a value is of a trace, and so means nothing after it."""
+    return type(x) in (AbstractTensor, AbstractScalar)
