@@ -2,8 +2,8 @@
 
 from tinyseq.masks import length_mask
 from tinyseq.nn import init
-from tinyseq.nn.activations import Activations, activations
 from tinyseq.nn.attention import MultiheadAttention, scaled_dot_product_attention
+from tinyseq.nn.cell_activations import Activations, activations
 from tinyseq.nn.cells import (
     CELLS,
     Cell,
