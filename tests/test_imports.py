@@ -22,7 +22,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 #: other. This is section 3 of the design with the small helpers put where they stand.
 ORDER: list[set[str]] = [
     {"errors", "files"},
-    {"threads", "trees"},
+    {"threads"},
+    {"trees"},
     {"graph", "backends"},
     {"modes"},
     {"ops"},
