@@ -55,6 +55,10 @@ def random_bits(xp: Xp, shape: tuple[int, ...], seed: int, site: int, call: Any,
 
 
 def random_uniform(xp: Xp, shape: tuple[int, ...], dtype: Any, seed: int, site: int, call: Any, step: Any) -> Array:
-    """Return numbers uniform on [0, 1), multiples of 2**-24, so that float32 and float64 draws are equal."""
+    """Return numbers uniform on [0, 1), multiples of 2**-24, so that float32 and float64 draws are equal.
+
+    Half precision has room for multiples of 2**-11: the first bits of the same draws.
+    """
     bits = random_bits(xp, shape, seed, site, call, step)
-    return (bits >> xp.uint32(8)).astype(dtype) * xp.asarray(2.0**-24, dtype=dtype)
+    kept = 24 if np.dtype(dtype).itemsize > 2 else 11
+    return (bits >> xp.uint32(32 - kept)).astype(dtype) * xp.asarray(2.0**-kept, dtype=dtype)

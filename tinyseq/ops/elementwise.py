@@ -11,8 +11,9 @@ from typing import Any, Final
 import numpy as np
 
 from tinyseq import backends
-from tinyseq.graph import Signature
-from tinyseq.ops.base import BOOL, Inferred, Op, Value, Xp, broadcast, hushed, promote, quiet
+from tinyseq.errors import DtypeError
+from tinyseq.graph import Literal, Signature
+from tinyseq.ops.base import BOOL, Inferred, Op, Value, Xp, broadcast, hushed, promote, quiet, require_number, require_within
 
 
 class Elementwise(Op):
@@ -21,7 +22,9 @@ class Elementwise(Op):
     floating = False
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        return broadcast(self.name, *inputs), promote(*inputs, floating=self.floating)
+        dtype = promote(*inputs, floating=self.floating)
+        require_within(self.name, dtype, *inputs)
+        return broadcast(self.name, *inputs), dtype
 
 
 class Floating(Elementwise):
@@ -59,6 +62,10 @@ class Sub(Elementwise):
     formula = "y = a - b"
     vjps = (lambda g, y, a, b: g, lambda g, y, a, b: -g)
 
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        require_number(self.name, *inputs)
+        return super().infer(*inputs, **attrs)
+
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
         try:
             return xp.subtract(a, b)
@@ -95,6 +102,10 @@ class Neg(Elementwise):
     formula = "y = -x"
     vjps = (lambda g, y, x: -g,)
 
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        require_number(self.name, *inputs)
+        return super().infer(*inputs, **attrs)
+
     def kernel(self, xp: Xp, x: Any) -> Any:
         return xp.negative(x)
 
@@ -117,6 +128,18 @@ class Pow(Elementwise):
     formula = "y = x^p"
     reads = "xy"
     vjps = (_power_base, _power_exponent)
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        shape, dtype = super().infer(*inputs, **attrs)
+        exponent = inputs[1]
+        if isinstance(exponent, Literal) and dtype.kind in "iu" and exponent.attrs["value"] < 0:
+            raise DtypeError(
+                "pow: an integer to a negative power",
+                required="a float, or an exponent >= 0",
+                got=str(exponent.attrs["value"]),
+                fix="x.cast(ts.float32)",
+            )
+        return shape, dtype
 
     @quiet
     def kernel(self, xp: Xp, x: Any, p: Any) -> Any:
@@ -335,6 +358,10 @@ class Sign(Elementwise):
     name = "sign"
     formula = r"y = \operatorname{sign} x"
     differentiable = False
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        require_number(self.name, *inputs)
+        return super().infer(*inputs, **attrs)
 
     def kernel(self, xp: Xp, x: Any) -> Any:
         return xp.sign(x)

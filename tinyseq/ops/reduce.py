@@ -108,6 +108,9 @@ class LogSumExp(Reduction):
     vjps = (_logsumexp_vjp,)
     needs_elements = True
 
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        return super().infer(*inputs, **attrs)[0], promote(inputs[0], floating=True)
+
     @quiet
     def kernel(self, xp: Xp, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
         peak = x.max(axis=axis, keepdims=True)

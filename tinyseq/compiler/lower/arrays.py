@@ -12,6 +12,7 @@ from tinyseq import backends
 from tinyseq.backends.base import Array
 from tinyseq.compiler.lower.access import Access, Ghosts
 from tinyseq.compiler.plan import Call, Copy, Loop, Plan, Ref
+from tinyseq.errors import DtypeError, ShapeError
 from tinyseq.graph import Leaf
 
 
@@ -57,7 +58,11 @@ class Executable:
             return
         operands = [self.at(x, count, t) for x in instruction.inputs]
         node = instruction.node
-        out[...] = node.op.kernel(self.backend.xp, *operands, **node.attrs)  # type: ignore[attr-defined]
+        try:
+            out[...] = node.op.kernel(self.backend.xp, *operands, **node.attrs)  # type: ignore[attr-defined]
+        except (TypeError, ValueError) as error:
+            family = ShapeError if isinstance(error, ValueError) else DtypeError
+            raise family(f"{node.op.name}: {error}", where=node.where) from error
 
     def notes(self) -> list[str]:
         """Say what a reader of the plan should know of how it runs, a line each."""
