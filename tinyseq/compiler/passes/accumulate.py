@@ -53,10 +53,12 @@ def _accumulate(loop: Loop, used: set[int]) -> list[Node | None]:
         results[k] = outs[position]
     with standing_at(like):
         for k, parts in sums.items():
-            total = symbol(inits[k])
+            # A gradient's sum begins with zeros, which no one else adds: -0.0 stays what it is.
+            total: Any = None if inits[k].op is sh.zeros_like else symbol(inits[k])
             for term, places in parts:
                 with standing_at(term):
-                    total = total + _whole(term, [symbol(outs[len(kept) + j]) for j in places], length)
+                    whole = _whole(term, [symbol(outs[len(kept) + j]) for j in places], length)
+                    total = whole if total is None else total + whole
             results[k] = total.node
     return results
 

@@ -5,7 +5,8 @@ between states; what only feeds a component is done before it, what is only fed 
 move, for one large product beats many small ones; element-wise ops move where that makes a product movable, or by the
 cost rule (``worth``).
 
-The rounding contract: sums are put in order, so that what can leave the loop is added up before what cannot.
+The rounding contract: sums of one dtype are put in order, so that what can leave the loop is added up before what
+cannot.
 """
 
 from __future__ import annotations
@@ -62,14 +63,15 @@ def _order_sums(loop: Loop, used: set[int]) -> list[Node | None]:
     for node in loop.nodes():
         if node.op is ew.add and node not in free:
             parts = terms(node)
-            early = [x for x in parts if x in free]
-            if len(early) > 1 and len(early) < len(parts):
+            tensors = [x for x in parts if not isinstance(x, Literal)]
+            early = [x for x in tensors if x in free]
+            late = [x for x in parts if x not in early]
+            if len(early) > 1 and late and all(x.dtype == node.dtype for x in tensors):
                 total = early[0]
                 for x in early[1:]:
                     total = emit(node, ew.add, total, x)
-                for x in parts:
-                    if x not in free:
-                        total = emit(node, ew.add, x, total)
+                for x in late:
+                    total = emit(node, ew.add, x, total)
                 if total.shape == node.shape:
                     total.name = node.name
                     mapping[node] = total

@@ -1,4 +1,4 @@
-"""Prune: what a scan computes and nobody reads, what it carries without change, what it is given twice."""
+"""Prune: what a scan computes and nobody reads, what it carries without change, what it is given twice. Exact."""
 
 from __future__ import annotations
 
