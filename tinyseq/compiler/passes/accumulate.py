@@ -2,6 +2,8 @@
 
 ``dW += h_t^T @ dg_t`` in a loop of T small products is, written at once, [h_1; ...; h_T]^T [dg_1; ...; dg_T]: the same
 sum as one large product, after the loop.
+
+The rounding contract: the terms are summed in BLAS's order, and to zeros at the beginning nothing is added.
 """
 
 from __future__ import annotations
