@@ -11,7 +11,9 @@ from tinyseq.cli.boundary import debug_option
 
 @click.command("equations", short_help="Print a cell's equations as LaTeX.")
 @click.argument("what", metavar="CELL|CONFIG")
-@click.option("--rows", is_flag=True, help="Products in the code's order, x W; by default columns as in textbooks, W x.")
+@click.option(
+    "--rows", is_flag=True, help="Products in the code's order, x W; by default columns as in textbooks, W x."
+)
 @click.option("--out", "-o", type=click.Path(dir_okay=False), metavar="FILE", help="Draw them: .png, .svg or .pdf.")
 @debug_option
 def command(what: str, rows: bool, out: str | None) -> None:

@@ -245,8 +245,7 @@ class Environment:
             read = [
                 name
                 for name, part in entries.items()
-                if name not in live
-                and (whole or name in self.names or (holds and _holds_tensors(part)))
+                if (name not in live and (whole or name in self.names or (holds and _holds_tensors(part))))
                 or (holds and name == "_training")
             ]
             yield from self._entries(

@@ -11,15 +11,34 @@ from typing import Any, Final
 import numpy as np
 
 from tinyseq import backends
-from tinyseq.graph import Signature, literal
-from tinyseq.ops.base import BOOL, Inferred, Op, Value, Xp, broadcast, hushed, native, promote, quiet, refuse_booleans, without_slope
+from tinyseq.errors import DataError, DtypeError
+from tinyseq.graph import Literal, Signature, literal
+from tinyseq.modes import is_tracing
+from tinyseq.ops.base import (
+    BOOL,
+    Inferred,
+    Op,
+    Recorder,
+    Value,
+    Xp,
+    broadcast,
+    hushed,
+    native,
+    promote,
+    quiet,
+    refuse_booleans,
+    require_within,
+    without_slope,
+)
 
 
 class Elementwise(Op):
     """Shapes broadcast, dtypes meet."""
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        return broadcast(self.name, *inputs), promote(*inputs, floating=self.floating)
+        dtype = promote(*inputs, floating=self.floating)
+        require_within(self.name, dtype, *inputs)
+        return broadcast(self.name, *inputs), dtype
 
 
 class Floating(Elementwise):
@@ -133,6 +152,18 @@ class Pow(Elementwise):
     integers_apart = True
     reads = "xy"
     vjps = (_power_base, _power_exponent)
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        shape, dtype = super().infer(*inputs, **attrs)
+        exponent = inputs[1]
+        if isinstance(exponent, Literal) and dtype.kind in "iu" and exponent.attrs["value"] < 0:
+            raise DtypeError(
+                "pow: an integer to a negative power",
+                required="a float, or an exponent >= 0",
+                got=str(exponent.attrs["value"]),
+                fix="x.cast(ts.float32)",
+            )
+        return shape, dtype
 
     @quiet
     def kernel(self, xp: Xp, x: Any, p: Any) -> Any:
@@ -409,6 +440,58 @@ class StopGradient(Elementwise):
         return x
 
 
+class Within(Elementwise):
+    """Refuses values outside ``[low, high]``, but for ``allowed``; in a trace, where there are none yet, once there are.
+
+    ``what`` is wrong then, and ``required`` says what was; with ``rows`` the place is a row.
+    """
+
+    name = "within"
+    formula = "y = x"
+    checks = True
+    vjps = (lambda g, y, x, **attrs: g,)
+
+    def __call__(
+        self,
+        x: Value,
+        low: float,
+        high: float,
+        *,
+        what: str,
+        required: str,
+        allowed: int | None = None,
+        rows: bool = False,
+    ) -> Any:
+        attrs: dict[str, Any] = {
+            "low": low,
+            "high": high,
+            "what": what,
+            "required": required,
+            "allowed": allowed,
+            "rows": rows,
+        }
+        values = getattr(x, "value", x)
+        if values is None or (is_tracing() and isinstance(x, Recorder)):  # closed over: it may hold others at each call
+            return super().__call__(x, **attrs)
+        self.kernel(None, values, **attrs)
+        return x
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        return inputs[0].shape, inputs[0].dtype
+
+    def kernel(
+        self, xp: Xp, x: Any, low: float, high: float, what: str, required: str, allowed: int | None, rows: bool
+    ) -> Any:
+        wrong = ~((x >= low) & (x <= high))  # NaN is nowhere
+        if allowed is not None:
+            wrong &= x != allowed
+        if wrong.any():
+            place = tuple(int(i[0]) for i in wrong.nonzero())
+            found = f"in row {place[0]}" if rows else f"at {place}"
+            raise DataError(what, required=required, got=f"{x[place].item()} {found}")
+        return x
+
+
 # -- predicates --------------------------------------------------------------------------------------------------------
 
 
@@ -524,6 +607,7 @@ sign: Final[Sign] = Sign()
 cast: Final[Cast] = Cast()
 identity: Final[Identity] = Identity()
 stop_gradient: Final[StopGradient] = StopGradient()
+within: Final[Within] = Within()
 equal: Final[Equal] = Equal()
 not_equal: Final[NotEqual] = NotEqual()
 less: Final[Less] = Less()

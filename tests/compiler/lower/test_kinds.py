@@ -20,6 +20,13 @@ ELEMENTWISE = {
 }
 
 
+ATTRS = {
+    "cast": {"dtype": np.dtype(np.float32)},
+    "clip": {"low": 0, "high": 1},
+    "within": {"low": 0, "high": 3, "what": "", "required": "", "allowed": None, "rows": False},
+}
+
+
 def test_every_native_lowering_has_every_op() -> None:
     from tinyseq.compiler.lower.cupy.operations import OPERATIONS
 
@@ -34,7 +41,7 @@ def test_every_native_lowering_has_every_op() -> None:
 def test_what_an_op_says_of_kinds_is_what_its_rules_and_kernel_do(name: str) -> None:
     """Facts stand once, on the op; here they are compared with the dtypes that it infers and that NumPy computes."""
     op = ELEMENTWISE[name]
-    attrs = {"cast": {"dtype": np.dtype(np.float32)}, "clip": {"low": 0, "high": 1}}.get(name, {})
+    attrs = ATTRS.get(name, {})
     kernel = inspect.signature(op.kernel).parameters
     count = sum(p not in ("xp", *attrs) for p in kernel)
 
