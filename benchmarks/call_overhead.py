@@ -20,12 +20,11 @@ from statistics import median
 from typing import Any
 from unittest import mock
 
-from tinyseq.train.progress import SilentProgress
-from tinyseq.train.stepping import Stepper
-
 import tinyseq as ts
 from tinyseq.compiler import CompiledFunction
 from tinyseq.compiler.lower import lowering
+from tinyseq.train.loop.progress import SilentProgress
+from tinyseq.train.loop.train_step import TrainStep
 from tinyseq.train.running import prepared
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "lstm.yaml"
@@ -45,7 +44,7 @@ def answered_at_once(method: Callable[..., Any]) -> Callable[..., Any]:
 
 def guards_of(fast: CompiledFunction) -> Callable[[], Any]:
     """Return what a call asks of the entry that it last ran from."""
-    return fast.entry_of_last_call().traced.still_holds
+    return fast.entry_of_last_call().guards.hold
 
 
 def microseconds(call: Callable[[], Any], calls: int) -> list[float]:
@@ -72,7 +71,7 @@ def main() -> None:
     with prepared(config) as (task, model):
         model.train()
         arguments = task.feed(model, next(task.batches()), None).arguments
-        stepper = Stepper(task, model, config.train, SilentProgress(), compiled=True)
+        stepper = TrainStep(task, model, config.train, SilentProgress(), compiled=True)
         assert stepper.function is not None
         functions = {"loss": ts.compile(lambda *given: task.loss(model, *given)), "training step": stepper.function}
         kind = lowering(ts.backends.current().lowering)

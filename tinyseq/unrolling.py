@@ -15,7 +15,7 @@ from tinyseq.creation import arange, tensor
 from tinyseq.errors import DataError, DtypeError, ShapeError
 from tinyseq.graph import Graph, Leaf, Literal, Node, at_step, here, reach, scope, substitute
 from tinyseq.modes import is_tracing
-from tinyseq.ops.elementwise import maximum, stop_gradient, where
+from tinyseq.ops.elementwise import maximum, stop_gradient, where, within
 from tinyseq.ops.scan import scan
 from tinyseq.ops.shape import reshape, stack, swapaxes, take, unstack
 from tinyseq.random import generator
@@ -122,8 +122,8 @@ def unroll(
         masks = unstack(real, 1)
         # Padding may hold anything: 0 instead of it, or a NaN there would reach the weights' gradient as 0 * NaN.
         parts = [where(_align(real, x), x, x.dtype.type(0).item()) for x in parts]
-    within = here.place.clock  # the step of a loop around this one, whose own body is a graph of a single step
-    if within is None:
+    clock = here.place.clock  # the step of a loop around this one, whose own body is a graph of a single step
+    if clock is None:
         generator.advance()
         if is_tracing():
             return _rolled(cell, step, xs, parts, state, counts, real, truncate, reverse)
@@ -138,7 +138,7 @@ def unroll(
         if _default.watched is not None:
             _default.watched.append(seen := Unrolled(cell, here.place.scope))
         for t in range(time - 1, -1, -1) if reverse else range(time):
-            with at_step(t, None if within is None else within * time + t):
+            with at_step(t, None if clock is None else clock * time + t):
                 if starts is not None:
                     state = _cut_some(state, starts[t])
                 elif truncate:
@@ -282,7 +282,7 @@ def _cut_some(state: Any, mask: Tensor) -> Any:
 
 
 def _counts(lengths: Tensor | Sequence[int], batch: int, time: int) -> np.ndarray[Any, Any] | Tensor:
-    """Return the lengths as an array, checked; while tracing, where they have no values yet, as they are."""
+    """Return the lengths as an array, checked; while tracing they have no values yet, and are checked at each call."""
     known = not isinstance(lengths, Tensor) or lengths.value is not None
     counts: Any = lengths
     if known:
@@ -291,12 +291,8 @@ def _counts(lengths: Tensor | Sequence[int], batch: int, time: int) -> np.ndarra
         raise ShapeError(
             "unroll: lengths", required=f"{batch} integers, one a row", got=f"{counts.dtype}{counts.shape}"
         )
-    if known and batch and (counts.min() < 0 or counts.max() > time):
-        row = int(np.argmax((counts < 0) | (counts > time)))
-        raise DataError(
-            "unroll: a length is out of range", required=f"0 to {time} steps", got=f"{counts[row]} in row {row}"
-        )
-    return counts  # type: ignore[no-any-return]
+    what, required = "unroll: a length is out of range", f"0 to {time} steps"
+    return within(counts, 0, time, what=what, required=required, rows=True)  # type: ignore[no-any-return]
 
 
 def _align(mask: Tensor, value: Tensor) -> Tensor:

@@ -145,8 +145,8 @@ def test_a_training_step_moves_its_batch_in_and_its_loss_out(way: str) -> None:
     found = crossed(way)
     assert found.to_device == [(3, 6), (3, 6)]  # ids and targets
     assert found.to_host == []
-    # The loss; and eagerly, whether the labels of the embedding and of the loss are in range.
-    assert found.scalars == (3 if way == "eager" else 1)
+    # The loss, and whether the labels of the embedding and of the loss are in range.
+    assert found.scalars == 3
 
 
 def test_what_is_made_on_the_device_does_not_cross() -> None:

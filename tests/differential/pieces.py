@@ -213,8 +213,10 @@ def key(r: Random, shape: tuple[int, ...]) -> str:
         m = max(n - 1, 0)
         parts.append(
             r.choice(
-                [":", ":", "::2", "::-1", f"{r.randint(0, m)}", f"-{r.randint(1, n or 1)}", f"{r.randint(0, m)}:"]
-                + [f":{r.randint(1, n or 1)}", "1::2", f"{r.randint(0, m)}:{n}:2", "::-2", "None, :", "-1:"]
+                [
+                    *(":", ":", "::2", "::-1", f"{r.randint(0, m)}", f"-{r.randint(1, n or 1)}", f"{r.randint(0, m)}:"),
+                    *(f":{r.randint(1, n or 1)}", "1::2", f"{r.randint(0, m)}:{n}:2", "::-2", "None, :", "-1:"),
+                ]
             )
         )
     while parts and r.random() < 0.3:

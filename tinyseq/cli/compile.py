@@ -114,7 +114,7 @@ def _plan(fast: CompiledFunction) -> str:
     head = f"{len(plan.buffers)} buffers, {plan.memory:,} bytes in all; {len(plan.instructions)} instructions"
     entry = fast.entry_of_last_call()
     executable = entry.take()
-    entry.idle.append(executable)
+    entry.give(executable)
     return "\n".join([head, *buffers, "", plan.listing(), *executable.notes()])
 
 

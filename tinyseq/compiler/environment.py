@@ -6,8 +6,8 @@ of globals and attributes that it and what it calls mention) and from the object
 too, but they are inputs: one that takes another's place is read from then on.
 
 Tinyseq's own functions are not looked into. What they read of objects is known: of a module its parameters and
-sub-modules, of an instance of one of tinyseq's classes every attribute but those that ``__live__`` names, which are
-read anew at each call (``tensors.live``) or changed after it (``modes.each_call``).
+sub-modules, of a layer or an optimiser every attribute but those that ``__live__`` names, which are read anew at each
+call (``tensors.live``) or changed after it (``modes.each_call``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import builtins
 import dis
 import functools
 import operator
+import os
 import random
 import sys
 import types
@@ -33,9 +34,6 @@ ATOMS: Final = (
     bool, int, float, complex, str, bytes, type(None), type(Ellipsis), type(NotImplemented), range, slice, np.generic,
     np.dtype,
 )  # fmt: skip
-_FOREIGN: Final = frozenset(
-    {*sys.stdlib_module_names, "numpy", "cupy", "scipy", "torch", "jax", "matplotlib", "pandas"}
-)
 #: Whoever calls one of these may read any attribute of the objects at hand.
 _DYNAMIC: Final = frozenset({"getattr", "hasattr", "vars", "setattr", "eval", "exec", "__dict__"})
 _GENERATORS: Final = (np.random.Generator, np.random.RandomState, random.Random)
@@ -169,12 +167,9 @@ class Environment:
 
     def _function(self, path: str, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
         if _is_ours(function.__module__) or _is_foreign(function.__module__ or ""):
-            wrapped = getattr(function, "__wrapped__", None)
-            # A decorator of another library: what it wraps is the user's.
-            if wrapped is None and not _is_ours(function.__module__) and function.__closure__:
+            # What a library's function has been given, by a decorator or a closure, may be the user's.
+            if function.__closure__:
                 yield from self._closure(path, function)
-            if wrapped is not None:
-                yield path, wrapped
             return
         code = function.__code__
         self.codes.add(code)
@@ -242,15 +237,22 @@ class Environment:
                 return
         if isinstance(entries, dict):
             live = getattr(cls, "__live__", ())
-            whole = self.everything or _is_ours(cls.__module__)
             holds = hasattr(cls, "_own_tensors")
+            ours = _is_ours(cls.__module__)
+            whole = self.everything or (ours and (holds or hasattr(cls, "__live__")))
+            if ours and not whole:
+                return
             read = [
                 name
                 for name, part in entries.items()
-                if name not in live and (whole or name in self.names or (holds and _holds_tensors(part)))
+                if (name not in live and (whole or name in self.names or (holds and _holds_tensors(part))))
+                or (holds and name == "_training")
             ]
             yield from self._entries(
-                dotted, entries, read, lambda name: (whole or name in self.names) and name not in live
+                dotted,
+                entries,
+                read,
+                lambda name: (whole or name in self.names or (holds and name == "_training")) and name not in live,
             )
         slots = [name for base in cls.__mro__ for name in _slots(base) if name in self.names or self.everything]
         slots = [name for name in slots if hasattr(value, name)]
@@ -385,8 +387,20 @@ def _is_ours(module: str | None) -> bool:
     return module is not None and (module == "tinyseq" or module.startswith("tinyseq."))
 
 
+@functools.cache
 def _is_foreign(module: str) -> bool:
-    return module.split(".")[0] in _FOREIGN or _is_ours(module)
+    """Return whether a module is a library's: Python's own, tinyseq's, or installed with a package manager.
+
+    Libraries do not change between two calls; the user's modules, scripts and notebooks may.
+    """
+    top = module.split(".")[0]
+    if top in sys.stdlib_module_names or _is_ours(module):
+        return True
+    file = getattr(sys.modules.get(top), "__file__", None)
+    return isinstance(file, str) and not _INSTALLED.isdisjoint(file.split(os.sep))
+
+
+_INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 
 
 # -- comparing ---------------------------------------------------------------------------------------------------------

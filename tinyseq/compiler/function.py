@@ -25,10 +25,11 @@ import numpy as np
 
 from tinyseq import backends, trees
 from tinyseq.backends import Backend
+from tinyseq.compiler.arena import Arena
 from tinyseq.compiler.checking import verify_plan
 from tinyseq.compiler.environment import Guards, alike
 from tinyseq.compiler.lower import lowering
-from tinyseq.compiler.lower.numpy import Executable
+from tinyseq.compiler.lower.numpy import Executable, aligned_zeros
 from tinyseq.compiler.pipeline import Compiled, Stage, run_passes
 from tinyseq.compiler.plan import Plan
 from tinyseq.compiler.planning import make_plan
@@ -98,15 +99,17 @@ class Entry:
         traced: Traced,
         compiled: Compiled,
         plan: Plan,
-        lower: Callable[[Plan], Executable],
+        lower: type[Executable],
         seconds: float,
         held: list[Any],
         scalars: Sequence[Any],
+        arena: Arena,
     ) -> None:
+        self.arena = arena
         self.traced, self.compiled, self.plan, self.lower, self.seconds = traced, compiled, plan, lower, seconds
         #: Arguments that the key knows by identity: as long as they are held, no other thing has their id.
         self.held = held
-        self.idle: list[Executable] = []
+        self.idle = arena.idle()
         #: What the last call was given: references, not copies.
         self.last_values: Mapping[Leaf, Any] = {}
         self.guards = Guards(traced.environment)
@@ -178,10 +181,16 @@ class Entry:
 
     def take(self) -> Executable:
         """Return an executable whose buffers nobody needs; a forward pass keeps its own until its backward pass."""
-        try:
-            return self.idle.pop()
-        except IndexError:
+        executable: Executable | None = self.idle.take()
+        if executable is not None:
+            return executable
+        if not self.lower.in_slab:
             return self.lower(self.plan)
+        return self.lower(self.plan, self.arena.obtain(self.plan.footprint, aligned_zeros))
+
+    def give(self, executable: Executable) -> None:
+        """Take an executable back: nobody needs its buffers."""
+        self.idle.give(executable)
 
 
 def _follows(node: Node) -> bool:
@@ -207,7 +216,7 @@ class _Call:
         """Give the buffers back: nobody will ask for gradients."""
         executable, self.executable = self.executable, None
         if executable is not None:
-            self.entry.idle.append(executable)
+            self.entry.give(executable)
 
     def sources(self) -> list[Tensor]:
         """Return the tensors that the gradients belong to."""
@@ -226,7 +235,7 @@ class _Call:
             if seed is not None
         }
         gradients: list[Any] = executable.backward(seeds, self.entry.outputs)
-        self.entry.idle.append(executable)
+        self.entry.give(executable)
         flows = 0
         for path, g in zip(self.entry.compiled.paths, arriving, strict=False):
             if g is not None:
@@ -305,6 +314,7 @@ class CompiledFunction:
         self.last: Entry | None = None
         self.compilations = 0
         self._key: Any = None
+        self._arena = Arena()
         self._lock = threading.RLock()
         #: What each compilation was given, by name, in words; and why the one before did not do.
         self._history: list[dict[str, str]] = []
@@ -457,7 +467,7 @@ class CompiledFunction:
         seconds = time.perf_counter() - start
         shapes = ", ".join(f"{x.dtype}{x.shape}" for x in tensors)
         log.info("compiled %s for %s in %.0f ms", self.__name__, shapes, seconds * 1e3)
-        return Entry(traced, compiled, plan, lower, seconds, held, scalars)
+        return Entry(traced, compiled, plan, lower, seconds, held, scalars, self._arena)
 
     def _forget(self) -> None:
         """Keep so many compilations, those used last."""

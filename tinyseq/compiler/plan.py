@@ -195,6 +195,11 @@ class Plan:
         """Bytes of all buffers, those that share a slot counted once."""
         return sum(self.slots().values())
 
+    @property
+    def footprint(self) -> int:
+        """Bytes of all slots, each on a cache line of its own."""
+        return sum(-(-max(size, 1) // 64) * 64 for size in self.slots().values())
+
     def slots(self) -> dict[int, int]:
         """Return the bytes of each slot: those of the largest buffer that lies there."""
         sizes: dict[int, int] = {}

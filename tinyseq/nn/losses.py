@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from tinyseq.errors import DataError, ShapeError
 from tinyseq.nn.masks import align
 from tinyseq.ops import nn as ops
-from tinyseq.ops.elementwise import absolute, exp, log1p, maximum, where
+from tinyseq.ops.elementwise import absolute, exp, log1p, maximum, where, within
 from tinyseq.ops.reduce import sum_
 from tinyseq.ops.shape import broadcast_to
 from tinyseq.tensors import Tensor
@@ -54,15 +54,7 @@ def binary_cross_entropy(
     """
     _require_same("binary_cross_entropy", logits, targets)
     logits, targets = _silence(mask, logits, targets)
-    if targets.value is not None:  # while tracing there are no values to check
-        wrong = ~((targets.value >= 0) & (targets.value <= 1))
-        if wrong.any():
-            place = tuple(int(i[0]) for i in wrong.nonzero())
-            raise DataError(
-                "binary_cross_entropy: a target is out of range",
-                required="0 to 1",
-                got=f"{targets.value[place]} at {place}",
-            )
+    targets = within(targets, 0, 1, what="binary_cross_entropy: a target is out of range", required="0 to 1")
     losses = maximum(logits, 0.0) - logits * targets + log1p(exp(-absolute(logits)))
     return _reduce("binary_cross_entropy", losses, mask, reduction)
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from tinyseq import backends
 from tinyseq.creation import arange, tensor
-from tinyseq.errors import DataError, ShapeError
-from tinyseq.ops.elementwise import where
+from tinyseq.errors import ShapeError
+from tinyseq.ops.elementwise import where, within
 from tinyseq.ops.reduce import softmax
 from tinyseq.ops.shape import reshape
 from tinyseq.tensors import Tensor
@@ -30,13 +30,7 @@ def length_mask(lengths: Tensor | Sequence[int], time: int) -> Tensor:
     counts = lengths if isinstance(lengths, Tensor) else tensor(np.asarray(lengths))
     if len(counts.shape) != 1 or counts.dtype.kind not in "iu":
         raise ShapeError("lengths", required="integers (batch,)", got=f"{counts.dtype}{counts.shape}")
-    if counts.value is not None:  # while tracing there are no values to check
-        wrong = (counts.value < 0) | (counts.value > time)
-        if wrong.any():
-            row = int(wrong.argmax())
-            raise DataError(
-                "a length is out of range", required=f"0 to {time}", got=f"{counts.value[row]} in row {row}"
-            )
+    counts = within(counts, 0, time, what="a length is out of range", required=f"0 to {time}", rows=True)
     return arange(time) < reshape(counts, (-1, 1))
 
 

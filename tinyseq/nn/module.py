@@ -12,7 +12,6 @@ from tinyseq import backends
 from tinyseq.creation import tensor
 from tinyseq.errors import DataError, DtypeError, GraphError, ShapeError, did_you_mean
 from tinyseq.graph import Dtype, scope
-from tinyseq.modes import looked_at
 from tinyseq.ops.base import native
 from tinyseq.tensors import Tensor
 
@@ -32,8 +31,7 @@ class Module:
     @property
     def training(self) -> bool:
         """Whether the module is being trained (dropout draws) or used."""
-        mode: bool = looked_at(lambda: self._training)
-        return mode
+        return self._training
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the module's output; subclasses define it."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from tinyseq import backends
+from tinyseq.errors import DataError
 from tinyseq.graph import Signature, literal
 from tinyseq.ops.base import BOOL, Inferred, Op, Value, Xp, broadcast, hushed, native, promote, quiet, refuse_booleans, without_slope
 
@@ -403,6 +404,42 @@ class StopGradient(Elementwise):
         return x
 
 
+class Within(Elementwise):
+    """Refuses values outside ``[low, high]``, but for ``allowed``; in a trace, where there are none yet, once there are.
+
+    ``what`` is wrong then, and ``required`` says what was; with ``rows`` the place is a row.
+    """
+
+    name = "within"
+    formula = "y = x"
+    vjps = (lambda g, y, x, **attrs: g,)
+
+    def __call__(
+        self, x: Value, low: float, high: float, *, what: str, required: str, allowed: int | None = None, rows: bool = False
+    ) -> Any:
+        attrs: dict[str, Any] = {"low": low, "high": high, "what": what, "required": required, "allowed": allowed, "rows": rows}
+        values = getattr(x, "value", x)
+        if values is None:
+            return super().__call__(x, **attrs)
+        self.kernel(None, values, **attrs)
+        return x
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        return inputs[0].shape, inputs[0].dtype
+
+    def kernel(
+        self, xp: Xp, x: Any, low: float, high: float, what: str, required: str, allowed: int | None, rows: bool
+    ) -> Any:
+        wrong = ~((x >= low) & (x <= high))  # NaN is nowhere
+        if allowed is not None:
+            wrong &= x != allowed
+        if wrong.any():
+            place = tuple(int(i[0]) for i in wrong.nonzero())
+            found = f"in row {place[0]}" if rows else f"at {place}"
+            raise DataError(what, required=required, got=f"{x[place].item()} {found}")
+        return x
+
+
 # -- predicates --------------------------------------------------------------------------------------------------------
 
 
@@ -513,6 +550,7 @@ sign: Final[Sign] = Sign()
 cast: Final[Cast] = Cast()
 identity: Final[Identity] = Identity()
 stop_gradient: Final[StopGradient] = StopGradient()
+within: Final[Within] = Within()
 equal: Final[Equal] = Equal()
 not_equal: Final[NotEqual] = NotEqual()
 less: Final[Less] = Less()

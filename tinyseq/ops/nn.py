@@ -11,7 +11,7 @@ from tinyseq.backends.philox import random_uniform
 from tinyseq.errors import DataError, DtypeError, ShapeError
 from tinyseq.graph import Shape, Signature
 from tinyseq.ops.base import Inferred, Op, Value, Xp, require_float
-from tinyseq.ops.elementwise import where
+from tinyseq.ops.elementwise import where, within
 from tinyseq.ops.reduce import log_softmax, sum_
 from tinyseq.ops.shape import gather, reshape, take
 
@@ -53,27 +53,17 @@ def dropout(x: Value, p: float, *, seed: int, site: int = 0, call: Value = 0, st
 
 def embedding(table: Value, ids: Value) -> Any:
     """Rows of a table, y = W[ids]: (rows, features) and integer (...) give (..., features)."""
-    require_labels("embedding", ids, table.shape[0])
-    return take(table, ids, 0)
+    return take(table, require_labels("embedding", ids, table.shape[0]), 0)
 
 
-def require_labels(name: str, labels: Value, classes: int, allowed: int | None = None) -> None:
-    """Refuse labels that are not integers in [0, classes), ``allowed`` excepted; abstract tensors pass."""
+def require_labels(name: str, labels: Value, classes: int, allowed: int | None = None) -> Any:
+    """Return labels, refused where they are not integers in [0, classes), ``allowed`` excepted."""
     if labels.dtype.kind not in "iu":
         raise DtypeError(f"{name}: labels are not integers", required="an integer dtype", got=str(labels.dtype))
-    values = getattr(labels, "value", labels)
-    if values is None or not values.size:
-        return
-    wrong = (values < 0) | (values >= classes)
-    if allowed is not None:
-        wrong &= values != allowed
-    if wrong.any():
-        place = tuple(int(i[0]) for i in wrong.nonzero())
-        raise DataError(
-            f"{name}: a label is out of range",
-            required=f"0 <= label < {classes}" + (f", or {allowed} to ignore" if allowed is not None else ""),
-            got=f"{int(values[place])} at {place}",
-        )
+    required = f"0 <= label < {classes}" + (f", or {allowed} to ignore" if allowed is not None else "")
+    return within(
+        labels, 0, classes - 1, what=f"{name}: a label is out of range", required=required, allowed=allowed
+    )
 
 
 def cross_entropy(
@@ -108,7 +98,7 @@ def cross_entropy(
             fix="logits.T, where the classes are the rows of a column" if tuple(logits.shape[1:]) == (1,) else "",
         )
     classes = logits.shape[-1]
-    require_labels("cross_entropy", targets, classes, ignore_index)
+    targets = require_labels("cross_entropy", targets, classes, ignore_index)
     labels = targets if ignore_index is None else where(targets == ignore_index, 0, targets)
     chosen = reshape(gather(log_softmax(logits, -1), reshape(labels, (*labels.shape, 1)), -1), targets.shape)
     losses = -chosen

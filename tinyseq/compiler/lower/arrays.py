@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from tinyseq import backends
 from tinyseq.backends.base import Array
 from tinyseq.compiler.lower.access import Access, Ghosts
-from tinyseq.compiler.lower.giving import fitting, require_count
+from tinyseq.compiler.lower.giving import fitting, require_count, told
 from tinyseq.compiler.plan import Call, Copy, Loop, Plan, Ref
 from tinyseq.graph import Leaf
 
@@ -23,6 +23,10 @@ class Executable:
     on: ClassVar[str]
     #: Rows and weights lie as they are written: the passes and layouts for a CPU's BLAS are left out.
     for_blas: ClassVar[bool] = False
+
+    #: Each has memory of its own, on the device.
+    in_slab: ClassVar[bool] = False
+    slab: None = None
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -59,7 +63,8 @@ class Executable:
             return
         operands = [self.at(x, count, t) for x in instruction.inputs]
         node = instruction.node
-        out[...] = node.op.kernel(self.backend.xp, *operands, **node.attrs)  # type: ignore[attr-defined]
+        with told(node, operands):
+            out[...] = node.op.kernel(self.backend.xp, *operands, **node.attrs)  # type: ignore[attr-defined]
 
     def notes(self) -> list[str]:
         """Say what a reader of the plan should know of how it runs, a line each."""

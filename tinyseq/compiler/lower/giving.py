@@ -1,18 +1,19 @@
 """What an executable is given: arrays of the shape and dtype of the plan's inputs, or an error that says which is not.
 
 A compiled function knows what it was compiled for; the executable does not trust it, nor anybody else: native code that
-is told of a smaller array reads beyond its end.
+is told of a smaller array reads beyond its end. Values that an op refuses are told as the op tells them eagerly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from tinyseq.errors import DataError, DtypeError, ShapeError
-from tinyseq.graph import Leaf
+from tinyseq.graph import Leaf, Node, signature
 
 
 def fitting(leaf: Leaf, value: Any, array_type: type[Any], number: bool) -> Any:
@@ -39,6 +40,21 @@ def fitting(leaf: Leaf, value: Any, array_type: type[Any], number: bool) -> Any:
             raise DtypeError(f"{what}: another dtype", required=str(leaf.dtype), got=str(value.dtype))
         value = value.astype(leaf.dtype)
     return np.asarray(value) if isinstance(value, np.generic) else value
+
+
+@contextmanager
+def told(node: Node, operands: Sequence[Any]) -> Iterator[None]:
+    """Tell an index out of range, which array modules raise in their own words, as an error of ours.
+
+    Raises:
+        ShapeError: there is one.
+    """
+    try:
+        yield
+    except IndexError as error:
+        got = ", ".join(map(signature, operands))
+        where = f"at {node.line}" if node.source else ""
+        raise ShapeError(f"{node.op.name}: {error}", got=got, where=where) from None
 
 
 def require_count(leaves: Sequence[Leaf], arrays: Sequence[Any]) -> None:

@@ -40,6 +40,7 @@ ELEMENTWISE: Final = frozenset(
         "cast",
         "identity",
         "stop_gradient",
+        "within",
         "equal",
         "not_equal",
         "less",

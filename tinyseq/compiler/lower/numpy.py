@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinyseq.compiler.lower.giving import fitting, require_count
+from tinyseq.compiler.arena import Slab
+from tinyseq.compiler.lower.giving import fitting, require_count, told
 from tinyseq.compiler.plan import Call, Copy, Loop, Plan, Ref
-from tinyseq.graph import Leaf
+from tinyseq.graph import Leaf, Node
 
 Array = np.ndarray[Any, Any]
 #: A function and its arguments, the output array last.
@@ -64,9 +65,16 @@ class Executable:
     #: Whether products are BLAS calls, which passes and planner then arrange for.
     for_blas: ClassVar[bool] = True
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.memory = {slot: aligned_zeros(size) for slot, size in plan.slots().items()}
+    #: Whether the memory that it works in may be a slab that others use at other times.
+    in_slab: ClassVar[bool] = True
+
+    def __init__(self, plan: Plan, slab: Slab | None = None) -> None:
+        self.plan, self.slab = plan, slab
+        whole = aligned_zeros(plan.footprint) if slab is None else slab.memory
+        self.memory, start = {}, 0
+        for slot, size in plan.slots().items():
+            self.memory[slot] = whole[start : start + max(size, 1)]
+            start += -(-max(size, 1) // 64) * 64
         self.arrays = {id(b): b.lay(self.memory[b.slot][: b.nbytes].view(b.dtype)) for b in plan.buffers}
         self.calls: list[Prepared] = []
         self.boundary = 0
@@ -119,6 +127,8 @@ class Executable:
             self.calls.append((out.fill, (0,)))
         elif name == "sum":
             self.calls.append((_reduce, (args[0], node.attrs["axis"], node.attrs["keepdims"], out)))
+        elif name in ("index", "scatter_add"):
+            self.calls.append((_indexed, (node, args, out)))
         elif name == "sum_to":
             self.calls.append(self.sum_to(args[0], out))
         else:
@@ -180,6 +190,11 @@ def _copy_where(out: Array, value: Any, mask: Array) -> None:
 
 def _reduce(x: Array, axis: Any, keepdims: bool, out: Array) -> None:
     np.add.reduce(x, axis=axis, out=out, keepdims=keepdims)
+
+
+def _indexed(node: Node, args: Sequence[Any], out: Array) -> None:
+    with told(node, args):
+        _general(node.op.kernel, args, node.attrs, out)  # type: ignore[attr-defined]
 
 
 def _general(kernel: Callable[..., Any], args: Sequence[Any], attrs: Mapping[str, Any], out: Array) -> None:

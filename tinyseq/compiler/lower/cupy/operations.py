@@ -99,6 +99,15 @@ def _clip(kind: str, x: str, low: float, high: float) -> str:
     return f"ts_min(ts_max({x}, {literal(kind, low)}), {literal(kind, high)})"
 
 
+def _within(kind: str, x: str, low: float, high: float, allowed: int | None, **words: Any) -> str:
+    """Nothing can be raised from a kernel: what is refused is no number, or an index that reads as none."""
+    beyond = f"NOT_A_NUMBER({TYPES[kind]})" if kind in _FLOATS else literal(kind, high + 1)
+    right = f"({x} >= {literal(kind, low)} && {x} <= {literal(kind, high)})"
+    if allowed is not None:
+        right = f"({right} || {x} == {literal(kind, allowed)})"
+    return f"({right} ? {x} : {beyond})"
+
+
 def _isfinite(kind: str, x: str) -> str:
     return f"(ts_abs({x}) < INF({TYPES[kind]}))" if kind in _FLOATS else "true"
 
@@ -132,6 +141,7 @@ OPERATIONS: Final[Mapping[str, Callable[..., str]]] = {
     "cast": lambda kind, x, dtype: x,
     "identity": lambda kind, x: x,
     "stop_gradient": lambda kind, x: x,
+    "within": _within,
     "equal": _infix("=="),
     "not_equal": _infix("!="),
     "less": _infix("<"),

@@ -54,6 +54,11 @@ def base(f: Function, x: Access | Lane) -> str:
     return f.at(pointer, offset)
 
 
+def note_wrong(f: Function) -> None:
+    """Write into the status word that something was refused; what, is found out without hurry."""
+    f.do(f"store atomic i64 1, ptr {f.let('load ptr, ptr %buffers')} monotonic, align 8")
+
+
 def moved(f: Function, pointer: str, indices: list[str | int], strides: Shape) -> str:
     """Return the address of the element at some indices."""
     total: str | int = 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from types import MappingProxyType
+from typing import Any
 
 from tinyseq.compiler.lower.access import Access
 from tinyseq.compiler.lower.grouping import Lane, lanes
-from tinyseq.compiler.lower.llvm.context import Writer, base, moved
+from tinyseq.compiler.lower.llvm.context import Writer, base, moved, note_wrong
 from tinyseq.compiler.lower.llvm.operations import write
 from tinyseq.compiler.lower.llvm.text import Function
 from tinyseq.compiler.lower.llvm.vectors import Value, Vectors
@@ -106,10 +107,25 @@ class GroupWriter:
                         place = self.f.at(rows[lane], self.f.mul(column, lane.column))
                         values[lane] = self.v.load(place, lane.kind, lane.column, count)
                     arguments.append(values[lane])
+                if work.name == "within":
+                    self.check(arguments[0], dict(work.attrs), count)
                 result = write(self.v, work.name, work.kind, arguments, dict(work.attrs), output.kind)
                 values[output] = result
                 if work.stored:
                     self.store(rows, output, result, column, count)
+
+    def check(self, x: Value, bounds: Mapping[str, Any], count: int | None) -> None:
+        """Note where some of the elements there are lie outside their bounds."""
+        v = self.v
+        low, high = (v.const(x.kind, bounds[name]) for name in ("low", "high"))
+        right = v.op("and", v.compare("ge", x, low), v.compare("le", x, high))
+        if bounds["allowed"] is not None:
+            right = v.op("or", right, v.compare("eq", x, v.const(x.kind, bounds["allowed"])))
+        if count is not None:
+            right = v.select(Value(v.mask(count).split("> ", 1)[1], "b1"), right, v.const("b1", 1))
+        bits = self.f.let(f"bitcast {v.type('b1')} {right.name} to i{v.width}")
+        with self.f.when(self.f.let(f"icmp ne i{v.width} {bits}, -1")):
+            note_wrong(self.f)
 
     def store(self, rows: dict[Lane, str], lane: Lane, value: Value, column: str | int, count: int | None) -> None:
         self.v.store(value, self.f.at(rows[lane], self.f.mul(column, lane.column)), lane.column, count)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from tinyseq.compiler.arena import Slab
 from tinyseq.compiler.lower import numpy as on_numpy
 from tinyseq.compiler.lower.giving import fitting
 from tinyseq.compiler.lower.llvm.cache import cached
@@ -21,6 +22,7 @@ from tinyseq.compiler.lower.llvm.lowering import Lowered, lower
 from tinyseq.compiler.lower.llvm.segments import write_segments
 from tinyseq.compiler.lower.llvm.threads import Team, pool, settle
 from tinyseq.compiler.plan import Loop, Plan, Ref
+from tinyseq.errors import ShapeError, TinyseqError
 from tinyseq.threads import allowed, sole_owner
 
 #: Nanoseconds of one thread's work from which on a second one is worth waking.
@@ -64,6 +66,10 @@ def _native(plan: Plan) -> _Native:
         ]
         found = _known[plan] = _Native(lowered, segments, scratch)
     return found
+
+
+class _Refused(Exception):
+    """Native code has met a value that it does not take."""
 
 
 class _Launcher:
@@ -121,7 +127,7 @@ class _Launcher:
         else:
             function(self.table_address, self.scratch_address, 0, 1, None)
         if self.status[0]:
-            raise IndexError("an index is out of bounds for its axis")
+            raise _Refused
 
 
 class Executable(on_numpy.Executable):
@@ -129,8 +135,8 @@ class Executable(on_numpy.Executable):
 
     for_blas: ClassVar[bool] = False
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
+    def __init__(self, plan: Plan, slab: Slab | None = None) -> None:
+        super().__init__(plan, slab)
         self.find_direct(_native(plan).lowered)
 
     def prepare_all(self) -> None:
@@ -180,6 +186,7 @@ class Executable(on_numpy.Executable):
             ref.buffer.slot if alone(ref) and ref.buffer.slot not in kept else None for ref in self.plan.inputs.values()
         ]
         self.reading: list[Any] = [_OWN] * len(self.borrowed)
+        self.small = [ref.buffer.nbytes < _WORTH_BORROWING for ref in self.plan.inputs.values()]
         #: The arrays that small inputs were copied from last.
         self.seen: list[Any] = [_OWN] * len(self.borrowed)
         #: The part all of which makes the outputs below.
@@ -196,7 +203,7 @@ class Executable(on_numpy.Executable):
 
     def run(self, part: int, numbers: Sequence[int], arrays: Sequence[Any], outputs: slice) -> list[Any]:
         """As on NumPy, but arrays are read and written where callers have them, where that is worth it."""
-        launcher, reading, forms = self.launcher, self.reading, self.forms
+        launcher, reading, seen, forms = self.launcher, self.reading, self.seen, self.forms
         launcher.settle()
         for number, value in zip(numbers, arrays, strict=True):
             if value is reading[number]:
@@ -204,9 +211,16 @@ class Executable(on_numpy.Executable):
             shape, dtype = forms[number]
             if type(value) is not np.ndarray or value.dtype is not dtype or value.shape != shape:
                 value = fitting(self.leaves[number], value, np.ndarray, part == 1)
-            self.take(number, value)
+            if self.small[number] and reading[number] is _OWN and value is not seen[number]:
+                seen[number] = value
+                self.inputs[number][...] = value
+            else:
+                self.take(number, value)
         given = self.lend(outputs) if part == self.lending and self.lent else {}
-        self.execute(part)
+        try:
+            self.execute(part)
+        except _Refused:
+            raise self.explanation(part, numbers, arrays) from None
         for number in given:
             launcher.use_own(self.lent[number])
         places = range(*outputs.indices(len(self.outputs)))
@@ -221,10 +235,10 @@ class Executable(on_numpy.Executable):
         if slot is None:
             self.inputs[number][...] = value
             return
-        small, flags = value.nbytes < _WORTH_BORROWING, value.flags
-        again = not small or value is self.seen[number]
+        flags = value.flags
+        again = not self.small[number] or value is self.seen[number]
         borrow = again and flags.c_contiguous and flags.aligned and value.shape == self.forms[number][0]
-        if small:
+        if self.small[number]:
             self.seen[number] = value
         if borrow or reading[number] is not _OWN:
             reading[number] = _UNKNOWN  # where an exception ends it before it is known again
@@ -235,6 +249,15 @@ class Executable(on_numpy.Executable):
             self.launcher.use_own(slot)
             reading[number] = _OWN
         self.inputs[number][...] = value
+
+    def explanation(self, part: int, numbers: Sequence[int], arrays: Sequence[Any]) -> Exception:
+        """Return what NumPy raises at the value that was refused: it says what is wrong, and where."""
+        try:
+            if part == 0:
+                on_numpy.Executable(self.plan).run(part, numbers, arrays, slice(0, 0))
+        except TinyseqError as error:
+            return error
+        return ShapeError("index: an index is out of bounds for its axis")
 
     def lend(self, outputs: slice) -> dict[int, Any]:
         """Let results be written where they are returned."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from tinyseq.compiler.lower.access import Access
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.llvm.context import Writer, base, moved
+from tinyseq.compiler.lower.llvm.context import Writer, base, moved, note_wrong
 from tinyseq.compiler.lower.llvm.text import IN_MEMORY, Function
 from tinyseq.compiler.lower.llvm.vectors import Vectors
 from tinyseq.compiler.lower.stages import Gathering
@@ -25,7 +25,6 @@ def write_gathering(writer: Writer, f: Function, stage: Gathering) -> int:
     v = Vectors(f, writer.lanes_of([kind], width))
     sources = [base(f, x) for x in (whole, part)]
     tables = [base(f, x) for x in stage.arrays]
-    status = f.let("load ptr, ptr %buffers")
     with ExitStack() as nest:
         first: list[Any] = []
         # With add, two elements of the indices may meet in one place: one thread does them all, in order.
@@ -50,7 +49,7 @@ def write_gathering(writer: Writer, f: Function, stage: Gathering) -> int:
             index = f.let(f"select i1 {negative}, i64 {f.let(f'add i64 {index}, {extent}')}, i64 {index}")
             right = f.let(f"icmp ult i64 {index}, {extent}")
             with f.when(f.let(f"xor i1 {right}, true")):
-                f.do(f"store i64 1, ptr {status}")
+                note_wrong(f)
             index = f.let(f"select i1 {right}, i64 {index}, i64 0")
             place = f.at(place, f.mul(index, stride))
         strides = part.strides

@@ -1,0 +1,113 @@
+"""The arena: the memory that the executables of one function work in.
+
+An executable needs its memory from the forward pass of a call to the end of that call, and no longer: results are
+copies. So executables for other lengths may lie in the same memory, as long as one call at a time uses it, and a
+function of many lengths takes the memory of the longest.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any, Final, Protocol
+
+#: How much larger a slab is made than what asks for it: lengths that grow step by step do not each need another.
+_GROWTH: Final = 1.25
+#: How many slabs that no call uses are kept, and how many executables of one plan: two calls may alternate.
+_FREE: Final = 2
+
+
+class Slab:
+    """A piece of memory, and whether a call uses it."""
+
+    def __init__(self, memory: Any, nbytes: int) -> None:
+        self.memory, self.nbytes, self.leased = memory, nbytes, True
+
+
+class Tenant(Protocol):
+    """An executable, as the arena knows it: its slab, or None where its memory is its own."""
+
+    slab: Slab | None
+
+
+class Arena:
+    """Slabs, and who may use them. Threads may come at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._free: list[Slab] = []
+        self._idle: weakref.WeakSet[Idle] = weakref.WeakSet()
+
+    def idle(self) -> Idle:
+        """Return a list for the idle executables of one more plan."""
+        made = Idle(self)
+        self._idle.add(made)
+        return made
+
+    def obtain(self, nbytes: int, allocate: Any) -> Slab:
+        """Return a slab of so many bytes at least, leased to the caller; ``allocate(nbytes)`` makes memory."""
+        with self._lock:
+            for slab in self._free:
+                if slab.nbytes >= nbytes:
+                    self._free.remove(slab)
+                    slab.leased = True
+                    return slab
+            while self._free:  # none is large enough: what is needed now will be needed again
+                self._retire(self._free.pop())
+        size = int(nbytes * _GROWTH)
+        return Slab(allocate(size), size)
+
+    def lease(self, slab: Slab) -> bool:
+        """Take a slab if no call uses it; return whether it was free."""
+        with self._lock:
+            if slab.leased:
+                return False
+            self._free.remove(slab)
+            slab.leased = True
+            return True
+
+    def release(self, slab: Slab) -> bool:
+        """Give a slab back; return whether it is kept."""
+        with self._lock:
+            slab.leased = False
+            if len(self._free) < _FREE:
+                self._free.append(slab)
+                return True
+            self._retire(slab)
+            return False
+
+    def _retire(self, slab: Slab) -> None:
+        slab.leased = True  # for ever: nobody shall find it free
+        for idle in self._idle:
+            idle.evict(slab)
+
+
+class Idle(list[Any]):
+    """The executables of one plan that no call uses."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]  # a WeakSet holds it
+
+    def __init__(self, arena: Arena) -> None:
+        super().__init__()
+        self.arena = arena
+
+    def take(self) -> Any:
+        """Return an executable whose memory is free, leased to the caller; None where there is none."""
+        for executable in reversed(self):
+            if executable.slab is None or self.arena.lease(executable.slab):
+                try:
+                    self.remove(executable)
+                except ValueError:  # another thread was first
+                    continue
+                return executable
+        return None
+
+    def give(self, executable: Any) -> None:
+        """Take an executable back: its call is over."""
+        kept = executable.slab is None or self.arena.release(executable.slab)
+        if kept and len(self) < _FREE:
+            self.append(executable)
+
+    def evict(self, slab: Slab) -> None:
+        """Forget the executables that lie in a slab."""
+        self[:] = [executable for executable in self if executable.slab is not slab]
