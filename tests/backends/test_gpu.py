@@ -1,4 +1,4 @@
-"""On a CUDA device (`pytest -m gpu`): ops, models eager and compiled, graphs, precision. Skipped where there is none."""
+"""On a CUDA device (`pytest -m gpu`): ops, models eager and compiled, graphs, precision. Skipped without one."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from tinyseq.cli.boundary import debug_option
 @click.option("--out", "-o", type=click.Path(dir_okay=False), metavar="FILE", help="Draw them: .png, .svg or .pdf.")
 @debug_option
 def command(what: str, rows: bool, out: str | None) -> None:
-    """Print the equations of a cell, LaTeX, from the graph of its step: a registered cell, your own, or those of a model.
+    """Print a cell's equations as LaTeX, from the graph of its step: a registered cell, your own, or those of a model.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Which gradients are there at all: from which output a gradient flows to which input.
+"""Gradient paths: from which output a gradient flows to which input, and so which gradients there are at all.
 
 A gradient that is not there (``None``) is not one of zeros: an optimiser skips it. A plan computes the gradients of all
 outputs at once, so what flows where is found here, by the ops' own rules, through loops step by step.

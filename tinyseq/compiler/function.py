@@ -92,7 +92,7 @@ class _Binding:
 
 
 class Entry:
-    """What one set of shapes compiled to."""
+    """The compilation for one set of shapes: trace, graph, plan, guards, and executables that nobody uses now."""
 
     def __init__(
         self,

@@ -32,7 +32,7 @@ WORTH_TURNING = 1 << 16
 
 
 class Layout:
-    """What a graph's loops ask of the values that go into and come out of them.
+    """The demands of a graph's loops on the values that go into and come out of them.
 
     ``features_first`` says that loops may keep features before rows, as BLAS likes them.
     """

@@ -42,7 +42,7 @@ def make_plan(graph: Graph, forward: int | None = None, *, for_blas: bool = True
 
 
 class Planner(Storage):
-    """Walks over a graph and emits instructions; what happens at a loop's borders stands in planning_loops.py."""
+    """The walk over a graph that emits its instructions; a loop's borders stand in planning_loops.py."""
 
     def __init__(self, graph: Graph, for_blas: bool) -> None:
         super().__init__(Layout(graph, features_first=for_blas), for_blas)

@@ -1,4 +1,4 @@
-"""What each pass achieved, counted on the graph: nodes, kernels, matrix products, arithmetic, traffic, storage."""
+"""The cost of each stage, counted on the graph: nodes, kernels, matrix products, arithmetic, traffic, storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan under way takes memory from: its buffers, and how values lie in them."""
+"""The memory of a plan under way: its buffers, and how values lie in them."""
 
 from __future__ import annotations
 

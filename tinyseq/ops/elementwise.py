@@ -441,7 +441,7 @@ class StopGradient(Elementwise):
 
 
 class Within(Elementwise):
-    """Refuses values outside ``[low, high]``, but for ``allowed``; in a trace, where there are none yet, once there are.
+    """Refuses values outside ``[low, high]``, but for ``allowed``; in a trace, once there are values.
 
     ``what`` is wrong then, and ``required`` says what was; with ``rows`` the place is a row.
     """

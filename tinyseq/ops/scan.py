@@ -1,7 +1,7 @@
 """Scan: the one op with a body. A graph of a single time step is applied at every step of a sequence.
 
-The body's inputs are, in this order, the carried state, the step's slice of each sequence, and the constants; its outputs
-are the new state and the step's output. A carried state's edge from the body's output back to its input is the
+The body's inputs are, in this order, the carried state, the step's slice of each sequence, and the constants; its
+outputs are the new state and the step's output. A carried state's edge from the body's output back to its input is the
 lecture's delay edge, z^-1. A graph with a scan is *rolled*; ``Graph.unroll()`` writes out its T copies.
 """
 
@@ -75,7 +75,7 @@ class Scan(Op):
     """``s_t, y_t = body(s_{t-1}, x_t, constants)`` for t = 0 .. length-1 (from the end with ``reverse``).
 
     Inputs: initial states, sequences (length, ...), constants. Outputs: last states, stacked y (length, ...), in the
-    order of time whatever the direction. ``cut`` stops the gradient at the state every so many steps (``None``: nowhere).
+    order of time whatever the direction. ``cut`` stops the gradient at the state every so many steps (``None``: never).
     """
 
     name = "scan"

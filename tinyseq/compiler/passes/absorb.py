@@ -1,4 +1,4 @@
-"""Absorb: what was computed before a loop is taken back into a product of the loop that can carry it for less.
+"""Absorb, the folding of projections back into a loop's product, where it carries them for less than the way round it.
 
 ``h @ W + a_t`` in a loop, with ``a_t = x_t @ V + b`` of all steps before it, becomes ``[h, x_t, 1] @ [W; V; b]``. On a
 CPU one product with a longer left operand costs hardly more than the one that is there, while the long way costs a pass

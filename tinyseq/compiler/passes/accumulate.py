@@ -1,4 +1,4 @@
-"""Accumulate: a state that only sums becomes one contraction over time and batch.
+"""Accumulate, the reduction of a loop to a contraction: a state that only sums becomes one product over time and batch.
 
 ``dW += h_t^T @ dg_t`` in a loop of T small products is, written at once, [h_1; ...; h_T]^T [dg_1; ...; dg_T]: the same
 sum as one large product, after the loop.

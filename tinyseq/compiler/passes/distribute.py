@@ -102,6 +102,8 @@ def _free_of_state(loop: Loop) -> set[Node]:
 
 def _components(loop: Loop) -> list[list[int]]:
     """Return the states in strongly connected components, each after those that it depends on."""
+    # State j depends on k where its next value is computed from k. Two states are in one component where each depends
+    # on the other, in however many steps; states are few, so the closure may be taken the plain way.
     count = len(loop.states)
     needs = [set(reach([after])) for after in loop.nexts]
     direct = [{k for k in range(count) if loop.states[k] in needs[j]} for j in range(count)]
@@ -111,6 +113,7 @@ def _components(loop: Loop) -> list[list[int]]:
             for k in list(closure[j]):
                 closure[j] |= closure[k]
     groups: list[list[int]] = []
+    # Who depends on more comes later: what a state depends on depends on fewer (or is in its component).
     for j in sorted(range(count), key=lambda j: len(closure[j])):
         group = sorted(k for k in closure[j] if j in closure[k])
         if group not in groups:
@@ -132,6 +135,8 @@ def _fission(loop: Loop, used: set[int]) -> list[Node | None]:
         last = index == len(groups) - 1
         roots = [nexts[k] for k in group]
         later = [nexts[k] for g in groups[index + 1 :] for k in g]
+        # What needs no state is not exposed: later loops compute it again from the sequences, until ``_before`` moves
+        # it out of all of them and equal nodes become one.
         own = reach([*roots, *(loop.states[k] for k in group)], stop=done.__contains__)
         mine = [n for n in own if n in tied and n not in done]
         exposed = [] if last else _read_elsewhere(mine, [*later, *ys], done)

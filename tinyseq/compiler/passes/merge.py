@@ -1,4 +1,4 @@
-"""Merge: matrix products that share their left operand become one product with their right operands side by side.
+"""Merge, the horizontal fusion of products: those of one left operand become one, their right operands side by side.
 
 In a body, only where the right operands do not change in the loop, for they are joined once, outside. The order of the
 parts (lanes) is chosen by what consumes each: lanes whose values meet the same further ops stand next to each other, so

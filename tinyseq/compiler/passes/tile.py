@@ -1,4 +1,4 @@
-"""Tile: a scan becomes a row of shorter scans whose values are computed again for the backward pass.
+"""Tile, gradient checkpointing: a scan becomes a row of shorter ones, whose values the backward pass computes again.
 
 Kept for the gradient are only the states between tiles, and the values of the one tile that is being differentiated:
 with tiles of √T steps, memory for intermediate values grows as √T, for one more forward pass (Chen et al. 2016,
