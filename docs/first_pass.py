@@ -15,7 +15,7 @@ import numpy as np
 import tinyseq as ts
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.pipeline import run_passes
-from tinyseq.compiler.trace import trace_function
+from tinyseq.compiler.capture import trace_function
 from tinyseq.graph import Graph, Node, rebuild
 from tinyseq.ops.elementwise import absolute, relu, tanh
 from tinyseq.ops.scan import evaluate

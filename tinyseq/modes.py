@@ -15,6 +15,7 @@ class Tracing(Protocol):
 
     effects: list[Callable[[], None]]
     guards: list[tuple[Callable[[], Any], Any]]
+    checks: list[Node]
 
     def record(self, op: Any, inputs: Any, attrs: Any) -> Any: ...
     def holder_of(self, x: Any) -> Leaf | None: ...

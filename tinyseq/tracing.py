@@ -93,6 +93,8 @@ def trace_op(op: Op, inputs: Sequence[Any], attrs: Attrs) -> Any:
     source = here.source or caller(3)
     node = Node(op, nodes, attrs, shape, dtype, source)
     follows = any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
+    if op.checks and mode.tracing is not None and here.place.clock is None:
+        mode.tracing.checks.append(node)
     if not op.multiple:
         return _result(node, follows and op.differentiable)
     return tuple(
@@ -160,6 +162,8 @@ class Tracing:
         #: Nodes that eager code would have computed without a history, though the graph shows one: made within
         #: ``no_grad``, or by a sweep that was not recorded. Where a gradient could come to one, it is stopped there.
         self.constants: dict[Node, Node | None] = {}
+        #: Nodes that refuse values, within no loop: they are done though nothing may be asked of them.
+        self.checks: list[Node] = []
         #: What stands for the new value of a parameter, and the input that its gradient adds up at.
         self.renewed: dict[Node, Leaf] = {}
         #: Nodes from this serial on are of this trace.

@@ -211,14 +211,10 @@ def key(r: Random, shape: tuple[int, ...]) -> str:
     parts = []
     for n in shape:
         m = max(n - 1, 0)
-        parts.append(
-            r.choice(
-                [
-                    *(":", ":", "::2", "::-1", f"{r.randint(0, m)}", f"-{r.randint(1, n or 1)}", f"{r.randint(0, m)}:"),
-                    *(f":{r.randint(1, n or 1)}", "1::2", f"{r.randint(0, m)}:{n}:2", "::-2", "None, :", "-1:"),
-                ]
-            )
-        )
+        ways = [*(":", ":", "::2", "::-1", "1::2", "::-2", "None, :", "-1:")]
+        ways += [f"{r.randint(0, m)}", f"-{r.randint(1, n or 1)}"]
+        ways += [f"{r.randint(0, m)}:", f":{r.randint(1, n or 1)}", f"{r.randint(0, m)}:{n}:2"]
+        parts.append(r.choice(ways))
     while parts and r.random() < 0.3:
         parts.pop()
     if r.random() < 0.15:

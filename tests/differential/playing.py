@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 import tinyseq as ts
+from tinyseq import nn, optim
 from tinyseq.backends import register
 from tinyseq.graph import here
 from tinyseq.modes import mode
@@ -178,7 +179,7 @@ class Session:
         """Run the backward pass of what a call returned and show the gradients."""
         loss = None if out is None else total(out)
         if loss is not None:
-            self.call(label, lambda: loss.backward(retain_graph=retain))
+            self.call(f"{label}: backward", lambda: loss.backward(retain_graph=retain))
         self.grads(label, tensors, clear=clear)
 
     def grads(self, label: str, tensors: Sequence[Tensor], *, clear: bool = True) -> None:
@@ -198,8 +199,8 @@ class Session:
         between()
 
         def run() -> Any:
-            found = [g for g in ts.gradients(loss, tensors, create_graph=True) if g is not None]
-            squares = total([g * g for g in found])
+            found = ts.gradients(loss, tensors, create_graph=True)
+            squares = total([g * g for g in found if g is not None])
             if squares is not None:
                 squares.backward()
             return found
@@ -228,26 +229,10 @@ from playing import *
 if __name__ == "__main__":
     show(program, "{backend}")
 """
-NAMES = {
-    name: globals()[name]
-    for name in [
-        "ts",
-        "nn",
-        "optim",
-        "np",
-        "math",
-        "a32",
-        "a64",
-        "f32",
-        "f64",
-        "p32",
-        "p64",
-        "tied",
-        "odd",
-        "ints",
-        "Box",
-        "total",
-    ]
+#: What a program's text may name.
+NAMES: dict[str, Any] = {
+    **{"ts": ts, "nn": nn, "optim": optim, "np": np, "math": math},
+    **{made.__name__: made for made in (a32, a64, f32, f64, p32, p64, tied, odd, ints, Box, total)},
 }
 __all__ = ["show", *NAMES]
 _count = 0
@@ -294,6 +279,10 @@ def play(program: Callable[[Any, Session], None], jit: Any, backend: str) -> lis
 # -- comparing ---------------------------------------------------------------------------------------------------------
 
 
+#: A gradient of zeros where eagerly there is none: a trace follows what a single step leaves out.
+FOLLOWED = "zeros for none"
+
+
 @dataclass
 class Difference:
     """Where the two runs part: what kind of thing differs, and how."""
@@ -313,7 +302,7 @@ def compare(
 
     What a failing call has done before it failed (draws counted, gradients set) is not compared.
     """
-    failed = False
+    failed, followed = False, None
     for index, ((label, a), (other, b)) in enumerate(zip(eager, compiled, strict=False)):
         if failed and (label.endswith("gradients") or label.startswith("at the end")):
             continue
@@ -323,12 +312,15 @@ def compare(
         elif label != other:
             return Difference("another course", label, f"compiled shows {other!r}")
         if found := _differs(a, b, [] if blur is None else blur.get(index, [])):
-            if found[0] == "requires_grad" and label.endswith("without gradients"):
+            if found[0] == "requires_grad" and (label.endswith("without gradients") or label == "results kept"):
                 continue  # an argument that is returned as it is
+            if found[0] == FOLLOWED:
+                followed = followed or Difference(FOLLOWED, label, found[1])
+                continue
             return Difference(found[0], label, found[1])
     if len(eager) != len(compiled):
         return Difference("another course", "the end", f"{len(eager)} things shown eagerly, {len(compiled)} compiled")
-    return None
+    return followed
 
 
 def _differs(a: Any, b: Any, noisy: list[Any]) -> tuple[str, str] | None:
@@ -359,6 +351,8 @@ def _differs(a: Any, b: Any, noisy: list[Any]) -> tuple[str, str] | None:
             if found := _differs(a[key], b[key], below):
                 return found[0], f"[{key!r}] {found[1]}"
         return None
+    if a is None and isinstance(b, Shown) and not b.array.any():
+        return FOLLOWED, f"None eagerly, zeros{b.array.shape} compiled"
     if type(a) is not type(b):
         names = [("None" if x is None else "a tensor" if isinstance(x, Shown) else repr(x)[:40]) for x in (a, b)]
         return "None or not", f"{names[0]} eagerly, {names[1]} compiled"
@@ -374,7 +368,10 @@ def _arrays_differ(a: Shown, b: Shown, noisy: list[Shown]) -> tuple[str, str] | 
     others = [n.array for n in noisy if n.array.shape == x.shape]
     flags = None
     if a.requires_grad != b.requires_grad:
-        flags = "requires_grad", f"{a.requires_grad} eagerly, {b.requires_grad} compiled"
+        flags = (
+            FOLLOWED if b.requires_grad else "requires_grad",
+            f"requires_grad {a.requires_grad} eagerly, {b.requires_grad} compiled",
+        )
     if x.dtype.kind != "f":
         wrong = x != y
         for other in others:
@@ -481,12 +478,14 @@ class Verdict:
     """What came of a program: a difference or none, and why where it is let pass."""
 
     difference: Difference | None
-    #: "same", "raises" (both do), "refused", "rounding" (as much as other roundings do), "fault".
+    #: "same", "raises" (both do), "refused", "rounding" (as much as other roundings do), FOLLOWED, "fault".
     outcome: str
 
 
 #: The kinds of program that may be refused: what a call changes outside, and control flow on values.
 MAY_BE_REFUSED = frozenset({"outside state", "control flow"})
+#: What may be refused in any program: a loop's body is traced once.
+ALWAYS_REFUSED = ("a state changes its shape or dtype from one step to the next",)
 
 
 def judge(text: str, backend: str, features: frozenset[str] | set[str] = frozenset()) -> Verdict:
@@ -497,11 +496,6 @@ def judge(text: str, backend: str, features: frozenset[str] | set[str] = frozens
     difference = compare(eager, found)
     if difference is None:
         return Verdict(None, "raises" if any(isinstance(value, Raised) for _, value in eager) else "same")
-    if difference.kind == "refused":
-        if "<program" not in difference.detail:
-            difference.kind = "refused without a line"
-        elif MAY_BE_REFUSED & set(features):
-            return Verdict(difference, "refused")
     if difference.kind == "values":
         blur: dict[int, list[Any]] = {}
         for seed in range(5):
@@ -511,7 +505,14 @@ def judge(text: str, backend: str, features: frozenset[str] | set[str] = frozens
         difference = compare(eager, found, blur)
         if difference is None:
             return Verdict(None, "rounding")
-        if difference.kind == "refused" and MAY_BE_REFUSED & set(features):
+    if difference.kind == FOLLOWED or (
+        "gradients inside" in features and "depends on nothing that requires a gradient" in difference.detail
+    ):
+        return Verdict(difference, FOLLOWED)
+    if difference.kind == "refused":
+        if "<program" not in difference.detail:
+            difference.kind = "refused without a line"
+        elif MAY_BE_REFUSED & set(features) or difference.detail.startswith(ALWAYS_REFUSED):
             return Verdict(difference, "refused")
     return Verdict(difference, "fault")
 

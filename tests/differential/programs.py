@@ -46,6 +46,12 @@ class Program:
 
 #: Not in the order of the alphabet, which is how keywords might be sorted.
 PARAMETERS = ("x", "z", "y", "b", "m", "a", "q2", "c2")
+#: What is done with a float among the arguments: it is computed with, or decides.
+NUMBERS = (
+    *("{a} * {k}", "{a} + {k}", "{a} * {k} + {k}", "{a} / ({k} * {k} + 1.0)", "{a} * (2 * {k} - 1)", "{k} - {a}"),
+    *("ts.tanh({a}) if {k} > 0.6 else -{a}", "ts.clip({a}, -0.2, abs({k}) + 0.1)", "{a} * math.exp({k} * 0.3)"),
+    *("({a} * {a} + 0.5) ** {k}", "{a} * round({k})", "ts.where({a} > {k}, {a}, {k})", "{a} * ({k} or 2.0)"),
+)
 ENDINGS = ("plain", "plain", "plain", "plain", "step", "step", "grad", "method", "module", "nested", "partial")
 
 
@@ -237,7 +243,7 @@ class Writer:
             if p.kind == "optional":
                 s.add(f"{a} if {p.name} is None else {a} {r.choice('+*-')} {p.name}")
             elif p.kind == "number":
-                s.add(r.choice([f"{a} * {p.name}", f"{a} + {p.name}", f"{a} * {p.name} + {p.name}"]))
+                s.add(r.choice(NUMBERS).format(a=a, k=p.name))
             elif p.kind == "flag":
                 s.add(f"{a} * 2.0 if {p.name} else ts.sin({a})")
             elif p.kind == "tree":
@@ -448,6 +454,8 @@ class Writer:
             if bad:
                 break
             held.append(out)
+            if quiet:
+                continue
             if inside or ending == "grad":
                 keep(
                     f"t.grads('call {number}', {tensors}, clear={r.random() < 0.8})",
@@ -457,7 +465,14 @@ class Writer:
                     keep(f"t.note('call {number}: weights', {tensors})")
                 continue
             way = r.random()
-            if way < 0.5:
+            if number and way < 0.12:  # the backward pass of a call comes when another has been made
+                also, other, _ = self.arguments(number, space, keep, suffix="b")
+                also = [a for a in also if isinstance(space.get(a), Tensor) and space[a].requires_grad]
+                if keep(f"{out}b = t.call('call {number}, beside', {', '.join(['fast', *other])})"):
+                    keep(f"t.back('call {number}', {out}, {tensors})")
+                    keep(f"t.back('call {number}, beside', {out}b, [{', '.join([*watched, *also])}])")
+                    self.feature("two calls before a backward pass")
+            elif way < 0.5:
                 keep(f"t.back('call {number}', {out}, {tensors})")
             elif way < 0.58:
                 if keep(f"t.back('call {number}', {out}, {tensors}, clear=False)"):
@@ -487,7 +502,9 @@ class Writer:
     def bad_values(self, line: str) -> bool:
         return line.startswith("with") or "t.call" in line
 
-    def arguments(self, number: int, space: dict[str, Any], keep: Any) -> tuple[list[str], list[str], bool]:
+    def arguments(
+        self, number: int, space: dict[str, Any], keep: Any, suffix: str = ""
+    ) -> tuple[list[str], list[str], bool]:
         """Write the arguments of a call; tensors get names, so that their gradients can be read."""
         r = self.r
         positional, named, given = [], [], []
@@ -505,7 +522,7 @@ class Writer:
                 if known and r.random() < 0.3:
                     expression = r.choice(known)
                 else:
-                    name = f"{p.name}_{number}"
+                    name = f"{p.name}_{number}{suffix}"
                     keep(f"{name} = {expression}")
                     expression = name
                 given.append(expression)

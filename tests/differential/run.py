@@ -11,11 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -72,6 +70,7 @@ def work(args: argparse.Namespace) -> None:
     while seed < until:
         os.pwrite(at, f"{seed:12d}".encode(), 0)
         features: set[str] = set()
+        kinds: set[str] = set()
         for program, backend, verdict in tried(seed, args.backends):
             features = program.features
             counts[f"{backend}: {verdict.outcome}"] += 1
@@ -79,8 +78,10 @@ def work(args: argparse.Namespace) -> None:
                 counts[f"refused: {reason(verdict.difference)}"] += 1
             if verdict.outcome == "fault":
                 kind = kind_of(verdict.difference)
+                known = kind in kinds
+                kinds.add(kind)
                 counts[f"fault: {kind}"] += 1
-                if counts[f"fault: {kind}"] <= args.keep:
+                if counts[f"fault: {kind}"] <= args.keep and not known:
                     small = shrunk(program.text, backend, features, verdict.difference)
                     save(Path(args.resume), seed, backend, small, verdict.difference)
         counts["programs"] += 1
@@ -106,17 +107,15 @@ class Shard:
         self.args, self.number = args, number
         self.folder = Path(args.resume)
         self.died: Counter[str] = Counter()
-        self.cache = tempfile.mkdtemp(prefix="tinyseq-differential-")
         self.start()
 
     def start(self) -> None:
         """Start the process anew."""
-        shutil.rmtree(self.cache, ignore_errors=True)
         options = [f"--{name.replace('_', '-')}={getattr(self.args, name)}" for name in OPTIONS]
         command = [sys.executable, __file__, *options, f"--backends={','.join(self.args.backends)}"]
         self.process = subprocess.Popen(
             [*command, f"--shard={self.number}"],
-            env=os.environ | {"TINYSEQ_CACHE": self.cache, "OPENBLAS_NUM_THREADS": "1"},
+            env=os.environ | {"TINYSEQ_CACHE": "", "OPENBLAS_NUM_THREADS": "1"},
             stderr=(self.folder / f"shard{self.number}.log").open("a"),
         )
         self.seen, self.since = -1, time.monotonic()
@@ -144,7 +143,6 @@ class Shard:
             what = "hangs" if hangs else signal.Signals(-code).name if code < 0 else f"exit {code}"
             self.skip(what)
         if self.state().get("next", 0) >= self.args.start_seed + self.args.programs:
-            shutil.rmtree(self.cache, ignore_errors=True)
             return True
         self.start()
         return False

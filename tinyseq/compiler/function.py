@@ -26,6 +26,7 @@ import numpy as np
 from tinyseq import backends, trees
 from tinyseq.backends import Backend
 from tinyseq.compiler.arena import Arena
+from tinyseq.compiler.capture import Traced, parameter_names, replay, trace_function
 from tinyseq.compiler.checking import verify_plan
 from tinyseq.compiler.environment import Guards, alike
 from tinyseq.compiler.lower import lowering
@@ -33,7 +34,6 @@ from tinyseq.compiler.lower.numpy import Executable, aligned_zeros
 from tinyseq.compiler.pipeline import Compiled, Stage, run_passes
 from tinyseq.compiler.plan import Plan
 from tinyseq.compiler.planning import make_plan
-from tinyseq.compiler.trace import Traced, parameter_names, replay, trace_function
 from tinyseq.errors import BackendError, GraphError
 from tinyseq.graph import Graph, Leaf, Node, caller, reach, signature
 from tinyseq.modes import mode

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from tinyseq.masks import align, length_mask
 from tinyseq.nn import init as initial
 from tinyseq.nn.layers import Linear
-from tinyseq.nn.masks import align, length_mask, masked_softmax
+from tinyseq.nn.masks import masked_softmax
 from tinyseq.nn.module import Module, parameter
 from tinyseq.ops.elementwise import maximum, tanh, where
 from tinyseq.ops.reduce import sum_

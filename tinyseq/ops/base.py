@@ -83,6 +83,8 @@ class Op:
     primitive: ClassVar[bool] = True
     #: True where the kernel returns a tuple.
     multiple: ClassVar[bool] = False
+    #: True where values may be refused: it is done also where nobody asks for its result.
+    checks: ClassVar[bool] = False
     #: In place of ``vjps``: (node, gradient of each output, which inputs need one) -> the gradients of all inputs.
     joint: ClassVar[Callable[..., Any] | None] = None
 

@@ -13,7 +13,8 @@ import numpy as np
 from tinyseq import backends
 from tinyseq.errors import DataError
 from tinyseq.graph import Signature, literal
-from tinyseq.ops.base import BOOL, Inferred, Op, Value, Xp, broadcast, hushed, native, promote, quiet, refuse_booleans, without_slope
+from tinyseq.modes import is_tracing
+from tinyseq.ops.base import BOOL, Recorder, Inferred, Op, Value, Xp, broadcast, hushed, native, promote, quiet, refuse_booleans, without_slope
 
 
 class Elementwise(Op):
@@ -412,6 +413,7 @@ class Within(Elementwise):
 
     name = "within"
     formula = "y = x"
+    checks = True
     vjps = (lambda g, y, x, **attrs: g,)
 
     def __call__(
@@ -419,7 +421,7 @@ class Within(Elementwise):
     ) -> Any:
         attrs: dict[str, Any] = {"low": low, "high": high, "what": what, "required": required, "allowed": allowed, "rows": rows}
         values = getattr(x, "value", x)
-        if values is None:
+        if values is None or (is_tracing() and isinstance(x, Recorder)):  # closed over: it may hold others at each call
             return super().__call__(x, **attrs)
         self.kernel(None, values, **attrs)
         return x

@@ -114,8 +114,8 @@ class OptimizerConfig(Section):
     options: dict[str, Any] = Field(default_factory=dict, description="Further keyword arguments of the optimiser.")
 
     def contradictions(self) -> Iterator[Problem]:
-        found = registry.optimizer_problems(self.name, self.lr, self.options)
-        yield from within("options", found, involves=("name", "lr"))
+        problems = registry.optimizer_problems(self.name, self.lr, self.options)
+        yield from within("options", problems, involves=("name", "lr"))
         if self.weight_decay is not None and "weight_decay" in self.options:
             yield Problem(("options",), "weight_decay is given twice: as a setting and among the options")
 
@@ -147,8 +147,8 @@ class ScheduleConfig(Section):
 
     def contradictions(self) -> Iterator[Problem]:
         label = f"the schedule {self.name!r}"
-        found = registry.option_problems(SCHEDULES[self.name], self.options, (1, 0.0, "min"), label=label)
-        yield from within("options", found, involves=("name",))
+        problems = registry.option_problems(SCHEDULES[self.name], self.options, (1, 0.0, "min"), label=label)
+        yield from within("options", problems, involves=("name",))
 
     def make(self, steps: int, *, lower_is_better: bool = True) -> optim.Schedule:
         """Return the schedule of a run of so many steps."""
@@ -232,17 +232,17 @@ def check(document: Document, *, overrides: Overrides | None = None, folder: Pat
     Raises:
         ConfigError: every problem at once.
     """
-    given = as_overrides(overrides)
-    task = next((o.value for o in reversed(given) if o.path == ("task",)), document.data.get("task"))
+    parsed = as_overrides(overrides)
+    task = next((o.value for o in reversed(parsed) if o.path == ("task",)), document.data.get("task"))
     model, problems = _model_of(task)
     data = document.data
     for problem in document.problems:  # what could not be read is not judged as well
         data = data if problem.place is not None else without(data, problem.path)
-    for number, override in enumerate(given):
-        given[number], unclear = in_full(override, model)
+    for number, override in enumerate(parsed):
+        parsed[number], unclear = in_full(override, model)
         problems += unclear
-        data = data if unclear else replaced(data, given[number].path, override.value)
-    document = replace(document, overrides=given)
+        data = data if unclear else replaced(data, parsed[number].path, override.value)
+    document = replace(document, overrides=parsed)
     context = {"folder": None if folder is None else folder.resolve()}
     try:
         config = model.model_validate(data, context=context)

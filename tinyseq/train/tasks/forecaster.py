@@ -72,8 +72,8 @@ class ForecastNet(nn.Module):
     def forward(self, xs: Tensor, state: Any = None, *, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
         """Return forecasts (batch, time, horizon, targets) and the last state."""
         ys, state = self.recurrent(xs, state, lengths=lengths)
-        found: Tensor = self.head(self.dropout(ys))
-        found = reshape(found, (*xs.shape[:2], self.horizon, len(self.targets)))
+        forecast: Tensor = self.head(self.dropout(ys))
+        forecast = reshape(forecast, (*xs.shape[:2], self.horizon, len(self.targets)))
         if self.last:
-            found = found + expand_dims(concat([xs[:, :, i : i + 1] for i in self.targets], -1), 2)
-        return found, state
+            forecast = forecast + expand_dims(concat([xs[:, :, i : i + 1] for i in self.targets], -1), 2)
+        return forecast, state

@@ -144,11 +144,13 @@ class Seq2Seq(GenerationTask[Seq2SeqConfig]):
         config = self.config.data
         if config.path is None:
             # A source that came twice could stand in two parts, and the test would be no test.
-            found = [Example(*pair) for pair in dict(GENERATORS[config.generator](config.count, config.seed)).items()]
+            examples = [
+                Example(*pair) for pair in dict(GENERATORS[config.generator](config.count, config.seed)).items()
+            ]
         else:
-            found = self.read(Path(config.path))
+            examples = self.read(Path(config.path))
         valid, test = (None if path is None else self.read(Path(path)) for path in (config.valid, config.test))
-        parts = split_examples(found, config.split, np.random.default_rng(config.seed), valid=valid, test=test)
+        parts = split_examples(examples, config.split, np.random.default_rng(config.seed), valid=valid, test=test)
         kept = [example for example in parts.train if not self._too_long(example)]
         self.left_out = len(parts.train) - len(kept)
         if not kept:
@@ -207,19 +209,19 @@ class Seq2Seq(GenerationTask[Seq2SeqConfig]):
         return [Example(*pair) for pair in read_pairs(path, targets=targets)]
 
     def records(self, inputs: Iterable[Any]) -> list[Example]:
-        found = []
-        for number, given in enumerate(inputs):
-            if isinstance(given, (list, tuple)) and all(isinstance(token, str) for token in given):
-                given = self.level.join(given)
-            if not isinstance(given, str):
+        examples = []
+        for number, value in enumerate(inputs):
+            if isinstance(value, (list, tuple)) and all(isinstance(token, str) for token in value):
+                value = self.level.join(value)
+            if not isinstance(value, str):
                 raise DataError(
                     "not a sentence",
                     required="a str, or a list of tokens",
-                    got=repr(given)[:80],
+                    got=repr(value)[:80],
                     where=f"input {number}",
                 )
-            found.append(Example(given))
-        return found
+            examples.append(Example(value))
+        return examples
 
     def describe_data(self) -> dict[str, Any]:
         sources = {example.input for example in self.examples.train}

@@ -48,8 +48,8 @@ class SequenceNet(nn.Module):
     def weights(self, xs: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return how much each step counts, (batch, time), where the network ``attends``."""
         ys, _ = self.recurrent(xs, lengths=lengths)
-        found: Tensor = self.pooling.weights(ys, lengths)  # type: ignore[attr-defined]
-        return found
+        weights: Tensor = self.pooling.weights(ys, lengths)  # type: ignore[attr-defined]
+        return weights
 
 
 class TextNet(nn.Module):

@@ -181,6 +181,8 @@ def _traced(
         tracing.live[counter] = lambda: generator.calls
         tracing.effects.append(partial(_advance, draws()))
     reached = set(reach(nodes))
+    nodes += [node for node in tracing.checks if node not in reached]
+    reached = set(reach(nodes))
     own = list(inputs.values())
     read = [leaf for leaf in tracing.live if leaf in reached]
     closed_over = [leaf for x, leaf in tracing.captured.items() if x not in inputs]
