@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 import tinyseq as ts
+from tinyseq.compiler.capture import trace_function
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.pipeline import run_passes
-from tinyseq.compiler.capture import trace_function
 from tinyseq.graph import Graph, Node, rebuild
 from tinyseq.ops.elementwise import absolute, relu, tanh
 from tinyseq.ops.scan import evaluate
