@@ -18,6 +18,7 @@ from tinyseq.compiler.plan import Call, Copy, Plan, Ref
 from tinyseq.compiler.planning_loops import LoopPlanner, is_computed, keys_of
 from tinyseq.compiler.scheduling import VIEWS, schedule
 from tinyseq.compiler.storage import Storage
+from tinyseq.errors import GraphError
 from tinyseq.graph import Graph, Leaf, Literal, Node, reach
 from tinyseq.ops import linalg
 from tinyseq.ops import shape as sh
@@ -31,7 +32,8 @@ def make_plan(graph: Graph, forward: int | None = None, *, for_blas: bool = True
     With ``for_blas`` products are BLAS calls: values and weights of loops lie as it likes them (layout.py).
 
     Raises:
-        GraphError: a scan within the body of a scan, which is written out when it is traced.
+        GraphError: a scan within the body of a scan, which is written out when it is traced; another op of several
+            outputs, which the passes take apart.
     """
     return Planner(graph, for_blas).plan(len(graph.outputs) if forward is None else forward)
 
@@ -76,6 +78,8 @@ class Planner(Storage):
                 values[node] = self.loop(node, values, out)
             elif node.op is pick:
                 values[node] = values[node.inputs[0]][node.attrs["index"]]
+            elif isinstance(node.dtype, tuple):
+                raise GraphError(f"a {node.op.name} has several outputs, for passes to take apart", where=node.where)
             elif node.op is linalg.matmul:
                 values[node] = self.product(node, values, homes.get(node), out)
             else:

@@ -23,7 +23,7 @@ from tinyseq.compiler.storage import Storage, Track
 from tinyseq.errors import GraphError
 from tinyseq.graph import Graph, Node
 from tinyseq.ops import shape as sh
-from tinyseq.ops.scan import scan
+from tinyseq.ops.scan import ScanParts, scan
 from tinyseq.ops.tuples import pick
 
 
@@ -40,11 +40,10 @@ class LoopPlanner:
         self.body: Graph = node.attrs["body"]
         if any(inner.op is scan for inner in self.body.nodes):
             raise GraphError("a scan within a scan cannot be planned", where=node.where)
-        carries, sequences = node.attrs["carries"], node.attrs["sequences"]
-        leaves = self.body.inputs
-        self.states, self.nexts, self.ys = leaves[:carries], self.body.outputs[:carries], self.body.outputs[carries:]
-        self.xs, self.constants = leaves[carries : carries + sequences], leaves[carries + sequences :]
-        self.outside = dict(zip(leaves, node.inputs, strict=True))
+        parts = ScanParts.of(node.attrs, node.inputs)
+        self.states, self.xs, self.constants = parts.states, parts.xs, parts.constants
+        self.nexts, self.ys = parts.nexts, parts.ys
+        self.outside = dict(zip(self.body.inputs, node.inputs, strict=True))
         self.given = {leaf: given[x] for leaf, x in self.outside.items()}
         self.loop = Loop(node, node.attrs["length"], node.attrs["reverse"])
         #: How many steps on, in memory, a state lies before a step and after it.

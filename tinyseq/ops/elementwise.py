@@ -11,10 +11,25 @@ from typing import Any, Final
 import numpy as np
 
 from tinyseq import backends
-from tinyseq.errors import DataError
-from tinyseq.graph import Signature, literal
+from tinyseq.errors import DataError, DtypeError
+from tinyseq.graph import Literal, Signature, literal
 from tinyseq.modes import is_tracing
-from tinyseq.ops.base import BOOL, Recorder, Inferred, Op, Value, Xp, broadcast, hushed, native, promote, quiet, refuse_booleans, without_slope
+from tinyseq.ops.base import (
+    BOOL,
+    Inferred,
+    Op,
+    Recorder,
+    Value,
+    Xp,
+    broadcast,
+    hushed,
+    native,
+    promote,
+    quiet,
+    refuse_booleans,
+    require_within,
+    without_slope,
+)
 
 
 class Elementwise(Op):
@@ -23,7 +38,9 @@ class Elementwise(Op):
     floating = False
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        return broadcast(self.name, *inputs), promote(*inputs, floating=self.floating)
+        dtype = promote(*inputs, floating=self.floating)
+        require_within(self.name, dtype, *inputs)
+        return broadcast(self.name, *inputs), dtype
 
 
 class Floating(Elementwise):
@@ -134,6 +151,18 @@ class Pow(Elementwise):
     formula = "y = x^p"
     reads = "xy"
     vjps = (_power_base, _power_exponent)
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        shape, dtype = super().infer(*inputs, **attrs)
+        exponent = inputs[1]
+        if isinstance(exponent, Literal) and dtype.kind in "iu" and exponent.attrs["value"] < 0:
+            raise DtypeError(
+                "pow: an integer to a negative power",
+                required="a float, or an exponent >= 0",
+                got=str(exponent.attrs["value"]),
+                fix="x.cast(ts.float32)",
+            )
+        return shape, dtype
 
     @quiet
     def kernel(self, xp: Xp, x: Any, p: Any) -> Any:
@@ -406,7 +435,7 @@ class StopGradient(Elementwise):
 
 
 class Within(Elementwise):
-    """Refuses values outside ``[low, high]``, but for ``allowed``; in a trace, where there are none yet, once there are.
+    """Refuses values outside ``[low, high]``, but for ``allowed``; in a trace, once there are values.
 
     ``what`` is wrong then, and ``required`` says what was; with ``rows`` the place is a row.
     """
@@ -417,9 +446,24 @@ class Within(Elementwise):
     vjps = (lambda g, y, x, **attrs: g,)
 
     def __call__(
-        self, x: Value, low: float, high: float, *, what: str, required: str, allowed: int | None = None, rows: bool = False
+        self,
+        x: Value,
+        low: float,
+        high: float,
+        *,
+        what: str,
+        required: str,
+        allowed: int | None = None,
+        rows: bool = False,
     ) -> Any:
-        attrs: dict[str, Any] = {"low": low, "high": high, "what": what, "required": required, "allowed": allowed, "rows": rows}
+        attrs: dict[str, Any] = {
+            "low": low,
+            "high": high,
+            "what": what,
+            "required": required,
+            "allowed": allowed,
+            "rows": rows,
+        }
         values = getattr(x, "value", x)
         if values is None or (is_tracing() and isinstance(x, Recorder)):  # closed over: it may hold others at each call
             return super().__call__(x, **attrs)

@@ -59,6 +59,9 @@ def _elementwise(name: str, operands: list[Any], output: Access, attrs: tuple[An
     kind = computing_kind(name, kinds, output.kind)
     if kind is None:
         raise NotNative(f"{name} of {', '.join(map(str, kinds))} to {output.kind}")
+    for place in {"where": [0]}.get(name, range(len(operands)) if kind == "b1" else []):
+        if not isinstance(operands[place], Access):  # a number's truth; cut to an integer, 0.5 would be false
+            operands = [*operands[:place], bool(operands[place]), *operands[place + 1 :]]
     output = _at_least_matrix(output)
     operands = [_at_least_matrix(x).aligned(output.shape) if isinstance(x, Access) else x for x in operands]
     return Group(output.shape[:-1], output.shape[-1], [Work(name, kind, operands, output, attrs)])
@@ -190,7 +193,7 @@ def _index(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> l
     adjacent = places == list(range(places[0], places[-1] + 1)) if places else False
     if not adjacent or any(p != slice(None) for i, p in enumerate(key) if i not in places):
         raise NotNative(f"{call.node.op.name} with the key {key}")
-    fitting = whole.kind == part.kind and (whole.kind in FLOATS or not add)
+    fitting = whole.kind == part.kind and whole.kind in (FLOATS if add else SIZES)
     if not fitting or any(a.kind not in ("i4", "i8") for a in arrays):
         raise NotNative(f"{call.node.op.name} of {whole.kind} by {', '.join(a.kind for a in arrays)}")
     shape = np.broadcast_shapes(*(a.shape for a in arrays))

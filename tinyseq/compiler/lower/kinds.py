@@ -74,8 +74,9 @@ _LOGICAL: Final = {"logical_not", "logical_and", "logical_or"}
 
 
 def kind_of(dtype: Any) -> str:
-    """Return the short name of a dtype."""
-    short: str = np.dtype(dtype).str[1:]
+    """Return the short name of a dtype; one of foreign byte order has a name that no kernel knows."""
+    given = np.dtype(dtype)
+    short: str = given.str[1:] if given.isnative else given.str
     return short
 
 
