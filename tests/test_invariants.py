@@ -141,6 +141,7 @@ def test_no_walk_over_a_graph_recurses() -> None:
 def test_the_reader_of_recursion_sees_it(tmp_path: Path) -> None:
     path = tmp_path / "walks.py"
     path.write_text(
-        "def f(n):\n    return f(n.inputs[0])\nclass A:\n    def g(self):\n        self.g()\n    def f(self):\n        f(1)\n"
+        "def f(n):\n    return f(n.inputs[0])\n"
+        "class A:\n    def g(self):\n        self.g()\n    def f(self):\n        f(1)\n"
     )
     assert list(recursive(path)) == ["f", "g"]
