@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 #: other. This is section 3 of the design with the small helpers put where they stand.
 ORDER: list[set[str]] = [
     {"errors", "files"},
-    {"threads"},
+    {"registry", "threads"},
     {"trees"},
     {"graph", "backends"},
     {"modes"},
@@ -62,10 +62,11 @@ ROOMS: dict[str, list[set[str]]] = {
         {"report"},
     ],
     "compiler/lower": [
-        {"giving", "kinds"},
+        {"base", "giving", "kinds"},
         {"access", "numpy"},
         {"arrays", "stages"},
         {"describe", "grouping"},
+        {"partition"},
         {"cupy", "llvm"},
     ],
     "drawing": [{"shared"}, {"source"}, {"view"}, {"layout"}, {"formats"}, {"page"}, {"output"}],

@@ -53,10 +53,10 @@ def blas():
 def _prepared(tmp_path_factory):
     """The cell is known, object code has a folder of its own, and no pictures are drawn: they take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nn, "CELLS", {**nn.CELLS, "meeting": Meeting})
+        patch.setitem(nn.CELLS, "meeting", Meeting)
         patch.setenv("TINYSEQ_CACHE", str(tmp_path_factory.mktemp("objects")))
         patch.setitem(backends._loaded, OTHER, Other())
-        patch.setitem(backends._modules, OTHER, "")
+        patch.setitem(backends.BACKENDS, OTHER, "")
         patch.setattr(running, "draw_run", lambda *args: None)
         yield
 

@@ -7,14 +7,15 @@ from typing import Any
 
 import click
 
+from tinyseq import backends
 from tinyseq.cli.boundary import debug_option
-from tinyseq.cli.options import set_option
+from tinyseq.cli.options import NameOf, set_option
 
 
 @click.command("run", short_help="Train as a config says.")
 @click.argument("config", type=click.Path())
 @set_option
-@click.option("--backend", type=click.Choice(["numpy", "llvm", "cupy", "auto"]), help="Instead of the config's.")
+@click.option("--backend", type=NameOf(backends.names), help="Instead of the config's.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the config's.")
 @click.option("--steps", type=click.IntRange(min=1), help="Instead of the config's train.steps.")
 @click.option("--eager", is_flag=True, help="Leave the compiler out; the same numbers, to rounding, and slower.")

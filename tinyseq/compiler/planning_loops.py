@@ -14,12 +14,11 @@ gets one buffer, in which every part has its seat; what comes from outside is wr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from tinyseq.compiler.layout import COLUMNS, CONTRACTED, STACKED, Order, aligned, factors_of, padded
-from tinyseq.compiler.plan import Copy, Loop, Ref
+from tinyseq.compiler.plan import Copy, Loop, Operand, Ref
 from tinyseq.compiler.scheduling import VIEWS
-from tinyseq.compiler.storage import Storage, Track
+from tinyseq.compiler.storage import Emitted, Storage, Track
 from tinyseq.errors import GraphError
 from tinyseq.graph import Graph, Node
 from tinyseq.ops import shape as sh
@@ -35,7 +34,7 @@ class LoopPlanner:
         GraphError: a scan within the body of a scan, which is written out when it is traced.
     """
 
-    def __init__(self, storage: Storage, node: Node, given: Mapping[Node, Any], out: list[Any]) -> None:
+    def __init__(self, storage: Storage, node: Node, given: Mapping[Node, Operand], out: Emitted) -> None:
         self.storage, self.node, self.out = storage, node, out
         self.body: Graph = node.attrs["body"]
         if any(inner.op is scan for inner in self.body.nodes):
@@ -49,11 +48,11 @@ class LoopPlanner:
         #: How many steps on, in memory, a state lies before a step and after it.
         self.before, self.after = (1, 0) if self.loop.reverse else (0, 1)
         self.factors = factors_of(node) if storage.for_blas else set()
-        self.local: dict[Node, Any] = {}
+        self.local: dict[Node, Operand] = {}
         self.homes: dict[Node, Ref] = {}
         self.tracks: dict[Node, Track] = {}
         self.tails: list[tuple[Node, Ref]] = []
-        self.seated: dict[Node, Any] = {}
+        self.seated: dict[Node, Ref] = {}
         for joined in self.body.nodes:
             if self.can_seat(joined):
                 self.seat(joined)
@@ -146,7 +145,7 @@ class LoopPlanner:
         self.out.append(Copy(source, copy))
         return Ref(copy.buffer, leaf.shape, leaf.dtype, "t")
 
-    def steady(self, leaf: Node) -> Any:
+    def steady(self, leaf: Node) -> Operand:
         """Return a constant, a matrix that the loop multiplies by as BLAS likes it."""
         value = self.given[leaf]
         if leaf in self.factors and isinstance(value, Ref) and not self.lies_well(value):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tinyseq.errors import DataError, did_you_mean
+from tinyseq.errors import DataError
 from tinyseq.masks import LengthsLike, check_lengths
 from tinyseq.nn.attention import MultiheadAttention
 from tinyseq.nn.layers import Dropout, LayerNorm, Linear
 from tinyseq.nn.module import Module
 from tinyseq.ops.elementwise import gelu, relu
+from tinyseq.registry import Registry
 from tinyseq.tensors import Tensor
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": relu, "gelu": gelu}
+ACTIVATIONS: Registry[Callable[[Tensor], Tensor]] = Registry("activation", {"relu": relu, "gelu": gelu})
 
 
 class _Layer(Module):
@@ -29,10 +30,7 @@ class _Layer(Module):
         norm_first: bool = False,
         eps: float = 1e-5,
     ) -> None:
-        if activation not in ACTIVATIONS:
-            raise DataError(
-                f"{type(self).__name__}: activation {activation!r}", fix=did_you_mean(activation, ACTIVATIONS)
-            )
+        ACTIVATIONS.find(activation, type(self).__name__)
         hidden_size = 4 * features if hidden_size is None else hidden_size
         self.features, self.activation, self.norm_first = features, activation, norm_first
         self.self_attn = MultiheadAttention(features, heads, dropout=dropout)

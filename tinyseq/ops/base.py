@@ -87,6 +87,18 @@ class Op:
     multiple: ClassVar[bool] = False
     #: True where values may be refused: it is done also where nobody asks for its result.
     checks: ClassVar[bool] = False
+    #: An op on elements takes integers as floats.
+    floating: ClassVar[bool] = False
+    #: It gives booleans.
+    predicate: ClassVar[bool] = False
+    #: It takes its operands as booleans.
+    logical: ClassVar[bool] = False
+    #: It computes in booleans where all operands are.
+    on_booleans: ClassVar[bool] = False
+    #: Its first operand is a condition, by which it chooses from the others.
+    conditional: ClassVar[bool] = False
+    #: It has a rule of its own for integers, which is not that of floats.
+    integers_apart: ClassVar[bool] = False
     #: In place of ``vjps``: (node, gradient of each output, which inputs need one) -> the gradients of all inputs.
     joint: ClassVar[Callable[..., Any] | None] = None
 

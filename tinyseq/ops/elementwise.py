@@ -35,8 +35,6 @@ from tinyseq.ops.base import (
 class Elementwise(Op):
     """Shapes broadcast, dtypes meet."""
 
-    floating = False
-
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         dtype = promote(*inputs, floating=self.floating)
         require_within(self.name, dtype, *inputs)
@@ -52,6 +50,7 @@ class Floating(Elementwise):
 class Predicate(Elementwise):
     """Gives booleans, so no gradient."""
 
+    predicate = True
     differentiable = False
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
@@ -93,6 +92,7 @@ class Sub(Elementwise):
 class Mul(Elementwise):
     name = "mul"
     formula = "y = a b"
+    on_booleans = True
     reads = "x"
     vjps = (lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
 
@@ -149,6 +149,7 @@ class Pow(Elementwise):
 
     name = "pow"
     formula = "y = x^p"
+    integers_apart = True
     reads = "xy"
     vjps = (_power_base, _power_exponent)
 
@@ -202,6 +203,7 @@ class Minimum(Elementwise):
 class Where(Elementwise):
     name = "where"
     formula = r"y = a \text{ if } c \text{ else } b"
+    conditional = True
     reads = "x"
     vjps = (None, lambda g, y, c, a, b: where(c, g, 0.0), lambda g, y, c, a, b: where(c, 0.0, g))
 
@@ -220,6 +222,7 @@ class Clip(Elementwise):
 
     name = "clip"
     formula = r"y = \min(\max(x, \mathit{low}), \mathit{high})"
+    integers_apart = True
     reads = "x"
     vjps = (lambda g, y, x, low, high: where((x >= low) * (x <= high), g, 0.0),)
 
@@ -399,6 +402,7 @@ class Sign(Elementwise):
 class Cast(Op):
     name = "cast"
     formula = r"y = x \text{ as another dtype}"
+    on_booleans = True
     # What passes through integers has no slope.
     vjps = (lambda g, y, x, dtype: cast(g, x.dtype) if dtype.kind == "f" == x.dtype.kind else None,)
 
@@ -416,6 +420,7 @@ class Cast(Op):
 class Identity(Elementwise):
     name = "identity"
     formula = "y = x"
+    on_booleans = True
     vjps = (lambda g, y, x: g,)
 
     def kernel(self, xp: Xp, x: Any) -> Any:
@@ -427,6 +432,7 @@ class StopGradient(Elementwise):
 
     name = "stop_gradient"
     formula = r"y = x,\quad \partial y / \partial x := 0"
+    on_booleans = True
     differentiable = False
     recorded = True
 
@@ -492,6 +498,7 @@ class Within(Elementwise):
 class Equal(Predicate):
     name = "equal"
     formula = "y = [a = b]"
+    on_booleans = True
 
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
         return xp.equal(a, b)
@@ -500,6 +507,7 @@ class Equal(Predicate):
 class NotEqual(Predicate):
     name = "not_equal"
     formula = r"y = [a \ne b]"
+    on_booleans = True
 
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
         return xp.not_equal(a, b)
@@ -548,6 +556,7 @@ class IsFinite(Predicate):
 class LogicalNot(Predicate):
     name = "logical_not"
     formula = r"y = \lnot x"
+    logical = True
 
     def kernel(self, xp: Xp, x: Any) -> Any:
         return xp.logical_not(x)
@@ -556,6 +565,7 @@ class LogicalNot(Predicate):
 class LogicalAnd(Predicate):
     name = "logical_and"
     formula = r"y = a \land b"
+    logical = True
 
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
         return xp.logical_and(a, b)
@@ -564,6 +574,7 @@ class LogicalAnd(Predicate):
 class LogicalOr(Predicate):
     name = "logical_or"
     formula = r"y = a \lor b"
+    logical = True
 
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
         return xp.logical_or(a, b)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyseq.compiler.arena import Slab
 from tinyseq.compiler.lower.giving import fitting, require_count, told
-from tinyseq.compiler.plan import Call, Copy, Loop, Plan, Ref
+from tinyseq.compiler.plan import Call, Copy, Instruction, Loop, Operand, Plan, Ref
 from tinyseq.graph import Leaf, Node
 
 Array = np.ndarray[Any, Any]
@@ -88,7 +88,7 @@ class Executable:
         self.forms = [(leaf.shape, leaf.dtype) for leaf in self.leaves]
         self.outputs = [self.at(x, 0, 0) for x in plan.outputs]
 
-    def at(self, x: Any, count: int, t: int) -> Any:
+    def at(self, x: Operand, count: int, t: int) -> Any:
         return x.resolve(self.arrays[id(x.buffer)], count, t) if isinstance(x, Ref) else x
 
     def prepare_all(self) -> None:
@@ -100,7 +100,7 @@ class Executable:
         if self.plan.forward == len(self.plan.instructions):
             self.boundary = len(self.calls)
 
-    def prepare_whole(self, instruction: Any) -> None:
+    def prepare_whole(self, instruction: Instruction) -> None:
         """Bind an instruction; one in a loop, for each of its steps."""
         if isinstance(instruction, Loop):
             for count, t in enumerate(instruction.steps()):

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from tinyseq import optim
+from tinyseq import backends, optim
 from tinyseq.errors import ConfigError
 from tinyseq.tensors import Tensor
 from tinyseq.train.config import registry, yaml
@@ -104,9 +104,7 @@ class BpttConfig(Section):
 class OptimizerConfig(Section):
     """How parameters move."""
 
-    name: Annotated[str, OneOf(registry.optimizer_names, "optimizer")] = Field(
-        "adam", description="A registered optimiser."
-    )
+    name: Annotated[str, OneOf(registry.OPTIMIZERS)] = Field("adam", description="A registered optimiser.")
     lr: float = Field(0.003, gt=0, description="The learning rate, before the schedule.")
     weight_decay: float | None = Field(
         None, ge=0, description="The optimiser's weight decay; null is its own default (0, for adamw 0.01)."
@@ -128,9 +126,7 @@ class OptimizerConfig(Section):
 class ScheduleConfig(Section):
     """How the learning rate changes over the run."""
 
-    name: Annotated[str, OneOf(SCHEDULES, "schedule")] = Field(
-        "constant", description="constant, linear, step, cosine or plateau."
-    )
+    name: Annotated[str, OneOf(SCHEDULES)] = Field("constant", description="constant, linear, step, cosine or plateau.")
     warmup: int = Field(
         0, ge=0, description="Steps over which the rate first rises to its full value; a shorter run ends on the rise."
     )
@@ -192,7 +188,7 @@ class RunConfig(Section):
         description="The folder of the run under `output`; by default the name of the config file.",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same machine, same numbers.")
-    backend: Literal["numpy", "llvm", "cupy", "auto"] = Field(
+    backend: Annotated[str, OneOf(backends.names, "backend")] = Field(
         "numpy", description="Where arrays live and what compiled steps run on; auto: the best at hand."
     )
     precision: Literal["fp32", "tf32"] = Field(

@@ -53,7 +53,7 @@ class CaptionModelConfig(RecurrentConfig):
     patch: int | None = Field(
         None, ge=1, description="Cut pictures (rows, columns, colours) into squares so wide; null reads one vector."
     )
-    attention: Annotated[str, OneOf(ATTENTIONS, "attention")] = Field(
+    attention: Annotated[str, OneOf(ATTENTIONS)] = Field(
         "none", description="How each word looks at the patches: additive, dot or none."
     )
 

@@ -26,7 +26,7 @@ class SeriesConfig(Section):
     targets: list[str] | None = Field(None, min_length=1, description="What is forecast; null: all of `columns`.")
     time: str | None = Field(None, description="The column that says when; it is only shown.")
     missing: Literal["refuse", "carry"] = Field("refuse", description="A missing value: refuse it, or carry the last.")
-    transform: Annotated[str, OneOf(TRANSFORMS, "transform")] = Field(
+    transform: Annotated[str, OneOf(TRANSFORMS)] = Field(
         "none", description="What is done to values before they are standardised."
     )
     split: Shares = Field(default=[0.7, 0.15, 0.15], description="Shares of training, validation and test, in time.")

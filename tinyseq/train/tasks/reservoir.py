@@ -38,9 +38,7 @@ _WATCHED = 100
 class SystemConfig(Section):
     """What is forecast."""
 
-    system: Annotated[str, OneOf(SYSTEMS, "system")] = Field(
-        "mackey_glass", description="mackey_glass, lorenz or narma10."
-    )
+    system: Annotated[str, OneOf(SYSTEMS)] = Field("mackey_glass", description="mackey_glass, lorenz or narma10.")
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the system.")
     train: int = Field(6000, ge=2, description="Steps that are learned from, the washout included.")
     valid: int = Field(1000, ge=2, description="Steps that follow, for choosing.")
