@@ -242,7 +242,6 @@ def test_no_term_stands_twice_and_their_order_is_the_alphabets() -> None:
 #: Class names of two or more classes, and why; a name that no longer means two things leaves the list.
 TWICE = {
     "Executable": "one role, a class each lowering: what a plan is bound to",
-    "Lowered": "one role in two lowerings; to be one class",
     "Tracing": "the protocol that the engine sees (modes.py), and the interpreter (tracing.py)",
     "Constant": "a schedule; an op that only passes make",
     "Linear": "a schedule; a layer: both are the field's names, and are told apart by their packages",

@@ -16,7 +16,7 @@ ENGINE = (
 LINES = 4_900
 LONGEST = 550
 #: Longer than that, for a while: how long they may be.
-LONGER = {"ops/elementwise.py": 620}
+LONGER = {"ops/elementwise.py": 630}
 
 
 def lengths() -> dict[str, int]:
