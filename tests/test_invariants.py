@@ -21,8 +21,7 @@ ABSENCES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "passes know no storage": (
         tuple(
-            f"compiler/{name}"
-            for name in ("passes/", "differentiate", "loops", "batching", "rewriting", "pipeline")
+            f"compiler/{name}" for name in ("passes/", "differentiate", "loops", "batching", "rewriting", "pipeline")
         ),
         tuple(
             f"compiler.{name}"
