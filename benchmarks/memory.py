@@ -64,9 +64,9 @@ def planned(steps: int, recompute: bool) -> float:
     """MB of a plan beyond inputs."""
     import tinyseq as ts
     from tinyseq import nn
+    from tinyseq.compiler.capture import trace_function
     from tinyseq.compiler.pipeline import run_passes
     from tinyseq.compiler.planning import make_plan
-    from tinyseq.compiler.trace import trace_function
 
     batch, inputs, hidden = 8, 32, 64
     model = nn.LSTM(inputs, hidden)

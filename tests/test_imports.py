@@ -22,17 +22,18 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 #: other. This is section 3 of the design with the small helpers put where they stand.
 ORDER: list[set[str]] = [
     {"errors", "files"},
-    {"threads"},
+    {"registry", "threads"},
     {"trees"},
     {"graph", "backends"},
     {"modes"},
     {"ops"},
-    {"autodiff", "interop"},
+    {"autodiff", "dependence", "interop"},
     {"operators"},
     {"tensors"},
     {"tracing"},
     {"random"},
     {"creation", "functional"},
+    {"masks"},
     {"testing", "unrolling"},
     {"compiler"},
     {"drawing"},
@@ -47,8 +48,8 @@ ORDER: list[set[str]] = [
 ROOMS: dict[str, list[set[str]]] = {
     "compiler": [
         {"arena", "environment", "plan", "rewriting"},
-        {"trace"},
-        {"batching", "loops", "dependence"},
+        {"capture"},
+        {"batching", "loops"},
         {"differentiate", "passes"},
         {"pipeline"},
         {"checking", "lifetimes", "scheduling"},
@@ -59,6 +60,14 @@ ROOMS: dict[str, list[set[str]]] = {
         {"lower"},
         {"function"},
         {"report"},
+    ],
+    "compiler/lower": [
+        {"base", "giving", "kinds"},
+        {"access", "numpy"},
+        {"arrays", "stages"},
+        {"describe", "grouping"},
+        {"partition"},
+        {"cupy", "llvm"},
     ],
     "drawing": [{"shared"}, {"source"}, {"view"}, {"layout"}, {"formats"}, {"page"}, {"output"}],
     "train": [
@@ -151,18 +160,20 @@ def test_the_order_names_every_part() -> None:
 @pytest.mark.parametrize("part", ROOMS)
 def test_a_room_imports_only_from_lower_rooms(part: str) -> None:
     level, wrong, rooms = levels(ROOMS[part]), [], set()
+    house, depth = part.split("/"), len(part.split("/"))
     for path in files():
         inside = path.relative_to(ROOT).parts
-        if inside[0] != part or inside[1] == "__init__.py":
+        if list(inside[:depth]) != house or inside[depth] == "__init__.py":
             continue
-        room = inside[1].removesuffix(".py")
+        room = inside[depth].removesuffix(".py")
         rooms.add(room)
         for module, line in imports(path):
-            names = (known(module) or "").split(".")
-            if names[1:2] == [part] and names[2:3] != [room]:
-                other = names[2] if len(names) > 2 else "its own face"
-                if level.get(other, len(level)) >= level.get(room, -1):
-                    wrong.append(f"{'/'.join(inside)}:{line} imports {module}")
+            names = (known(module) or "").split(".")[1:]
+            if names[:depth] != house or module == ".".join(["tinyseq", *house]):
+                continue
+            other = names[depth] if names[depth:] else "what its own face gathers"
+            if other != room and level.get(other, len(level)) >= level.get(room, -1):
+                wrong.append(f"{'/'.join(inside)}:{line} imports {module}")
     assert wrong == []
     assert rooms == set(level), "the order names every room, and no other"
 
@@ -256,10 +267,6 @@ def packages() -> list[str]:
     return ["tinyseq", *(info.name for info in pkgutil.walk_packages([str(ROOT)], "tinyseq.") if info.ispkg)]
 
 
-#: To be renamed.
-NAMESAKES = {"tinyseq.compiler.trace", "tinyseq.nn.activations"}
-
-
 @pytest.mark.parametrize("package", packages())
 def test_no_public_function_bears_the_name_of_a_submodule(package: str) -> None:
     """One of the two would take the other's place in the package, by the order of imports."""
@@ -273,7 +280,7 @@ def test_no_public_function_bears_the_name_of_a_submodule(package: str) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             public |= {a.asname or a.name for a in node.names if known(f"{node.module}.{a.name}") == node.module}
-    assert {f"{package}.{name}" for name in submodules & public} - NAMESAKES == set()
+    assert submodules & public == set()
 
 
 def test_packages_are_all_seen() -> None:
@@ -292,7 +299,8 @@ def test_the_links_are_passed_over_by_tools() -> None:
     import tomllib
 
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
-    assert {"ops", "backends", "cli"} <= set(project["ruff"]["extend-exclude"])
+    # ruff follows no links; an exclusion by name would hide `tinyseq/ops` and the others from it too.
+    assert "extend-exclude" not in project["ruff"]
     assert project["mypy"]["packages"] == ["tinyseq"]
     assert project["hatch"]["build"]["targets"]["wheel"]["packages"] == ["tinyseq"]
     assert not {"ops", "backends", "cli"} & set(project["hatch"]["build"]["targets"]["sdist"]["only-include"])

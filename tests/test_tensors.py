@@ -599,8 +599,9 @@ def other_backend(monkeypatch: pytest.MonkeyPatch) -> str:
     module = types.ModuleType("other_backend_of_the_tests")
     module.create = OtherBackend  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    for registry in ("_modules", "_loaded", "_by_array_type"):
+    for registry in ("_loaded", "_by_array_type"):
         monkeypatch.setattr(backends, registry, dict(getattr(backends, registry)))
+    monkeypatch.setitem(backends.BACKENDS, "other", "")  # taken out afterwards
     backends.register("other", module.__name__)
     return "other"
 

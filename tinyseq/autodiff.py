@@ -103,16 +103,20 @@ def backpropagate(
     targets = None if wanted is None else set(wanted)
     needed = _needed(order, targets)
     gradients: dict[Node, Value] = dict(seeds)
-    owned: set[Node] = set()  # nodes whose gradient array was made here, so that it may be added to in place
+    # Nodes whose gradient array was made here, so that it may be added to in place; any other may be somebody's: a
+    # seed, or what a rule handed to two inputs at once (a + b gives the same g to both).
+    owned: set[Node] = set()
     results: dict[Node, Value] = {}
     for node in reversed(order):
         g = gradients.pop(node, None)
         if g is None or node not in needed:
             continue
+        # Serial numbers are a topological order, so by now every consumer has added its part: g is final.
         if node.__class__ is Leaf or (targets is not None and node in targets):
             results[node] = g
             if node.__class__ is Leaf:
                 continue
+        # A rule of several outputs wants the gradients of all of them: they wait at the parent, which comes later.
         if node.op is pick:
             parent, index = node.inputs[0], node.attrs["index"]
             gradients.setdefault(parent, [None] * len(parent.shape))[index] = g
@@ -125,6 +129,7 @@ def backpropagate(
         for parent, part in zip(node.inputs, parts, strict=True):
             if part is None or parent not in needed:
                 continue
+            # Rules give the gradient at the output's shape and dtype: broadcasting and promotion are undone here, once.
             if part.shape != parent.shape:
                 part = sum_to(part, parent.shape)
             if part.dtype is not parent.dtype and part.dtype != parent.dtype:

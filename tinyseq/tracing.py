@@ -7,6 +7,7 @@ are read anew at each call, and floats among its arguments for as long as they a
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
@@ -17,8 +18,9 @@ import numpy as np
 from tinyseq import graph
 from tinyseq.autodiff import anchor, gradient
 from tinyseq.backends import Backend
+from tinyseq.dependence import gradient_paths
 from tinyseq.errors import GraphError
-from tinyseq.graph import Attrs, Dtype, Leaf, Node, Shape, caller, here, literal
+from tinyseq.graph import Attrs, Dtype, Leaf, Node, Shape, caller, here, literal, reach
 from tinyseq.modes import enable_grad, mode
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops.base import FLOAT32, FLOAT64, Op, promote
@@ -93,6 +95,8 @@ def trace_op(op: Op, inputs: Sequence[Any], attrs: Attrs) -> Any:
     source = here.source or caller(3)
     node = Node(op, nodes, attrs, shape, dtype, source)
     follows = any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
+    if op.checks and mode.tracing is not None and here.place.clock is None:
+        mode.tracing.checks.append(node)
     if not op.multiple:
         return _result(node, follows and op.differentiable)
     return tuple(
@@ -139,7 +143,9 @@ def _with_scalars(op: Op, inputs: Sequence[Any], attrs: Attrs) -> tuple[Node, ..
 class Tracing:
     """The interpreter of ops while a function is traced, and what it gathers besides the graph."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, repeatable: bool = False) -> None:
+        #: Whether the graph stands for later calls too, and not only for a picture of this one.
+        self.repeatable = repeatable
         #: The concrete tensors that the function uses, and the inputs that stand for them.
         self.captured: dict[Tensor, Leaf] = {}
         #: The other way round, arguments included.
@@ -160,6 +166,8 @@ class Tracing:
         #: Nodes that eager code would have computed without a history, though the graph shows one: made within
         #: ``no_grad``, or by a sweep that was not recorded. Where a gradient could come to one, it is stopped there.
         self.constants: dict[Node, Node | None] = {}
+        #: Nodes that refuse values, within no loop: they are done though nothing may be asked of them.
+        self.checks: list[Node] = []
         #: What stands for the new value of a parameter, and the input that its gradient adds up at.
         self.renewed: dict[Node, Leaf] = {}
         #: Nodes from this serial on are of this trace.
@@ -272,21 +280,11 @@ class Tracing:
 
     def _leaves_behind(self, seeds: Iterable[Node]) -> list[Node]:
         """Return the leaves to which a gradient flows from some nodes, and what stands for parameters' new values."""
-        pending, seen = list(seeds), set(seeds)
-        for node in pending:  # the list grows while it is walked
-            if node.op.differentiable and node not in self.renewed:
-                for parent in followed(node):
-                    if parent not in seen:
-                        seen.add(parent)
-                        pending.append(parent)
-        hits = [n for n in pending if (isinstance(n, Leaf) and n.requires_grad) or n in self.renewed]
-        return sorted(hits, key=lambda node: node.serial)
-
-
-def followed(node: Node) -> list[Node]:
-    """Return the inputs of a node to which its op hands a gradient on."""
-    rules = getattr(node.op, "vjps", ())
-    return [x for i, x in enumerate(node.inputs) if i >= len(rules) or rules[i] is not None]
+        outputs = list(seeds)
+        behind = reach(outputs, stop=self.renewed.__contains__)
+        candidates = [n for n in behind if (isinstance(n, Leaf) and n.requires_grad) or n in self.renewed]
+        reached = functools.reduce(operator.or_, gradient_paths(outputs, candidates), 0)
+        return [node for bit, node in enumerate(candidates) if reached >> bit & 1]
 
 
 def gradient_before(x: Tensor) -> Tensor | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -11,11 +11,12 @@ from typing import Any, Final
 import numpy as np
 
 from tinyseq import trees
-from tinyseq.creation import arange, tensor
+from tinyseq.creation import tensor
 from tinyseq.errors import DataError, DtypeError, ShapeError
 from tinyseq.graph import Graph, Leaf, Literal, Node, at_step, here, reach, scope, substitute
+from tinyseq.masks import LengthsLike, align, check_lengths
 from tinyseq.modes import is_tracing
-from tinyseq.ops.elementwise import maximum, stop_gradient, where, within
+from tinyseq.ops.elementwise import maximum, stop_gradient, where
 from tinyseq.ops.scan import scan
 from tinyseq.ops.shape import reshape, stack, swapaxes, take, unstack
 from tinyseq.random import generator
@@ -69,7 +70,7 @@ def unroll(
     xs: Any,
     state: Any = None,
     *,
-    lengths: Tensor | Sequence[int] | None = None,
+    lengths: LengthsLike | None = None,
     truncate: int | None = None,
     reverse: bool = False,
 ) -> tuple[Any, Any]:
@@ -114,11 +115,10 @@ def unroll(
     counts: Any = None
     real, masks = None, None
     if lengths is not None:
-        counts = _counts(lengths, batch, time)
-        if isinstance(counts, Tensor):
-            real = arange(time) < reshape(counts, (-1, 1))
-        else:
-            real = tensor(np.arange(time) < counts[:, np.newaxis])
+        ready = check_lengths(lengths, time, batch)
+        counts, real = ready
+        if isinstance(counts, Tensor) and not is_tracing():
+            counts = counts.numpy()
         masks = unstack(real, 1)
         # Padding may hold anything: 0 instead of it, or a NaN there would reach the weights' gradient as 0 * NaN.
         parts = [where(_align(real, x), x, x.dtype.type(0).item()) for x in parts]
@@ -281,27 +281,5 @@ def _cut_some(state: Any, mask: Tensor) -> Any:
     return trees.map_leaves(lambda s: where(_align(mask, s), stop_gradient(s), s), state)
 
 
-def _counts(lengths: Tensor | Sequence[int], batch: int, time: int) -> np.ndarray[Any, Any] | Tensor:
-    """Return the lengths as an array, checked; while tracing they have no values yet, and are checked at each call."""
-    known = not isinstance(lengths, Tensor) or lengths.value is not None
-    counts: Any = lengths
-    if known:
-        counts = lengths.numpy() if isinstance(lengths, Tensor) else np.asarray(lengths)
-    if counts.shape != (batch,) or counts.dtype.kind not in "iu":
-        raise ShapeError(
-            "unroll: lengths", required=f"{batch} integers, one a row", got=f"{counts.dtype}{counts.shape}"
-        )
-    what, required = "unroll: a length is out of range", f"0 to {time} steps"
-    return within(counts, 0, time, what=what, required=required, rows=True)  # type: ignore[no-any-return]
-
-
 def _align(mask: Tensor, value: Tensor) -> Tensor:
-    """Give a mask of the leading axes, (batch,) or (batch, time), all the axes of a value."""
-    if value.shape[: len(mask.shape)] != mask.shape:
-        raise ShapeError(
-            "unroll with lengths: a state or output without the batch first",
-            required=f"({mask.shape[0]}, ...)",
-            got=str(value.shape),
-        )
-    result: Tensor = reshape(mask, (*mask.shape, *(1,) * (len(value.shape) - len(mask.shape))))
-    return result
+    return align(mask, value, "unroll with lengths: a state or output without the batch first")

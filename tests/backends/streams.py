@@ -1,5 +1,5 @@
-"""A stand-in for CuPy's streams: what is asked of a stream waits in its queue, and runs as late or in as odd an order as
-CUDA's rules allow.
+"""A stand-in for CuPy's streams: what is asked of a stream waits in its queue, and runs as late or in as odd an order
+as CUDA's rules allow.
 
 Streams are independent but for events. The host waits for nothing unless it says so. Memory that is given back holds
 rubbish from then on, whoever still wants to read it.

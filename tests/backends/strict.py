@@ -19,13 +19,81 @@ from tinyseq.compiler.lower import arrays, register
 
 #: What kernels may ask of an array module; ``test_dispatch.py`` shows that CuPy has all of it.
 ALLOWED = frozenset(
-    """abs absolute add arange argmax argmin array asarray broadcast_to concatenate copyto cos cumsum clip einsum empty
-    equal exp expm1 eye flip full greater greater_equal isfinite less less_equal log log1p logaddexp logical_and logical_not
-    logical_or matmul maximum minimum multiply negative not_equal ones ones_like pad sign sin sqrt stack subtract tanh
-    tril triu true_divide where zeros zeros_like""".split()
+    [
+        "abs",
+        "absolute",
+        "add",
+        "arange",
+        "argmax",
+        "argmin",
+        "array",
+        "asarray",
+        "broadcast_to",
+        "concatenate",
+        "copyto",
+        "cos",
+        "cumsum",
+        "clip",
+        "einsum",
+        "empty",
+        "equal",
+        "exp",
+        "expm1",
+        "eye",
+        "flip",
+        "full",
+        "greater",
+        "greater_equal",
+        "isfinite",
+        "less",
+        "less_equal",
+        "log",
+        "log1p",
+        "logaddexp",
+        "logical_and",
+        "logical_not",
+        "logical_or",
+        "matmul",
+        "maximum",
+        "minimum",
+        "multiply",
+        "negative",
+        "not_equal",
+        "ones",
+        "ones_like",
+        "pad",
+        "sign",
+        "sin",
+        "sqrt",
+        "stack",
+        "subtract",
+        "tanh",
+        "tril",
+        "triu",
+        "true_divide",
+        "where",
+        "zeros",
+        "zeros_like",
+    ]
 )
 #: Types and constants, which are NumPy's own in CuPy too.
-SHARED = frozenset("bool_ float32 float64 int32 int64 uint8 uint32 uint64 newaxis inf nan pi dtype".split())
+SHARED = frozenset(
+    [
+        "bool_",
+        "float32",
+        "float64",
+        "int32",
+        "int64",
+        "uint8",
+        "uint32",
+        "uint64",
+        "newaxis",
+        "inf",
+        "nan",
+        "pi",
+        "dtype",
+    ]
+)
 
 
 @dataclass
@@ -173,11 +241,47 @@ def _method(name: str) -> Callable[..., Any]:
     return call
 
 
-for _name in (
-    "astype reshape transpose sum max min any all argmax argmin copy ravel view fill __add__ __radd__ __sub__ __rsub__ "
-    "__mul__ __rmul__ __truediv__ __rtruediv__ __pow__ __rpow__ __neg__ __abs__ __matmul__ __eq__ __ne__ __lt__ __le__ "
-    "__gt__ __ge__ __and__ __or__ __xor__ __invert__ __rshift__ __lshift__"
-).split():
+for _name in [
+    "astype",
+    "reshape",
+    "transpose",
+    "sum",
+    "max",
+    "min",
+    "any",
+    "all",
+    "argmax",
+    "argmin",
+    "copy",
+    "ravel",
+    "view",
+    "fill",
+    "__add__",
+    "__radd__",
+    "__sub__",
+    "__rsub__",
+    "__mul__",
+    "__rmul__",
+    "__truediv__",
+    "__rtruediv__",
+    "__pow__",
+    "__rpow__",
+    "__neg__",
+    "__abs__",
+    "__matmul__",
+    "__eq__",
+    "__ne__",
+    "__lt__",
+    "__le__",
+    "__gt__",
+    "__ge__",
+    "__and__",
+    "__or__",
+    "__xor__",
+    "__invert__",
+    "__rshift__",
+    "__lshift__",
+]:
     setattr(DeviceArray, _name, _method(_name))
 
 
@@ -191,8 +295,8 @@ class _Function:
         given = {key: _inside(value) for key, value in kwargs.items()}
         return _outside(self._function(*(_inside(x) for x in args), **given))
 
-    def reduce(self, x: DeviceArray, axis: Any = 0) -> DeviceArray:
-        return _outside(self._function.reduce(_inside(x), axis=axis))
+    def reduce(self, x: DeviceArray, axis: Any = 0, dtype: Any = None) -> DeviceArray:
+        return _outside(self._function.reduce(_inside(x), axis=axis, dtype=dtype))
 
     def at(self, x: DeviceArray, key: Any, updates: DeviceArray) -> None:
         self._function.at(_inside(x), _inside(key), _inside(updates))

@@ -67,7 +67,7 @@ def test_threads_that_ask_for_a_backend_at_once_get_the_same(monkeypatch: pytest
     module = ModuleType("slow_backend")
     vars(module)["create"] = create
     monkeypatch.setitem(sys.modules, "slow_backend", module)
-    monkeypatch.setitem(backends._modules, "slow", "slow_backend")
+    monkeypatch.setitem(backends.BACKENDS, "slow", "slow_backend:create")
     monkeypatch.setattr(backends, "_loaded", dict(backends._loaded))
     assert side_by_side(lambda: backends.load("slow"), second) == made * 2
 

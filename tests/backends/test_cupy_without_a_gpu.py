@@ -1,4 +1,4 @@
-"""The CuPy backend where it cannot run: what is missing is said, with the line to type; `tinyseq doctor` says it all."""
+"""The CuPy backend where it cannot run: what is missing is said, with the line to type; `tinyseq doctor` says all."""
 
 from __future__ import annotations
 

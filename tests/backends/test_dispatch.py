@@ -8,10 +8,9 @@ import cells as compiler_cells
 import checking
 import numpy as np
 import pytest
-import strict
 from cells import CELLS, FUNCTIONS, Sizes, cell_case
 from optable import ROWS, Case, Row
-from strict import ALLOWED, DeviceArray
+from strict import DeviceArray
 from test_ops import Check
 
 import tinyseq as ts

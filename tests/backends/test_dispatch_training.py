@@ -16,13 +16,13 @@ from test_optimizers import OPTIMIZERS
 import tinyseq as ts
 from tinyseq import backends, nn, optim
 from tinyseq.train import load_config
-from tinyseq.train.storage.checkpoint_file import Checkpoint, read, write
 from tinyseq.train.config.run_config import check
 from tinyseq.train.config.source import Document
-from tinyseq.train.loop.train_loop import train
 from tinyseq.train.loop.progress import SilentProgress
-from tinyseq.train.running import prepared
+from tinyseq.train.loop.train_loop import train
 from tinyseq.train.loop.train_step import TrainStep
+from tinyseq.train.running import prepared
+from tinyseq.train.storage.checkpoint_file import Checkpoint, read, write
 
 backends.register("strict", strict.__name__)
 FOLDER = Path(__file__).resolve().parents[2] / "examples"

@@ -1,4 +1,4 @@
-"""On a CUDA device (`pytest -m gpu`): ops, models eager and compiled, graphs, precision. Skipped where there is none."""
+"""On a CUDA device (`pytest -m gpu`): ops, models eager and compiled, graphs, precision. Skipped without one."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def test_one_product_is_captured_and_replayed() -> None:
     """The smallest experiment: cuBLAS by our own handle and workspace, captured into a CUDA graph."""
     import cupy
 
+    from tinyseq.compiler.lower.access import Access
     from tinyseq.compiler.lower.cupy.cublas import Handle, library
     from tinyseq.compiler.lower.cupy.gemm import gemms
-    from tinyseq.compiler.lower.access import Access
     from tinyseq.compiler.lower.stages import Product
 
     backend = backends.load("cupy")

@@ -262,7 +262,9 @@ def test_set_replaces_settings_in_every_command_that_reads_a_config(folder):
         assert wrong.stderr.startswith("--set seed: error: required KEY=VALUE")
         wrong = invoke(command, "tiny.yaml", "--set", "train.steps=x")
         assert wrong.exit_code == 2
-        assert wrong.stderr.startswith("--set train.steps=x: error: train.steps: required a whole number, got text ('x')\n")
+        assert wrong.stderr.startswith(
+            "--set train.steps=x: error: train.steps: required a whole number, got text ('x')\n"
+        )
 
 
 def test_check_says_what_a_config_costs_and_whether_gradients_are_right(folder):
@@ -286,9 +288,13 @@ def test_check_says_what_a_config_costs_and_whether_gradients_are_right(folder):
 
 def test_check_of_the_config_alone_reads_no_data(folder):
     (folder / "text.txt").unlink()
-    assert invoke("check", "tiny.yaml", "--only-config").stdout == "tiny.yaml: valid, a run of the task language_model\n"
+    assert (
+        invoke("check", "tiny.yaml", "--only-config").stdout == "tiny.yaml: valid, a run of the task language_model\n"
+    )
     assert invoke("check", "tiny.yaml").exit_code == 1
-    code = "import sys; from tinyseq.cli import main; main(['check', 'tiny.yaml', '--only-config'], standalone_mode=False)"
+    code = (
+        "import sys; from tinyseq.cli import main; main(['check', 'tiny.yaml', '--only-config'], standalone_mode=False)"
+    )
     code += "; print({'tinyseq.train.running', 'matplotlib', 'rich', 'safetensors'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"

@@ -15,6 +15,7 @@ from tinyseq.compiler.checking import verify_plan
 from tinyseq.compiler.function import Entry
 from tinyseq.compiler.lower.numpy import Executable
 from tinyseq.compiler.plan import Call, Copy, Loop, Plan
+from tinyseq.compiler.report import costs
 from tinyseq.errors import GraphError
 
 
@@ -161,6 +162,17 @@ def test_memory_without_gradients_grows_with_the_sequences_only() -> None:
     per_step = (memory(40) - memory(20)) / 20
     row = 2 * 8  # two rows of float64
     assert per_step <= row * (3 + 64 * (4 + 1 + 1 + 4) + 8), "input, its projection, h, c and lanes of one step"
+
+
+def test_costs_of_stages_that_cannot_be_planned_yet() -> None:
+    """A trace may hold ops of several outputs, and gradients to be worked out; the memory is told from later on."""
+    x = ts.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    for fn in (lambda x: ts.split(x, 1, 1)[1] * 2.0, lambda x: ts.grad(lambda x: (x * x).sum())(x)):
+        fast = ts.compile(fn)
+        fast(x)
+        found = [cost.memory for cost in costs(fast)]
+        assert found[0] is None
+        assert found[-1] == fast.plan.memory
 
 
 def test_loops_stay_loops() -> None:

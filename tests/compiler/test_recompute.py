@@ -9,9 +9,9 @@ import pytest
 
 import tinyseq as ts
 from tinyseq import nn
+from tinyseq.compiler.capture import trace_function
 from tinyseq.compiler.pipeline import run_passes
 from tinyseq.compiler.planning import make_plan
-from tinyseq.compiler.trace import trace_function
 
 
 @pytest.mark.parametrize("steps", [True, 1, 4, 100])

@@ -15,8 +15,8 @@ import strict
 import tinyseq as ts
 from tinyseq import backends
 from tinyseq.errors import TinyseqError
+from tinyseq.masks import length_mask
 from tinyseq.nn import losses
-from tinyseq.nn.masks import length_mask
 
 backends.register("strict", strict.__name__)
 native = pytest.mark.skipif(not importlib.util.find_spec("llvmlite"), reason="llvmlite is not installed")

@@ -12,10 +12,10 @@ from cells import CELLS, Case, Sizes, cell_case, recurrent, registered
 from checking import compiled
 
 from tinyseq import compiler, nn
+from tinyseq.compiler.capture import trace_function
 from tinyseq.compiler.function import CompiledFunction
 from tinyseq.compiler.pipeline import run_passes
 from tinyseq.compiler.plan import Call, Copy, Loop
-from tinyseq.compiler.trace import trace_function
 from tinyseq.graph import Graph
 from tinyseq.ops.scan import scan
 

@@ -41,7 +41,7 @@ class Fault:
     backend: str = "numpy"
 
 
-FUNCTION, TRACE = "compiler/function.py", "compiler/trace.py"
+FUNCTION, TRACE = "compiler/function.py", "compiler/capture.py"
 FAULTS = {
     "outputs copied too late": Fault(
         "the copies that outputs need belong to the backward part",

@@ -12,20 +12,21 @@ import tinyseq as ts
 from tinyseq import nn
 from tinyseq.compiler.lower.llvm.gemm import DEPTH, kernel_module
 from tinyseq.compiler.lower.llvm.host import Host, object_code
-from tinyseq.compiler.lower.llvm.lowering import Lowered, lower
+from tinyseq.compiler.lower.llvm.lowering import lower
 from tinyseq.compiler.lower.llvm.segments import write_segments
+from tinyseq.compiler.lower.partition import Partition
 from tinyseq.compiler.lower.stages import Bundle, Group, Reduction, Repeat
 from tinyseq.errors import ShapeError
 
 
-def lowered(case: Case) -> Lowered:
+def lowered(case: Case) -> Partition:
     with ts.backend("llvm"):
         fast = ts.compile(case.fn)
         run(fast, case)
     return lower(fast.plan)
 
 
-def loops(found: Lowered) -> list[Repeat]:
+def loops(found: Partition) -> list[Repeat]:
     return [stage for piece in found.segments for stage in piece if isinstance(stage, Repeat)]
 
 

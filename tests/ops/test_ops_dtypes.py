@@ -15,7 +15,20 @@ import tinyseq as ts
 from tinyseq.errors import DtypeError, TinyseqError
 from tinyseq.tensors import Tensor
 
-DTYPES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"]
+DTYPES = [
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+]
 SCALARS: list[Any] = [True, 2, 2.5]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tinyseq as ts
-from tinyseq import nn
+from tinyseq import backends, nn
 from tinyseq.errors import ConfigError
 from tinyseq.train.config import registry, yaml
 from tinyseq.train.config.run_config import parse_config
@@ -40,7 +40,7 @@ def test_defaults_are_filled_in_and_1e_3_is_a_number(tmp_path):
     ("text", "expected"),
     [
         ("sead: 0", "2:1: error: sead: unknown key; did you mean 'seed'?"),
-        ("backend: nump", "2:10: error: backend: unknown value 'nump'; did you mean 'numpy'?"),
+        ("backend: nump", "2:10: error: backend: unknown backend 'nump'; did you mean 'numpy'? (known: {backends})"),
         ("seed: yes", "2:7: error: seed: required a whole number, got text ('yes')"),
         ("seed: true", "2:7: error: seed: required a whole number, got true or false (True)"),
         ("seed: -1", "2:7: error: seed: required at least 0, got -1"),
@@ -79,6 +79,8 @@ def test_defaults_are_filled_in_and_1e_3_is_a_number(tmp_path):
 def test_one_problem_at_its_exact_place(tmp_path, text, expected):
     found = problems(tmp_path, f"task: language_model\n{text}\n")
     assert len(found) == 1
+    if expected:
+        expected = expected.replace("{backends}", ", ".join(sorted(backends.names())))
     assert found[0].startswith("2:") if expected is None else found == [expected]
 
 

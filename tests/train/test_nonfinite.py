@@ -379,7 +379,7 @@ def test_weights_and_batches_that_hold_it_already(anywhere):
     batch = ts.tensor(np.array([[1.0, 2.0], [np.inf, 0.0]], np.float32))
     found = origin(None, One(), (None, {"x": batch}))
     assert found.what == "the batch holds it: argument 1.x, at [1, 0]"
-    assert found.given == "batch"
+    assert found.held_by == "batch"
 
 
 def test_a_step_that_fails_when_run_again_is_told():

@@ -15,8 +15,6 @@ import pytest
 from side_by_side import Turns, side_by_side, wait
 from smallruns import CONFIG, rows, weights, write_config
 from threadpoolctl import threadpool_info, threadpool_limits
-from tinyseq.train.progress import SilentProgress
-from tinyseq.train.stepping import Stepper
 
 import tinyseq as ts
 from tinyseq import backends, nn
@@ -24,6 +22,8 @@ from tinyseq.backends.numpy import NumpyBackend
 from tinyseq.modes import is_tracing
 from tinyseq.random import generator
 from tinyseq.train import registry, running
+from tinyseq.train.loop.progress import SilentProgress
+from tinyseq.train.loop.train_step import TrainStep
 from tinyseq.train.storage.run_directory import RunDirectory
 
 #: The name of a backend that is not the one of predictions.
@@ -53,10 +53,10 @@ def blas():
 def _prepared(tmp_path_factory):
     """The cell is known, object code has a folder of its own, and no pictures are drawn: they take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nn, "CELLS", {**nn.CELLS, "meeting": Meeting})
+        patch.setitem(nn.CELLS, "meeting", Meeting)
         patch.setenv("TINYSEQ_CACHE", str(tmp_path_factory.mktemp("objects")))
         patch.setitem(backends._loaded, OTHER, Other())
-        patch.setitem(backends._modules, OTHER, "")
+        patch.setitem(backends.BACKENDS, OTHER, "")
         patch.setattr(running, "draw_run", lambda *args: None)
         yield
 
@@ -96,7 +96,7 @@ def given(directory):
 
 @pytest.mark.parametrize("repeated", range(3))
 def test_steps_in_turn(config, tmp_path, first, alone, monkeypatch, repeated):
-    turns, step = Turns("a", "b"), Stepper.__call__
+    turns, step = Turns("a", "b"), TrainStep.__call__
 
     def in_turn(self, *args):
         name = threading.current_thread().turn
@@ -113,7 +113,7 @@ def test_steps_in_turn(config, tmp_path, first, alone, monkeypatch, repeated):
         finally:
             turns.leave(name)
 
-    monkeypatch.setattr(Stepper, "__call__", in_turn)
+    monkeypatch.setattr(TrainStep, "__call__", in_turn)
     assert side_by_side(lambda: one("a", first), lambda: one("b", SECOND)) == alone
 
 

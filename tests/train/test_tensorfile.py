@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from safetensors.numpy import load, load_file
-from tinyseq.train.progress import SilentProgress
 
 import tinyseq as ts
 from tinyseq import nn
 from tinyseq.train import running
+from tinyseq.train.loop.progress import SilentProgress
 from tinyseq.train.loop.train_state import snapshot
 from tinyseq.train.storage import checkpoint_file as checkpoint
 from tinyseq.train.storage import tensorfile

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
 from tinyseq.backends.base import Array, Backend
 from tinyseq.errors import BackendError, did_you_mean
+from tinyseq.registry import Registry
 
 __all__ = ["Array", "Backend", "current", "load", "names", "of", "precision", "register", "use"]
 
-#: Name -> module with a ``create()``; ``register`` adds to it.
-_modules = {
-    "numpy": "tinyseq.backends.numpy",
-    "llvm": "tinyseq.backends.llvm",
-    "cupy": "tinyseq.backends.cupy",
-}
+#: Name -> what creates the backend; ``register`` adds to it.
+BACKENDS: Registry[Callable[[], Backend]] = Registry(
+    "backend", {name: f"tinyseq.backends.{name}:create" for name in ("numpy", "llvm", "cupy")}, BackendError
+)
 #: What ``auto`` tries, the fastest first.
 _preference = ("cupy", "llvm", "numpy")
 _loaded: dict[str, Backend] = {}
@@ -42,12 +40,12 @@ _chosen = _Chosen()
 
 def register(name: str, module: str) -> None:
     """Make a backend known: ``module`` is imported when it is first asked for, and its ``create()`` called."""
-    _modules[name] = module
+    BACKENDS.register(name, f"{module}:create")
 
 
 def names() -> tuple[str, ...]:
-    """Return the names that ``backend(...)`` takes, ``auto`` included."""
-    return (*_modules, "auto")
+    """Return the names that ``backend(...)``, a config and the command line take, ``auto`` included."""
+    return (*BACKENDS, "auto")
 
 
 def load(name: str) -> Backend:
@@ -62,13 +60,13 @@ def load(name: str) -> Backend:
                 return load(candidate)
             except BackendError:
                 continue
-    if name not in _modules:
+    if name not in BACKENDS:
         raise BackendError(f"unknown backend {name!r}", fix=did_you_mean(name, names()))
     if name not in _loaded:
-        module = importlib.import_module(_modules[name])
+        create = BACKENDS[name]
         with _loading:
             if name not in _loaded:  # another thread may have been quicker
-                instance: Backend = module.create()
+                instance = create()
                 _by_array_type.setdefault(instance.array_type, instance)  # they may share a type: it is the first's
                 _loaded[name] = instance
     return _loaded[name]

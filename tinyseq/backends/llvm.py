@@ -9,7 +9,6 @@ from typing import ClassVar
 from tinyseq.backends.numpy import NumpyBackend
 from tinyseq.errors import BackendError
 
-
 _OLDEST = (0, 48)
 
 
@@ -34,6 +33,9 @@ def create() -> LlvmBackend:
     if numbers < _OLDEST:
         oldest = ".".join(map(str, _OLDEST))
         raise BackendError(
-            "the llvm backend needs llvmlite", required=f"{oldest} or later", got=found, fix='pip install "tinyseq[llvm]"'
+            "the llvm backend needs llvmlite",
+            required=f"{oldest} or later",
+            got=found,
+            fix='pip install "tinyseq[llvm]"',
         )
     return LlvmBackend()

@@ -1,4 +1,4 @@
-"""Copies between the host and a CUDA device that run while it computes: through pinned memory, on streams, by events."""
+"""Copies between the host and a CUDA device while it computes: through pinned memory, on streams, by events."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import click
@@ -10,26 +9,30 @@ import click
 import tinyseq
 from tinyseq.cli.boundary import guarded
 from tinyseq.errors import did_you_mean
+from tinyseq.registry import Registry
 
-#: Command -> its module, which has the command under the name ``command``.
-COMMANDS = {
-    "run": "tinyseq.cli.run",
-    "evaluate": "tinyseq.cli.evaluate",
-    "predict": "tinyseq.cli.predict",
-    "sample": "tinyseq.cli.sample",
-    "graph": "tinyseq.cli.graph",
-    "compile": "tinyseq.cli.compile",
-    "gradflow": "tinyseq.cli.gradflow",
-    "plot": "tinyseq.cli.plot",
-    "report": "tinyseq.cli.report",
-    "equations": "tinyseq.cli.equations",
-    "replay": "tinyseq.cli.replay",
-    "check": "tinyseq.cli.check",
-    "config": "tinyseq.cli.config",
-    "schema": "tinyseq.cli.schema",
-    "init": "tinyseq.cli.init",
-    "doctor": "tinyseq.cli.doctor",
-}
+#: Command -> where it is; it is imported when it is asked for.
+COMMANDS: Registry[click.Command] = Registry(
+    "command",
+    {
+        "run": "tinyseq.cli.run:command",
+        "evaluate": "tinyseq.cli.evaluate:command",
+        "predict": "tinyseq.cli.predict:command",
+        "sample": "tinyseq.cli.sample:command",
+        "graph": "tinyseq.cli.graph:command",
+        "compile": "tinyseq.cli.compile:command",
+        "gradflow": "tinyseq.cli.gradflow:command",
+        "plot": "tinyseq.cli.plot:command",
+        "report": "tinyseq.cli.report:command",
+        "equations": "tinyseq.cli.equations:command",
+        "replay": "tinyseq.cli.replay:command",
+        "check": "tinyseq.cli.check:command",
+        "config": "tinyseq.cli.config:command",
+        "schema": "tinyseq.cli.schema:command",
+        "init": "tinyseq.cli.init:command",
+        "doctor": "tinyseq.cli.doctor:command",
+    },
+)
 
 
 class Commands(click.Group):
@@ -39,10 +42,7 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        found: click.Command = importlib.import_module(COMMANDS[name]).command
-        return found
+        return COMMANDS[name] if name in COMMANDS else None  # noqa: SIM401 - the type checker knows this one
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -62,7 +62,9 @@ def command(ctx: click.Context, config: str, settings: list[Any], only_config: b
 
 def _table(found: Inspection) -> str:
     parts = ", ".join(f"{name} {count:,}" for name, count in found.parameters.items() if count)
-    data = ", ".join(f"{key} {_shown(value)}" for key, value in found.data.items() if value is not None and key != "sha256")
+    data = ", ".join(
+        f"{key} {_shown(value)}" for key, value in found.data.items() if value is not None and key != "sha256"
+    )
     rows = [("data", data), ("parameters", f"{sum(found.parameters.values()):,}: {parts}")]
     if found.flops is not None:
         per = f", {found.flops / found.tokens:,.0f} a token" if found.tokens else ""

@@ -11,11 +11,13 @@ from tinyseq.cli.boundary import debug_option
 
 @click.command("equations", short_help="Print a cell's equations as LaTeX.")
 @click.argument("what", metavar="CELL|CONFIG")
-@click.option("--rows", is_flag=True, help="Products in the code's order, x W; by default columns as in textbooks, W x.")
+@click.option(
+    "--rows", is_flag=True, help="Products in the code's order, x W; by default columns as in textbooks, W x."
+)
 @click.option("--out", "-o", type=click.Path(dir_okay=False), metavar="FILE", help="Draw them: .png, .svg or .pdf.")
 @debug_option
 def command(what: str, rows: bool, out: str | None) -> None:
-    """Print the equations of a cell, LaTeX, from the graph of its step: a registered cell, your own, or those of a model.
+    """Print a cell's equations as LaTeX, from the graph of its step: a registered cell, your own, or those of a model.
 
     \b
     Examples:

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 @set_option
 @debug_option
 def command(
-    configs: tuple[str, ...], steps: int, clip: float | None, updates: int, seed: int | None, out: str | None, settings: list[Any]
+    configs: tuple[str, ...],
+    steps: int,
+    clip: float | None,
+    updates: int,
+    seed: int | None,
+    out: str | None,
+    settings: list[Any],
 ) -> None:
     """Measure, in freshly initialised models, what becomes of a gradient on its way back through time.
 
@@ -39,9 +45,9 @@ def command(
     """
     import numpy as np
 
-    from tinyseq.train import load_config
     from tinyseq.figures import gradient_flow, save
     from tinyseq.figures.style import check_format
+    from tinyseq.train import load_config
     from tinyseq.train.analysis.gradflow import measure
     from tinyseq.train.analysis.gradflow import updates as train_on
     from tinyseq.train.config.overrides import as_overrides

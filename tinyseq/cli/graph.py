@@ -28,7 +28,7 @@ class Steps(_ParamType):
         if isinstance(value, tuple):
             return value
         first, colon, end = str(value).partition(":")
-        if not (first or colon).removeprefix(":").isdecimal() and first or not (end.isdecimal() or not end):
+        if (not (first or colon).removeprefix(":").isdecimal() and first) or not (end.isdecimal() or not end):
             self.fail(f"{value!r} is neither a number of steps, 5, nor a window of them, 3:6", param, ctx)
         if not colon:
             if int(first) < 1:
@@ -51,7 +51,9 @@ class Steps(_ParamType):
 @click.option("--after", metavar="PASS", help="The graph after a compiler pass; PASS:2 is its second time.")
 @click.option("--plan", is_flag=True, help="The compiler's plan: instructions, and the buffers' lifetimes.")
 @click.option("--values", is_flag=True, help="Write the values of small tensors on them.")
-@click.option("--budget", type=click.IntRange(min=0), default=400, show_default=True, help="Fold above so many nodes; 0: never.")
+@click.option(
+    "--budget", type=click.IntRange(min=0), default=400, show_default=True, help="Fold above so many nodes; 0: never."
+)
 @click.option("--engine", type=click.Choice(["auto", "grid", "graphviz"]), default="auto", show_default=True)
 @click.option(
     "--out",
@@ -99,7 +101,9 @@ def command(
     if not path.absolute().parent.is_dir():
         raise click.BadParameter(f"the folder {path.parent} does not exist", param_hint="'-o'")
     if (after is not None or plan) and (gradients or backward or values):
-        raise click.UsageError("--after and --plan show the compiler's work, which has no values or gradients of its own")
+        raise click.UsageError(
+            "--after and --plan show the compiler's work, which has no values or gradients of its own"
+        )
     options: dict[str, Any] = {"level": level, "collapse": collapse, "budget": budget or None, "engine": engine}
     if settings and Path(what).is_dir():
         raise click.UsageError("--set changes a config; a run has been trained as it is")

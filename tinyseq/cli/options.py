@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
+
+from tinyseq.errors import did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class NameOf(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click
+    """The type of an option that takes one of some names, which are asked for when it is used: more may join."""
+
+    name = "name"
+
+    def __init__(self, names: Callable[[], Sequence[str]]) -> None:
+        self.names = names
+
+    def get_metavar(self, *args: Any, **kwargs: Any) -> str:
+        return f"[{'|'.join(self.names())}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value not in self.names():
+            self.fail(f"{value!r}: {did_you_mean(str(value), self.names())}", param, ctx)
+        return value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in self.names() if name.startswith(incomplete)]
 
 
 def set_option(command: F) -> F:

@@ -13,7 +13,9 @@ from tinyseq.cli.boundary import debug_option
 @click.argument("run", type=click.Path())
 @click.argument("figure", required=False)
 @click.option("--input", "-i", "text", metavar="TEXT", help="The input that it is drawn of; by default test data.")
-@click.option("--file", "-f", type=click.Path(), metavar="FILE", help="Inputs from a file instead, as predict reads it.")
+@click.option(
+    "--file", "-f", type=click.Path(), metavar="FILE", help="Inputs from a file instead, as predict reads it."
+)
 @click.option("--layer", metavar="NAME", help="Whose activations; by default the first layer's.")
 @click.option("--units", type=click.IntRange(min=1), metavar="N", help="Activations of the N units that vary most.")
 @click.option("--steps", type=click.IntRange(min=2), help="Over how many steps gradients are followed.  [default: 32]")

@@ -16,8 +16,8 @@ def command(bundle: str) -> None:
     \b
     Example:
         tinyseq replay runs/lstm/0001/nonfinite-step-00000120.safetensors
-    A run leaves the bundle when its loss or gradient is not finite; it needs neither the run nor its data. The exit code
-    is 3 where the step goes wrong again, 0 where it does not.
+    A run leaves the bundle when its loss or gradient is not finite; it needs neither the run nor its data. The exit
+    code is 3 where the step goes wrong again, 0 where it does not.
     """
     from tinyseq.train.analysis.replay import replay
 

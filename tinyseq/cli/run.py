@@ -7,21 +7,27 @@ from typing import Any
 
 import click
 
+from tinyseq import backends
 from tinyseq.cli.boundary import debug_option
-from tinyseq.cli.options import set_option
+from tinyseq.cli.options import NameOf, set_option
 
 
 @click.command("run", short_help="Train as a config says.")
 @click.argument("config", type=click.Path())
 @set_option
-@click.option("--backend", type=click.Choice(["numpy", "llvm", "cupy", "auto"]), help="Instead of the config's.")
+@click.option("--backend", type=NameOf(backends.names), help="Instead of the config's.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the config's.")
 @click.option("--steps", type=click.IntRange(min=1), help="Instead of the config's train.steps.")
 @click.option("--eager", is_flag=True, help="Leave the compiler out; the same numbers, to rounding, and slower.")
 @click.option("--output", type=click.Path(), metavar="FOLDER", help="Where run directories are made; by default runs.")
-@click.option("--resume", is_flag=True, help="Go on with the newest run of CONFIG from its last checkpoint, bit for bit.")
 @click.option(
-    "--resume-from", type=click.Path(exists=True), metavar="PATH", help="The same, from this checkpoint or run directory."
+    "--resume", is_flag=True, help="Go on with the newest run of CONFIG from its last checkpoint, bit for bit."
+)
+@click.option(
+    "--resume-from",
+    type=click.Path(exists=True),
+    metavar="PATH",
+    help="The same, from this checkpoint or run directory.",
 )
 @click.option(
     "--on-nonfinite",
@@ -29,7 +35,9 @@ from tinyseq.cli.options import set_option
     help="A loss or gradient that is not finite: stop and say where it began, or leave the step out.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="No progress, and of the result only the run directory.")
-@click.option("--verbose", "-v", is_flag=True, help="Show the resolved config and the model first, and say what is compiled.")
+@click.option(
+    "--verbose", "-v", is_flag=True, help="Show the resolved config and the model first, and say what is compiled."
+)
 @debug_option
 def command(
     config: str,

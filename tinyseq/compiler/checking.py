@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyseq.compiler.plan import Buffer, Call, Copy, Loop, Plan, Ref
+from tinyseq.compiler.plan import Buffer, Call, Copy, Instruction, Loop, Plan, Ref
 from tinyseq.errors import GraphError
 from tinyseq.ops.elementwise import Elementwise
 
@@ -52,7 +52,7 @@ class _Memory:
         self.part(plan.instructions[plan.forward :])
         self.hand_out(plan.outputs[returned:], "a gradient, where the plan ends")
 
-    def part(self, instructions: Sequence[Any]) -> None:
+    def part(self, instructions: Sequence[Instruction]) -> None:
         for instruction in instructions:
             if isinstance(instruction, Loop):
                 self.loop(instruction)

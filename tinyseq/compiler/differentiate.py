@@ -6,18 +6,18 @@ import functools
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinyseq.autodiff import anchor, backpropagate, gradient
-from tinyseq.compiler.dependence import gradient_paths
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.rewriting import again, fixed, fresh_leaf, standing_at, symbol
+from tinyseq.dependence import gradient_paths
 from tinyseq.errors import GraphError
 from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach, rebuild, remake
 from tinyseq.ops.elementwise import stop_gradient, where
-from tinyseq.ops.scan import scan
+from tinyseq.ops.scan import ScanParts, scan
 from tinyseq.ops.shape import Structural, zeros_like
 from tinyseq.ops.tuples import pick
 from tinyseq.tensors import record
@@ -104,10 +104,8 @@ def _dependants(outputs: Sequence[Node], wanted: Sequence[Leaf]) -> set[Node]:
 
 def _read_again(node: Node) -> tuple[Node, ...]:
     """A scan's inputs, its sequences marked so that what is computed from them again is not the first result kept."""
-    carries, sequences = node.attrs["carries"], node.attrs["sequences"]
-    return tuple(
-        record(again, (symbol(x),)).node if carries <= i < carries + sequences else x for i, x in enumerate(node.inputs)
-    )
+    parts = ScanParts.of(node.attrs, node.inputs)
+    return (*parts.inits, *(record(again, (symbol(x),)).node for x in parts.sequences), *parts.values)
 
 
 def _without_cuts(graph: Graph) -> Graph:
@@ -134,12 +132,10 @@ def _augment(node: Node, inputs: tuple[Node, ...]) -> Node | None:
 
 
 def _augmented(node: Node, inputs: tuple[Node, ...]) -> Node:
-    body: Graph = node.attrs["body"]
-    carries = node.attrs["carries"]
-    given = {*body.inputs[carries:], *body.outputs[carries:]}
+    body, parts = node.attrs["body"], ScanParts.of(node.attrs, inputs)
+    given = {*parts.xs, *parts.constants, *parts.ys}
     extra = [n for n in body.nodes if n not in given and not isinstance(n, Literal) and not isinstance(n.dtype, tuple)]
-    whole = Graph([*body.outputs, *extra], body.inputs)
-    attrs = {**node.attrs, "body": whole}
+    attrs = {**node.attrs, "body": Graph([*body.outputs, *extra], body.inputs)}
     return remake(node, inputs, attrs, scan.infer(*inputs, **attrs))
 
 
@@ -150,111 +146,161 @@ def _scan_vjp(node: Node, gs: list[Any], needed: Sequence[bool]) -> list[Any]:
     if len(whole.shape) > len(node.shape):
         gs = [*gs, *(None for _ in whole.shape[len(gs) :])]
         node = whole
-    body: Graph = node.attrs["body"]
-    carries, sequences, length = node.attrs["carries"], node.attrs["sequences"], node.attrs["length"]
-    args = [symbol(parent) for parent in node.inputs]
-    leaves = body.inputs
-    if any(inner.op is scan for inner in body.nodes):
+    if any(inner.op is scan for inner in node.attrs["body"].nodes):
         raise GraphError(
             "a scan within a scan cannot be differentiated yet",
             where=node.where,
             fix="the inner loop written out in Python, or both as one scan with the inner state carried along",
         )
-    states, xs, constants = leaves[:carries], leaves[carries : carries + sequences], leaves[carries + sequences :]
+    return _BackwardScan(node, gs).gradients(needed)
 
-    def output(index: int) -> AbstractTensor:
-        return AbstractTensor(record(pick, (AbstractTensor(node),), {"index": index}).node)
 
-    active = [k for k, leaf in enumerate(states) if leaf.dtype.kind == "f"]
-    above = {k: fresh_leaf(states[k]) for k in active}
-    seeds: dict[Node, Any] = {}
+class _Carried(NamedTuple):
+    """A state of the backward scan: the body's leaf for it, its next value, and what it begins with."""
 
-    def seed(target: Node, value: AbstractTensor) -> None:
-        with standing_at(target):
-            seeds[target] = seeds[target] + value if target in seeds else value
+    leaf: Leaf
+    after: Node
+    init: Any
 
-    for k in active:
-        seed(body.outputs[k], AbstractTensor(above[k]))
-    streams: list[tuple[Leaf, Any]] = []  # per-step inputs of the backward body, and the sequences they come from
-    for j in range(carries, len(body.outputs)):
-        if gs[j] is not None:
-            leaf = Leaf(body.outputs[j].shape, body.outputs[j].dtype, True, "dy")
-            streams.append((leaf, gs[j]))
-            seed(body.outputs[j], AbstractTensor(leaf))
-    place_of = {target: j for j, target in reversed(list(enumerate(body.outputs))) if j >= carries}
-    local: dict[Node, Any] = {leaf: fresh_leaf(leaf) for leaf in constants}
 
-    def stored(n: Node) -> Any:
-        """The value of a forward body node, inside the backward body."""
+class _BackwardScan:
+    """The scan that runs a scan's derivative; ``gs`` are the gradients from above, None where there is none.
+
+    It carries the gradients of the forward states, and sums of the constants' gradients; it is given what arrives at
+    each step's outputs, and the forward body's values that the rules read; it stacks the gradients of the sequences.
+    """
+
+    def __init__(self, node: Node, gs: Sequence[Any]) -> None:
+        self.node, self.gs, self.parts = node, gs, ScanParts.of(node.attrs, node.inputs)
+        self.args = [symbol(parent) for parent in node.inputs]
+        self.outputs = (*self.parts.nexts, *self.parts.ys)
+        self.carries = len(self.parts.states)
+        #: The states that have gradients, and the leaves by which these come from the step after.
+        self.above = {k: fresh_leaf(leaf) for k, leaf in enumerate(self.parts.states) if leaf.dtype.kind == "f"}
+        #: What is read step by step: a leaf of the backward body, and the sequence that it comes from.
+        self.streams: list[tuple[Leaf, Any]] = []
+        self.place_of = {target: j for j, target in reversed(list(enumerate(self.outputs))) if j >= self.carries}
+        seeds = self.seeds()
+        #: Where the backward body finds a value of the forward body.
+        self.local: dict[Node, Any] = {leaf: fresh_leaf(leaf) for leaf in self.parts.constants}
+        wanted = [leaf for leaf in node.attrs["body"].inputs if leaf.dtype.kind == "f"]
+        self.found = backpropagate(seeds, wanted, self.operands, retain=True, rules={scan: _scan_vjp})
+        here.place, here.source = node.place, node.source
+
+    def seeds(self) -> dict[Node, Any]:
+        """What arrives at the body's outputs: at the states from the step after, at the others from outside the scan.
+
+        One value may be several outputs, so what arrives is added up.
+        """
+        seeds: dict[Node, Any] = {}
+
+        def arrive(target: Node, leaf: Leaf) -> None:
+            with standing_at(target):
+                value = AbstractTensor(leaf)
+                seeds[target] = seeds[target] + value if target in seeds else value
+
+        for k, leaf in self.above.items():
+            arrive(self.outputs[k], leaf)
+        for target, g in zip(self.outputs[self.carries :], self.gs[self.carries :], strict=True):
+            if g is not None:
+                leaf = Leaf(target.shape, target.dtype, True, "dy")
+                self.streams.append((leaf, g))
+                arrive(target, leaf)
+        return seeds
+
+    def output(self, index: int) -> AbstractTensor:
+        """One of the forward scan's outputs."""
+        return AbstractTensor(record(pick, (AbstractTensor(self.node),), {"index": index}).node)
+
+    def stored(self, n: Node) -> Any:
+        """The value of a forward body's node, inside the backward body: read from the stack that the scan made of it.
+
+        A view is made again, which costs less than a copy that is kept.
+        """
         if isinstance(n, Literal):
             return n.attrs["value"]
-        if n not in local:
+        if n not in self.local:
             if isinstance(n.op, Structural) and len(n.inputs) == 1 and not n.op.multiple:
-                local[n] = record(n.op, (stored(n.inputs[0]),), n.attrs).node  # a view costs less than a copy kept
+                self.local[n] = record(n.op, (self.stored(n.inputs[0]),), n.attrs).node
             else:
-                streams.append(
-                    (local.setdefault(n, fresh_leaf(n)), args[leaves.index(n)] if n in xs else output(place_of[n]))
-                )
-        return AbstractTensor(local[n])
+                leaf = self.local.setdefault(n, fresh_leaf(n))
+                xs = self.parts.xs
+                source = symbol(self.parts.sequences[xs.index(n)]) if n in xs else self.output(self.place_of[n])
+                self.streams.append((leaf, source))
+        return AbstractTensor(self.local[n])
 
-    def operands(n: Node) -> tuple[Sequence[Any], Any]:
+    def operands(self, n: Node) -> tuple[Sequence[Any], Any]:
+        """What the rule of a node reads; the forward node itself stands for what it does not read."""
         here.place, here.source = n.place, n.source
         op: Any = n.op
-        inputs = [stored(parent) for parent in n.inputs] if op.reads_inputs else list(n.inputs)
-        return inputs, stored(n) if op.reads_output else n
+        inputs = [self.stored(parent) for parent in n.inputs] if op.reads_inputs else list(n.inputs)
+        return inputs, self.stored(n) if op.reads_output else n
 
-    wanted = [leaf for leaf in leaves if leaf.dtype.kind == "f"]
-    found = backpropagate(seeds, wanted, operands, retain=True, rules={scan: _scan_vjp})
-    here.place, here.source = node.place, node.source
-
-    keep = None
-    if node.attrs["cut"]:
-        # The gradient stops where the forward pass entered a chunk: at steps cut, 2 cut, ... in its own order.
-        order = np.arange(length)[::-1] if node.attrs["reverse"] else np.arange(length)
+    def keep(self) -> AbstractTensor | None:
+        """Whether the gradient flows on to the step before: not where the forward pass entered a chunk, at steps cut,
+        2 cut, ... in its own order. None where nothing is cut.
+        """
+        cut, length = self.node.attrs["cut"], self.node.attrs["length"]
+        if not cut:
+            return None
+        order = np.arange(length)[::-1] if self.node.attrs["reverse"] else np.arange(length)
         entered = np.zeros(length, dtype=bool)
-        entered[order[node.attrs["cut"] :: node.attrs["cut"]]] = True
-        keep = Leaf((), np.dtype(np.bool_), name="keep")
-        streams.append((keep, fixed(tuple((~entered).tolist()), np.bool_)))
-    inits: list[Any] = []
-    carry_in: list[Leaf] = []
-    carry_out: list[Node] = []
-    for k in active:
-        back = found.get(states[k])
-        value = zeros_like(AbstractTensor(above[k])) if back is None else back
-        if keep is not None:
-            value = where(AbstractTensor(keep), value, 0.0)
-        carry_in.append(above[k])
-        carry_out.append(value.node)
-        inits.append(zeros_like(output(k)) if gs[k] is None else gs[k])
-    sums: dict[int, int] = {}
-    for i, constant in enumerate(constants):
-        if needed[carries + sequences + i] and constant in found:
-            accumulator = fresh_leaf(constant)
-            sums[i] = len(carry_in)
-            carry_in.append(accumulator)
-            carry_out.append((AbstractTensor(accumulator) + found[constant]).node)
-            inits.append(zeros_like(args[carries + sequences + i]))
-    stacked = [i for i, leaf in enumerate(xs) if needed[carries + i] and leaf in found]
-    used = [local[leaf] for leaf in constants]
-    backward = Graph(
-        [*carry_out, *(found[xs[i]].node for i in stacked)], [*carry_in, *(leaf for leaf, _ in streams), *used]
-    )
-    outs = scan(
-        *inits,
-        *(sequence for _, sequence in streams),
-        *args[carries + sequences :],
-        body=backward,
-        carries=len(carry_in),
-        sequences=len(streams),
-        length=length,
-        reverse=not node.attrs["reverse"],
-        cut=None,
-    )
-    gradients: list[Any] = [None] * len(args)
-    for position, k in enumerate(active):
-        gradients[k] = outs[position]
-    for j, i in enumerate(stacked):
-        gradients[carries + i] = outs[len(carry_in) + j]
-    for i, position in sums.items():
-        gradients[carries + sequences + i] = outs[position]
-    return [g if wanted_here else None for g, wanted_here in zip(gradients, needed, strict=True)]
+        entered[order[cut::cut]] = True
+        leaf = Leaf((), np.dtype(np.bool_), name="keep")
+        self.streams.append((leaf, fixed(tuple((~entered).tolist()), np.bool_)))
+        return AbstractTensor(leaf)
+
+    def states(self) -> list[_Carried]:
+        """The gradients of the states, which begin with what arrives at the last ones."""
+        carried, keep = [], self.keep()
+        for k, leaf in self.above.items():
+            back = self.found.get(self.parts.states[k])
+            value = zeros_like(AbstractTensor(leaf)) if back is None else back
+            if keep is not None:
+                value = where(keep, value, 0.0)
+            init = zeros_like(self.output(k)) if self.gs[k] is None else self.gs[k]
+            carried.append(_Carried(leaf, value.node, init))
+        return carried
+
+    def sums(self, needed: Sequence[bool]) -> dict[int, _Carried]:
+        """The gradients of constants, by their number: each step adds to them (``accumulate`` makes products of it)."""
+        first = self.carries + len(self.parts.xs)
+        summed = {}
+        for i, constant in enumerate(self.parts.constants):
+            if needed[first + i] and constant in self.found:
+                leaf = fresh_leaf(constant)
+                after = AbstractTensor(leaf) + self.found[constant]
+                summed[i] = _Carried(leaf, after.node, zeros_like(self.args[first + i]))
+        return summed
+
+    def gradients(self, needed: Sequence[bool]) -> list[Any]:
+        """Make the scan, and return the gradient of each input that needs one."""
+        states, sums = self.states(), self.sums(needed)
+        carried, xs = [*states, *sums.values()], self.parts.xs
+        stacked = [i for i, leaf in enumerate(xs) if needed[self.carries + i] and leaf in self.found]
+        outs = self.scan(carried, [self.found[xs[i]].node for i in stacked])
+        gradients: list[Any] = [None] * len(self.args)
+        for k, g in zip(self.above, outs, strict=False):
+            gradients[k] = g
+        for i, g in zip(sums, outs[len(states) :], strict=False):
+            gradients[self.carries + len(xs) + i] = g
+        for i, g in zip(stacked, outs[len(carried) :], strict=True):
+            gradients[self.carries + i] = g
+        return [g if wanted else None for g, wanted in zip(gradients, needed, strict=True)]
+
+    def scan(self, carried: Sequence[_Carried], stacked: Sequence[Node]) -> list[Any]:
+        """Return the outputs of the backward scan: the gradients carried, then those of each step."""
+        constants = [self.local[leaf] for leaf in self.parts.constants]
+        leaves = [*(state.leaf for state in carried), *(leaf for leaf, _ in self.streams), *constants]
+        outs = scan(
+            *(state.init for state in carried),
+            *(sequence for _, sequence in self.streams),
+            *self.args[self.carries + len(self.parts.xs) :],
+            body=Graph([*(state.after for state in carried), *stacked], leaves),
+            carries=len(carried),
+            sequences=len(self.streams),
+            length=self.node.attrs["length"],
+            reverse=not self.node.attrs["reverse"],
+            cut=None,
+        )
+        return list(outs)

@@ -12,7 +12,6 @@ call (``tensors.live``) or changed after it (``modes.each_call``).
 
 from __future__ import annotations
 
-import builtins
 import dis
 import functools
 import operator
@@ -38,6 +37,7 @@ ATOMS: Final = (
 _DYNAMIC: Final = frozenset({"getattr", "hasattr", "vars", "setattr", "eval", "exec", "__dict__"})
 _GENERATORS: Final = (np.random.Generator, np.random.RandomState, random.Random)
 _MISSING: Final = object()
+_MAKING: Final = frozenset({"__init__", "__new__", "__post_init__", "__set_name__", "__init_subclass__"})
 #: Classes that Python code has made have this flag (Include/object.h: Py_TPFLAGS_HEAPTYPE).
 _HEAP_TYPE: Final = 1 << 9
 
@@ -107,6 +107,8 @@ class Environment:
     """The places that a function's code leads to, found once; ``values()`` reads them all."""
 
     def __init__(self, fn: Any, arguments: Iterable[tuple[str, Any]] = ()) -> None:
+        arguments = list(arguments)
+        self._roots = fn, arguments
         self.names: set[str] = set()
         self.everything = False
         self.codes: set[types.CodeType] = set()
@@ -114,7 +116,7 @@ class Environment:
         while True:
             before = len(self.names), self.everything
             self.groups: list[Group] = []
-            self._seen: dict[int, Any] = {}
+            self._seen: dict[Any, Any] = {}
             stack: list[tuple[str, Any]] = list(reversed(roots))
             while stack:
                 path, value = stack.pop()
@@ -126,6 +128,10 @@ class Environment:
                 break
         self._seen = {}
         self.groups.append(_random_state())
+
+    def again(self) -> Environment:
+        """Return the environment of the same function and arguments as it is now."""
+        return Environment(*self._roots)
 
     def values(self) -> list[tuple[Any, ...]]:
         """Return what lies in each group now."""
@@ -152,7 +158,7 @@ class Environment:
                 if (function := getattr(value, name, None)) is not None:
                     yield path, function
         elif isinstance(value, type):
-            yield from self._class(path, value)
+            yield from self._class(value, makes=True)
         elif isinstance(value, np.ndarray):
             self.groups.append(_array(path, value))
         elif isinstance(value, tuple | list | deque | set | frozenset):
@@ -178,7 +184,7 @@ class Environment:
         self.everything |= bool(_DYNAMIC & (mentioned.globals | mentioned.attributes))
         yield from self._entries("", function.__globals__, sorted(mentioned.globals & function.__globals__.keys()))
         for name in mentioned.globals - function.__globals__.keys():  # `from settings import RATE`, within the function
-            if not hasattr(builtins, name) and (module := sys.modules.get(name)) is not None:
+            if (module := sys.modules.get(name)) is not None:
                 yield name, module
         if function.__closure__:
             yield from self._closure(path, function)
@@ -202,7 +208,8 @@ class Environment:
         self.groups.append(Group("*", own, keys, functools.partial(_contents, own), restore))
         yield from ((name, cell.cell_contents) for name, cell in filled)
 
-    def _class(self, path: str, cls: type) -> Iterator[tuple[str, Any]]:
+    def _class(self, cls: type, *, makes: bool) -> Iterator[tuple[str, Any]]:
+        """Look into a class; what runs when an object is made is read only where the function may make one."""
         ours = {name for base in cls.__mro__ if _is_ours(base.__module__) for name in vars(base)}
         for base in cls.__mro__:
             if not base.__flags__ & _HEAP_TYPE or _is_foreign(base.__module__):
@@ -213,7 +220,7 @@ class Environment:
                 if name in self.names
                 or name in ours
                 or (self.everything and not name.startswith("__"))
-                or (name.startswith("__") and isinstance(value, types.FunctionType))
+                or (name.startswith("__") and isinstance(value, types.FunctionType) and (makes or name not in _MAKING))
             ]
             yield from self._entries(f"{base.__name__}.", vars(base), read)
 
@@ -264,8 +271,9 @@ class Environment:
 
             self.groups.append(Group(f"{dotted}*", value, tuple(slots), _getter(value, slots), restore))
             yield from ((f"{dotted}{name}", getattr(value, name)) for name in slots)
-        if not _is_foreign(cls.__module__):
-            yield cls.__name__, cls
+        if not _is_foreign(cls.__module__) and id(cls) not in self._seen and (id(cls), "of") not in self._seen:
+            self._seen[id(cls), "of"] = cls
+            yield from self._class(cls, makes=False)
 
     def _entries(
         self,
@@ -394,6 +402,8 @@ def _is_foreign(module: str) -> bool:
     Libraries do not change between two calls; the user's modules, scripts and notebooks may.
     """
     top = module.split(".")[0]
+    if top in ("__main__", "builtins"):  # a script, a notebook; code without a name, given to exec
+        return False
     if top in sys.stdlib_module_names or _is_ours(module):
         return True
     file = getattr(sys.modules.get(top), "__file__", None)
@@ -490,6 +500,7 @@ class Guards:
     """The values that a trace has read, checked before it is used again: by identity, and only then by value."""
 
     def __init__(self, environment: Environment) -> None:
+        self.environment = environment
         #: The last group, of the process's own random numbers, is for changes made by the call alone.
         self.groups = [group for group in environment.groups[:-1] if group.keys or group.fetch()]
         self.known = [group.fetch() for group in self.groups]
@@ -501,6 +512,10 @@ class Guards:
             (group.fetch, values, () if group.admits is None else group.owner, size)
             for group, values, size in zip(self.groups, self.known, self.sizes, strict=True)
         ]
+
+    def tensors(self) -> set[Tensor]:
+        """Return the tensors that lie outside."""
+        return {x for values in self.known for x in values if isinstance(x, Tensor)}
 
     def hold(self) -> bool:
         """Return whether every value is the very object that it was."""
@@ -531,8 +546,12 @@ class Guards:
             return "two tensors have become one", {}
         return "", moved
 
-    def refresh(self) -> None:
-        """Take the values of now, which were found to be alike, for those to compare with by identity."""
-        self.known = [group.fetch() for group in self.groups]
-        self.sizes = [group.size() for group in self.groups]
+    def renewed(self) -> Guards:
+        """Return guards of what lies there now, which was found to be alike."""
+        now = [group.fetch() for group in self.groups]
+        pairs = ((a, b) for old, new in zip(self.known, now, strict=True) for a, b in zip(old, new, strict=True))
+        if any(a is not b and not isinstance(a, (Tensor, *ATOMS)) for a, b in pairs):
+            return Guards(self.environment.again())  # another list or array, whose own contents count from now on
+        self.known, self.sizes = now, [group.size() for group in self.groups]
         self._checks = self._checked()
+        return self

@@ -14,6 +14,8 @@ from __future__ import annotations
 import functools
 import logging
 import operator
+import os
+import sys
 import threading
 import time
 import warnings
@@ -26,6 +28,7 @@ import numpy as np
 from tinyseq import backends, trees
 from tinyseq.backends import Backend
 from tinyseq.compiler.arena import Arena
+from tinyseq.compiler.capture import Traced, parameter_names, replay, trace_function
 from tinyseq.compiler.checking import verify_plan
 from tinyseq.compiler.environment import Guards, alike
 from tinyseq.compiler.lower import lowering
@@ -33,7 +36,6 @@ from tinyseq.compiler.lower.numpy import Executable, aligned_zeros
 from tinyseq.compiler.pipeline import Compiled, Stage, run_passes
 from tinyseq.compiler.plan import Plan
 from tinyseq.compiler.planning import make_plan
-from tinyseq.compiler.trace import Traced, parameter_names, replay, trace_function
 from tinyseq.errors import BackendError, GraphError
 from tinyseq.graph import Graph, Leaf, Node, caller, reach, signature
 from tinyseq.modes import mode
@@ -92,7 +94,7 @@ class _Binding:
 
 
 class Entry:
-    """What one set of shapes compiled to."""
+    """The compilation for one set of shapes: trace, graph, plan, guards, and executables that nobody uses now."""
 
     def __init__(
         self,
@@ -102,10 +104,12 @@ class Entry:
         lower: type[Executable],
         seconds: float,
         held: list[Any],
+        tensors: Sequence[Tensor],
         scalars: Sequence[Any],
         arena: Arena,
+        backend: str,
     ) -> None:
-        self.arena = arena
+        self.arena, self.backend = arena, backend
         self.traced, self.compiled, self.plan, self.lower, self.seconds = traced, compiled, plan, lower, seconds
         #: Arguments that the key knows by identity: as long as they are held, no other thing has their id.
         self.held = held
@@ -113,6 +117,9 @@ class Entry:
         #: What the last call was given: references, not copies.
         self.last_values: Mapping[Leaf, Any] = {}
         self.guards = Guards(traced.environment)
+        outside = self.guards.tensors()
+        #: Arguments that lie outside too: as long as they are the same, they have one gradient.
+        self.twice = [(index, x) for index, x in enumerate(tensors) if x in outside]
         self.binding = _Binding([*traced.captured], [*traced.assigned], [*traced.captured.values()])
         self.outputs = len(traced.graph.outputs)
         self.shapes = tuple([node.shape for node in traced.graph.outputs])
@@ -159,7 +166,7 @@ class Entry:
         if not self.guards.hold():
             self._renew()
         binding = self.binding
-        if not binding.members.isdisjoint(given):
+        if not binding.members.isdisjoint(given) or any(given[index] is not x for index, x in self.twice):
             raise _Stale("an argument that is closed over too")
         behind: list[Tensor | None] = [*given, *[None] * len(scalars), *binding.captured]
         start = len(given) + len(scalars)
@@ -177,7 +184,13 @@ class Entry:
             raise _Stale(reason)
         if moved:
             self.binding = self.binding.moved(moved)
-        self.guards.refresh()
+            self.twice = [(index, moved.get(x, x)) for index, x in self.twice]
+        self.guards = self.guards.renewed()
+
+    def forget(self) -> None:
+        """Let go of what the last call was given."""
+        self.last_values = {}
+        self.binding.seen = [None] * len(self.binding.seen)
 
     def take(self) -> Executable:
         """Return an executable whose buffers nobody needs; a forward pass keeps its own until its backward pass."""
@@ -250,7 +263,11 @@ class _Call:
         The traced graph runs again, op by op, on the values of the call, and its own history is differentiated.
         """
         entry = self.entry
-        inputs: dict[Node, Tensor] = {leaf: _lifted(value) for leaf, value in self.values.items()}
+        backend = backends.load(entry.backend)
+        inputs: dict[Node, Tensor] = {
+            leaf: Tensor(value if type(value) is backend.array_type else backend.from_host(np.asarray(value)))
+            for leaf, value in self.values.items()
+        }
         for leaf, x in zip(entry.leaves, self.behind, strict=True):
             if x is not None:
                 inputs[leaf] = Tensor(self.values[leaf], x.node, x.requires_grad)
@@ -262,10 +279,6 @@ class _Call:
         wanted = [x.node for x in self.sources()]
         gradients = sweep(seeds, wanted, retain=True, create_graph=True)
         return [gradients.get(node) for node in wanted]
-
-
-def _lifted(value: Any) -> Tensor:
-    return Tensor(np.asarray(value) if isinstance(value, np.generic) or not hasattr(value, "shape") else value)
 
 
 class _CompiledOp(Op):
@@ -378,7 +391,7 @@ class CompiledFunction:
         count = len(entry.binding.assigned)
         for x, new in zip(entry.binding.assigned, changed[:count], strict=True):
             x.value = new.value
-        for index, new in zip(entry.graded, changed[count:], strict=True):
+        for index, new in zip(entry.graded, changed[count : count + len(entry.graded)], strict=True):
             x = call.behind[index]  # type: ignore[assignment]
             if isinstance(x.node, Leaf):
                 x.grad = Tensor(new.value)
@@ -467,7 +480,7 @@ class CompiledFunction:
         seconds = time.perf_counter() - start
         shapes = ", ".join(f"{x.dtype}{x.shape}" for x in tensors)
         log.info("compiled %s for %s in %.0f ms", self.__name__, shapes, seconds * 1e3)
-        return Entry(traced, compiled, plan, lower, seconds, held, scalars, self._arena)
+        return Entry(traced, compiled, plan, lower, seconds, held, tensors, scalars, self._arena, backend.name)
 
     def _forget(self) -> None:
         """Keep so many compilations, those used last."""
@@ -497,7 +510,7 @@ class CompiledFunction:
             f"{self.__name__} has been compiled {MANY} times or more; what varies: {'; '.join(varying) or 'nothing'}. "
             "Pad to a few lengths; pass numbers as tensors or floats; keep what does not change in one object.",
             CompileWarning,
-            stacklevel=6,
+            stacklevel=_level_of_user(),
         )
 
     def entry_of_last_call(self) -> Entry:
@@ -546,6 +559,17 @@ def _require_same(backend: Backend, tensors: Iterable[Tensor]) -> None:
             got=" and ".join(sorted({backend.name, *foreign})),
             fix='make them, and call it, within one `with ts.backend("...")`',
         )
+
+
+def _level_of_user() -> int:
+    """Return how many frames above its caller the first one outside of the package is, as ``warnings.warn`` counts."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+_PACKAGE: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
 def _given(entry: Entry, tensors: list[Tensor], scalars: list[Any]) -> tuple[list[Tensor | None], list[Any]]:

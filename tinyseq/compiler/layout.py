@@ -18,7 +18,7 @@ import numpy as np
 from tinyseq.compiler.scheduling import VIEWS
 from tinyseq.graph import Graph, Node
 from tinyseq.ops.linalg import einsum, matmul
-from tinyseq.ops.scan import scan
+from tinyseq.ops.scan import ScanParts, scan
 from tinyseq.ops.shape import concat, transpose
 from tinyseq.ops.tuples import pick
 
@@ -32,7 +32,7 @@ WORTH_TURNING = 1 << 16
 
 
 class Layout:
-    """What a graph's loops ask of the values that go into and come out of them.
+    """The demands of a graph's loops on the values that go into and come out of them.
 
     ``features_first`` says that loops may keep features before rows, as BLAS likes them.
     """
@@ -43,8 +43,7 @@ class Layout:
         self.columns = {node for node in loops if _multiplies_rows(node)}
         self.wanted: dict[Node, Order] = {}
         for node in self.columns:
-            carries, sequences = node.attrs["carries"], node.attrs["sequences"]
-            for x in node.inputs[carries : carries + sequences]:
+            for x in ScanParts.of(node.attrs, node.inputs).sequences:
                 if len(x.shape) == 3:
                     self._want(x, CONTRACTED)
             factors = factors_of(node)
@@ -85,7 +84,7 @@ class Layout:
 def factors_of(loop: Node) -> set[Node]:
     """Return the inputs of a loop's body that are matrices from outside, by which it multiplies."""
     body: Graph = loop.attrs["body"]
-    steady = body.inputs[loop.attrs["carries"] + loop.attrs["sequences"] :]
+    steady = ScanParts.of(loop.attrs, loop.inputs).constants
     right = {node.inputs[1] for node in body.nodes if node.op is matmul}
     return {leaf for leaf in steady if leaf in right and len(leaf.shape) == 2}
 

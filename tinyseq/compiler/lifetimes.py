@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from tinyseq.compiler.plan import Buffer, Loop
+from tinyseq.compiler.plan import Buffer, Instruction, Loop
 
 
-def mark_lifetimes(instructions: Sequence[Any], kept: Iterable[Buffer], given: Iterable[Buffer]) -> None:
+def mark_lifetimes(instructions: Sequence[Instruction], kept: Iterable[Buffer], given: Iterable[Buffer]) -> None:
     """Number the instructions, those in loops each on its own, and note where each buffer is first and last used."""
     position = 0
 

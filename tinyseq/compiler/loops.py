@@ -8,7 +8,7 @@ from typing import Any
 
 from tinyseq.compiler.rewriting import standing_at, symbol
 from tinyseq.graph import Graph, Leaf, Literal, Node, reach, rebuild, remake
-from tinyseq.ops.scan import scan
+from tinyseq.ops.scan import ScanParts, scan
 from tinyseq.ops.tuples import pick
 from tinyseq.tracing import AbstractTensor
 
@@ -34,24 +34,21 @@ class Loop:
 
     @staticmethod
     def open(node: Node, inputs: tuple[Node, ...]) -> Loop:
-        body: Graph = node.attrs["body"]
-        carries, sequences = node.attrs["carries"], node.attrs["sequences"]
-        ends = carries, carries + sequences
-        leaves: Any = body.inputs
+        parts, attrs = ScanParts.of(node.attrs, inputs), node.attrs
         return Loop(
             node,
-            list(leaves[: ends[0]]),
-            list(inputs[: ends[0]]),
-            list(body.outputs[:carries]),
-            list(leaves[ends[0] : ends[1]]),
-            list(inputs[ends[0] : ends[1]]),
-            list(leaves[ends[1] :]),
-            list(inputs[ends[1] :]),
-            list(body.outputs[carries:]),
-            node.attrs["length"],
-            node.attrs["reverse"],
-            node.attrs["cut"],
-            node.attrs.get("recompute", False),
+            list(parts.states),
+            list(parts.inits),
+            list(parts.nexts),
+            list(parts.xs),
+            list(parts.sequences),
+            list(parts.constants),
+            list(parts.values),
+            list(parts.ys),
+            attrs["length"],
+            attrs["reverse"],
+            attrs["cut"],
+            attrs.get("recompute", False),
         )
 
     def close(self) -> list[Node]:

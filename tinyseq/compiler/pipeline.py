@@ -69,7 +69,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Compiled:
-    """What the pipeline made: the stages in order, and the gradients' inputs and leaves (empty without gradients)."""
+    """The result of the pipeline: the stages in order; the gradients' inputs and leaves, empty without gradients."""
 
     stages: tuple[Stage, ...]
     seeds: tuple[Leaf | None, ...]

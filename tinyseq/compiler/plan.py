@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -121,12 +121,17 @@ def _through(views: Views, array: Any) -> Any:
     return array
 
 
+Number: TypeAlias = float | int | bool
+#: What an instruction reads: a view, or a number that stands for every element.
+Operand: TypeAlias = Ref | Number
+
+
 @dataclass
 class Call:
     """One kernel: an op applied to views and scalars, written into a view."""
 
     node: Node
-    inputs: list[Any]  # Ref or Python scalar
+    inputs: list[Operand]
     output: Ref
 
     def refs(self) -> Iterator[Ref]:
@@ -143,7 +148,7 @@ class Call:
 class Copy:
     """Copy one view into another, broadcasting."""
 
-    source: Any
+    source: Operand
     output: Ref
 
     def refs(self) -> Iterator[Ref]:
@@ -162,7 +167,7 @@ class Loop:
     node: Node
     length: int
     reverse: bool
-    body: list[Any] = field(default_factory=list)
+    body: list[Call | Copy] = field(default_factory=list)
 
     def steps(self) -> range:
         """Return the time steps in the order they are done."""
@@ -177,11 +182,14 @@ class Loop:
         return f"loop {order} ({len(self.body)} calls a step)"
 
 
+Instruction: TypeAlias = Call | Copy | Loop
+
+
 @dataclass(eq=False)
 class Plan:
     """Instructions, the buffers they use, where inputs go in and outputs come out."""
 
-    instructions: list[Any]
+    instructions: list[Instruction]
     buffers: list[Buffer]
     inputs: dict[Leaf, Ref]
     outputs: list[Ref]
@@ -220,7 +228,7 @@ class Plan:
     def rows(self) -> Iterator[tuple[str, Node | None]]:
         """Yield each instruction, indented in loops, and the node that it computes (None for a copy)."""
         for instruction in self.instructions:
-            yield str(instruction), getattr(instruction, "node", None)
+            yield str(instruction), None if isinstance(instruction, Copy) else instruction.node
             if isinstance(instruction, Loop):
                 for inner in instruction.body:
-                    yield f"    {inner}", getattr(inner, "node", None)
+                    yield f"    {inner}", None if isinstance(inner, Copy) else inner.node

@@ -1,22 +1,28 @@
-"""Where the values of a loop live: which of them share a buffer of all steps, and what is copied before and after.
+"""The memory of a loop: which of its values share a buffer of all steps, and what is copied before and after.
 
 States are written by each step to where the next one reads them. A concatenation of states, inputs and computed values
-gets one buffer, in which every part has its seat; what comes from outside is written there before the loop.
+gets one buffer, in which every part has its seat; what comes from outside is written there before the loop:
+
+    place    0     1     2   ...   T        step t reads place t, [h_t, x_t, 1], as the left operand of its product,
+    h       h_0 > h_1 > h_2  ...  h_T       and its last kernel writes h_{t+1} to place t + 1;
+    x       x_0   x_1   x_2  ...            x and 1 are written before the loop, h_0 is copied in;
+    1        1     1     1   ...            the outputs of all steps are places 1 to T of h: nothing is copied out
+
+(docs/compiler.md). In a loop that runs the other way step t reads place t + 1 and writes place t.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from tinyseq.compiler.layout import COLUMNS, CONTRACTED, STACKED, Order, aligned, factors_of, padded
-from tinyseq.compiler.plan import Copy, Loop, Ref
+from tinyseq.compiler.plan import Copy, Loop, Operand, Ref
 from tinyseq.compiler.scheduling import VIEWS
-from tinyseq.compiler.storage import Storage, Track
+from tinyseq.compiler.storage import Emitted, Storage, Track
 from tinyseq.errors import GraphError
 from tinyseq.graph import Graph, Node
 from tinyseq.ops import shape as sh
-from tinyseq.ops.scan import scan
+from tinyseq.ops.scan import ScanParts, scan
 from tinyseq.ops.tuples import pick
 
 
@@ -28,26 +34,25 @@ class LoopPlanner:
         GraphError: a scan within the body of a scan, which is written out when it is traced.
     """
 
-    def __init__(self, storage: Storage, node: Node, given: Mapping[Node, Any], out: list[Any]) -> None:
+    def __init__(self, storage: Storage, node: Node, given: Mapping[Node, Operand], out: Emitted) -> None:
         self.storage, self.node, self.out = storage, node, out
         self.body: Graph = node.attrs["body"]
         if any(inner.op is scan for inner in self.body.nodes):
             raise GraphError("a scan within a scan cannot be planned", where=node.where)
-        carries, sequences = node.attrs["carries"], node.attrs["sequences"]
-        leaves = self.body.inputs
-        self.states, self.nexts, self.ys = leaves[:carries], self.body.outputs[:carries], self.body.outputs[carries:]
-        self.xs, self.constants = leaves[carries : carries + sequences], leaves[carries + sequences :]
-        self.outside = dict(zip(leaves, node.inputs, strict=True))
+        parts = ScanParts.of(node.attrs, node.inputs)
+        self.states, self.xs, self.constants = parts.states, parts.xs, parts.constants
+        self.nexts, self.ys = parts.nexts, parts.ys
+        self.outside = dict(zip(self.body.inputs, node.inputs, strict=True))
         self.given = {leaf: given[x] for leaf, x in self.outside.items()}
         self.loop = Loop(node, node.attrs["length"], node.attrs["reverse"])
         #: How many steps on, in memory, a state lies before a step and after it.
         self.before, self.after = (1, 0) if self.loop.reverse else (0, 1)
         self.factors = factors_of(node) if storage.for_blas else set()
-        self.local: dict[Node, Any] = {}
+        self.local: dict[Node, Operand] = {}
         self.homes: dict[Node, Ref] = {}
         self.tracks: dict[Node, Track] = {}
         self.tails: list[tuple[Node, Ref]] = []
-        self.seated: dict[Node, Any] = {}
+        self.seated: dict[Node, Ref] = {}
         for joined in self.body.nodes:
             if self.can_seat(joined):
                 self.seat(joined)
@@ -77,6 +82,8 @@ class LoopPlanner:
     def seat(self, joined: Node) -> None:
         """Make the buffer of a concatenation, and give each part its seat."""
         columns, length = self.storage.columns, self.loop.length
+        # With a state among its parts the buffer has one place more than there are steps: the first state's, or, where
+        # time runs the other way, the last place; what comes from outside then lies one place further on as well.
         stateful = any(part in self.states for part in joined.inputs)
         lead = self.before if stateful else 0
         order: Order = CONTRACTED if columns else ()
@@ -92,6 +99,7 @@ class LoopPlanner:
             if part in self.states:
                 self.tracks[part] = track
             elif part in self.given:
+                # All steps in one copy before the loop (a constant is broadcast over them), none within.
                 every = track.span(lead, length)
                 self.out.append(Copy(self.given[part], every))
                 if part in self.xs:
@@ -103,6 +111,8 @@ class LoopPlanner:
 
     def carry(self, leaf: Node, value: Node) -> None:
         """Give a state its places before and after a step, and copy the first one there."""
+        # Whoever reads all of its steps later (an output, the backward loop) needs a place for each. Otherwise two do,
+        # in turn: not one, for the kernel that writes s_t may still be reading s_{t-1}.
         stepped = leaf in self.ys or value in self.ys or leaf in self.tracks
         if leaf not in self.tracks:
             order = self.stack_order(leaf, value) if stepped else self.order_in_turn(leaf)
@@ -110,6 +120,7 @@ class LoopPlanner:
             buffer = self.storage.buffer(shape, leaf.dtype, "state", order)
             self.tracks[leaf] = Track(buffer, leaf.shape, step="t" if stepped else "flip")
         track = self.tracks[leaf]
+        # Which of the two a step writes depends on how many were done, not on which is done: time may run backwards.
         self.local[leaf] = track.at(self.before if stepped else 0)
         self.write(value, track.at(self.after if stepped else 1))
         self.out.append(Copy(self.given[leaf], track.one(self.loop.length if stepped and self.loop.reverse else 0)))
@@ -124,6 +135,7 @@ class LoopPlanner:
     def stepped(self, leaf: Node) -> Ref:
         """Return a step of a sequence, of a copy of it where a step would be read in pieces."""
         source = self.given[leaf]
+        # A step of a view is a view, if the view is taken of the whole first: sliced and transposed, then the step.
         if isinstance(source, Ref) and not source.step:
             moved = Ref(source.buffer, leaf.shape, leaf.dtype, "t", before=source.views)
             if self.reads_well(moved):
@@ -133,7 +145,7 @@ class LoopPlanner:
         self.out.append(Copy(source, copy))
         return Ref(copy.buffer, leaf.shape, leaf.dtype, "t")
 
-    def steady(self, leaf: Node) -> Any:
+    def steady(self, leaf: Node) -> Operand:
         """Return a constant, a matrix that the loop multiplies by as BLAS likes it."""
         value = self.given[leaf]
         if leaf in self.factors and isinstance(value, Ref) and not self.lies_well(value):

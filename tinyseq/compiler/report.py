@@ -1,4 +1,4 @@
-"""What each pass achieved, counted on the graph: nodes, kernels, matrix products, arithmetic, traffic, storage."""
+"""The cost of each stage, counted on the graph: nodes, kernels, matrix products, arithmetic, traffic, storage."""
 
 from __future__ import annotations
 
@@ -56,6 +56,8 @@ def _is_free(node: Node) -> bool:
 
 
 def _size(node: Node) -> int:
+    if isinstance(node.dtype, tuple):
+        return sum(int(math.prod(shape) * dtype.itemsize) for shape, dtype in zip(node.shape, node.dtype, strict=True))
     return int(math.prod(node.shape) * node.dtype.itemsize)
 
 

@@ -1,4 +1,4 @@
-"""What passes are made of: symbols that ops can be called on, and rebuilding a graph node by node."""
+"""The tools of passes: symbols that ops can be called on, and nodes made in the place of others."""
 
 from __future__ import annotations
 

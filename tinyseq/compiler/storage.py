@@ -1,12 +1,12 @@
-"""What a plan under way takes memory from: its buffers, and how values lie in them."""
+"""The memory of a plan under way: its buffers, and how values lie in them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from tinyseq.compiler.layout import Layout, Order
-from tinyseq.compiler.plan import Buffer, Copy, Ref
+from tinyseq.compiler.plan import Buffer, Call, Copy, Ref
 from tinyseq.graph import Dtype, Shape
 
 
@@ -38,6 +38,13 @@ class Track:
         return Ref(self.buffer, self.buffer.shape, self.buffer.dtype).sliced((step, *self.key), self.shape)
 
 
+class Emitted(Protocol):
+    """The instructions so far, of the whole plan or of a loop's body: what both take are calls and copies."""
+
+    def append(self, instruction: Call | Copy, /) -> None:
+        """Add an instruction behind the others."""
+
+
 class Storage:
     """The buffers of a plan under way; ``columns`` says whether the loop at hand keeps features before rows."""
 
@@ -56,7 +63,7 @@ class Storage:
         """Return a view of all of a new buffer."""
         return Ref(self.buffer(shape, dtype, kind, order), shape, dtype)
 
-    def contiguous(self, ref: Ref, out: list[Any], order: Order = ()) -> Ref:
+    def contiguous(self, ref: Ref, out: Emitted, order: Order = ()) -> Ref:
         """Copy a view into a buffer of its own; the instruction goes to ``out``."""
         copy = self.whole(ref.shape, ref.dtype, "temp", order)
         out.append(Copy(ref, copy))

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ import numpy as np
 
 from tinyseq.errors import DataError, did_you_mean
 from tinyseq.files import read_bytes
+from tinyseq.registry import Registry
 
 Array = np.ndarray[Any, Any]
 #: Fields that stand for a missing value.
@@ -138,11 +139,14 @@ def _number(field: str, column: str, where: str, missing: str, last: list[float]
 
 
 #: Name -> (forth, back): what is done to values before they are standardised.
-TRANSFORMS: Mapping[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
-    "none": (lambda x: x, lambda z: z),
-    "sqrt": (np.sqrt, lambda z: np.maximum(z, 0.0) ** 2),
-    "log": (np.log1p, np.expm1),
-}
+TRANSFORMS: Registry[tuple[Callable[[Array], Array], Callable[[Array], Array]]] = Registry(
+    "transform",
+    {
+        "none": (lambda x: x, lambda z: z),
+        "sqrt": (np.sqrt, lambda z: np.maximum(z, 0.0) ** 2),
+        "log": (np.log1p, np.expm1),
+    },
+)
 
 
 @dataclass(frozen=True)

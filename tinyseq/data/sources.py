@@ -12,6 +12,7 @@ from tinyseq.data.at_hand import code_or_prose, load_digits
 from tinyseq.data.batching import Splits
 from tinyseq.data.classic import ORDER_CLASSES, ORDER_SYMBOLS, adding_problem, temporal_order
 from tinyseq.data.examples import Example, split_examples
+from tinyseq.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -59,18 +60,21 @@ def _xor(seed: int, *, count: int = 2000) -> Splits:
 
 
 #: Name -> source.
-SOURCES: dict[str, Source] = {
-    "code_or_prose": Source("text", _code_or_prose),
-    "temporal_order": Source("text", _temporal_order),
-    "digits": Source("sequence", _digits),
-    "adding": Source("sequence", _adding),
-    "xor": Source("vector", _xor),
-}
+SOURCES: Registry[Source] = Registry(
+    "source",
+    {
+        "code_or_prose": Source("text", _code_or_prose),
+        "temporal_order": Source("text", _temporal_order),
+        "digits": Source("sequence", _digits),
+        "adding": Source("sequence", _adding),
+        "xor": Source("vector", _xor),
+    },
+)
 
 
 def register_source(name: str, inputs: str, make: Callable[..., Splits]) -> None:
     """Make examples known to ``data.source:``."""
-    SOURCES[name] = Source(inputs, make)
+    SOURCES.register(name, Source(inputs, make))
 
 
 def options_of(name: str) -> dict[str, Any]:

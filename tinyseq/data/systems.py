@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinyseq.data import chaos
+from tinyseq.registry import Registry
 
 Array = np.ndarray[Any, Any]
 
@@ -66,4 +67,6 @@ def narma10(length: int, seed: int) -> System:
 
 
 #: Name -> (length, seed, **options) -> system.
-SYSTEMS: dict[str, Callable[..., System]] = {"lorenz": lorenz, "mackey_glass": mackey_glass, "narma10": narma10}
+SYSTEMS: Registry[Callable[..., System]] = Registry(
+    "system", {"lorenz": lorenz, "mackey_glass": mackey_glass, "narma10": narma10}
+)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tinyseq.data.vocabulary import UNKNOWN, Vocabulary
-from tinyseq.errors import DataError, did_you_mean
+from tinyseq.registry import Registry
 
 #: A word with its inner apostrophes and hyphens, a number, an entry in angle brackets, a line end, or one other sign.
 _WORD = re.compile(r"\d+(?:[.,:]\d+)*|\w+(?:['’-]\w+)*|<\w+>|\n|[^\w\s]")
@@ -40,13 +40,16 @@ def _join_words(words: Iterable[str]) -> str:
     return text
 
 
-#: Level -> cutting and joining; a level of one's own joins with ``LEVELS["mine"] = Level(...)``.
-LEVELS: dict[str, Level] = {
-    # Every character, spaces included: nothing is lost.
-    "char": Level("char", "character", "bpc", list, "".join),
-    # Words, numbers, signs and line ends; how many spaces stood between them is not kept.
-    "word": Level("word", "word", "bpw", _WORD.findall, _join_words),
-}
+#: Level -> cutting and joining; a level of one's own joins with ``LEVELS.register("mine", Level(...))``.
+LEVELS: Registry[Level] = Registry(
+    "level",
+    {
+        # Every character, spaces included: nothing is lost.
+        "char": Level("char", "character", "bpc", list, "".join),
+        # Words, numbers, signs and line ends; how many spaces stood between them is not kept.
+        "word": Level("word", "word", "bpw", _WORD.findall, _join_words),
+    },
+)
 
 
 def find_level(name: str) -> Level:
@@ -55,9 +58,7 @@ def find_level(name: str) -> Level:
     Raises:
         DataError: there is none of that name.
     """
-    if name not in LEVELS:
-        raise DataError(f"unknown level {name!r}", fix=did_you_mean(name, LEVELS))
-    return LEVELS[name]
+    return LEVELS.find(name)
 
 
 def build_vocabulary(

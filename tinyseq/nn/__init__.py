@@ -1,8 +1,9 @@
 """Modules, cells, layers and losses."""
 
+from tinyseq.masks import length_mask
 from tinyseq.nn import init
-from tinyseq.nn.activations import Activations, activations
 from tinyseq.nn.attention import MultiheadAttention, scaled_dot_product_attention
+from tinyseq.nn.cell_activations import Activations, activations
 from tinyseq.nn.cells import (
     CELLS,
     Cell,
@@ -31,7 +32,7 @@ from tinyseq.nn.decoders import (
 from tinyseq.nn.latex import equations
 from tinyseq.nn.layers import Dropout, Embedding, LayerNorm, Linear
 from tinyseq.nn.losses import binary_cross_entropy, cross_entropy, squared_error
-from tinyseq.nn.masks import causal_mask, length_mask
+from tinyseq.nn.masks import causal_mask
 from tinyseq.nn.module import Module, buffer, parameter
 from tinyseq.nn.pooling import POOLINGS, AttentionPooling, FinalPooling, MeanPooling
 from tinyseq.nn.positions import LearnedPositions, SinusoidalPositions

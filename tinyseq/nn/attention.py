@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from tinyseq.errors import DataError, ShapeError
+from tinyseq.masks import LengthsLike, check_lengths
 from tinyseq.nn import init as initial
 from tinyseq.nn.init import Initializer
 from tinyseq.nn.layers import Dropout, require_features
-from tinyseq.nn.masks import causal_mask, length_mask, masked_softmax
+from tinyseq.nn.masks import causal_mask, masked_softmax
 from tinyseq.nn.module import Module, parameter
 from tinyseq.ops.shape import reshape, swapaxes, transpose
 from tinyseq.tensors import Tensor
@@ -81,7 +81,7 @@ class MultiheadAttention(Module):
         value: Tensor | None = None,
         *,
         mask: Tensor | None = None,
-        lengths: Tensor | Sequence[int] | None = None,
+        lengths: LengthsLike | None = None,
         causal: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Return y (batch, queries, features) and the weights (batch, heads, queries, keys).
@@ -123,7 +123,7 @@ class MultiheadAttention(Module):
         query: Tensor,
         key: Tensor,
         mask: Tensor | None,
-        lengths: Tensor | Sequence[int] | None,
+        lengths: LengthsLike | None,
         causal: bool,
     ) -> Tensor | None:
         """Join the masks into one that broadcasts to (batch, heads, queries, keys)."""
@@ -140,7 +140,7 @@ class MultiheadAttention(Module):
                 )
             parts.append(reshape(mask, (batch, 1, queries, keys)) if len(mask.shape) == 3 else mask)
         if lengths is not None:
-            parts.append(reshape(length_mask(lengths, keys), (-1, 1, 1, keys)))
+            parts.append(reshape(check_lengths(lengths, keys, batch).mask, (-1, 1, 1, keys)))
         if causal:
             if queries != keys:
                 raise ShapeError(

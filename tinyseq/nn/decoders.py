@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tinyseq.errors import DataError, ShapeError
+from tinyseq.masks import LengthsLike, check_lengths
 from tinyseq.nn import init
 from tinyseq.nn.cells import Cell, cell_factory
 from tinyseq.nn.layers import require_features
-from tinyseq.nn.masks import length_mask, masked_softmax
+from tinyseq.nn.masks import masked_softmax
 from tinyseq.nn.module import Module, parameter
 from tinyseq.ops.elementwise import tanh
 from tinyseq.ops.reduce import sum_
@@ -17,7 +18,6 @@ from tinyseq.ops.shape import concat, expand_dims, squeeze, zeros_like
 from tinyseq.tensors import Tensor
 from tinyseq.unrolling import unroll
 
-Lengths = Tensor | Sequence[int] | None
 #: query (batch, query_size) -> context (batch, memory_size) and weights (batch, source time).
 Look = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -40,14 +40,14 @@ class MemoryAttention(Module):
         """Return (batch, source time)."""
         raise NotImplementedError(f"{type(self).__name__} has no scores")
 
-    def over(self, memory: Tensor, lengths: Lengths = None) -> Look:
+    def over(self, memory: Tensor, lengths: LengthsLike | None = None) -> Look:
         """Return the function query -> (context, α) for one memory."""
         name = type(self).__name__
         if len(memory.shape) != 3:
             raise ShapeError(f"{name}: memory", required=f"(batch, time, {self.memory_size})", got=str(memory.shape))
         require_features(f"{name}, memory", memory, self.memory_size)
         keys = self.keys(memory)
-        mask = None if lengths is None else length_mask(lengths, memory.shape[1])
+        mask = None if lengths is None else check_lengths(lengths, memory.shape[1], memory.shape[0]).mask
 
         def look(query: Tensor) -> tuple[Tensor, Tensor]:
             require_features(f"{name}, query", query, self.query_size)
@@ -56,7 +56,7 @@ class MemoryAttention(Module):
 
         return look
 
-    def forward(self, query: Tensor, memory: Tensor, lengths: Lengths = None) -> tuple[Tensor, Tensor]:
+    def forward(self, query: Tensor, memory: Tensor, lengths: LengthsLike | None = None) -> tuple[Tensor, Tensor]:
         return self.over(memory, lengths)(query)
 
     def summary(self) -> str:
@@ -140,12 +140,18 @@ class AttentionDecoder(Cell):
         """Return the output with its weights, and the new state."""
         raise NotImplementedError(f"{type(self).__name__} has no attend")
 
-    def over(self, memory: Tensor, memory_lengths: Lengths = None) -> Looking:
+    def over(self, memory: Tensor, memory_lengths: LengthsLike | None = None) -> Looking:
         """Return the cell that looks at this memory (batch, source time, memory_size)."""
         return Looking(self, self.attention.over(memory, memory_lengths))
 
     def forward(  # type: ignore[override]
-        self, xs: Tensor, memory: Tensor, state: Any = None, *, memory_lengths: Lengths = None, **options: Any
+        self,
+        xs: Tensor,
+        memory: Tensor,
+        state: Any = None,
+        *,
+        memory_lengths: LengthsLike | None = None,
+        **options: Any,
     ) -> tuple[Any, Any]:
         return unroll(self.over(memory, memory_lengths), xs, state, **options)
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tinyseq.errors import DataError, ShapeError, did_you_mean
+from tinyseq.errors import DataError, ShapeError
 from tinyseq.random import generator
+from tinyseq.registry import Registry
 
 Array = np.ndarray[Any, Any]
 #: (rows, columns) -> array; rows is the fan-in of a matrix that stands on the right, as in ``x @ W``.
@@ -73,15 +74,18 @@ def identity(rows: int, columns: int) -> Array:
     return np.eye(rows, columns)
 
 
-INITIALIZERS: dict[str, Initializer] = {
-    "fan_out_uniform": fan_out_uniform,
-    "glorot": glorot,
-    "glorot_normal": glorot_normal,
-    "he": he,
-    "identity": identity,
-    "orthogonal": orthogonal,
-    "zeros": zeros,
-}
+INITIALIZERS: Registry[Initializer] = Registry(
+    "initialisation",
+    {
+        "fan_out_uniform": fan_out_uniform,
+        "glorot": glorot,
+        "glorot_normal": glorot_normal,
+        "he": he,
+        "identity": identity,
+        "orthogonal": orthogonal,
+        "zeros": zeros,
+    },
+)
 
 
 def draw(how: str | Initializer, rows: int, columns: int) -> Array:
@@ -96,11 +100,10 @@ def draw(how: str | Initializer, rows: int, columns: int) -> Array:
     gain = 1.0
     if isinstance(how, str):
         name, star, factor = (part.strip() for part in how.partition("*"))
-        if name not in INITIALIZERS:
-            raise DataError(f"no initialisation is named {name!r}", fix=did_you_mean(name, INITIALIZERS))
+        initializer = INITIALIZERS.find(name)
         if star:
             gain = _gain(factor, how)
-        how = INITIALIZERS[name]
+        how = initializer
     array = gain * np.asarray(how(rows, columns))
     if array.shape != (rows, columns):
         raise ShapeError("an initialisation returns another shape", required=f"{rows, columns}", got=str(array.shape))

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from tinyseq.errors import DataError, ShapeError
-from tinyseq.nn.masks import align
+from tinyseq.masks import align
 from tinyseq.ops import nn as ops
 from tinyseq.ops.elementwise import absolute, exp, log1p, maximum, where, within
 from tinyseq.ops.reduce import sum_

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
+from tinyseq.masks import align, length_mask
 from tinyseq.nn import init as initial
 from tinyseq.nn.layers import Linear
-from tinyseq.nn.masks import align, length_mask, masked_softmax
+from tinyseq.nn.masks import masked_softmax
 from tinyseq.nn.module import Module, parameter
 from tinyseq.ops.elementwise import maximum, tanh, where
 from tinyseq.ops.reduce import sum_
 from tinyseq.ops.shape import concat, expand_dims, gather, reshape
+from tinyseq.registry import Registry
 from tinyseq.tensors import Tensor
 
 
@@ -72,8 +73,11 @@ def _at(ys: Tensor, steps: Tensor) -> Tensor:
 
 
 #: Name -> (features, bidirectional) -> a module (ys, lengths) -> (batch, features).
-POOLINGS: Final[dict[str, Callable[[int, bool], Module]]] = {
-    "final": FinalPooling,
-    "mean": MeanPooling,
-    "attention": AttentionPooling,
-}
+POOLINGS: Registry[Callable[[int, bool], Module]] = Registry(
+    "pooling",
+    {
+        "final": FinalPooling,
+        "mean": MeanPooling,
+        "attention": AttentionPooling,
+    },
+)

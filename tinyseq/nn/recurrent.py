@@ -7,9 +7,9 @@ from typing import Any
 
 from tinyseq import trees
 from tinyseq.errors import DataError, ShapeError
+from tinyseq.masks import LengthsLike, align, check_lengths
 from tinyseq.nn.cells import Cell, GRUCell, LSTMCell, RNNCell, cell_factory
 from tinyseq.nn.layers import Dropout
-from tinyseq.nn.masks import align, length_mask
 from tinyseq.nn.module import Module
 from tinyseq.ops.elementwise import where
 from tinyseq.ops.shape import concat
@@ -85,7 +85,7 @@ class Recurrent(Module):
         xs: Tensor,
         state: Any = None,
         *,
-        lengths: Tensor | Sequence[int] | None = None,
+        lengths: LengthsLike | None = None,
         truncate: int | None = None,
     ) -> tuple[Tensor, Any]:
         if len(xs.shape) != 3 or xs.shape[-1] != self.input_size:
@@ -97,8 +97,10 @@ class Recurrent(Module):
             )
         state = self.initial_state(xs.shape[0]) if state is None else state
         self._check(state)
+        # Checked here, so that layers and directions share one mask.
+        lengths = None if lengths is None else check_lengths(lengths, xs.shape[1], xs.shape[0])
         if self.residual and lengths is not None:
-            xs = where(align(length_mask(lengths, xs.shape[1]), xs), xs, 0.0)  # padding must not reach the outputs
+            xs = where(align(lengths.mask, xs), xs, 0.0)  # padding must not reach the outputs
         last = []
         for depth, (cells, states) in enumerate(zip(self.layers, state, strict=True)):
             if depth:

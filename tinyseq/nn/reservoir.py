@@ -10,11 +10,11 @@ import numpy as np
 from tinyseq import backends
 from tinyseq.creation import tensor
 from tinyseq.errors import DataError, ShapeError
+from tinyseq.masks import length_mask
 from tinyseq.modes import no_grad
 from tinyseq.nn.cells import ESNCell
 from tinyseq.nn.init import Array
 from tinyseq.nn.layers import Linear
-from tinyseq.nn.masks import length_mask
 from tinyseq.nn.module import Module
 from tinyseq.ops.elementwise import clip
 from tinyseq.ops.shape import concat, expand_dims, squeeze, stack

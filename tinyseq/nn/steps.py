@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinyseq import trees
-from tinyseq.compiler.trace import trace_function
+from tinyseq.compiler.capture import trace_function
 from tinyseq.errors import DataError, GraphError
 from tinyseq.graph import Graph, Node, Place, here
 from tinyseq.nn.module import Module

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from tinyseq.errors import DataError, did_you_mean
+from tinyseq.errors import DataError
+from tinyseq.masks import LengthsLike, check_lengths
 from tinyseq.nn.attention import MultiheadAttention
 from tinyseq.nn.layers import Dropout, LayerNorm, Linear
 from tinyseq.nn.module import Module
 from tinyseq.ops.elementwise import gelu, relu
+from tinyseq.registry import Registry
 from tinyseq.tensors import Tensor
 
-Lengths = Tensor | Sequence[int] | None
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": relu, "gelu": gelu}
+ACTIVATIONS: Registry[Callable[[Tensor], Tensor]] = Registry("activation", {"relu": relu, "gelu": gelu})
 
 
 class _Layer(Module):
@@ -29,10 +30,7 @@ class _Layer(Module):
         norm_first: bool = False,
         eps: float = 1e-5,
     ) -> None:
-        if activation not in ACTIVATIONS:
-            raise DataError(
-                f"{type(self).__name__}: activation {activation!r}", fix=did_you_mean(activation, ACTIVATIONS)
-            )
+        ACTIVATIONS.find(activation, type(self).__name__)
         hidden_size = 4 * features if hidden_size is None else hidden_size
         self.features, self.activation, self.norm_first = features, activation, norm_first
         self.self_attn = MultiheadAttention(features, heads, dropout=dropout)
@@ -42,7 +40,7 @@ class _Layer(Module):
         self.dropout = Dropout(dropout)
         self.residual_dropout = Dropout(dropout)
 
-    def look(self, x: Tensor, mask: Tensor | None, lengths: Lengths, causal: bool) -> Tensor:
+    def look(self, x: Tensor, mask: Tensor | None, lengths: LengthsLike | None, causal: bool) -> Tensor:
         """Self-attention."""
         y, _ = self.self_attn(x, mask=mask, lengths=lengths, causal=causal)
         return self.residual_dropout(y)
@@ -66,7 +64,7 @@ class TransformerEncoderLayer(_Layer):
     """
 
     def forward(
-        self, x: Tensor, *, mask: Tensor | None = None, lengths: Lengths = None, causal: bool = False
+        self, x: Tensor, *, mask: Tensor | None = None, lengths: LengthsLike | None = None, causal: bool = False
     ) -> Tensor:
         if self.norm_first:
             x = x + self.look(self.norm1(x), mask, lengths, causal)
@@ -101,7 +99,7 @@ class TransformerDecoderLayer(_Layer):
         self.multihead_attn = MultiheadAttention(features, heads, dropout=dropout)
         self.norm3 = LayerNorm(features, eps=eps)
 
-    def look_at(self, x: Tensor, memory: Tensor, mask: Tensor | None, lengths: Lengths) -> Tensor:
+    def look_at(self, x: Tensor, memory: Tensor, mask: Tensor | None, lengths: LengthsLike | None) -> Tensor:
         """Attention over the memory."""
         y, _ = self.multihead_attn(x, memory, mask=mask, lengths=lengths)
         return self.residual_dropout(y)
@@ -112,10 +110,10 @@ class TransformerDecoderLayer(_Layer):
         memory: Tensor,
         *,
         mask: Tensor | None = None,
-        lengths: Lengths = None,
+        lengths: LengthsLike | None = None,
         causal: bool = True,
         memory_mask: Tensor | None = None,
-        memory_lengths: Lengths = None,
+        memory_lengths: LengthsLike | None = None,
     ) -> Tensor:
         if self.norm_first:
             x = x + self.look(self.norm1(x), mask, lengths, causal)
@@ -149,8 +147,9 @@ class TransformerEncoder(Module):
         self.norm = LayerNorm(features) if norm_first else None
 
     def forward(
-        self, x: Tensor, *, mask: Tensor | None = None, lengths: Lengths = None, causal: bool = False
+        self, x: Tensor, *, mask: Tensor | None = None, lengths: LengthsLike | None = None, causal: bool = False
     ) -> Tensor:
+        lengths = _once(lengths, x)
         for layer in self.layers:
             x = layer(x, mask=mask, lengths=lengths, causal=causal)
         return x if self.norm is None else self.norm(x)
@@ -183,12 +182,18 @@ class TransformerDecoder(Module):
         x: Tensor,
         memory: Tensor,
         *,
-        lengths: Lengths = None,
-        memory_lengths: Lengths = None,
+        lengths: LengthsLike | None = None,
+        memory_lengths: LengthsLike | None = None,
     ) -> Tensor:
+        lengths, memory_lengths = _once(lengths, x), _once(memory_lengths, memory)
         for layer in self.layers:
             x = layer(x, memory, lengths=lengths, memory_lengths=memory_lengths)
         return x if self.norm is None else self.norm(x)
+
+
+def _once(lengths: LengthsLike | None, x: Tensor) -> LengthsLike | None:
+    """Return lengths of x with their mask, to be shared by all layers; they refuse an x of another form in words."""
+    return lengths if lengths is None or len(x.shape) != 3 else check_lengths(lengths, x.shape[1], x.shape[0])
 
 
 def _at_least_one(num_layers: int) -> int:

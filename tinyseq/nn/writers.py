@@ -24,6 +24,7 @@ from tinyseq.nn.transformer import TransformerDecoder
 from tinyseq.ops.elementwise import less, stop_gradient, where
 from tinyseq.ops.reduce import cumsum, mean, softmax, sum_
 from tinyseq.ops.shape import concat, expand_dims, reshape
+from tinyseq.registry import Registry
 from tinyseq.tensors import Tensor
 from tinyseq.unrolling import unroll
 
@@ -91,11 +92,14 @@ class UnaidedCell(Module):
 
 
 #: Name -> (make_cell, input_size, hidden_size, memory_size) -> what a recurrent writer steps with.
-ATTENTIONS: dict[str, Callable[..., AttentionDecoder | UnaidedCell]] = {
-    "additive": BahdanauDecoder,
-    "dot": LuongDecoder,
-    "none": UnaidedCell,
-}
+ATTENTIONS: Registry[Callable[..., AttentionDecoder | UnaidedCell]] = Registry(
+    "attention",
+    {
+        "additive": BahdanauDecoder,
+        "dot": LuongDecoder,
+        "none": UnaidedCell,
+    },
+)
 
 
 class RecurrentWriter(Writer):
@@ -130,7 +134,7 @@ class RecurrentWriter(Writer):
                 cells.append(make_cell(cells[-1].output_size, hidden_size))
             return Stack(cells, dropout=dropout, residual=residual)
 
-        self.decoder = ATTENTIONS[attention](make_stack, embedding_size, hidden_size, memory_size)
+        self.decoder = ATTENTIONS.find(attention)(make_stack, embedding_size, hidden_size, memory_size)
         self.head = Linear(self.decoder.output_size, vocabulary)
 
     @property

@@ -27,6 +27,8 @@ FLOAT64: Dtype = np.dtype(np.float64)
 INT64: Dtype = np.dtype(np.int64)
 BOOL: Dtype = np.dtype(np.bool_)
 
+_SCALARS = (bool, int, float)
+
 OPS: dict[str, Op] = {}
 
 # Infinities and NaN come out as values. A `np.errstate` costs more than a small addition, so the commonest kernels have
@@ -83,6 +85,20 @@ class Op:
     primitive: ClassVar[bool] = True
     #: True where the kernel returns a tuple.
     multiple: ClassVar[bool] = False
+    #: True where values may be refused: it is done also where nobody asks for its result.
+    checks: ClassVar[bool] = False
+    #: An op on elements takes integers as floats.
+    floating: ClassVar[bool] = False
+    #: It gives booleans.
+    predicate: ClassVar[bool] = False
+    #: It takes its operands as booleans.
+    logical: ClassVar[bool] = False
+    #: It computes in booleans where all operands are.
+    on_booleans: ClassVar[bool] = False
+    #: Its first operand is a condition, by which it chooses from the others.
+    conditional: ClassVar[bool] = False
+    #: It has a rule of its own for integers, which is not that of floats.
+    integers_apart: ClassVar[bool] = False
     #: In place of ``vjps``: (node, gradient of each output, which inputs need one) -> the gradients of all inputs.
     joint: ClassVar[Callable[..., Any] | None] = None
 
@@ -206,11 +222,17 @@ def _wrapped(op: Op) -> Callable[..., Any]:
 
 
 def apply(op: Op, inputs: Sequence[Value], attrs: Attrs = NO_ATTRS) -> Any:
-    """Apply an op to tensors (recorded) or to arrays (computed)."""
+    """Apply an op to tensors (recorded) or to arrays (computed); of Python scalars alone it gives a Python scalar.
+
+    So what a gradient rule works out of a scalar operand promotes nothing, and has no dtype to keep in a graph.
+    """
     for x in inputs:
         if isinstance(x, Recorder):
             return x._record(op, inputs, attrs)
-    return op.kernel(module_of(inputs), *inputs, **attrs)
+    found = op.kernel(module_of(inputs), *inputs, **attrs)
+    if "dtype" not in attrs and not op.multiple and found.shape == () and all(x.__class__ in _SCALARS for x in inputs):
+        return found.item()
+    return found
 
 
 def without_slope(y: Value) -> Any:
@@ -303,6 +325,14 @@ def normalize_axes(name: str, axis: int | Sequence[int] | None, ndim: int) -> tu
     if len(set(axes)) != len(axes):
         raise ShapeError(f"{name}: an axis is named twice", got=str(axis))
     return tuple(sorted(axes))
+
+
+def require_within(name: str, dtype: Dtype, *inputs: Any) -> None:
+    """Refuse Python integers that an integer dtype cannot hold, as NumPy does where they meet an array."""
+    for x in inputs:
+        value = x.attrs["value"] if x.weak else 0
+        if dtype.kind in "iu" and not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
+            raise DtypeError(f"{name}: a Python integer does not fit", required=str(dtype), got=str(value))
 
 
 def require_float(name: str, x: Signature) -> None:

@@ -11,18 +11,34 @@ from typing import Any, Final
 import numpy as np
 
 from tinyseq import backends
-from tinyseq.errors import DataError
-from tinyseq.graph import Signature, literal
-from tinyseq.ops.base import BOOL, Inferred, Op, Value, Xp, broadcast, hushed, native, promote, quiet, refuse_booleans, without_slope
+from tinyseq.errors import DataError, DtypeError
+from tinyseq.graph import Literal, Signature, literal
+from tinyseq.modes import is_tracing
+from tinyseq.ops.base import (
+    BOOL,
+    Inferred,
+    Op,
+    Recorder,
+    Value,
+    Xp,
+    broadcast,
+    hushed,
+    native,
+    promote,
+    quiet,
+    refuse_booleans,
+    require_within,
+    without_slope,
+)
 
 
 class Elementwise(Op):
     """Shapes broadcast, dtypes meet."""
 
-    floating = False
-
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        return broadcast(self.name, *inputs), promote(*inputs, floating=self.floating)
+        dtype = promote(*inputs, floating=self.floating)
+        require_within(self.name, dtype, *inputs)
+        return broadcast(self.name, *inputs), dtype
 
 
 class Floating(Elementwise):
@@ -34,6 +50,7 @@ class Floating(Elementwise):
 class Predicate(Elementwise):
     """Gives booleans, so no gradient."""
 
+    predicate = True
     differentiable = False
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
@@ -75,6 +92,7 @@ class Sub(Elementwise):
 class Mul(Elementwise):
     name = "mul"
     formula = "y = a b"
+    on_booleans = True
     reads = "x"
     vjps = (lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
 
@@ -118,6 +136,8 @@ def _power_base(g: Value, y: Value, x: Value, p: Value) -> Value:
 
 def _power_exponent(g: Value, y: Value, x: Value, p: Value) -> Value:
     # d/dp 0 ** p is 0 for p >= 0, though log 0 is infinite.
+    if not hasattr(x, "shape") and x != 0:  # a Python number: its logarithm in full precision
+        return g * (y * (math.log(x) if x > 0 else math.nan))
     flat = (x == 0) * (p >= 0)
     return g * where(flat, 0.0, y * log(where(flat, 1.0, x)))
 
@@ -131,8 +151,21 @@ class Pow(Elementwise):
 
     name = "pow"
     formula = "y = x^p"
+    integers_apart = True
     reads = "xy"
     vjps = (_power_base, _power_exponent)
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        shape, dtype = super().infer(*inputs, **attrs)
+        exponent = inputs[1]
+        if isinstance(exponent, Literal) and dtype.kind in "iu" and exponent.attrs["value"] < 0:
+            raise DtypeError(
+                "pow: an integer to a negative power",
+                required="a float, or an exponent >= 0",
+                got=str(exponent.attrs["value"]),
+                fix="x.cast(ts.float32)",
+            )
+        return shape, dtype
 
     @quiet
     def kernel(self, xp: Xp, x: Any, p: Any) -> Any:
@@ -172,6 +205,7 @@ class Minimum(Elementwise):
 class Where(Elementwise):
     name = "where"
     formula = r"y = a \text{ if } c \text{ else } b"
+    conditional = True
     reads = "x"
     vjps = (None, lambda g, y, c, a, b: where(c, g, 0.0), lambda g, y, c, a, b: where(c, 0.0, g))
 
@@ -190,6 +224,7 @@ class Clip(Elementwise):
 
     name = "clip"
     formula = r"y = \min(\max(x, \mathit{low}), \mathit{high})"
+    integers_apart = True
     reads = "x"
     vjps = (lambda g, y, x, low, high: where((x >= low) * (x <= high), g, 0.0),)
 
@@ -369,6 +404,7 @@ class Sign(Elementwise):
 class Cast(Op):
     name = "cast"
     formula = r"y = x \text{ as another dtype}"
+    on_booleans = True
     # What passes through integers has no slope.
     vjps = (lambda g, y, x, dtype: cast(g, x.dtype) if dtype.kind == "f" == x.dtype.kind else None,)
 
@@ -386,6 +422,7 @@ class Cast(Op):
 class Identity(Elementwise):
     name = "identity"
     formula = "y = x"
+    on_booleans = True
     vjps = (lambda g, y, x: g,)
 
     def kernel(self, xp: Xp, x: Any) -> Any:
@@ -397,6 +434,7 @@ class StopGradient(Elementwise):
 
     name = "stop_gradient"
     formula = r"y = x,\quad \partial y / \partial x := 0"
+    on_booleans = True
     differentiable = False
     recorded = True
 
@@ -405,21 +443,37 @@ class StopGradient(Elementwise):
 
 
 class Within(Elementwise):
-    """Refuses values outside ``[low, high]``, but for ``allowed``; in a trace, where there are none yet, once there are.
+    """Refuses values outside ``[low, high]``, but for ``allowed``; in a trace, once there are values.
 
     ``what`` is wrong then, and ``required`` says what was; with ``rows`` the place is a row.
     """
 
     name = "within"
     formula = "y = x"
+    checks = True
     vjps = (lambda g, y, x, **attrs: g,)
 
     def __call__(
-        self, x: Value, low: float, high: float, *, what: str, required: str, allowed: int | None = None, rows: bool = False
+        self,
+        x: Value,
+        low: float,
+        high: float,
+        *,
+        what: str,
+        required: str,
+        allowed: int | None = None,
+        rows: bool = False,
     ) -> Any:
-        attrs: dict[str, Any] = {"low": low, "high": high, "what": what, "required": required, "allowed": allowed, "rows": rows}
+        attrs: dict[str, Any] = {
+            "low": low,
+            "high": high,
+            "what": what,
+            "required": required,
+            "allowed": allowed,
+            "rows": rows,
+        }
         values = getattr(x, "value", x)
-        if values is None:
+        if values is None or (is_tracing() and isinstance(x, Recorder)):  # closed over: it may hold others at each call
             return super().__call__(x, **attrs)
         self.kernel(None, values, **attrs)
         return x
@@ -434,7 +488,7 @@ class Within(Elementwise):
         if allowed is not None:
             wrong &= x != allowed
         if wrong.any():
-            place = tuple(int(i[0]) for i in wrong.nonzero())
+            place = tuple(int(i[0]) for i in wrong.nonzero()) if wrong.shape else ()
             found = f"in row {place[0]}" if rows else f"at {place}"
             raise DataError(what, required=required, got=f"{x[place].item()} {found}")
         return x
@@ -446,6 +500,7 @@ class Within(Elementwise):
 class Equal(Predicate):
     name = "equal"
     formula = "y = [a = b]"
+    on_booleans = True
 
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
         return xp.equal(a, b)
@@ -454,6 +509,7 @@ class Equal(Predicate):
 class NotEqual(Predicate):
     name = "not_equal"
     formula = r"y = [a \ne b]"
+    on_booleans = True
 
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
         return xp.not_equal(a, b)
@@ -502,6 +558,7 @@ class IsFinite(Predicate):
 class LogicalNot(Predicate):
     name = "logical_not"
     formula = r"y = \lnot x"
+    logical = True
 
     def kernel(self, xp: Xp, x: Any) -> Any:
         return xp.logical_not(x)
@@ -510,6 +567,7 @@ class LogicalNot(Predicate):
 class LogicalAnd(Predicate):
     name = "logical_and"
     formula = r"y = a \land b"
+    logical = True
 
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
         return xp.logical_and(a, b)
@@ -518,6 +576,7 @@ class LogicalAnd(Predicate):
 class LogicalOr(Predicate):
     name = "logical_or"
     formula = r"y = a \lor b"
+    logical = True
 
     def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
         return xp.logical_or(a, b)

@@ -61,9 +61,7 @@ def require_labels(name: str, labels: Value, classes: int, allowed: int | None =
     if labels.dtype.kind not in "iu":
         raise DtypeError(f"{name}: labels are not integers", required="an integer dtype", got=str(labels.dtype))
     required = f"0 <= label < {classes}" + (f", or {allowed} to ignore" if allowed is not None else "")
-    return within(
-        labels, 0, classes - 1, what=f"{name}: a label is out of range", required=required, allowed=allowed
-    )
+    return within(labels, 0, classes - 1, what=f"{name}: a label is out of range", required=required, allowed=allowed)
 
 
 def cross_entropy(

@@ -8,7 +8,19 @@ from typing import Any, ClassVar, Final
 
 from tinyseq.errors import ShapeError
 from tinyseq.graph import Shape, Signature
-from tinyseq.ops.base import FLOAT32, INT64, Inferred, Op, Value, Xp, normalize_axes, normalize_axis, promote, quiet, summed
+from tinyseq.ops.base import (
+    FLOAT32,
+    INT64,
+    Inferred,
+    Op,
+    Value,
+    Xp,
+    normalize_axes,
+    normalize_axis,
+    promote,
+    quiet,
+    summed,
+)
 from tinyseq.ops.elementwise import exp, where
 from tinyseq.ops.shape import broadcast_to, concat, flip, reshape, slice_
 

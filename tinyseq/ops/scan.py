@@ -1,17 +1,18 @@
 """Scan: the one op with a body. A graph of a single time step is applied at every step of a sequence.
 
-The body's inputs are, in this order, the carried state, the step's slice of each sequence, and the constants; its outputs
-are the new state and the step's output. A carried state's edge from the body's output back to its input is the
+The body's inputs are, in this order, the carried state, the step's slice of each sequence, and the constants; its
+outputs are the new state and the step's output. A carried state's edge from the body's output back to its input is the
 lecture's delay edge, z^-1. A graph with a scan is *rolled*; ``Graph.unroll()`` writes out its T copies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from tinyseq.errors import GraphError, ShapeError
-from tinyseq.graph import Graph, Literal, Node, Place, Signature, here, rebuild
+from tinyseq.graph import Attrs, Graph, Literal, Node, Place, Signature, here, rebuild
 from tinyseq.ops.base import Inferred, Op, Value, Xp
 from tinyseq.ops.elementwise import stop_gradient
 from tinyseq.ops.shape import slice_, stack
@@ -35,11 +36,46 @@ def evaluate(nodes: Sequence[Node], values: dict[Node, Any], xp: Xp) -> None:
             values[node] = xp.asarray(result, dtype=node.dtype)
 
 
+@dataclass(frozen=True)
+class ScanParts:
+    """A scan's inputs and its body's leaves and outputs, by what they are to it."""
+
+    #: The body's leaves: for the states before a step, a step of each sequence, and the constants.
+    states: Sequence[Any]
+    xs: Sequence[Any]
+    constants: Sequence[Any]
+    #: What the scan is given for them.
+    inits: Sequence[Any]
+    sequences: Sequence[Any]
+    values: Sequence[Any]
+    #: The body's outputs: the states after a step, and what is stacked.
+    nexts: Sequence[Node]
+    ys: Sequence[Node]
+
+    @staticmethod
+    def of(attrs: Attrs, inputs: Sequence[Any]) -> ScanParts:
+        """Take apart a scan of those attributes and inputs (nodes, tensors or arrays)."""
+        body: Graph = attrs["body"]
+        first = attrs["carries"]
+        last = first + attrs["sequences"]
+        leaves, ends = body.inputs, body.outputs
+        return ScanParts(
+            leaves[:first],
+            leaves[first:last],
+            leaves[last:],
+            inputs[:first],
+            inputs[first:last],
+            inputs[last:],
+            ends[:first],
+            ends[first:],
+        )
+
+
 class Scan(Op):
     """``s_t, y_t = body(s_{t-1}, x_t, constants)`` for t = 0 .. length-1 (from the end with ``reverse``).
 
     Inputs: initial states, sequences (length, ...), constants. Outputs: last states, stacked y (length, ...), in the
-    order of time whatever the direction. ``cut`` stops the gradient at the state every so many steps (``None``: nowhere).
+    order of time whatever the direction. ``cut`` stops the gradient at the state every so many steps (``None``: never).
     """
 
     name = "scan"
@@ -48,15 +84,12 @@ class Scan(Op):
     multiple = True
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        body, carries, sequences, length = attrs["body"], attrs["carries"], attrs["sequences"], attrs["length"]
-        expected = [
-            (length, *leaf.shape) if carries <= i < carries + sequences else leaf.shape
-            for i, leaf in enumerate(body.inputs)
-        ]
+        parts, length = ScanParts.of(attrs, inputs), attrs["length"]
+        expected = [leaf.shape for leaf in parts.states] + [(length, *leaf.shape) for leaf in parts.xs]
+        expected += [leaf.shape for leaf in parts.constants]
         if [tuple(x.shape) for x in inputs] != expected:
             raise ShapeError("scan: inputs", required=str(expected), got=str([tuple(x.shape) for x in inputs]))
-        states, ys = body.outputs[:carries], body.outputs[carries:]
-        for state, leaf in zip(states, body.inputs, strict=False):
+        for state, leaf in zip(parts.nexts, parts.states, strict=True):
             if (state.shape, state.dtype) != (leaf.shape, leaf.dtype):
                 raise ShapeError(
                     "a state changes its shape or dtype from one step to the next",
@@ -64,15 +97,15 @@ class Scan(Op):
                     got=f"{state.dtype}{state.shape}",
                     where=state.where,
                 )
-        shapes = (*(s.shape for s in states), *((length, *y.shape) for y in ys))
-        return shapes, tuple(node.dtype for node in body.outputs)
+        shapes = (*(s.shape for s in parts.nexts), *((length, *y.shape) for y in parts.ys))
+        return shapes, tuple(node.dtype for node in (*parts.nexts, *parts.ys))
 
     def kernel(self, xp: Xp, *inputs: Any, **attrs: Any) -> Any:
-        body, carries, sequences, length = attrs["body"], attrs["carries"], attrs["sequences"], attrs["length"]
-        state, xs, constants = inputs[:carries], inputs[carries : carries + sequences], inputs[carries + sequences :]
+        body, length, parts = attrs["body"], attrs["length"], ScanParts.of(attrs, inputs)
+        state, carries = parts.inits, len(parts.inits)
         steps: list[tuple[Any, ...]] = []
         for t in range(length - 1, -1, -1) if attrs["reverse"] else range(length):
-            values = dict(zip(body.inputs, (*state, *(x[t] for x in xs), *constants), strict=True))
+            values = dict(zip(body.inputs, (*state, *(x[t] for x in parts.sequences), *parts.values), strict=True))
             evaluate(body.nodes, values, xp)
             outputs = [values[node] for node in body.outputs]
             state = tuple(outputs[:carries])
@@ -91,9 +124,9 @@ class Scan(Op):
 
     def unfold(self, node: Node, inputs: Sequence[Node]) -> list[Node]:
         """Return nodes for the outputs, made of a copy of the body for each step: the unfolded picture."""
-        body, carries, sequences, length = (node.attrs[key] for key in ("body", "carries", "sequences", "length"))
-        cut, constants = node.attrs["cut"], inputs[carries + sequences :]
-        state = list(inputs[:carries])
+        body, length, cut = (node.attrs[key] for key in ("body", "length", "cut"))
+        parts = ScanParts.of(node.attrs, inputs)
+        state, carries = list(parts.inits), len(parts.inits)
         steps: list[list[Node]] = []
         outer = here.place, here.source
         try:
@@ -101,8 +134,8 @@ class Scan(Op):
                 here.place, here.source = Place(node.place.scope, t), node.source
                 if cut and count and count % cut == 0:
                     state = [_made(stop_gradient, (s,), {}) for s in state]
-                slices = [_made(slice_, (x,), {"key": (t,)}) for x in inputs[carries : carries + sequences]]
-                copies = dict(zip(body.inputs, [*state, *slices, *constants], strict=True))
+                slices = [_made(slice_, (x,), {"key": (t,)}) for x in parts.sequences]
+                copies = dict(zip(body.inputs, [*state, *slices, *parts.values], strict=True))
                 outputs = rebuild(body.outputs, _at_this_step, copies)
                 state = outputs[:carries]
                 steps.append(outputs[carries:])

@@ -12,7 +12,7 @@ from tinyseq import backends
 from tinyseq.backends.base import Array
 from tinyseq.compiler.lower.access import Access, Ghosts
 from tinyseq.compiler.lower.giving import fitting, require_count, told
-from tinyseq.compiler.plan import Call, Copy, Loop, Plan, Ref
+from tinyseq.compiler.plan import Call, Copy, Instruction, Loop, Operand, Plan, Ref
 from tinyseq.graph import Leaf
 
 
@@ -37,7 +37,7 @@ class Executable:
         self.leaves = list(plan.inputs)
         self.outputs = [self.at(x) for x in plan.outputs]
 
-    def at(self, x: Any, count: int = 0, t: int = 0) -> Any:
+    def at(self, x: Operand, count: int = 0, t: int = 0) -> Any:
         """Return the array that a view of a buffer is, in turn ``count`` and at step ``t`` of a loop around it."""
         if not isinstance(x, Ref):
             return x
@@ -46,7 +46,7 @@ class Executable:
             self.memory[access.slot], place(access, count, t), access.shape, access.strides, x.dtype
         )
 
-    def do(self, instruction: Any) -> None:
+    def do(self, instruction: Instruction) -> None:
         """Run one instruction; a loop, for all of its steps."""
         if isinstance(instruction, Loop):
             for count, t in enumerate(instruction.steps()):

@@ -1,72 +1,110 @@
-"""A plan's instructions as stages; what has no native form is refused with the reason."""
+"""A plan's instructions as stages, by a lowering's forms of ops; what has none is refused with the reason."""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from tinyseq.compiler.lower.access import Access, Ghosts
-from tinyseq.compiler.lower.kinds import ELEMENTWISE, FLOATS, SIZES, computing_kind
-from tinyseq.compiler.lower.stages import Draw, Gathering, Group, Normalization, Product, Reduction, Stage, Work
-from tinyseq.compiler.plan import Call, Copy, Ref
+from tinyseq.compiler.lower.kinds import FLOATS, SIZES, computing_kind
+from tinyseq.compiler.lower.stages import (
+    Argument,
+    Draw,
+    Gathering,
+    Group,
+    Normalization,
+    Product,
+    Reduction,
+    Step,
+    Work,
+)
+from tinyseq.compiler.plan import Call, Copy, Operand, Ref
+from tinyseq.ops.base import OPS
 from tinyseq.ops.shape import ARRAY
+
+#: What an op is in stages: (its call, the operands, where the result goes, views) -> stages, in order; or NotNative.
+Form: TypeAlias = "Callable[[Call, list[Argument], Access, Ghosts], list[Step]]"
+Forms: TypeAlias = Mapping[str, Form]
 
 
 class NotNative(Exception):
     """An instruction that stays with NumPy; the message is the reason."""
 
 
-def describe(instruction: Call | Copy, ghosts: Ghosts, in_loop: bool = False) -> list[Stage]:
+def describe(instruction: Call | Copy, ghosts: Ghosts, forms: Forms, in_loop: bool = False) -> list[Step]:
     """Return an instruction's stages, in order; ``in_loop`` keeps the first axis, along which a loop may be split.
 
     Raises:
-        NotNative: it has none.
+        NotNative: there is no form for it.
     """
-    stages = _stages(instruction, ghosts)
+    stages = _stages(instruction, ghosts, forms)
     return stages if in_loop else [_flattened(stage) if isinstance(stage, Group) else stage for stage in stages]
 
 
-def _stages(instruction: Call | Copy, ghosts: Ghosts) -> list[Stage]:
+def _stages(instruction: Call | Copy, ghosts: Ghosts, forms: Forms) -> list[Step]:
     output = ghosts.access(instruction.output)
     if 0 in output.shape:
         return []
     if isinstance(instruction, Copy):
-        return [_elementwise("identity", [operand(instruction.source, ghosts)], output, ())]
-    node = instruction.node
-    name = node.op.name
-    operands = [operand(x, ghosts) for x in instruction.inputs]
+        return [_elementwise("identity", [_argument(instruction.source, ghosts)], output, ())]
+    name = instruction.node.op.name
+    operands = [_argument(x, ghosts) for x in instruction.inputs]
     if any(isinstance(x, Access) and 0 in x.shape for x in operands):
         raise NotNative(f"{name} of nothing")
-    if name in ELEMENTWISE:
-        return [_elementwise(name, operands, output, tuple(node.attrs.items()))]
-    if name in _FORMS:
-        return _FORMS[name](instruction, operands, output, ghosts)
-    raise NotNative(f"{name} has no native form")
+    if name not in forms:
+        raise NotNative(f"{name} has no native form")
+    return forms[name](instruction, operands, output, ghosts)
 
 
-def operand(x: Any, ghosts: Ghosts) -> Any:
+def _argument(x: Operand, ghosts: Ghosts) -> Argument:
     return ghosts.access(x) if isinstance(x, Ref) else x
 
 
-def _elementwise(name: str, operands: list[Any], output: Access, attrs: tuple[Any, ...]) -> Group:
-    if name == "pow" and not isinstance(operands[1], Access):
-        name, operands = _power(operands[0], operands[1])
+def elementwise(names: Iterable[str]) -> dict[str, Form]:
+    """Return the form of ops that a lowering computes element by element."""
+    return dict.fromkeys(names, _each)
+
+
+def of_values(form: Callable[[Call, list[Access], Access, Ghosts], list[Step]]) -> Form:
+    """Return a form that refuses a number where it reads memory."""
+
+    @functools.wraps(form)
+    def checked(call: Call, operands: list[Argument], output: Access, ghosts: Ghosts) -> list[Step]:
+        values = [x for x in operands if isinstance(x, Access)]
+        if len(values) < len(operands):
+            raise NotNative(f"{call.node.op.name} of a number")
+        return form(call, values, output, ghosts)
+
+    return checked
+
+
+def _each(call: Call, operands: list[Argument], output: Access, ghosts: Ghosts) -> list[Step]:
+    return [_elementwise(call.node.op.name, operands, output, tuple(call.node.attrs.items()))]
+
+
+def _elementwise(name: str, operands: list[Argument], output: Access, attrs: tuple[Any, ...]) -> Group:
+    if name == "pow" and not isinstance(exponent := operands[1], Access):
+        name, operands = _power(operands[0], exponent)
     kinds = tuple(x.kind if isinstance(x, Access) else x for x in operands)
-    kind = computing_kind(name, kinds, output.kind)
+    kind = computing_kind(OPS[name], kinds, output.kind)
     if kind is None:
         raise NotNative(f"{name} of {', '.join(map(str, kinds))} to {output.kind}")
+    for place in {"where": [0]}.get(name, range(len(operands)) if kind == "b1" else []):
+        if not isinstance(operands[place], Access):  # a number's truth; cut to an integer, 0.5 would be false
+            operands = [*operands[:place], bool(operands[place]), *operands[place + 1 :]]
     output = _at_least_matrix(output)
     operands = [_at_least_matrix(x).aligned(output.shape) if isinstance(x, Access) else x for x in operands]
     return Group(output.shape[:-1], output.shape[-1], [Work(name, kind, operands, output, attrs)])
 
 
-def _power(x: Any, exponent: float) -> tuple[str, list[Any]]:
+def _power(x: Argument, exponent: float) -> tuple[str, list[Argument]]:
     """Return the op and operands of a power; the commonest need no general one."""
-    simple: dict[float, tuple[str, list[Any]]] = {2: ("mul", [x, x]), 0.5: ("sqrt", [x]), -1: ("div", [1.0, x])}
+    simple: dict[float, tuple[str, list[Argument]]] = {2: ("mul", [x, x]), 0.5: ("sqrt", [x]), -1: ("div", [1.0, x])}
     return simple.get(exponent, ("pow", [x, exponent]))
 
 
@@ -92,7 +130,8 @@ def _at_least_matrix(x: Access) -> Access:
     return x.shaped((1,) * missing + x.shape, (0,) * missing + x.strides) if missing else x
 
 
-def _matmul(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+@of_values
+def _matmul(call: Call, operands: list[Access], output: Access, ghosts: Ghosts) -> list[Step]:
     left, right = operands
     if not left.kind == right.kind == output.kind or output.kind not in FLOATS:
         raise NotNative(f"matmul of {left.kind} and {right.kind}")
@@ -108,7 +147,7 @@ def _matmul(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> 
     return [Product(left.aligned((*batch, *left.shape[-2:])), right.aligned((*batch, *right.shape[-2:])), output)]
 
 
-def reduced(name: str, operand: Access, output: Access, gone: Sequence[bool], keepdims: bool) -> list[Stage]:
+def reduced(name: str, operand: Access, output: Access, gone: Sequence[bool], keepdims: bool) -> list[Step]:
     """Return a reduction; ``gone`` says which axes of the operand the output lacks, or with ``keepdims`` has as 1."""
     if output.kind == "b1" or operand.kind not in SIZES or output.kind not in SIZES:
         raise NotNative(f"{name} of {operand.kind}")
@@ -121,19 +160,22 @@ def reduced(name: str, operand: Access, output: Access, gone: Sequence[bool], ke
     return [Reduction(name, operand, target, tuple(gone))]
 
 
-def _sum(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+@of_values
+def _sum(call: Call, operands: list[Access], output: Access, ghosts: Ghosts) -> list[Step]:
     axes, x = call.node.attrs["axis"], operands[0]
     return reduced(call.node.op.name, x, output, [i in axes for i in range(len(x.shape))], call.node.attrs["keepdims"])
 
 
-def _sum_to(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+@of_values
+def _sum_to(call: Call, operands: list[Access], output: Access, ghosts: Ghosts) -> list[Step]:
     x = operands[0]
     added = len(x.shape) - len(output.shape)
     padded = output.shaped((1,) * added + output.shape, (0,) * added + output.strides)
     return reduced("sum", x, padded, [n == 1 for n in padded.shape], True)
 
 
-def _normalization(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+@of_values
+def _normalization(call: Call, operands: list[Access], output: Access, ghosts: Ghosts) -> list[Step]:
     x, axis = operands[0], call.node.attrs["axis"]
     if x.kind not in FLOATS or x.kind != output.kind or axis not in (len(x.shape) - 1, (len(x.shape) - 1,)):
         raise NotNative(f"{call.node.op.name} of {x.kind} along {axis}")
@@ -142,31 +184,31 @@ def _normalization(call: Call, operands: list[Any], output: Access, ghosts: Ghos
     return [Normalization(call.node.op.name, x, output)]
 
 
-def _zeros(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+def _zeros(call: Call, operands: list[Argument], output: Access, ghosts: Ghosts) -> list[Step]:
     return [_elementwise("identity", [0], output, ())]
 
 
-def _copied(source: Access, target: Access) -> Stage:
+def _copied(source: Argument, target: Access) -> Step:
     return _elementwise("identity", [source], target, ())
 
 
-def _within(call: Call, operands: list[Any], output: Access, ghosts: Ghosts, key: Any, filling: Any) -> list[Stage]:
+def _within(call: Call, operands: list[Argument], output: Access, ghosts: Ghosts, key: Any, filling: Any) -> list[Step]:
     """Fill the output, then put the operand where ``key`` points."""
     part = ghosts.access(call.output, ghosts.view(call.output)[(*key, ...) if ... not in key else key])
     copies = [] if 0 in part.shape else [_copied(operands[0], part)]
     return [_elementwise("identity", [filling], output, ()), *copies]
 
 
-def _unslice(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+def _unslice(call: Call, operands: list[Argument], output: Access, ghosts: Ghosts) -> list[Step]:
     return _within(call, operands, output, ghosts, call.node.attrs["key"], 0)
 
 
-def _pad(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+def _pad(call: Call, operands: list[Argument], output: Access, ghosts: Ghosts) -> list[Step]:
     key = tuple(slice(low, n - high) for (low, high), n in zip(call.node.attrs["widths"], output.shape, strict=True))
     return _within(call, operands, output, ghosts, key, call.node.attrs["value"])
 
 
-def _stack(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+def _stack(call: Call, operands: list[Argument], output: Access, ghosts: Ghosts) -> list[Step]:
     axis, whole = call.node.attrs["axis"], ghosts.view(call.output)
     return [
         _copied(part, ghosts.access(call.output, whole[(slice(None),) * axis + (i, ...)]))
@@ -174,14 +216,16 @@ def _stack(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> l
     ]
 
 
-def _moved(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+def _moved(call: Call, operands: list[Argument], output: Access, ghosts: Ghosts) -> list[Step]:
     """An op that gives a view in NumPy: the view is copied."""
     source = call.inputs[0]
+    assert isinstance(source, Ref)
     view = call.node.op.kernel(np, ghosts.view(source), **call.node.attrs)  # type: ignore[attr-defined]
     return [_copied(ghosts.access(source, view), output)]
 
 
-def _index(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+@of_values
+def _index(call: Call, operands: list[Access], output: Access, ghosts: Ghosts) -> list[Step]:
     add = call.node.op.name == "scatter_add"
     first, *arrays = operands
     whole, part = (output, first) if add else (first, output)
@@ -190,21 +234,22 @@ def _index(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> l
     adjacent = places == list(range(places[0], places[-1] + 1)) if places else False
     if not adjacent or any(p != slice(None) for i, p in enumerate(key) if i not in places):
         raise NotNative(f"{call.node.op.name} with the key {key}")
-    fitting = whole.kind == part.kind and (whole.kind in FLOATS or not add)
+    fitting = whole.kind == part.kind and whole.kind in (FLOATS if add else SIZES)
     if not fitting or any(a.kind not in ("i4", "i8") for a in arrays):
         raise NotNative(f"{call.node.op.name} of {whole.kind} by {', '.join(a.kind for a in arrays)}")
     shape = np.broadcast_shapes(*(a.shape for a in arrays))
     return [Gathering(whole, part, [a.aligned(shape) for a in arrays], places[0], add)]
 
 
-def _uniform(call: Call, operands: list[Any], output: Access, ghosts: Ghosts) -> list[Stage]:
+def _uniform(call: Call, operands: list[Argument], output: Access, ghosts: Ghosts) -> list[Step]:
     kinds = [x.kind if isinstance(x, Access) else "i8" for x in operands]
     if output.kind not in FLOATS or any(kind not in ("i4", "i8") for kind in kinds):
         raise NotNative(f"uniform in {output.kind} with {', '.join(kinds)}")
     return [Draw(output, operands[0], operands[1], call.node.attrs["seed"], call.node.attrs["site"])]
 
 
-_FORMS: Final[dict[str, Callable[[Call, list[Any], Access, Ghosts], list[Stage]]]] = {
+#: The forms of ops in the stages that every native lowering has.
+FORMS: Final[Forms] = {
     "matmul": _matmul,
     "sum": _sum,
     "max": _sum,

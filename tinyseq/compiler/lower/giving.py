@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyseq.errors import DataError, DtypeError, ShapeError
+from tinyseq.errors import DataError, DtypeError, ShapeError, TinyseqError
 from tinyseq.graph import Leaf, Node, signature
 
 
@@ -44,17 +44,20 @@ def fitting(leaf: Leaf, value: Any, array_type: type[Any], number: bool) -> Any:
 
 @contextmanager
 def told(node: Node, operands: Sequence[Any]) -> Iterator[None]:
-    """Tell an index out of range, which array modules raise in their own words, as an error of ours.
+    """Tell what array modules raise in their own words, such as an index out of range, as eager code does.
 
     Raises:
-        ShapeError: there is one.
+        ShapeError, DtypeError: there is such a fault.
     """
     try:
         yield
-    except IndexError as error:
+    except TinyseqError:
+        raise
+    except (IndexError, ValueError, TypeError) as error:
         got = ", ".join(map(signature, operands))
         where = f"at {node.line}" if node.source else ""
-        raise ShapeError(f"{node.op.name}: {error}", got=got, where=where) from None
+        family = DtypeError if isinstance(error, TypeError) else ShapeError
+        raise family(f"{node.op.name}: {error}", got=got, where=where) from None
 
 
 def require_count(leaves: Sequence[Leaf], arrays: Sequence[Any]) -> None:

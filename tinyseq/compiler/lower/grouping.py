@@ -9,11 +9,31 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, assert_never
 
 from tinyseq.compiler.lower.access import Access, Shape
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.stages import Gathering, Group, Product, Reduction, Repeat, Stage, Work, reads, writes
+from tinyseq.compiler.lower.stages import (
+    Bundle,
+    Contraction,
+    Cumulation,
+    Draw,
+    Gathering,
+    Group,
+    Normalization,
+    Product,
+    Reduction,
+    Repeat,
+    Stage,
+    Step,
+    Triangle,
+    Work,
+    reads,
+    writes,
+)
+
+#: What is grouped: a loop's step, or what the plan does one after the other, loops too.
+S = TypeVar("S", Step, Stage)
 
 _MOST_LANES = 8  # of one application
 LOOK_BACK = 12  # stages that another may go past
@@ -124,19 +144,20 @@ class _Open:
         )
 
 
-def group(stages: Iterable[Stage]) -> list[Stage]:
+def group(stages: Iterable[S]) -> list[S]:
     """Join stages where that changes nothing but the order in which elements are computed.
 
     A stage joins the last group that takes it, or goes right behind the last stage that it depends on, so that it does
     not stand between others that belong together.
     """
-    done: list[_Open | Stage] = []
+    done: list[_Open | S] = []
     for stage in stages:
         _settle(stage, done)
-    return [_stage_of(x) for x in done]
+    joined: list[S] = [x.group if isinstance(x, _Open) else x for x in done]
+    return joined
 
 
-def _settle(stage: Stage, done: list[_Open | Stage]) -> None:
+def _settle(stage: S, done: list[_Open | S]) -> None:
     place = len(done)
     for index in range(len(done) - 1, max(len(done) - LOOK_BACK, 0) - 1, -1):
         before = done[index]
@@ -209,7 +230,7 @@ def columns_of(part: Access, whole: Access) -> int | None:
     return begin if alike and inside and part.shape[:-1] == whole.shape[:-1] else None
 
 
-def split_rows(stages: Sequence[Stage]) -> int:
+def split_rows(stages: Sequence[Step]) -> int:
     """Return the number of rows that a loop's stages treat each by itself, or 0 where they mix them.
 
     Then a thread can do all steps for some of the rows and never wait for another.
@@ -230,7 +251,7 @@ def split_rows(stages: Sequence[Stage]) -> int:
     return rows if all(len(found) == 1 for found in strides.values()) else 0
 
 
-def _rows(stage: Stage) -> int:
+def _rows(stage: Step) -> int:
     """The extent of the axis that a stage may be split along, 0 where its rows depend on each other."""
     match stage:
         case Group():
@@ -239,5 +260,9 @@ def _rows(stage: Stage) -> int:
             return 0 if len(stage.output.shape) < 2 or stage.reduced[0] else stage.output.shape[0]
         case Gathering():
             return 0 if stage.add else stage.part.shape[0]
-        case _:
+        case Product() | Normalization() | Draw():
             return stage.output.shape[0] if len(stage.output.shape) > 1 else 0
+        case Contraction() | Cumulation() | Triangle() | Bundle():
+            return 0  # nobody writes them by parts of their rows
+        case _:
+            assert_never(stage)

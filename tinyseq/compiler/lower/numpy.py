@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from tinyseq.compiler.arena import Slab
 from tinyseq.compiler.lower.giving import fitting, require_count, told
-from tinyseq.compiler.plan import Call, Copy, Loop, Plan, Ref
+from tinyseq.compiler.plan import Call, Copy, Instruction, Loop, Operand, Plan, Ref
 from tinyseq.graph import Leaf, Node
 
 Array = np.ndarray[Any, Any]
@@ -23,8 +24,8 @@ _UFUNCS: dict[str, Callable[..., Any]] = {
     "mul": np.multiply,
     "div": np.true_divide,
     "neg": np.negative,
-    "maximum": lambda a, b, out: np.maximum(a, b, out=out),  # by position it is deprecated for these two
-    "minimum": lambda a, b, out: np.minimum(a, b, out=out),
+    "maximum": lambda a, b, out, **how: np.maximum(a, b, out=out, **how),  # by position it is deprecated for these two
+    "minimum": lambda a, b, out, **how: np.minimum(a, b, out=out, **how),
     "exp": np.exp,
     "expm1": np.expm1,
     "log": np.log,
@@ -87,7 +88,7 @@ class Executable:
         self.forms = [(leaf.shape, leaf.dtype) for leaf in self.leaves]
         self.outputs = [self.at(x, 0, 0) for x in plan.outputs]
 
-    def at(self, x: Any, count: int, t: int) -> Any:
+    def at(self, x: Operand, count: int, t: int) -> Any:
         return x.resolve(self.arrays[id(x.buffer)], count, t) if isinstance(x, Ref) else x
 
     def prepare_all(self) -> None:
@@ -99,7 +100,7 @@ class Executable:
         if self.plan.forward == len(self.plan.instructions):
             self.boundary = len(self.calls)
 
-    def prepare_whole(self, instruction: Any) -> None:
+    def prepare_whole(self, instruction: Instruction) -> None:
         """Bind an instruction; one in a loop, for each of its steps."""
         if isinstance(instruction, Loop):
             for count, t in enumerate(instruction.steps()):
@@ -117,22 +118,22 @@ class Executable:
         args = [self.at(x, count, t) for x in instruction.inputs]
         name = node.op.name
         if name in _UFUNCS:
-            self.calls.append((_UFUNCS[name], (*args, out)))
+            self.calls.append((_in_full(_UFUNCS[name], args, out), (*args, out)))
         elif name == "where":
-            self.calls.append((np.copyto, (out, args[2])))
-            self.calls.append((_copy_where, (out, args[1], args[0])))
+            # `np.where` wraps an integer that does not fit, `np.copyto` refuses it.
+            chosen, other = (x if isinstance(x, np.ndarray) else np.asarray(x).astype(out.dtype) for x in args[1:])
+            self.calls.append((np.copyto, (out, other)))
+            self.calls.append((_copy_where, (out, chosen, args[0])))
         elif name == "relu":
-            self.calls.append((_UFUNCS["maximum"], (args[0], 0, out)))
+            self.calls.append((_UFUNCS["maximum"], (args[0], args[0].dtype.type(0), out)))
         elif name == "zeros_like":
             self.calls.append((out.fill, (0,)))
         elif name == "sum":
             self.calls.append((_reduce, (args[0], node.attrs["axis"], node.attrs["keepdims"], out)))
-        elif name in ("index", "scatter_add"):
-            self.calls.append((_indexed, (node, args, out)))
         elif name == "sum_to":
             self.calls.append(self.sum_to(args[0], out))
         else:
-            self.calls.append((_general, (node.op.kernel, args, dict(node.attrs), out)))  # type: ignore[attr-defined]
+            self.calls.append((_general, (node, args, out)))
 
     def sum_to(self, x: Array, out: Array) -> Prepared:
         added = x.ndim - out.ndim
@@ -184,6 +185,13 @@ class Executable:
                 function(*args)
 
 
+def _in_full(function: Callable[..., Any], args: Sequence[Any], out: Array) -> Callable[..., Any]:
+    """Let a function of bytes and booleans compute in its result's precision, where NumPy would in half of it."""
+    if out.dtype.kind == "f" and all(x.dtype.itemsize == 1 for x in args if isinstance(x, np.ndarray)):
+        return partial(function, dtype=out.dtype)
+    return function
+
+
 def _copy_where(out: Array, value: Any, mask: Array) -> None:
     np.copyto(out, value, where=mask)
 
@@ -192,10 +200,9 @@ def _reduce(x: Array, axis: Any, keepdims: bool, out: Array) -> None:
     np.add.reduce(x, axis=axis, out=out, keepdims=keepdims)
 
 
-def _indexed(node: Node, args: Sequence[Any], out: Array) -> None:
+def _general(node: Node, args: Sequence[Any], out: Array) -> None:
+    op: Any = node.op
     with told(node, args):
-        _general(node.op.kernel, args, node.attrs, out)  # type: ignore[attr-defined]
-
-
-def _general(kernel: Callable[..., Any], args: Sequence[Any], attrs: Mapping[str, Any], out: Array) -> None:
-    np.copyto(out, kernel(np, *args, **attrs), casting="same_kind")
+        result = op.kernel(np, *args, **node.attrs)
+    # NumPy's power of booleans is of bytes.
+    np.copyto(out, result, casting="unsafe" if out.dtype.kind == "b" else "same_kind")

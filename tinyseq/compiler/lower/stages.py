@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias, assert_never
 
 from tinyseq.compiler.lower.access import Access, Shape
+from tinyseq.compiler.plan import Number
+
+#: What a stage computes with: elements in memory, or a number that stands for each of them.
+Argument: TypeAlias = Access | Number
 
 
 @dataclass
 class Work:
-    """One element-wise application: ``output = name(operands)``; operands are accesses or Python scalars."""
+    """One element-wise application: ``output = name(operands)``; every operand is aligned to the output."""
 
     name: str
     kind: str
-    operands: list[Any]
+    operands: list[Argument]
     output: Access
     attrs: tuple[tuple[str, Any], ...] = ()
     #: Whether the result must reach memory: False where only this group reads it.
@@ -108,7 +112,7 @@ class Bundle:
     sum: Reduction | None = None
 
     @property
-    def stages(self) -> list[Any]:
+    def stages(self) -> list[Group | Reduction]:
         return [*self.groups, *([self.sum] if self.sum else [])]
 
 
@@ -141,8 +145,8 @@ class Draw:
     """Uniform random numbers; ``call`` and ``step`` are accesses of one integer, or integers."""
 
     output: Access
-    call: Any
-    step: Any
+    call: Argument
+    step: Argument
     seed: int
     site: int
 
@@ -153,12 +157,15 @@ class Repeat:
 
     length: int
     reverse: bool
-    stages: list[Any]
+    stages: list[Step]
     rows: int = 0
 
 
-#: Anything of the above.
-Stage = Any
+#: What a step of a loop consists of.
+Step: TypeAlias = (
+    Group | Product | Reduction | Contraction | Cumulation | Triangle | Bundle | Normalization | Gathering | Draw
+)
+Stage: TypeAlias = Step | Repeat
 
 
 def reads(stage: Stage) -> list[Access]:
@@ -177,8 +184,10 @@ def reads(stage: Stage) -> list[Access]:
             return [stage.left, stage.right]
         case Contraction():
             return list(stage.operands)
-        case _:
+        case Reduction() | Cumulation() | Triangle() | Normalization():
             return [stage.operand]
+        case _:
+            assert_never(stage)
 
 
 def writes(stage: Stage) -> list[Access]:
@@ -190,5 +199,7 @@ def writes(stage: Stage) -> list[Access]:
             return [stage.whole if stage.add else stage.part]
         case Repeat() | Bundle():
             return [x for inner in stage.stages for x in writes(inner)]
-        case _:
+        case Product() | Reduction() | Contraction() | Cumulation() | Triangle() | Normalization() | Draw():
             return [stage.output]
+        case _:
+            assert_never(stage)

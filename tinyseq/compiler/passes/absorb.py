@@ -1,4 +1,4 @@
-"""Absorb: what was computed before a loop is taken back into a product of the loop that can carry it for less.
+"""Absorb, the folding of projections back into a loop's product, where it carries them for less than the way round it.
 
 ``h @ W + a_t`` in a loop, with ``a_t = x_t @ V + b`` of all steps before it, becomes ``[h, x_t, 1] @ [W; V; b]``. On a
 CPU one product with a longer left operand costs hardly more than the one that is there, while the long way costs a pass
@@ -47,7 +47,8 @@ def _absorb(loop: Loop, used: set[int]) -> list[Node | None]:
     for node in nodes:
         for product, added in (node.inputs, node.inputs[::-1]) if node.op is ew.add else ():
             affine = _affine(outside.get(added), added in loop.xs)
-            if affine and _carries(product, outside, uses) and product.shape == node.shape and uses[added] == 1:
+            fits = product.shape == node.shape and uses[added] == 1
+            if affine and fits and _carries(product, outside, uses) and _alike(node, product, affine):
                 changed[node] = _join(loop, node, product, affine, outside[product.inputs[1]])
                 break
     if changed:
@@ -62,6 +63,12 @@ def _carries(product: Node, outside: dict[Node, Node], uses: Mapping[Node, int])
     left = product.inputs[0]
     given = isinstance(left, Leaf) or not isinstance(left.op, sh.Structural)  # so that it can be written in place
     return given and left not in outside and len(left.shape) == 2
+
+
+def _alike(node: Node, product: Node, affine: _Affine) -> bool:
+    """Whether all that is to be summed up is of one dtype, in which each product was computed before."""
+    parts = (*product.inputs, *(x for x in affine if x is not None))
+    return all(x.dtype == node.dtype for x in parts)
 
 
 def _affine(value: Node | None, in_time: bool) -> _Affine | None:

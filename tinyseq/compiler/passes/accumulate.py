@@ -1,7 +1,9 @@
-"""Accumulate: a state that only sums becomes one contraction over time and batch.
+"""Accumulate, the reduction of a loop to a contraction: a state that only sums becomes one product over time and batch.
 
 ``dW += h_t^T @ dg_t`` in a loop of T small products is, written at once, [h_1; ...; h_T]^T [dg_1; ...; dg_T]: the same
 sum as one large product, after the loop.
+
+The rounding contract: the terms are summed in BLAS's order, and to zeros at the beginning nothing is added.
 """
 
 from __future__ import annotations
@@ -53,10 +55,12 @@ def _accumulate(loop: Loop, used: set[int]) -> list[Node | None]:
         results[k] = outs[position]
     with standing_at(like):
         for k, parts in sums.items():
-            total = symbol(inits[k])
+            # A gradient's sum begins with zeros, which no one else adds: -0.0 stays what it is.
+            total: Any = None if inits[k].op is sh.zeros_like else symbol(inits[k])
             for term, places in parts:
                 with standing_at(term):
-                    total = total + _whole(term, [symbol(outs[len(kept) + j]) for j in places], length)
+                    whole = _whole(term, [symbol(outs[len(kept) + j]) for j in places], length)
+                    total = whole if total is None else total + whole
             results[k] = total.node
     return results
 

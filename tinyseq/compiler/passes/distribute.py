@@ -5,7 +5,8 @@ between states; what only feeds a component is done before it, what is only fed 
 move, for one large product beats many small ones; element-wise ops move where that makes a product movable, or by the
 cost rule (``worth``).
 
-The rounding contract: sums are put in order, so that what can leave the loop is added up before what cannot.
+The rounding contract: sums of one dtype are put in order, so that what can leave the loop is added up before what
+cannot.
 """
 
 from __future__ import annotations
@@ -60,23 +61,29 @@ def _order_sums(loop: Loop, used: set[int]) -> list[Node | None]:
 
     mapping: dict[Node, Node] = {}
     for node in loop.nodes():
-        if node.op is ew.add and node not in free:
-            parts = terms(node)
-            early = [x for x in parts if x in free]
-            if len(early) > 1 and len(early) < len(parts):
-                total = early[0]
-                for x in early[1:]:
-                    total = emit(node, ew.add, total, x)
-                for x in parts:
-                    if x not in free:
-                        total = emit(node, ew.add, x, total)
-                if total.shape == node.shape:
-                    total.name = node.name
-                    mapping[node] = total
+        total = _early_first(node, terms(node), free) if node.op is ew.add and node not in free else None
+        if total is not None:
+            mapping[node] = total
     if mapping:
         new = rebuild([*loop.nexts, *loop.ys], lambda node, inputs: None, _closed(loop, mapping))
         loop.nexts, loop.ys = new[: len(loop.nexts)], new[len(loop.nexts) :]
     return list(loop.close())
+
+
+def _early_first(node: Node, terms: list[Node], free: set[Node]) -> Node | None:
+    """A sum with the terms that need no state added up first; None where that gains nothing, or loses digits."""
+    tensors = [x for x in terms if not isinstance(x, Literal)]
+    early = [x for x in tensors if x in free]
+    late = [x for x in terms if x not in early]
+    if len(early) < 2 or not late or any(x.dtype != node.dtype for x in tensors):
+        return None
+    total = early[0]
+    for x in early[1:]:
+        total = emit(node, ew.add, total, x)
+    for x in late:
+        total = emit(node, ew.add, x, total)
+    total.name = node.name
+    return total if total.shape == node.shape else None
 
 
 def _closed(loop: Loop, mapping: dict[Node, Node]) -> dict[Node, Node]:
@@ -95,6 +102,8 @@ def _free_of_state(loop: Loop) -> set[Node]:
 
 def _components(loop: Loop) -> list[list[int]]:
     """Return the states in strongly connected components, each after those that it depends on."""
+    # State j depends on k where its next value is computed from k. Two states are in one component where each depends
+    # on the other, in however many steps; states are few, so the closure may be taken the plain way.
     count = len(loop.states)
     needs = [set(reach([after])) for after in loop.nexts]
     direct = [{k for k in range(count) if loop.states[k] in needs[j]} for j in range(count)]
@@ -104,6 +113,7 @@ def _components(loop: Loop) -> list[list[int]]:
             for k in list(closure[j]):
                 closure[j] |= closure[k]
     groups: list[list[int]] = []
+    # Who depends on more comes later: what a state depends on depends on fewer (or is in its component).
     for j in sorted(range(count), key=lambda j: len(closure[j])):
         group = sorted(k for k in closure[j] if j in closure[k])
         if group not in groups:
@@ -125,6 +135,8 @@ def _fission(loop: Loop, used: set[int]) -> list[Node | None]:
         last = index == len(groups) - 1
         roots = [nexts[k] for k in group]
         later = [nexts[k] for g in groups[index + 1 :] for k in g]
+        # What needs no state is not exposed: later loops compute it again from the sequences, until ``_before`` moves
+        # it out of all of them and equal nodes become one.
         own = reach([*roots, *(loop.states[k] for k in group)], stop=done.__contains__)
         mine = [n for n in own if n in tied and n not in done]
         exposed = [] if last else _read_elsewhere(mine, [*later, *ys], done)
@@ -168,10 +180,46 @@ def _read_elsewhere(mine: list[Node], roots: list[Node], done: Mapping[Node, Any
     return [node for node in mine if node in read]
 
 
+def _at_once(roots: list[Node], outside: dict[Node, Node], per_step: set[Node], length: int) -> list[Node]:
+    """Return body nodes computed outside of the loop; of those that differ from step to step, all steps at once."""
+
+    def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        if isinstance(node, Literal):
+            return node
+        stacked = [parent in per_step for parent in node.inputs]
+        return batched(node, inputs, stacked, length) if any(stacked) else None
+
+    return rebuild(roots, rule, outside)
+
+
 def _before(loop: Loop, used: set[int]) -> list[Node | None]:
     """Move what needs sequences but no state to before the loop."""
-    free = _free_of_state(loop)
     per_step = loop.depends(list(loop.xs))
+    movable = _movable(loop, per_step)
+    wanted = _worth_moving(loop, movable)
+    wanted |= _grown(loop, wanted, movable)
+    if not wanted:
+        return list(loop.close())
+    outside: dict[Node, Node] = dict(zip([*loop.constants, *loop.xs], [*loop.values, *loop.sequences], strict=True))
+    nodes = loop.nodes()
+    crossing = [
+        n
+        for n in nodes
+        if n in wanted and (n in loop.nexts or n in loop.ys or any(n in u.inputs for u in nodes if u not in wanted))
+    ]
+    inner: dict[Node, Node] = {}
+    for node, sequence in zip(crossing, _at_once(crossing, outside, per_step, loop.length), strict=True):
+        leaf = fresh_leaf(node)
+        loop.xs.append(leaf)
+        loop.sequences.append(sequence)
+        inner[node] = leaf
+    loop.replace(inner)
+    return list(loop.close())
+
+
+def _movable(loop: Loop, per_step: set[Node]) -> set[Node]:
+    """Return what can be computed for all steps at once from sequences, these included."""
+    free = _free_of_state(loop)
     movable: set[Node] = set(loop.xs)
     for node in loop.nodes():
         if node in free and node in per_step and node.inputs and not isinstance(node.dtype, tuple):
@@ -179,39 +227,18 @@ def _before(loop: Loop, used: set[int]) -> list[Node | None]:
             ready = all(parent in movable for parent in node.inputs if parent in per_step)
             if ready and can_batch(node, stacked):
                 movable.add(node)
+    return movable
+
+
+def _worth_moving(loop: Loop, movable: set[Node]) -> set[Node]:
+    """Return products and small element-wise ops that can move, with what they are made of."""
     wanted: set[Node] = set()
     for node in reversed(loop.nodes()):
         if node in movable and node.inputs:
             chosen = node.op is linalg.matmul or (_worth(node) and not isinstance(node.op, sh.Structural))
             if chosen:
                 wanted |= {n for n in reach([node]) if n in movable}
-    wanted = {n for n in wanted if n.inputs}
-    wanted |= _grown(loop, wanted, movable)
-    if not wanted:
-        return list(loop.close())
-    outside: dict[Node, Node] = dict(zip([*loop.constants, *loop.xs], [*loop.values, *loop.sequences], strict=True))
-
-    def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        if isinstance(node, Literal):
-            return node
-        stacked = [parent in per_step for parent in node.inputs]
-        return batched(node, inputs, stacked, loop.length) if any(stacked) else None
-
-    nodes = loop.nodes()
-    crossing = [
-        n
-        for n in nodes
-        if n in wanted and (n in loop.nexts or n in loop.ys or any(n in u.inputs for u in nodes if u not in wanted))
-    ]
-    moved = rebuild(crossing, rule, outside)
-    inner: dict[Node, Node] = {}
-    for node, sequence in zip(crossing, moved, strict=True):
-        leaf = fresh_leaf(node)
-        loop.xs.append(leaf)
-        loop.sequences.append(sequence)
-        inner[node] = leaf
-    loop.replace(inner)
-    return list(loop.close())
+    return {n for n in wanted if n.inputs}
 
 
 def _grown(loop: Loop, wanted: set[Node], movable: set[Node]) -> set[Node]:
@@ -227,16 +254,7 @@ def _after(loop: Loop, used: set[int]) -> list[Node | None]:
     """Move products that only feed outputs to after the loop."""
     carries = len(loop.states)
     per_step = loop.depends([*loop.states, *loop.xs])
-    needed = set(reach(loop.nexts))
-    moving: set[Node] = set()
-    for node in loop.nodes():
-        if node in needed or node not in per_step or not node.inputs or isinstance(node.dtype, tuple):
-            continue
-        stacked = [parent in per_step for parent in node.inputs]
-        starts = node.op is linalg.matmul and math.prod(node.shape) > 0
-        if can_batch(node, stacked) and (starts or any(parent in moving for parent in node.inputs)):
-            moving.add(node)
-    moving = {n for n in moving if all(u in moving for u in loop.nodes() if n in u.inputs)}
+    moving = _only_for_outputs(loop, per_step)
     targets = [j for j, y in enumerate(loop.ys) if y in moving]
     if not targets:
         return list(loop.close())
@@ -248,15 +266,22 @@ def _after(loop: Loop, used: set[int]) -> list[Node | None]:
     outs = loop.close()
     outside: dict[Node, Node] = dict(zip(loop.constants, loop.values, strict=True))
     outside |= {n: outs[carries + new_ys.index(n)] for n in edge}
-
-    def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        if isinstance(node, Literal):
-            return node
-        stacked = [parent in per_step for parent in node.inputs]
-        return batched(node, inputs, stacked, loop.length) if any(stacked) else None
-
-    moved = rebuild([old_ys[j] for j in targets], rule, outside)
+    moved = _at_once([old_ys[j] for j in targets], outside, per_step, loop.length)
     results: list[Any] = [*outs[:carries], *(None for _ in old_ys)]
     for j, y in enumerate(old_ys):
         results[carries + j] = moved[targets.index(j)] if j in targets else outs[carries + new_ys.index(y)]
     return results
+
+
+def _only_for_outputs(loop: Loop, per_step: set[Node]) -> set[Node]:
+    """Return products, and what can be done at once with them, that nothing else in the loop reads."""
+    needed = set(reach(loop.nexts))
+    moving: set[Node] = set()
+    for node in loop.nodes():
+        if node in needed or node not in per_step or not node.inputs or isinstance(node.dtype, tuple):
+            continue
+        stacked = [parent in per_step for parent in node.inputs]
+        starts = node.op is linalg.matmul and math.prod(node.shape) > 0
+        if can_batch(node, stacked) and (starts or any(parent in moving for parent in node.inputs)):
+            moving.add(node)
+    return {n for n in moving if all(u in moving for u in loop.nodes() if n in u.inputs)}

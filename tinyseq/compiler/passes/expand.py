@@ -4,7 +4,9 @@ sigmoid(x) becomes 0.5 tanh(0.5 x) + 0.5 (the eager kernel's own form), products
 with the parts, and factors move through sums and products into the weights. Sums are put in order: products first, then
 vectors (biases), then the rest, so that what all gates have in common is added up alike.
 
-The rounding contract: sums and products of the same terms in another order.
+The rounding contract: sums and products of the same terms in another order. They are of one dtype, for a sum in a
+smaller one would lose digits; and a factor that moves is at most 1 in size and no smaller than 1/1024, for another one
+might make infinities, or zeros, of terms whose sum is neither.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ def _squash_and_split(graph: Graph) -> Graph:
             return emit(node, lambda x: ew.tanh(x * 0.5) * 0.5 + 0.5, *inputs)
         if node.op is linalg.matmul and inputs[0].op is sh.concat and len(inputs[1].shape) == 2:
             joined, weight = inputs
-            if joined.attrs["axis"] == len(joined.shape) - 1:
+            alike = all(x.dtype == node.dtype for x in (weight, *joined.inputs))
+            if alike and joined.attrs["axis"] == len(joined.shape) - 1:
                 return _split(node, joined.inputs, weight)
         return None
 
@@ -95,13 +98,18 @@ def _move_factors(graph: Graph) -> Graph:
     return graph
 
 
+def _moves(factor: Node) -> bool:
+    """Whether a factor is harmless wherever it stands (see the contract above)."""
+    return bool(2**-10 <= abs(factor.attrs["value"]) <= 1)
+
+
 def _move_factors_once(graph: Graph) -> Graph:
     users = graph.consumers()
     outputs = set(graph.outputs)
 
     def scaled(node: Node, factor: float) -> Node | None:
         """Return factor * node with the factor moved to where it costs nothing, or None."""
-        if len(users.get(node, ())) > 1 or node in outputs or node.dtype.kind != "f":
+        if len(users.get(node, ())) > 1 or node in outputs or any(x.dtype != node.dtype for x in node.inputs):
             return None
         if node.op is ew.add and not any(isinstance(x, Literal) for x in node.inputs):
             sides = [scaled(x, factor) or emit(node, ew.mul, x, literal(factor)) for x in node.inputs]
@@ -116,9 +124,9 @@ def _move_factors_once(graph: Graph) -> Graph:
         return None
 
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        if node.op is ew.mul and node.dtype.kind == "f":
+        if node.op is ew.mul and node.dtype.kind == "f" and node.dtype.itemsize > 2:
             for x, old, other in ((inputs[0], node.inputs[0], inputs[1]), (inputs[1], node.inputs[1], inputs[0])):
-                if isinstance(other, Literal) and x is old:
+                if isinstance(other, Literal) and x is old and x.dtype == node.dtype and _moves(other):
                     return scaled(x, other.attrs["value"])
         return None
 

@@ -1,4 +1,7 @@
-"""Hoist: what a scan's body computes from constants alone is computed once, outside (loop-invariant code motion)."""
+"""Hoist: what a scan's body computes from constants alone is computed once, outside (loop-invariant code motion).
+
+Exact: the same op on the same values.
+"""
 
 from __future__ import annotations
 

@@ -1,16 +1,18 @@
-"""Merge: matrix products that share their left operand become one product with their right operands side by side.
+"""Merge, the horizontal fusion of products: those of one left operand become one, their right operands side by side.
 
 In a body, only where the right operands do not change in the loop, for they are joined once, outside. The order of the
 parts (lanes) is chosen by what consumes each: lanes whose values meet the same further ops stand next to each other, so
 that ``pack`` can take them together; the input's and the state's products of one gate get the same order, because they
 meet in the same sum.
+
+The rounding contract: each product in the order in which BLAS adds up the wide one.
 """
 
 from __future__ import annotations
 
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.rewriting import standing_at, symbol
-from tinyseq.graph import Graph, Leaf, Literal, Node, rebuild
+from tinyseq.graph import Dtype, Graph, Leaf, Literal, Node, rebuild
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import linalg
 from tinyseq.ops import shape as sh
@@ -22,10 +24,10 @@ def merge(graph: Graph) -> Graph:
 
 
 def _merge(graph: Graph) -> Graph:
-    groups: dict[Node, list[Node]] = {}
+    groups: dict[tuple[Node, Dtype], list[Node]] = {}
     for node in graph.nodes:
         if node.op is linalg.matmul and isinstance(node.inputs[1], Leaf) and len(node.inputs[1].shape) == 2:
-            groups.setdefault(node.inputs[0], []).append(node)
+            groups.setdefault((node.inputs[0], node.inputs[1].dtype), []).append(node)
     users = graph.consumers()
     merged: dict[Node, tuple[Node, int]] = {}
     leader: dict[Node, list[Node]] = {}

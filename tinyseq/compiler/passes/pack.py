@@ -3,7 +3,7 @@
 Superword-level parallelism (Larsen and Amarasinghe 2000), with a lane as wide as a gate: a wide value enters, its lanes
 are slices; where neighbouring lanes go through the same op with operands that are lanes of another wide value, equal
 scalars, loop constants, or values that can be computed side by side, one op does for all of them. What remains
-different stays a slice.
+different stays a slice. Exact: each element is computed as before.
 """
 
 from __future__ import annotations
@@ -90,11 +90,11 @@ def _joinable(columns: list[tuple[Node, ...]], widths: list[int], users: dict[No
 def _joins(parts: tuple[Node, ...], widths: list[int], users: dict[Node, list[Node]]) -> bool:
     """Whether operands stand side by side already, are one scalar, can be joined outside of the loop, or written so."""
     if all(isinstance(x, Literal) for x in parts):
-        return len({(type(x.attrs["value"]), x.attrs["value"]) for x in parts}) == 1
+        return len({repr(x.attrs["value"]) for x in parts}) == 1  # 0.0 and -0.0 are two
     if [x.shape[-1:] for x in parts] != [(width,) for width in widths]:
         return False  # one number that is broadcast over a lane cannot stand beside another
     if all(isinstance(x, Leaf) and len(x.shape) == 1 for x in parts):
-        return True
+        return len({x.dtype for x in parts}) == 1
     if all(isinstance(x.op, Elementwise) and len(users[x]) == 1 for x in parts):
         shapes = {x.shape[:-1] for x in parts}
         return len({x.dtype for x in parts}) == len(shapes) == 1 and shapes != {()}

@@ -1,4 +1,4 @@
-"""Prune: what a scan computes and nobody reads, what it carries without change, what it is given twice."""
+"""Prune: what a scan computes and nobody reads, what it carries without change, what it is given twice. Exact."""
 
 from __future__ import annotations
 
@@ -13,18 +13,33 @@ def prune(graph: Graph) -> Graph:
     return map_loops(graph, _prune)
 
 
-def _prune(loop: Loop, used: set[int]) -> list[Node | None]:
-    carries = len(loop.states)
-    results: list[Node | None] = [None] * (carries + len(loop.ys))
-    old_states, old_nexts, old_ys = list(loop.states), list(loop.nexts), list(loop.ys)
+#: What stands for each output of a loop; None for those that are unused, or not known yet.
+Results = list[Node | None]
 
-    # A state that never changes is a constant; equal sequences and constants are one.
-    same: dict[Node, Node] = {}
-    for k, (leaf, after) in enumerate(zip(old_states, old_nexts, strict=True)):
-        if after is leaf and loop.cut is None:
+
+def _prune(loop: Loop, used: set[int]) -> Results:
+    results: Results = [None] * (len(loop.states) + len(loop.ys))
+    _fix_unchanged(loop, results)
+    _give_once(loop)
+    _pass_through(loop, used, results)
+    _drop_dead(loop, used, results)
+    return results
+
+
+def _fix_unchanged(loop: Loop, results: Results) -> None:
+    """A state that never changes is a constant."""
+    if loop.cut is not None:
+        return
+    for k, (leaf, after) in enumerate(zip(loop.states, loop.nexts, strict=True)):
+        if after is leaf:
             loop.constants.append(leaf)
             loop.values.append(loop.inits[k])
             results[k] = loop.inits[k]
+
+
+def _give_once(loop: Loop) -> None:
+    """Equal sequences, and equal constants, are one."""
+    same: dict[Node, Node] = {}
     for leaves, given in ((loop.xs, loop.sequences), (loop.constants, loop.values)):
         first: dict[Node, Node] = {}
         for leaf, value in zip(leaves, given, strict=True):
@@ -33,44 +48,49 @@ def _prune(loop: Loop, used: set[int]) -> list[Node | None]:
                 same[leaf] = kept
     if same:
         loop.replace(same)
-        old_nexts, old_ys = list(loop.nexts), list(loop.ys)
 
-    # An output that is only passed through needs no loop.
-    for j, y in enumerate(old_ys):
-        if carries + j not in used:
+
+def _pass_through(loop: Loop, used: set[int], results: Results) -> None:
+    """An output that is only passed through needs no loop."""
+    for j, y in enumerate(loop.ys, len(loop.states)):
+        if j not in used:
             continue
         if y in loop.xs:
-            results[carries + j] = loop.sequences[loop.xs.index(y)]
+            results[j] = loop.sequences[loop.xs.index(y)]
         elif y in loop.constants:
             value = loop.values[loop.constants.index(y)]
             with standing_at(loop.like):
-                results[carries + j] = broadcast_to(symbol(value), (loop.length, *value.shape)).node
+                results[j] = broadcast_to(symbol(value), (loop.length, *value.shape)).node
 
-    wanted_ys = list(
-        dict.fromkeys(y for j, y in enumerate(old_ys) if carries + j in used and results[carries + j] is None)
-    )
-    alive: set[int] = {k for k in range(carries) if k in used and results[k] is None}
-    while True:
-        needed = set(reach([*wanted_ys, *(old_nexts[k] for k in alive)]))
-        grown = alive | {k for k, leaf in enumerate(old_states) if leaf in needed and results[k] is None}
-        if grown == alive:
-            break
-        alive = grown
-    if not wanted_ys and not alive:
-        return results
-    keep = sorted(alive)
-    loop.states = [old_states[k] for k in keep]
-    loop.inits = [loop.inits[k] for k in keep]
-    loop.nexts = [old_nexts[k] for k in keep]
-    loop.ys = wanted_ys
+
+def _drop_dead(loop: Loop, used: set[int], results: Results) -> None:
+    """Close the loop with what is needed for the results that are not there yet; without any, there is no loop."""
+    carries, old_ys = len(loop.states), list(loop.ys)
+    wanted = {j: y for j, y in enumerate(old_ys, carries) if j in used and results[j] is None}
+    loop.ys = list(dict.fromkeys(wanted.values()))
+    kept, needed = _needed(loop, {k for k in range(carries) if k in used and results[k] is None}, results)
+    if not loop.ys and not kept:
+        return
+    loop.states = [loop.states[k] for k in kept]
+    loop.inits = [loop.inits[k] for k in kept]
+    loop.nexts = [loop.nexts[k] for k in kept]
     for leaves, given in ((loop.xs, loop.sequences), (loop.constants, loop.values)):
-        kept_pairs = [(leaf, value) for leaf, value in zip(leaves, given, strict=True) if leaf in needed]
-        leaves[:] = [leaf for leaf, _ in kept_pairs]
-        given[:] = [value for _, value in kept_pairs]
+        pairs = [(leaf, value) for leaf, value in zip(leaves, given, strict=True) if leaf in needed]
+        leaves[:] = [leaf for leaf, _ in pairs]
+        given[:] = [value for _, value in pairs]
+    ys = list(loop.ys)
     outs = loop.close()
-    for position, k in enumerate(keep):
+    for position, k in enumerate(kept):
         results[k] = outs[position]
-    for j, y in enumerate(old_ys):
-        if results[carries + j] is None and carries + j in used:
-            results[carries + j] = outs[len(keep) + wanted_ys.index(y)]
-    return results
+    for j, y in wanted.items():
+        results[j] = outs[len(kept) + ys.index(y)]
+
+
+def _needed(loop: Loop, alive: set[int], results: Results) -> tuple[list[int], set[Node]]:
+    """Return the states that the outputs and the states ``alive`` need, and all nodes that are needed for these."""
+    while True:
+        needed = set(reach([*loop.ys, *(loop.nexts[k] for k in alive)]))
+        grown = alive | {k for k, leaf in enumerate(loop.states) if leaf in needed and results[k] is None}
+        if grown == alive:
+            return sorted(alive), needed
+        alive = grown

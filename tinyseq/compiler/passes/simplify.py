@@ -1,12 +1,15 @@
-"""Simplify: equal nodes become one, literals are folded, and operations that change nothing go.
+"""Simplify: equal nodes become one, and operations that change nothing go.
 
-The rounding contract: only identities that are exact in floating point (x * 1, x + 0, reshapes, double transposes) and
-sums of disjoint parts (0 + x is x).
+``RULES`` says for each op what may stand in its place. Each rule is a small function whose docstring gives its algebra
+and its contract: an exact one gives the same bits for every value (-0.0, infinities, NaN, integers that wrap), one that
+rounds says by how much it may differ.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,8 +22,29 @@ from tinyseq.ops.scan import scan
 from tinyseq.ops.tuples import pick
 
 
+@dataclass(frozen=True)
+class Rule:
+    """What may stand in the place of a node (None where the rule does not apply), and whether it has the same bits."""
+
+    apply: Callable[[Node], Node | None]
+    exact: bool
+
+    def __repr__(self) -> str:
+        return f"<rule {self.apply.__name__}, {'exact' if self.exact else 'rounds'}>"
+
+
+def exact(apply: Callable[[Node], Node | None]) -> Rule:
+    """Mark a rule whose results have the same bits."""
+    return Rule(apply, exact=True)
+
+
+def rounds(apply: Callable[[Node], Node | None]) -> Rule:
+    """Mark a rule whose results may differ by what its docstring says."""
+    return Rule(apply, exact=False)
+
+
 def simplify(graph: Graph) -> Graph:
-    """Apply the identities and merge equal nodes, in the graph and in the bodies of its scans."""
+    """Apply the rules and merge equal nodes, in the graph and in the bodies of its scans."""
     return map_bodies(graph, _simplify)
 
 
@@ -30,7 +54,7 @@ def _simplify(graph: Graph) -> Graph:
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node:
         if isinstance(node, Leaf | Literal):
             return node
-        simpler = _identity(clone(node, inputs))
+        simpler = simplest(clone(node, inputs))
         key = _key(simpler)
         if key is None:
             return simpler
@@ -39,106 +63,219 @@ def _simplify(graph: Graph) -> Graph:
     return Graph(rebuild(graph.outputs, rule), graph.inputs)
 
 
+def simplest(node: Node) -> Node:
+    """Return what is left of a node when no rule for its op applies any more."""
+    for rule in RULES.get(node.op, ()):
+        simpler = rule.apply(node)
+        if simpler is not None:
+            return simplest(simpler)
+    return node
+
+
+# -- equal nodes -------------------------------------------------------------------------------------------------------
+
+
 def _key(node: Node) -> Any:
     """What makes two nodes compute the same; None where that cannot be told."""
     if isinstance(node, Leaf | Literal) or node.op in (scan, again):
         return None
-    # By its text: 0.0 and -0.0 are equal, and yet not the same; NaN is not even equal to itself.
-    inputs = tuple(repr(n.attrs["value"]) if isinstance(n, Literal) else n.serial for n in node.inputs)
+    inputs = tuple(_frozen(n.attrs["value"]) if isinstance(n, Literal) else n.serial for n in node.inputs)
     return node.op.name, inputs, tuple((k, _frozen(v)) for k, v in sorted(node.attrs.items()))
 
 
 def _frozen(value: Any) -> Any:
+    """A value as a part of a key. Numbers by their text: 0.0 and -0.0, 1 and True are equal, and yet not the same."""
     if isinstance(value, slice):
-        return "slice", value.start, value.stop, value.step
+        return "slice", _frozen(value.start), _frozen(value.stop), _frozen(value.step)
     if isinstance(value, tuple | list):
         return tuple(_frozen(part) for part in value)
-    return str(value) if isinstance(value, np.dtype) else value
+    return repr(value) if isinstance(value, bool | int | float | np.dtype) else value
 
 
-def _value(node: Node) -> float | None:
-    return float(node.attrs["value"]) if isinstance(node, Literal) else None
+# -- arithmetic --------------------------------------------------------------------------------------------------------
+
+
+def _number(node: Node) -> float | None:
+    return node.attrs["value"] if isinstance(node, Literal) else None
 
 
 def _fits(x: Node, node: Node) -> bool:
     return x.shape == node.shape and x.dtype == node.dtype and not isinstance(x, Literal)
 
 
-def _identity(node: Node) -> Node:
-    """Return a simpler node that computes the same, or the node itself."""
-    op, inputs = node.op, node.inputs
-    if op is ew.identity:
-        return inputs[0]
-    if op is ew.add:
-        for x, other in (inputs, inputs[::-1]):
-            if (_value(other) == 0.0 or other.op is sh.zeros_like) and _fits(x, node):
-                return x
-        joined = _joined_parts(node)
-        if joined is not None:
-            return joined
-    if op is ew.sub and _value(inputs[1]) == 0.0 and _fits(inputs[0], node):
-        return inputs[0]
-    if op is ew.mul:
-        for x, other in (inputs, inputs[::-1]):
-            if _value(other) == 1.0 and _fits(x, node):
-                return x
-        folded = _scaled_twice(node)
-        if folded is not None:
-            return folded
-    if op is ew.neg and inputs[0].op is ew.neg:
-        return inputs[0].inputs[0]
-    if op is ew.where and inputs[1] is inputs[2] and _fits(inputs[1], node):
-        return inputs[1]
-    if op is ew.cast and inputs[0].dtype == node.dtype:
-        return inputs[0]
-    if op is sh.reshape:
-        if inputs[0].shape == node.shape:
-            return inputs[0]
-        if inputs[0].op is sh.reshape:
-            return emit(node, lambda x: sh.reshape(x, node.shape), inputs[0].inputs[0])
-    if op is sh.transpose:
-        axes = node.attrs["axes"]
-        if axes == tuple(range(len(axes))):
-            return inputs[0]
-        if inputs[0].op is sh.transpose:
-            inner = inputs[0].attrs["axes"]
-            return _identity(_transposed(node, inputs[0].inputs[0], tuple(inner[i] for i in axes)))
-    if op in (sh.broadcast_to, sh.sum_to) and inputs[0].shape == node.shape:
-        return inputs[0]
-    if op is sh.slice_ and _is_whole(node.attrs["key"], inputs[0].shape):
-        return inputs[0]
-    if op is sh.slice_ and inputs[0].op is sh.concat:
-        return _slice_of_concat(node)
-    if op is pick and inputs[0].op in (sh.split, sh.unstack):
-        return _part(node)
-    if op is sh.concat and len(inputs) == 1:
-        return inputs[0]
-    return node
+def _sides(node: Node) -> tuple[tuple[Node, Node], tuple[Node, Node]]:
+    a, b = node.inputs
+    return (a, b), (b, a)
 
 
-def _transposed(like: Node, x: Node, axes: tuple[int, ...]) -> Node:
-    with standing_at(like):
-        return sh.transpose(symbol(x), *axes).node  # type: ignore[no-any-return]
+def _is_zero(node: Node, dtype: np.dtype[Any], negative: bool) -> bool:
+    """Whether a number is zero, and of that sign where a dtype tells the signs apart."""
+    value = _number(node)
+    return value is not None and value == 0 and (dtype.kind != "f" or str(value).startswith("-") == negative)
 
 
-def _scaled_twice(node: Node) -> Node | None:
-    """(x * a) * b = x * (a b): powers of two are exact, and others differ by one rounding."""
-    if node.dtype.kind != "f":
-        return None
-    for x, other in (node.inputs, node.inputs[::-1]):
-        b = _value(other)
-        if b is None or x.op is not ew.mul or x.dtype != node.dtype:
-            continue
-        for y, inner in (x.inputs, x.inputs[::-1]):
-            a = _value(inner)
-            if a is not None and not isinstance(y, Literal):
-                return emit(node, ew.mul, y, literal(a * b))
+@exact
+def plus_nothing(node: Node) -> Node | None:
+    """x + (-0.0) = x, and of integers x + 0 = x; not x + 0.0, which is 0.0 for x = -0.0. Exact."""
+    for x, other in _sides(node):
+        nothing = _is_zero(other, node.dtype, negative=True)
+        if (nothing or (other.op is sh.zeros_like and node.dtype.kind != "f")) and _fits(x, node):
+            return x
     return None
 
 
-def _part(node: Node) -> Node:
-    """One part of a split is a slice."""
+@rounds
+def sum_of_parts(node: Node) -> Node | None:
+    """[a, 0] + [0, b] = [a, b], as the gradients of slices add up. Rounds: -0.0 stays, which 0.0 added makes 0.0."""
+    parts = _placed(node)
+    if parts is None:
+        return None
+    parts.sort(key=lambda part: part[:3])
+    axis, position = parts[0][0], 0
+    for other, start, stop, _ in parts:
+        if other != axis or start != position:
+            return None
+        position = stop
+    return _concatenated(node, [x for *_, x in parts], axis) if position == node.shape[axis] else None
+
+
+def _placed(node: Node) -> list[tuple[int, int, int, Node]] | None:
+    """The terms of a sum as (axis, start, stop, part) where each is a part among zeros."""
+    parts, stack = [], list(node.inputs)
+    while stack:
+        x = stack.pop()
+        if x.op is ew.add and x.shape == node.shape:
+            stack.extend(x.inputs)
+            continue
+        place = lane(x) if x.op is sh.unslice else None
+        if place is None:
+            return None
+        parts.append((*place, x.inputs[0]))
+    return parts
+
+
+def _concatenated(like: Node, parts: list[Node], axis: int) -> Node:
+    with standing_at(like):
+        return sh.concat([symbol(x) for x in parts], axis).node  # type: ignore[no-any-return]
+
+
+@exact
+def minus_nothing(node: Node) -> Node | None:
+    """x - 0.0 = x, of -0.0 too; not x - (-0.0), which is 0.0 for x = -0.0. Exact."""
+    x, other = node.inputs
+    return x if _is_zero(other, node.dtype, negative=False) and _fits(x, node) else None
+
+
+@exact
+def times_one(node: Node) -> Node | None:
+    """x * 1 = x. Exact."""
+    return next((x for x, other in _sides(node) if _number(other) == 1 and _fits(x, node)), None)
+
+
+@rounds
+def scaled_twice(node: Node) -> Node | None:
+    """(x a) b = x (a b), of floats. Rounds once instead of twice, except by powers of two.
+
+    Only where a and b are both at least 1 in size, or both at most 1, and a b is an ordinary number: else x a might
+    overflow, or vanish, where x (a b) does not.
+    """
+    for x, other in _sides(node) if node.dtype.kind == "f" else ():
+        b = _number(other)
+        if b is None or x.op is not ew.mul or x.dtype != node.dtype:
+            continue
+        for y, inner in _sides(x):
+            a = _number(inner)
+            if a is not None and not isinstance(y, Literal) and _alike(a, b, node.dtype):
+                return emit(node, ew.mul, y, literal(float(a) * float(b)))
+    return None
+
+
+def _alike(a: float, b: float, dtype: np.dtype[Any]) -> bool:
+    limits = np.finfo(dtype)
+    one_way = (abs(a) >= 1) == (abs(b) >= 1) or 1 in (abs(a), abs(b))
+    return one_way and bool(limits.tiny <= abs(float(a) * float(b)) <= limits.max)
+
+
+@exact
+def negated_twice(node: Node) -> Node | None:
+    """-(-x) = x, of integers that wrap too. Exact."""
+    return node.inputs[0].inputs[0] if node.inputs[0].op is ew.neg else None
+
+
+@exact
+def either_way(node: Node) -> Node | None:
+    """Where c, x, else x = x. Exact."""
+    _, a, b = node.inputs
+    return a if a is b and _fits(a, node) else None
+
+
+# -- structure ---------------------------------------------------------------------------------------------------------
+
+
+@exact
+def unchanged(node: Node) -> Node | None:
+    """The input of what gives it back: a cast to its own dtype, a reshape to its own shape, ... Exact."""
+    return node.inputs[0] if _fits(node.inputs[0], node) else None
+
+
+@exact
+def reshaped_twice(node: Node) -> Node | None:
+    """A reshape of a reshape is one. Exact."""
+    inner = node.inputs[0]
+    return emit(node, lambda x: sh.reshape(x, node.shape), inner.inputs[0]) if inner.op is sh.reshape else None
+
+
+@exact
+def in_order(node: Node) -> Node | None:
+    """A transpose that leaves the axes in order is its input. Exact."""
+    axes = node.attrs["axes"]
+    return node.inputs[0] if axes == tuple(range(len(axes))) else None
+
+
+@exact
+def transposed_twice(node: Node) -> Node | None:
+    """A transpose of a transpose is one. Exact."""
+    inner = node.inputs[0]
+    if inner.op is not sh.transpose:
+        return None
+    axes = tuple(inner.attrs["axes"][axis] for axis in node.attrs["axes"])
+    with standing_at(node):
+        return sh.transpose(symbol(inner.inputs[0]), *axes).node  # type: ignore[no-any-return]
+
+
+@exact
+def whole_slice(node: Node) -> Node | None:
+    """x[:] = x. Exact."""
+    key, shape = node.attrs["key"], node.inputs[0].shape
+    whole = len(key) <= len(shape) and all(
+        isinstance(part, slice) and part.indices(extent) == (0, extent, 1)
+        for part, extent in zip(key, shape, strict=False)
+    )
+    return node.inputs[0] if whole else None
+
+
+@exact
+def slice_of_joined(node: Node) -> Node | None:
+    """[a, b][:len(a)] = a, where the parts have one dtype. Exact."""
+    joined = node.inputs[0]
+    place = lane(node) if joined.op is sh.concat else None
+    if place is None or place[0] != joined.attrs["axis"]:
+        return None
+    start = 0
+    for part in joined.inputs:
+        stop = start + part.shape[place[0]]
+        if (start, stop) == place[1:]:
+            return part if part.dtype == node.dtype else None
+        start = stop
+    return None
+
+
+@exact
+def one_part(node: Node) -> Node | None:
+    """One part of what was split or unstacked is a slice. Exact."""
     whole, index = node.inputs[0], node.attrs["index"]
+    if whole.op not in (sh.split, sh.unstack):
+        return None
     axis, key = whole.attrs["axis"], index
     if whole.op is sh.split:
         start = sum(whole.attrs["sizes"][:index])
@@ -146,11 +283,10 @@ def _part(node: Node) -> Node:
     return emit(node, sh.slice_, whole.inputs[0], key=(*(slice(None),) * axis, key))
 
 
-def _is_whole(key: Any, shape: tuple[int, ...]) -> bool:
-    return len(key) <= len(shape) and all(
-        isinstance(part, slice) and part.indices(extent) == (0, extent, 1)
-        for part, extent in zip(key, shape, strict=False)
-    )
+@exact
+def joined_alone(node: Node) -> Node | None:
+    """[a] = a. Exact."""
+    return node.inputs[0] if len(node.inputs) == 1 else None
 
 
 def lane(node: Node) -> tuple[int, int, int] | None:
@@ -171,45 +307,20 @@ def lane(node: Node) -> tuple[int, int, int] | None:
     return ranges[0] if len(ranges) == 1 else None
 
 
-def _slice_of_concat(node: Node) -> Node:
-    joined = node.inputs[0]
-    place = lane(node)
-    if place is None or place[0] != joined.attrs["axis"]:
-        return node
-    start = 0
-    for part in joined.inputs:
-        stop = start + part.shape[place[0]]
-        if (start, stop) == place[1:]:
-            return part if part.dtype == node.dtype else node
-        start = stop
-    return node
-
-
-def _joined_parts(node: Node) -> Node | None:
-    """A sum of parts placed side by side in zeros is their concatenation."""
-    parts: list[tuple[int, int, int, Node]] = []
-    stack = list(node.inputs)
-    while stack:
-        x = stack.pop()
-        if x.op is ew.add and x.shape == node.shape:
-            stack.extend(x.inputs)
-            continue
-        place = lane(x) if x.op is sh.unslice else None
-        if place is None:
-            return None
-        parts.append((*place, x.inputs[0]))
-    parts.sort(key=lambda part: part[:3])
-    axis = parts[0][0]
-    position = 0
-    for a, start, stop, _ in parts:
-        if a != axis or start != position:
-            return None
-        position = stop
-    if position != node.shape[axis]:
-        return None
-    return _concatenated(node, [x for *_, x in parts], axis)
-
-
-def _concatenated(like: Node, parts: list[Node], axis: int) -> Node:
-    with standing_at(like):
-        return sh.concat([symbol(x) for x in parts], axis).node  # type: ignore[no-any-return]
+#: What may stand in the place of a node, by its op; the first rule that applies is taken.
+RULES: Final[dict[Any, tuple[Rule, ...]]] = {
+    ew.identity: (unchanged,),
+    ew.add: (plus_nothing, sum_of_parts),
+    ew.sub: (minus_nothing,),
+    ew.mul: (times_one, scaled_twice),
+    ew.neg: (negated_twice,),
+    ew.where: (either_way,),
+    ew.cast: (unchanged,),
+    sh.reshape: (unchanged, reshaped_twice),
+    sh.transpose: (in_order, transposed_twice),
+    sh.broadcast_to: (unchanged,),
+    sh.sum_to: (unchanged,),
+    sh.slice_: (whole_slice, slice_of_joined),
+    sh.concat: (joined_alone,),
+    pick: (one_part,),
+}

@@ -1,4 +1,4 @@
-"""Tile: a scan becomes a row of shorter scans whose values are computed again for the backward pass.
+"""Tile, gradient checkpointing: a scan becomes a row of shorter ones, whose values the backward pass computes again.
 
 Kept for the gradient are only the states between tiles, and the values of the one tile that is being differentiated:
 with tiles of √T steps, memory for intermediate values grows as √T, for one more forward pass (Chen et al. 2016,
@@ -15,7 +15,7 @@ from tinyseq.compiler.rewriting import standing_at, symbol
 from tinyseq.graph import Graph, Node, rebuild
 from tinyseq.ops import shape as sh
 from tinyseq.ops.elementwise import stop_gradient
-from tinyseq.ops.scan import scan
+from tinyseq.ops.scan import ScanParts, scan
 from tinyseq.ops.tuples import pick
 
 
@@ -47,9 +47,9 @@ def _tile_length(node: Node, steps: int | None) -> int:
 
 def _tiled(node: Node, inputs: tuple[Node, ...], length: int) -> list[Node]:
     attrs = node.attrs
-    carries, sequences, total = attrs["carries"], attrs["sequences"], attrs["length"]
-    states: list[Any] = [symbol(x) for x in inputs[:carries]]
-    constants = [symbol(x) for x in inputs[carries + sequences :]]
+    given, carries, total = ScanParts.of(attrs, inputs), attrs["carries"], attrs["length"]
+    states: list[Any] = [symbol(x) for x in given.inits]
+    constants = [symbol(x) for x in given.values]
     starts = list(range(0, total, length))
     if attrs["reverse"]:
         # Tiles begin where the loop does, at the end, so that truncation counts from there.
@@ -62,7 +62,7 @@ def _tiled(node: Node, inputs: tuple[Node, ...], length: int) -> list[Node]:
             stop = start
             if count and attrs["cut"]:
                 states = [stop_gradient(s) for s in states]
-            xs = [sh.slice_(symbol(x), (slice(start, end),)) for x in inputs[carries : carries + sequences]]
+            xs = [sh.slice_(symbol(x), (slice(start, end),)) for x in given.sequences]
             changed = {**attrs, "length": end - start, "recompute": True}
             outs = scan(*states, *xs, *constants, **changed)
             states, ys = list(outs[:carries]), list(outs[carries:])

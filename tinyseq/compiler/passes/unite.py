@@ -1,4 +1,4 @@
-"""Unite: scans that run the same body over the same inputs become one scan with the outputs of both.
+"""Unite, the merging of equal loops: scans of one body over the same inputs become one scan with the outputs of both.
 
 Gradients of gradients make such twins: each derivative asks the forward loop for values of its own.
 """

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from tinyseq import trees
+from tinyseq.compiler.capture import trace_function
 from tinyseq.compiler.function import CompiledFunction
 from tinyseq.compiler.pipeline import Stage
-from tinyseq.compiler.trace import trace_function
 from tinyseq.drawing.shared.rolled import is_rolled
 from tinyseq.drawing.shared.subject import Subject
 from tinyseq.drawing.source.diff import compare

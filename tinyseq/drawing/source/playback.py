@@ -202,8 +202,13 @@ def _sweep(loss: Node, seed: Any, operands: Operands, watch: Watch) -> dict[Node
     def rule(node: Node, g: Any, needed: Sequence[bool]) -> list[Any]:
         args, out = operands(node)
         parts: list[Any] = []
+        op: Any = node.op
+        whole = None if op.joint is None else op.joint(node, g, needed)
         for index, (parent, need) in enumerate(zip(node.inputs, needed, strict=True)):
-            part = node.op.vjp(index, g, out, *args, **node.attrs) if need else None  # type: ignore[attr-defined]
+            if whole is not None:
+                part = whole[index]
+            else:
+                part = op.vjp(index, g, out, *args, **node.attrs) if need else None
             parts.append(None if part is None else cast(sum_to(part, parent.shape), parent.dtype))
         watch(node, g, parts)
         return parts

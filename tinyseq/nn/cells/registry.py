@@ -15,22 +15,26 @@ from tinyseq.nn.cells.indrnn import IndRNNCell
 from tinyseq.nn.cells.layernorm import LayerNormGRUCell, LayerNormLSTMCell, LayerNormRNNCell
 from tinyseq.nn.cells.lstm import LSTMCell, PeepholeLSTMCell
 from tinyseq.nn.cells.rnn import RNNCell
+from tinyseq.registry import Registry
 
 #: (input_size, hidden_size) -> cell.
 CellFactory = Callable[[int, int], Cell]
 
-#: A cell of one's own joins with ``CELLS["mine"] = MyCell``.
-CELLS: dict[str, Callable[..., Cell]] = {
-    "esn": ESNCell,
-    "gru": GRUCell,
-    "indrnn": IndRNNCell,
-    "layernorm_gru": LayerNormGRUCell,
-    "layernorm_lstm": LayerNormLSTMCell,
-    "layernorm_rnn": LayerNormRNNCell,
-    "lstm": LSTMCell,
-    "peephole_lstm": PeepholeLSTMCell,
-    "rnn": RNNCell,
-}
+#: A cell of one's own joins with ``CELLS.register("mine", MyCell)``.
+CELLS: Registry[Callable[..., Cell]] = Registry(
+    "cell",
+    {
+        "esn": ESNCell,
+        "gru": GRUCell,
+        "indrnn": IndRNNCell,
+        "layernorm_gru": LayerNormGRUCell,
+        "layernorm_lstm": LayerNormLSTMCell,
+        "layernorm_rnn": LayerNormRNNCell,
+        "lstm": LSTMCell,
+        "peephole_lstm": PeepholeLSTMCell,
+        "rnn": RNNCell,
+    },
+)
 
 
 def cell_factory(kind: str | Callable[..., Cell], **options: Any) -> CellFactory:
@@ -40,9 +44,7 @@ def cell_factory(kind: str | Callable[..., Cell], **options: Any) -> CellFactory
         DataError: no such cell, or no such option; lists what there is.
     """
     if isinstance(kind, str):
-        if kind not in CELLS:
-            raise DataError(f"no cell is named {kind!r}", fix=did_you_mean(kind, CELLS))
-        kind = CELLS[kind]
+        kind = CELLS.find(kind)
     parameters = inspect.signature(kind).parameters.values()
     known = [p.name for p in [*parameters][2:] if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if not any(p.kind is p.VAR_KEYWORD for p in parameters) and (unknown := [o for o in options if o not in known]):

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tinyseq.errors import DataError, did_you_mean
 from tinyseq.nn import init
 from tinyseq.nn.cells.base import Cell
 from tinyseq.nn.init import Initializer
 from tinyseq.nn.module import parameter
 from tinyseq.ops.elementwise import relu, tanh
+from tinyseq.registry import Registry
 from tinyseq.tensors import Tensor
 
 #: What an RNNCell and an IndRNNCell may apply, by name.
-NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {"tanh": tanh, "relu": relu}
+NONLINEARITIES: Registry[Callable[[Tensor], Tensor]] = Registry("nonlinearity", {"tanh": tanh, "relu": relu})
 
 
 def check_nonlinearity(where: str, name: str) -> str:
     """Return the name of a nonlinearity, or refuse it."""
-    if name not in NONLINEARITIES:
-        raise DataError(f"{where}: unknown nonlinearity {name!r}", fix=did_you_mean(name, NONLINEARITIES))
+    NONLINEARITIES.find(name, where)
     return name
 
 

@@ -57,13 +57,13 @@ class Updates:
 
 def carried_states(output: Tensor) -> dict[str, list[Node]]:
     """Return the nodes that carry each state, in the order of time, under ``scope.name`` (``lstm0.c``)."""
-    found: dict[str, dict[int, Node]] = {}
+    nodes: dict[str, dict[int, Node]] = {}
     for node in reach([output.node]):
         if node.name and node.step is not None and not isinstance(node, Leaf):
-            found.setdefault(f"{node.scope}.{node.name}" if node.scope else node.name, {})[node.step] = node
-    if not found:
+            nodes.setdefault(f"{node.scope}.{node.name}" if node.scope else node.name, {})[node.step] = node
+    if not nodes:
         raise DataError("gradient flow: no carried states in the graph", required="a loss computed through ts.unroll")
-    return {label: [node for _, node in sorted(steps.items())] for label, steps in found.items()}
+    return {label: [node for _, node in sorted(steps.items())] for label, steps in nodes.items()}
 
 
 def gradient_norms(loss: Tensor) -> Series:
@@ -74,13 +74,13 @@ def gradient_norms(loss: Tensor) -> Series:
     states = carried_states(loss)
     nodes = [node for series in states.values() for node in series]
     xp = loss.backend.xp
-    found = sweep({loss.node: Tensor(xp.ones_like(loss.value))}, nodes, retain=True)
+    gradients = sweep({loss.node: Tensor(xp.ones_like(loss.value))}, nodes, retain=True)
     # A slice passes zeros on for what it left out. To tell them from gradients that are 0, a NaN is sent the same way:
     # no product swallows it, so what stays free of it was not reached.
     marked = sweep({loss.node: Tensor(xp.full_like(loss.value, xp.nan))}, nodes, retain=True)
     reached = {node for node, mark in marked.items() if np.isnan(mark.numpy()).any()}
     return {
-        label: np.array([_norm(found.get(node) if node in reached else None) for node in series])
+        label: np.array([_norm(gradients.get(node) if node in reached else None) for node in series])
         for label, series in states.items()
     }
 
@@ -107,10 +107,10 @@ def jacobian_norms(output: Tensor) -> Series:
         for unit in range(units):
             seed = np.zeros(last.shape)
             seed[:, unit] = 1.0
-            found = sweep({last: tensor(seed, dtype=last.dtype)}, nodes, retain=True)
+            gradients = sweep({last: tensor(seed, dtype=last.dtype)}, nodes, retain=True)
             for step, node in enumerate(nodes):
-                if node in found:
-                    jacobians[step, :, unit] = found[node].numpy()
+                if node in gradients:
+                    jacobians[step, :, unit] = gradients[node].numpy()
         series[label] = np.array([max(map(_spectral, of_rows)) for of_rows in jacobians])
     return series
 
@@ -119,9 +119,11 @@ def _norm(gradient: Tensor | None) -> float:
     return float("nan") if gradient is None else float(np.linalg.norm(gradient.numpy()))
 
 
-def _joint(found: Sequence[Tensor | None]) -> float:
+def _joint(gradients: Sequence[Tensor | None]) -> float:
     """Return the norm of gradients joined into one vector."""
-    return float(np.sqrt(sum(float(np.sum(np.square(g.numpy(), dtype=np.float64))) for g in found if g is not None)))
+    return float(
+        np.sqrt(sum(float(np.sum(np.square(g.numpy(), dtype=np.float64))) for g in gradients if g is not None))
+    )
 
 
 def _spectral(jacobian: np.ndarray[Any, Any]) -> float:
@@ -147,8 +149,8 @@ def truncation_bias(
     """
 
     def vector(k: int | None) -> np.ndarray[Any, Any]:
-        found = gradients(loss_at(k), parameters)
-        parts = [np.zeros(p.shape) if g is None else g.numpy() for p, g in zip(parameters, found, strict=True)]
+        swept = gradients(loss_at(k), parameters)
+        parts = [np.zeros(p.shape) if g is None else g.numpy() for p, g in zip(parameters, swept, strict=True)]
         return np.concatenate([part.ravel().astype(np.float64) for part in parts])
 
     full = vector(None)

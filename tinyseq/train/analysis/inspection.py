@@ -112,8 +112,8 @@ def _step(task: Task[Any], model: nn.Module) -> tuple[int, int, int]:
 
     fast = compile(loss)
     fast(*feed.arguments)
-    found = cost(fast.passes[-1])
-    return found.flops, feed.tokens, found.memory or 0
+    costs = cost(fast.passes[-1])
+    return costs.flops, feed.tokens, costs.memory or 0
 
 
 def _small(config: RunConfig) -> RunConfig:
@@ -158,10 +158,10 @@ def check_gradients(task: Task[Any], model: nn.Module) -> GradientCheck:
 def _slope(loss: Callable[[], float], parameter: Tensor, direction: np.ndarray[Any, Any]) -> float:
     """Return the central difference of the loss along a direction in one parameter."""
     here = np.array(parameter.numpy())
-    found = []
+    losses = []
     with no_grad():
         for sign in (1.0, -1.0):
             parameter.assign(tensor(here + sign * _EPS * direction))
-            found.append(loss())
+            losses.append(loss())
         parameter.assign(tensor(here))
-    return (found[0] - found[1]) / (2.0 * _EPS)
+    return (losses[0] - losses[1]) / (2.0 * _EPS)

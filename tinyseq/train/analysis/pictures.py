@@ -106,12 +106,12 @@ def draw(
             return gradient_flow([measure(task, model, steps, task.config.task)])
     if name == "equations":
         return formulas(equations_within(model))
-    found = records()
-    if not found:
+    chosen = records()
+    if not chosen:
         raise DataError(f"the figure {name!r}", required="at least one input", got="none")
     if name != "activations":
-        return task.figures(model, found)[name]()
-    groups = layers(task, model, found, units)
+        return task.figures(model, chosen)[name]()
+    groups = layers(task, model, chosen, units)
     if layer is None:
         return next(iter(groups.values()))()
     if layer not in groups:
@@ -132,23 +132,23 @@ def layers(
     Raises:
         DataError: no record has steps in which a cell could be watched.
     """
-    found: dict[str, Callable[[], Figure]] = {}
+    figures: dict[str, Callable[[], Figure]] = {}
     for record in records:
         for reading in task.readings(model, record):
             if len(reading.tokens) > 1:
-                found.update(_layers(reading, units))
-        if found:
-            return found
+                figures.update(_layers(reading, units))
+        if figures:
+            return figures
     raise DataError("states and gates over time", required="an input of at least two steps", got="none")
 
 
 def _layers(reading: Reading, units: int | None) -> Iterator[tuple[str, Callable[[], Figure]]]:
     groups: dict[str, list[nn.Activations]] = {}
-    for found in nn.activations(reading.run):
+    for watched in nn.activations(reading.run):
         # Cells that run over something else, such as the letters of each word, have other steps and rows.
-        steps = min(map(len, found.values.values()), default=0)
-        if found.batch == 1 and steps >= len(reading.tokens):
-            groups.setdefault(found.scope.removesuffix(_BACKWARDS), []).append(found)
+        steps = min(map(len, watched.values.values()), default=0)
+        if watched.batch == 1 and steps >= len(reading.tokens):
+            groups.setdefault(watched.scope.removesuffix(_BACKWARDS), []).append(watched)
 
     for name, cells in groups.items():
 

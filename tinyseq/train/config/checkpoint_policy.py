@@ -23,9 +23,9 @@ class CheckpointConfig(Section):
 
     def kept(self, steps: list[int], best: int) -> set[int]:
         """Return which of the checkpoints at these steps are kept."""
-        found = set(sorted(steps)[-self.keep :])
+        steps_kept = set(sorted(steps)[-self.keep :])
         if self.keep_best:
-            found.add(best)
+            steps_kept.add(best)
         if self.keep_every is not None:
-            found.update(step for step in steps if step % self.keep_every == 0)
-        return found
+            steps_kept.update(step for step in steps if step % self.keep_every == 0)
+        return steps_kept

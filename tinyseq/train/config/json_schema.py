@@ -22,11 +22,11 @@ def schema() -> dict[str, Any]:
     """
     configs: dict[str, type[RunConfig]] = {name: find_task(name).Config for name in sorted(task_names())}
     mode: JsonSchemaMode = "validation"
-    found, definitions = models_json_schema([(model, mode) for model in dict.fromkeys(configs.values())])
+    references, definitions = models_json_schema([(model, mode) for model in dict.fromkeys(configs.values())])
     sections = definitions.get("$defs", {})
-    tasks = {name: _of_task(name, sections[_reference(found[model, mode])]) for name, model in configs.items()}
+    tasks = {name: _of_task(name, sections[_reference(references[model, mode])]) for name, model in configs.items()}
     for model in configs.values():
-        sections.pop(_reference(found[model, mode]), None)
+        sections.pop(_reference(references[model, mode]), None)
     cases = [
         {"if": {"properties": {"task": {"const": name}}}, "then": {"$ref": f"#/$defs/task {name}"}} for name in tasks
     ]
@@ -43,8 +43,8 @@ def schema() -> dict[str, Any]:
     return cleaned
 
 
-def _reference(found: dict[str, Any]) -> str:
-    return str(found["$ref"]).rpartition("/")[2]
+def _reference(schema: dict[str, Any]) -> str:
+    return str(schema["$ref"]).rpartition("/")[2]
 
 
 def _of_task(name: str, section: dict[str, Any]) -> dict[str, Any]:
@@ -57,14 +57,14 @@ def _cleaned(value: Any, names: bool = False) -> Any:
         return [_cleaned(part) for part in value]
     if not isinstance(value, dict):
         return value
-    kept = {
+    cleaned = {
         key: _cleaned(part, key in ("properties", "$defs"))
         for key, part in value.items()
         # Pydantic makes titles of names; which of these it adds depends on its version.
         if names or not ((key == "title" and "$schema" not in value) or (key, part) == ("additionalProperties", True))
     }
     if names:
-        return kept
-    if "$ref" in kept and len(kept) > 1:  # in draft 7 nothing else counts beside a $ref
-        kept["allOf"] = [{"$ref": kept.pop("$ref")}]
-    return dict(sorted(kept.items()))
+        return cleaned
+    if "$ref" in cleaned and len(cleaned) > 1:  # in draft 7 nothing else counts beside a $ref
+        cleaned["allOf"] = [{"$ref": cleaned.pop("$ref")}]
+    return dict(sorted(cleaned.items()))

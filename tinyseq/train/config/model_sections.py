@@ -36,7 +36,7 @@ def without_path(section: Any) -> Iterator[Problem]:
 
 
 #: What a token is.
-LevelName = Annotated[str, OneOf(LEVELS, "level")]
+LevelName = Annotated[str, OneOf(LEVELS)]
 
 
 class CellConfig(Section):

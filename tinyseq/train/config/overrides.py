@@ -61,17 +61,18 @@ def _typed(value: Any) -> Any:
     return {key: _typed(part) for key, part in value.items()} if isinstance(value, dict) else value
 
 
-def as_overrides(given: Overrides | None) -> list[Override]:
+def as_overrides(overrides: Overrides | None) -> list[Override]:
     """Return overrides in one form.
 
     Raises:
         ConfigError: see ``parse_override``.
     """
-    if isinstance(given, Mapping):
+    if isinstance(overrides, Mapping):
         return [
-            Override(tuple(key.split(".")), value, f"{key}={value}", 0, len(key) + 1) for key, value in given.items()
+            Override(tuple(key.split(".")), value, f"{key}={value}", 0, len(key) + 1)
+            for key, value in overrides.items()
         ]
-    return [parse_override(one) if isinstance(one, str) else one for one in given or ()]
+    return [parse_override(one) if isinstance(one, str) else one for one in overrides or ()]
 
 
 def in_full(override: Override, model: type[BaseModel]) -> tuple[Override, list[Problem]]:
@@ -83,12 +84,12 @@ def in_full(override: Override, model: type[BaseModel]) -> tuple[Override, list[
     above = section_at(model, keys[:-1])
     if (above is not None and keys[-1] in above.model_fields) or _in_options(model, keys):
         return override, []
-    found = [path for path in settings(model) if path[-1] == keys[-1] and _subsequence(keys, path)]
-    if len(found) == 1:
-        return replace(override, path=found[0]), []
-    if not found:
+    paths = [path for path in settings(model) if path[-1] == keys[-1] and _subsequence(keys, path)]
+    if len(paths) == 1:
+        return replace(override, path=paths[0]), []
+    if not paths:
         return override, []
-    names = " or ".join(repr(dotted(path)) for path in sorted(found, key=lambda p: _likeness(keys, p)))
+    names = " or ".join(repr(dotted(path)) for path in sorted(paths, key=lambda p: _likeness(keys, p)))
     return override, [Problem(keys, f"stands for several settings: {names}; required one of them in full", at_key=True)]
 
 

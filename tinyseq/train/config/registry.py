@@ -13,68 +13,76 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tinyseq import nn, optim
 from tinyseq.creation import zeros
 from tinyseq.errors import ConfigError, did_you_mean
 from tinyseq.random import generator
+from tinyseq.registry import Registry, unknown
 from tinyseq.train.config.source import Problem
 
+T = TypeVar("T")
 CellFactory = Callable[..., nn.Cell]
 #: Held while a user's file runs: its module is there already, and what it defines is not.
 _importing = threading.RLock()
 
 #: Name -> ``module:Class``, imported when it is first asked for.
-_tasks: dict[str, str] = {
-    "captioning": "tinyseq.train.tasks.captioning:Captioning",
-    "classification": "tinyseq.train.tasks.classification:Classification",
-    "forecasting": "tinyseq.train.tasks.forecasting:Forecasting",
-    "language_model": "tinyseq.train.tasks.language_model:LanguageModel",
-    "regression": "tinyseq.train.tasks.regression:Regression",
-    "reservoir": "tinyseq.train.tasks.reservoir:Reservoir",
-    "seq2seq": "tinyseq.train.tasks.seq2seq:Seq2Seq",
-    "tagging": "tinyseq.train.tasks.tagging:Tagging",
-}
+TASKS: Registry[Any] = Registry(
+    "task",
+    {
+        "captioning": "tinyseq.train.tasks.captioning:Captioning",
+        "classification": "tinyseq.train.tasks.classification:Classification",
+        "forecasting": "tinyseq.train.tasks.forecasting:Forecasting",
+        "language_model": "tinyseq.train.tasks.language_model:LanguageModel",
+        "regression": "tinyseq.train.tasks.regression:Regression",
+        "reservoir": "tinyseq.train.tasks.reservoir:Reservoir",
+        "seq2seq": "tinyseq.train.tasks.seq2seq:Seq2Seq",
+        "tagging": "tinyseq.train.tasks.tagging:Tagging",
+    },
+)
 #: Name -> (parameters, lr, **options) -> optimiser.
-_optimizers: dict[str, Callable[..., optim.Optimizer]] = {
-    "sgd": optim.SGD,
-    "momentum": partial(optim.SGD, momentum=0.9),
-    "nesterov": partial(optim.SGD, momentum=0.9, nesterov=True),
-    "rmsprop": optim.RMSprop,
-    "adam": optim.Adam,
-    "adamw": optim.AdamW,
-}
+OPTIMIZERS: Registry[Callable[..., optim.Optimizer]] = Registry(
+    "optimizer",
+    {
+        "sgd": optim.SGD,
+        "momentum": partial(optim.SGD, momentum=0.9),
+        "nesterov": partial(optim.SGD, momentum=0.9, nesterov=True),
+        "rmsprop": optim.RMSprop,
+        "adam": optim.Adam,
+        "adamw": optim.AdamW,
+    },
+)
 
 
 def register_task(name: str, target: str) -> None:
     """Make a task known to ``task:``; the target is ``module:Class``."""
-    _tasks[name] = target
+    TASKS.register(name, target)
 
 
 def register_cell(name: str, factory: CellFactory) -> None:
     """Make a cell known to ``model.cell:``; ``factory(input_size, hidden_size, **options)`` returns it."""
-    nn.CELLS[name] = factory
+    nn.CELLS.register(name, factory)
 
 
 def register_optimizer(name: str, factory: Callable[..., optim.Optimizer]) -> None:
     """Make an optimiser known to ``train.optimizer.name:``."""
-    _optimizers[name] = factory
+    OPTIMIZERS.register(name, factory)
 
 
 def task_names() -> tuple[str, ...]:
     """Return the names that ``task:`` takes."""
-    return tuple(_tasks)
+    return TASKS.names()
 
 
 def cell_names() -> tuple[str, ...]:
     """Return the names that ``model.cell:`` takes."""
-    return tuple(nn.CELLS)
+    return nn.CELLS.names()
 
 
 def optimizer_names() -> tuple[str, ...]:
     """Return the names that ``train.optimizer.name:`` takes."""
-    return tuple(_optimizers)
+    return OPTIMIZERS.names()
 
 
 def find_task(name: str) -> Any:
@@ -83,8 +91,7 @@ def find_task(name: str) -> Any:
     Raises:
         ConfigError: no task has that name.
     """
-    module, _, attribute = _known(name, _tasks, "task").partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    return _known(name, TASKS)
 
 
 def find_optimizer(name: str) -> Callable[..., optim.Optimizer]:
@@ -93,8 +100,7 @@ def find_optimizer(name: str) -> Callable[..., optim.Optimizer]:
     Raises:
         ConfigError: no optimiser has that name.
     """
-    found: Callable[..., optim.Optimizer] = _known(name, _optimizers, "optimizer")
-    return found
+    return _known(name, OPTIMIZERS)
 
 
 def find_cell(name: str) -> CellFactory:
@@ -104,8 +110,7 @@ def find_cell(name: str) -> CellFactory:
         ConfigError: no cell has that name; or the file, the module or the class is not there, or is no ``nn.Cell``.
     """
     if ":" not in name:
-        factory: CellFactory = _known(name, nn.CELLS, "cell", hint="; your own: path/to/file.py:ClassName")
-        return factory
+        return _known(name, nn.CELLS, hint="; your own: path/to/file.py:ClassName")
     source, _, attribute = name.rpartition(":")
     module = _module_of_file(Path(source)) if source.endswith(".py") else _module_of_name(source)
     found = getattr(module, attribute, None)
@@ -117,11 +122,9 @@ def find_cell(name: str) -> CellFactory:
     return found
 
 
-def _known(name: str, table: Mapping[str, Any], what: str, hint: str = "") -> Any:
+def _known(name: str, table: Registry[T], hint: str = "") -> T:
     if name not in table:
-        near = did_you_mean(name, table)
-        known = "" if near.startswith("one of") else f" (known: {', '.join(sorted(table))})"
-        raise ConfigError(f"unknown {what} {name!r}; {near}{known}{hint}")
+        raise ConfigError(f"{unknown(table.what, name, table)}{hint}")
     return table[name]
 
 

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from tinyseq import optim
+from tinyseq import backends, optim
 from tinyseq.errors import ConfigError
 from tinyseq.tensors import Tensor
 from tinyseq.train.config import registry, yaml
@@ -104,9 +104,7 @@ class BpttConfig(Section):
 class OptimizerConfig(Section):
     """How parameters move."""
 
-    name: Annotated[str, OneOf(registry.optimizer_names, "optimizer")] = Field(
-        "adam", description="A registered optimiser."
-    )
+    name: Annotated[str, OneOf(registry.OPTIMIZERS)] = Field("adam", description="A registered optimiser.")
     lr: float = Field(0.003, gt=0, description="The learning rate, before the schedule.")
     weight_decay: float | None = Field(
         None, ge=0, description="The optimiser's weight decay; null is its own default (0, for adamw 0.01)."
@@ -114,8 +112,8 @@ class OptimizerConfig(Section):
     options: dict[str, Any] = Field(default_factory=dict, description="Further keyword arguments of the optimiser.")
 
     def contradictions(self) -> Iterator[Problem]:
-        found = registry.optimizer_problems(self.name, self.lr, self.options)
-        yield from within("options", found, involves=("name", "lr"))
+        problems = registry.optimizer_problems(self.name, self.lr, self.options)
+        yield from within("options", problems, involves=("name", "lr"))
         if self.weight_decay is not None and "weight_decay" in self.options:
             yield Problem(("options",), "weight_decay is given twice: as a setting and among the options")
 
@@ -128,9 +126,7 @@ class OptimizerConfig(Section):
 class ScheduleConfig(Section):
     """How the learning rate changes over the run."""
 
-    name: Annotated[str, OneOf(SCHEDULES, "schedule")] = Field(
-        "constant", description="constant, linear, step, cosine or plateau."
-    )
+    name: Annotated[str, OneOf(SCHEDULES)] = Field("constant", description="constant, linear, step, cosine or plateau.")
     warmup: int = Field(
         0, ge=0, description="Steps over which the rate first rises to its full value; a shorter run ends on the rise."
     )
@@ -147,8 +143,8 @@ class ScheduleConfig(Section):
 
     def contradictions(self) -> Iterator[Problem]:
         label = f"the schedule {self.name!r}"
-        found = registry.option_problems(SCHEDULES[self.name], self.options, (1, 0.0, "min"), label=label)
-        yield from within("options", found, involves=("name",))
+        problems = registry.option_problems(SCHEDULES[self.name], self.options, (1, 0.0, "min"), label=label)
+        yield from within("options", problems, involves=("name",))
 
     def make(self, steps: int, *, lower_is_better: bool = True) -> optim.Schedule:
         """Return the schedule of a run of so many steps."""
@@ -192,7 +188,7 @@ class RunConfig(Section):
         description="The folder of the run under `output`; by default the name of the config file.",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same machine, same numbers.")
-    backend: Literal["numpy", "llvm", "cupy", "auto"] = Field(
+    backend: Annotated[str, OneOf(backends.names, "backend")] = Field(
         "numpy", description="Where arrays live and what compiled steps run on; auto: the best at hand."
     )
     precision: Literal["fp32", "tf32"] = Field(
@@ -232,17 +228,17 @@ def check(document: Document, *, overrides: Overrides | None = None, folder: Pat
     Raises:
         ConfigError: every problem at once.
     """
-    given = as_overrides(overrides)
-    task = next((o.value for o in reversed(given) if o.path == ("task",)), document.data.get("task"))
+    parsed = as_overrides(overrides)
+    task = next((o.value for o in reversed(parsed) if o.path == ("task",)), document.data.get("task"))
     model, problems = _model_of(task)
     data = document.data
     for problem in document.problems:  # what could not be read is not judged as well
         data = data if problem.place is not None else without(data, problem.path)
-    for number, override in enumerate(given):
-        given[number], unclear = in_full(override, model)
+    for number, override in enumerate(parsed):
+        parsed[number], unclear = in_full(override, model)
         problems += unclear
-        data = data if unclear else replaced(data, given[number].path, override.value)
-    document = replace(document, overrides=given)
+        data = data if unclear else replaced(data, parsed[number].path, override.value)
+    document = replace(document, overrides=parsed)
     context = {"folder": None if folder is None else folder.resolve()}
     try:
         config = model.model_validate(data, context=context)

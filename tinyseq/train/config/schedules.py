@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tinyseq import optim
 from tinyseq.optim import Schedule
+from tinyseq.registry import Registry
 
 
 def _constant(steps: int, final: float, mode: str) -> Schedule:
@@ -40,18 +41,21 @@ def _plateau(
 
 
 #: Name -> (steps after the warm-up, final share, "min" or "max" as the measure is better, **options) -> schedule.
-SCHEDULES: dict[str, Callable[..., Schedule]] = {
-    "constant": _constant,
-    "linear": _linear,
-    "step": _step,
-    "cosine": _cosine,
-    "plateau": _plateau,
-}
+SCHEDULES: Registry[Callable[..., Schedule]] = Registry(
+    "schedule",
+    {
+        "constant": _constant,
+        "linear": _linear,
+        "step": _step,
+        "cosine": _cosine,
+        "plateau": _plateau,
+    },
+)
 
 
 def register_schedule(name: str, factory: Callable[..., Schedule]) -> None:
     """Make a schedule known to ``train.schedule.name:``; the factory's arguments are as in ``SCHEDULES``."""
-    SCHEDULES[name] = factory
+    SCHEDULES.register(name, factory)
 
 
 def make_schedule(

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaH
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
 
 from tinyseq.errors import did_you_mean
+from tinyseq.registry import Registry, unknown
 from tinyseq.train.config.source import Path_, Problem, dotted, kind
 
 #: Names that a value may be, or a function that returns them where they are not known yet.
@@ -42,20 +43,21 @@ class Section(BaseModel):
 
 @dataclass(frozen=True)
 class OneOf:
-    """The check that a value is one of the names of a table; ``what`` they name is for the message."""
+    """The check that a value is one of the names of a table; ``what`` they name, if it is no ``Registry``."""
 
     known: Names
-    what: str
+    what: str = ""
 
     def names(self) -> list[str]:
-        return sorted(self.known() if callable(self.known) else self.known)
+        return sorted(self.table())
+
+    def table(self) -> Iterable[str]:
+        return self.known() if callable(self.known) else self.known
 
     def check(self, value: str) -> str:
-        names = self.names()
-        if value not in names:
-            near = did_you_mean(value, names)
-            known = "" if near.startswith("one of") else f" (known: {', '.join(names)})"
-            raise ValueError(f"unknown {self.what} {value!r}; {near}{known}")
+        table = self.table()
+        if value not in table:
+            raise ValueError(unknown(table.what if isinstance(table, Registry) else self.what, value, table))
         return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -7,22 +7,26 @@ from typing import Annotated
 
 from pydantic import Field
 
+from tinyseq.registry import Registry
 from tinyseq.train.config.section import OneOf, Section
 from tinyseq.train.config.source import Problem
 
 #: Name -> (progress 0 to 1, steepness k) -> how much of the way from ``final`` to ``start`` is left.
-FORCING: dict[str, Callable[[float, float], float]] = {
-    "constant": lambda progress, k: 1.0,
-    "linear": lambda progress, k: 1.0 - progress,
-    # k / (k + exp(i / k)) of Bengio et al. 2015, sec. 2.4, with i = 2 k log(k) progress: 1/2 at half of the run.
-    "inverse_sigmoid": lambda progress, k: k / (k + k ** (2.0 * progress)),
-}
+FORCING: Registry[Callable[[float, float], float]] = Registry(
+    "schedule",
+    {
+        "constant": lambda progress, k: 1.0,
+        "linear": lambda progress, k: 1.0 - progress,
+        # k / (k + exp(i / k)) of Bengio et al. 2015, sec. 2.4, with i = 2 k log(k) progress: 1/2 at half of the run.
+        "inverse_sigmoid": lambda progress, k: k / (k + k ** (2.0 * progress)),
+    },
+)
 
 
 class ForcingConfig(Section):
     """Scheduled sampling (Bengio et al. 2015); with the defaults, plain teacher forcing."""
 
-    schedule: Annotated[str, OneOf(FORCING, "schedule")] = Field(
+    schedule: Annotated[str, OneOf(FORCING)] = Field(
         "constant", description="How the probability falls over the run: constant, linear or inverse_sigmoid."
     )
     start: float = Field(1.0, ge=0, le=1, description="The probability of the true token at first; 1 is always.")

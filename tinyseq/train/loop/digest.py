@@ -25,15 +25,15 @@ def data_digest(task: Task[Any]) -> str:
 
 def code_digests(config: Any) -> dict[str, str]:
     """Return the SHA-256 of each Python file that a config takes a cell from (``file.py:Class``), by its name."""
-    found = {}
+    digests = {}
     stack = [config]
     while stack:
         part = stack.pop()
         if isinstance(part, dict | list):
             stack += part.values() if isinstance(part, dict) else part
         elif isinstance(part, str) and (path := Path(part.rpartition(":")[0])).suffix == ".py" and path.is_file():
-            found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
+            digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return digests
 
 
 def _add(total: Any, value: Any) -> None:

@@ -36,7 +36,7 @@ class Origin:
     what: str
     place: str = ""
     #: It was there before the step: in the batch, or in a weight.
-    given: str = ""
+    held_by: str = ""
 
 
 def not_finite(what: str, value: float, step: int, config: TrainConfig, origin: Origin | None = None) -> DivergedError:
@@ -47,11 +47,11 @@ def not_finite(what: str, value: float, step: int, config: TrainConfig, origin: 
         required="a finite number",
         got=str(value),
         where=_BREAK.join(place for place in places if place),
-        fix=_cures(config, "" if origin is None else origin.given),
+        fix=_cures(config, "" if origin is None else origin.held_by),
     )
 
 
-def _cures(config: TrainConfig, given: str) -> str:
+def _cures(config: TrainConfig, held_by: str) -> str:
     optimizer, clip = config.optimizer, "null" if config.clip_norm is None else f"{config.clip_norm:g}"
     cures = [
         f"a smaller train.optimizer.lr (now {optimizer.lr:g})",
@@ -61,7 +61,7 @@ def _cures(config: TrainConfig, given: str) -> str:
         "dtype: float64, which tells overflow from a wrong equation",
         "--on-nonfinite skip, where single batches are bad",
     ]
-    if given == "batch":
+    if held_by == "batch":
         cures.insert(0, "clean the data: the batch itself holds it")
     return _BREAK.join(f"{number}. {cure}" for number, cure in enumerate(cures, start=1))
 
@@ -93,10 +93,10 @@ def locate(model: nn.Module, loss: Callable[[], Tensor], arguments: Any) -> Orig
     batch, time = _sizes(arguments)
     for name, parameter in model.named_parameters():
         if (index := _first(parameter.numpy())) is not None:
-            return Origin(f"the weight {name} was not finite before the step, at {_at(index)}", given="weight")
+            return Origin(f"the weight {name} was not finite before the step, at {_at(index)}", held_by="weight")
     for path, part in trees.leaves(arguments):
         if isinstance(part, Tensor) and (index := _first(part.numpy())) is not None:
-            return Origin(f"the batch holds it: argument {path}, at {_at(index)}", given="batch")
+            return Origin(f"the batch holds it: argument {path}, at {_at(index)}", held_by="batch")
     watch = _Watch()
     try:
         finite, bad = _run_again(model, loss, watch)
@@ -112,11 +112,11 @@ def locate(model: nn.Module, loss: Callable[[], Tensor], arguments: Any) -> Orig
 def _run_again(model: nn.Module, loss: Callable[[], Tensor], watch: _Watch) -> tuple[bool, list[Any]]:
     """Run a step under watch; return whether its loss is finite, and what is not: the loss, or else gradients."""
     with np.errstate(all="ignore"), watched(watch):
-        found = loss()
-        if _first(found.numpy()) is not None:
-            return False, [found.value]
+        value = loss()
+        if _first(value.numpy()) is not None:
+            return False, [value.value]
         # With a graph of their own, so that the sweep's ops know the places of those that they differentiate.
-        parts = gradients(found, model.parameters(), create_graph=True)
+        parts = gradients(value, model.parameters(), create_graph=True)
         return True, [g.value for g in parts if g is not None and _first(g.numpy()) is not None]
 
 
@@ -179,25 +179,27 @@ class _Watch:
             return
         arrays = [_on_host(x) for x in inputs]
         parents = [id(x) for x in inputs if id(x) in self.events]
-        given = not parents and any(_first(array) is not None for array in arrays)
+        from_outside = not parents and any(_first(array) is not None for array in arrays)
         source, cause, number = here.source or caller(2), _largest(arrays), len(self.events)
         for y, array in bad:
             self.held.append(y)
-            self.events.setdefault(id(y), _Event(number, op.name, array, parents, given, here.place, source, cause))
+            self.events.setdefault(
+                id(y), _Event(number, op.name, array, parents, from_outside, here.place, source, cause)
+            )
 
     def origin(self, arrays: list[Any]) -> _Event | None:
         """Return the first event that leads to one of these arrays."""
         stack = [id(array) for array in arrays]
         seen: set[int] = set()
-        found = []
+        events = []
         while stack:
             key = stack.pop()
             if key in self.events and key not in seen:
                 seen.add(key)
-                found.append(self.events[key])
+                events.append(self.events[key])
                 stack += self.events[key].parents
-        found.sort(key=lambda event: event.number)
-        return next((event for event in found if not event.meant), found[0] if found else None)
+        events.sort(key=lambda event: event.number)
+        return next((event for event in events if not event.meant), events[0] if events else None)
 
 
 def _on_host(x: Any) -> Array:
@@ -214,15 +216,15 @@ def _first(array: Array) -> tuple[int, ...] | None:
 
 def _largest(arrays: list[Array]) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     """Return shape and index of the largest element among arrays, or of the first that is not finite."""
-    found, largest = None, -1.0
+    place_of_largest, largest = None, -1.0
     for x in arrays:
         if x.dtype.kind == "f" and x.ndim and x.size:
             sizes = np.where(np.isfinite(x), np.abs(x), np.inf)
             place = int(np.argmax(sizes))
             if sizes.flat[place] > largest:
                 largest = float(sizes.flat[place])
-                found = x.shape, tuple(int(i) for i in np.unravel_index(place, x.shape))
-    return found
+                place_of_largest = x.shape, tuple(int(i) for i in np.unravel_index(place, x.shape))
+    return place_of_largest
 
 
 def _at(index: tuple[int, ...]) -> str:

@@ -69,10 +69,10 @@ class _CompiledModel:
         self._function: CompiledFunction = compile(model)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        found = self._function(*args, **kwargs)
+        outputs = self._function(*args, **kwargs)
         # What it was given is kept for pictures; nobody draws any here, and the weights would stay until the next call.
-        self._function.entry_of_last_call().last_values = {}
-        return found
+        self._function.entry_of_last_call().forget()
+        return outputs
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)

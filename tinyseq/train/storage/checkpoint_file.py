@@ -82,7 +82,7 @@ def read(path: Path) -> Checkpoint:
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
         if _digest(metadata["version"], facts, tensors) != metadata["sha256"]:
             raise ValueError("its digest is not that of its content")
-        found = _decoded(json.loads(facts))
+        content = _decoded(json.loads(facts))
     except DataError:
         raise
     except OSError as error:
@@ -94,9 +94,9 @@ def read(path: Path) -> Checkpoint:
         raise DamagedError(
             "the checkpoint is damaged", required="the bytes that were written", got=f"{path}: {reason}"
         ) from None
-    if not isinstance(found, dict) or not isinstance(found.get("step"), int):
+    if not isinstance(content, dict) or not isinstance(content.get("step"), int):
         raise DamagedError("the checkpoint is damaged", required="facts with a step", got=str(path))
-    return Checkpoint(found, tensors)
+    return Checkpoint(content, tensors)
 
 
 def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
@@ -126,8 +126,8 @@ def _encoded(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": repr(value)}
     if isinstance(value, Mapping):
-        found = {str(key): _encoded(part) for key, part in value.items()}
-        return {"float": [found["float"]]} if found.keys() == {"float"} else found
+        encoded = {str(key): _encoded(part) for key, part in value.items()}
+        return {"float": [encoded["float"]]} if encoded.keys() == {"float"} else encoded
     return [_encoded(part) for part in value] if isinstance(value, list | tuple) else value
 
 

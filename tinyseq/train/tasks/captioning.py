@@ -53,7 +53,7 @@ class CaptionModelConfig(RecurrentConfig):
     patch: int | None = Field(
         None, ge=1, description="Cut pictures (rows, columns, colours) into squares so wide; null reads one vector."
     )
-    attention: Annotated[str, OneOf(ATTENTIONS, "attention")] = Field(
+    attention: Annotated[str, OneOf(ATTENTIONS)] = Field(
         "none", description="How each word looks at the patches: additive, dot or none."
     )
 
@@ -86,15 +86,15 @@ class Captioning(GenerationTask[CaptioningConfig]):
         config = self.config.data
         if config.path is None:
             # Only these two: "left of" and "right of" would give a picture two true captions, and a match by chance.
-            made = coloured_shapes(config.count, config.seed, size=config.size, relations=("above", "left of"))
-            found = [
+            shapes = coloured_shapes(config.count, config.seed, size=config.size, relations=("above", "left of"))
+            examples = [
                 Example(Features(f"picture {number}", values), caption)
-                for number, (values, caption) in enumerate(zip(made.pictures, made.captions, strict=True))
+                for number, (values, caption) in enumerate(zip(shapes.pictures, shapes.captions, strict=True))
             ]
         else:
-            found = self.read(Path(config.path))
-        self.shape = found[0].input.values.shape
-        parts = split_examples(found, config.split, np.random.default_rng(config.seed))
+            examples = self.read(Path(config.path))
+        self.shape = examples[0].input.values.shape
+        parts = split_examples(examples, config.split, np.random.default_rng(config.seed))
         self.take(parts, min_count=config.min_count, max_size=config.max_size)
 
     def build(self) -> nn.Module:
@@ -156,7 +156,7 @@ class Captioning(GenerationTask[CaptioningConfig]):
 
     def records(self, inputs: Iterable[Any]) -> list[Example]:
         named = enumerate(inputs)
-        return [Example(Features(f"input {number}", vector(given, f"input {number}"))) for number, given in named]
+        return [Example(Features(f"input {number}", vector(value, f"input {number}"))) for number, value in named]
 
     def describe_data(self) -> dict[str, Any]:
         source = self.config.data.path or "coloured shapes, made"

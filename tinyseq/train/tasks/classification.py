@@ -75,19 +75,19 @@ class Classification(ManyToOne[ManyToOneConfig]):
     ) -> dict[str, float]:
         targets = self.encode_targets(records)
         outputs = self.compute(model, records, batch_size)
-        found = outputs.argmax(1)
-        matrix = confusion_matrix(targets, found, len(self.classes))
+        predicted = outputs.argmax(1)
+        matrix = confusion_matrix(targets, predicted, len(self.classes))
         return {
             "loss": self.mean_loss(outputs, targets),
-            "accuracy": float((found == targets).mean()),
+            "accuracy": float((predicted == targets).mean()),
             "macro_f1": macro_f1(matrix),
             "examples": len(records),
         }
 
     def details(self, model: nn.Module, records: Sequence[Example], *, batch_size: int | None = None) -> dict[str, Any]:
         """Return the confusion matrix, and precision, recall and F1 of each class."""
-        found = self.compute(model, records, batch_size).argmax(1)
-        matrix = confusion_matrix(self.encode_targets(records), found, len(self.classes))
+        predicted = self.compute(model, records, batch_size).argmax(1)
+        matrix = confusion_matrix(self.encode_targets(records), predicted, len(self.classes))
         return {
             "classes": {label: score._asdict() for label, score in zip(self.classes, scores(matrix), strict=True)},
             "confusion": {
@@ -103,8 +103,8 @@ class Classification(ManyToOne[ManyToOneConfig]):
         return {"confusion": lambda: self._confusion(model, records), **super().figures(model, records)}
 
     def _confusion(self, model: nn.Module, records: Sequence[Example]) -> Figure:
-        found = self.compute(model, records, None).argmax(1)
-        matrix = confusion_matrix(self.encode_targets(records), found, len(self.classes))
+        predicted = self.compute(model, records, None).argmax(1)
+        matrix = confusion_matrix(self.encode_targets(records), predicted, len(self.classes))
         return draw_confusion(matrix, self.classes, f"accuracy {np.trace(matrix) / max(matrix.sum(), 1):.3f}")
 
     def baselines(self) -> dict[str, dict[str, float]]:

@@ -26,7 +26,7 @@ class SeriesConfig(Section):
     targets: list[str] | None = Field(None, min_length=1, description="What is forecast; null: all of `columns`.")
     time: str | None = Field(None, description="The column that says when; it is only shown.")
     missing: Literal["refuse", "carry"] = Field("refuse", description="A missing value: refuse it, or carry the last.")
-    transform: Annotated[str, OneOf(TRANSFORMS, "transform")] = Field(
+    transform: Annotated[str, OneOf(TRANSFORMS)] = Field(
         "none", description="What is done to values before they are standardised."
     )
     split: Shares = Field(default=[0.7, 0.15, 0.15], description="Shares of training, validation and test, in time.")
@@ -72,8 +72,8 @@ class ForecastNet(nn.Module):
     def forward(self, xs: Tensor, state: Any = None, *, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
         """Return forecasts (batch, time, horizon, targets) and the last state."""
         ys, state = self.recurrent(xs, state, lengths=lengths)
-        found: Tensor = self.head(self.dropout(ys))
-        found = reshape(found, (*xs.shape[:2], self.horizon, len(self.targets)))
+        forecast: Tensor = self.head(self.dropout(ys))
+        forecast = reshape(forecast, (*xs.shape[:2], self.horizon, len(self.targets)))
         if self.last:
-            found = found + expand_dims(concat([xs[:, :, i : i + 1] for i in self.targets], -1), 2)
-        return found, state
+            forecast = forecast + expand_dims(concat([xs[:, :, i : i + 1] for i in self.targets], -1), 2)
+        return forecast, state

@@ -172,8 +172,8 @@ class Forecasting(Task[ForecastingConfig]):
 
     def loss(self, model: ForecastNet, *arguments: Any) -> tuple[Tensor, Any]:
         inputs, targets, state, skip = arguments
-        found, state = model(inputs, state)
-        return nn.squared_error(found[:, skip:] if skip else found, targets, reduction="mean"), state
+        predicted, state = model(inputs, state)
+        return nn.squared_error(predicted[:, skip:] if skip else predicted, targets, reduction="mean"), state
 
     # Judgement.
 
@@ -199,7 +199,7 @@ class Forecasting(Task[ForecastingConfig]):
         window, size = self.config.data.window, batch_size or self.config.train.batch_size
         with no_grad():
             if window is None:
-                found = model(tensor(z[None, : int(origins.max()) + 1]))[0].numpy()[0][origins]
+                predicted = model(tensor(z[None, : int(origins.max()) + 1]))[0].numpy()[0][origins]
             else:
                 parts = []
                 for first in range(0, len(origins), size):
@@ -207,8 +207,8 @@ class Forecasting(Task[ForecastingConfig]):
                     inputs, lengths = pad(seen)
                     ys = model(tensor(inputs), lengths=tensor(lengths))[0].numpy()
                     parts.append(ys[np.arange(len(seen)), lengths - 1])
-                found = np.concatenate(parts)
-        return self.scaler.invert(found, self.chosen)
+                predicted = np.concatenate(parts)
+        return self.scaler.invert(predicted, self.chosen)
 
     def run_on(self, model: ForecastNet, series: Series, steps: int) -> Array:
         """Return the values after the series' end, (steps, targets), each forecast from those before it.
@@ -221,13 +221,13 @@ class Forecasting(Task[ForecastingConfig]):
             return np.asarray(only[:steps])
         z = self.scaler.apply(series.values[-(self.config.data.window or 0) :]).astype(self.config.dtype)
         order = [self.targets.index(name) for name in self.columns]
-        found = []
+        values = []
         with no_grad():
             ys, state = model(tensor(z[None]))
             for _ in range(steps):
-                found.append(ys.numpy()[0, -1, 0])
-                ys, state = model(tensor(found[-1][order][None, None]), state)
-        return self.scaler.invert(np.array(found), self.chosen)
+                values.append(ys.numpy()[0, -1, 0])
+                ys, state = model(tensor(values[-1][order][None, None]), state)
+        return self.scaler.invert(np.array(values), self.chosen)
 
     def _figures(self, predicted: Array, true: Array) -> dict[str, float]:
         return {
@@ -270,11 +270,11 @@ class Forecasting(Task[ForecastingConfig]):
         )
         origins = self._origins(record)
         true = forecasts.following(values, origins, horizon)
-        found = {"persistence": forecasts.persistence(values, origins, horizon)}
+        predictions = {"persistence": forecasts.persistence(values, origins, horizon)}
         if season is not None:
-            found[f"seasonal ({season} ago)"] = forecasts.seasonal(values, origins, horizon, season)
-        found["training mean"] = forecasts.constant(self.level, origins, horizon)
-        return {name: self._figures(predicted, true) for name, predicted in found.items()}
+            predictions[f"seasonal ({season} ago)"] = forecasts.seasonal(values, origins, horizon, season)
+        predictions["training mean"] = forecasts.constant(self.level, origins, horizon)
+        return {name: self._figures(predicted, true) for name, predicted in predictions.items()}
 
     def describe_data(self) -> dict[str, Any]:
         series = self.series
@@ -299,18 +299,18 @@ class Forecasting(Task[ForecastingConfig]):
     def write(self, model: ForecastNet, directory: Path) -> str:
         (record,) = self.part("test")
         series, origins = record.series, self._origins(record)
-        found = self.forecast(model, record, origins)
+        predicted = self.forecast(model, record, origins)
         with open(directory / "forecast.csv", "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["time", "target", "ahead", "truth", "forecast"])
-            for t, rows in zip(origins, found, strict=True):
+            for t, rows in zip(origins, predicted, strict=True):
                 for j, row in enumerate(rows):
                     for k, (name, value) in enumerate(zip(self.targets, row, strict=True)):
                         truth = series.values[t + 1 + j, self.chosen[k]]
                         writer.writerow([series.times[t + 1 + j], name, j + 1, f"{truth:.6g}", f"{value:.6g}"])
         save(self._figure(model, record), directory / "forecast.png")
         last = [
-            f"  {series.times[t + 1]}  {found[i, 0, 0]:10.4g}  (true {series.values[t + 1, self.chosen[0]]:.4g})"
+            f"  {series.times[t + 1]}  {predicted[i, 0, 0]:10.4g}  (true {series.values[t + 1, self.chosen[0]]:.4g})"
             for i, t in enumerate(origins)
         ]
         return "\n".join([f"{self.targets[0]}, a step ahead, the last of them:", *last[-8:]])
@@ -318,10 +318,10 @@ class Forecasting(Task[ForecastingConfig]):
     def _figure(self, model: ForecastNet, record: Record) -> Figure:
         """Return the truth of what is forecast, the forecasts, and how the model runs on by its own forecasts."""
         series, origins, horizon = record.series, self._origins(record), self.config.forecast.horizon
-        found, ahead = self.forecast(model, record, origins), origins + 1
+        predicted, ahead = self.forecast(model, record, origins), origins + 1
         known = Series(series.name, series.columns, series.values[: record.start], series.times[: record.start])
         free = self.run_on(model, known, min(self.config.forecast.steps, len(series) - record.start))
-        since = max(0, record.start - max(_LEAST_PAST, len(found) // 2))
+        since = max(0, record.start - max(_LEAST_PAST, len(predicted) // 2))
         panels = []
         for k, name in enumerate(self.targets):
             values = series.values[:, self.chosen[k]]
@@ -332,7 +332,7 @@ class Forecasting(Task[ForecastingConfig]):
                     f"{horizon} ahead" if horizon > 1 else "a step ahead",
                     "forecast",
                     ahead + horizon - 1,
-                    found[:, -1, k],
+                    predicted[:, -1, k],
                 ),
                 Line("by its own forecasts", "free", record.start + np.arange(len(free)), free[:, k]),
             ]
@@ -359,8 +359,8 @@ class Forecasting(Task[ForecastingConfig]):
         targets = forecasts.following(z[:, self.chosen], np.arange(steps), config.forecast.horizon)
         skip = min(config.data.warmup, steps - 1)
         inputs = tensor(z[None, :steps].astype(config.dtype), name="x")
-        wanted = tensor(targets[None, skip:].astype(config.dtype), name="targets")
-        return self.loss(model, inputs, wanted, None, skip)[0]
+        truth = tensor(targets[None, skip:].astype(config.dtype), name="targets")
+        return self.loss(model, inputs, truth, None, skip)[0]
 
     # Use.
 
@@ -377,7 +377,7 @@ class Forecasting(Task[ForecastingConfig]):
             return self.time if self.time in [name.strip(' "\r\n') for name in file.readline().split(",")] else None
 
     def records(self, inputs: Iterable[Any]) -> list[Record]:
-        found = []
+        records = []
         for number, values in enumerate(inputs):
             array = np.asarray(values, np.float64)
             array = array[:, None] if array.ndim == 1 else array
@@ -388,8 +388,8 @@ class Forecasting(Task[ForecastingConfig]):
                     got=f"shape {np.shape(values)}" if np.isfinite(array).all() else "values that are not finite",
                 )
             name = f"input {number}"
-            found.append(Record(Series(name, self.columns, array, tuple(map(str, range(len(array))))), 1))
-        return found
+            records.append(Record(Series(name, self.columns, array, tuple(map(str, range(len(array))))), 1))
+        return records
 
     def predict(
         self, model: ForecastNet, records: Sequence[Record], *, batch_size: int | None = None
@@ -397,12 +397,12 @@ class Forecasting(Task[ForecastingConfig]):
         """Yield what follows each series: a list for each target, beside the end of what is known."""
         for record in records:
             series, steps = record.series, self.config.forecast.steps
-            found = self.run_on(model, series, steps)
-            past = max(_PAST * len(found), _LEAST_PAST)
+            ahead = self.run_on(model, series, steps)
+            past = max(_PAST * len(ahead), _LEAST_PAST)
             yield {
                 "series": series.name,
                 "after": series.times[-1],
-                "forecast": {name: found[:, k].tolist() for k, name in enumerate(self.targets)},
+                "forecast": {name: ahead[:, k].tolist() for k, name in enumerate(self.targets)},
                 "known": {n: series.values[-past:, c].tolist() for n, c in zip(self.targets, self.chosen, strict=True)},
                 "times": list(series.times[-past:]),
             }

@@ -226,13 +226,13 @@ class GenerationTask(Task[W]):
 
     def baselines(self) -> dict[str, dict[str, float]]:
         test = self.examples.test
-        true, found = _targets(test), {}
+        true, metrics = _targets(test), {}
         for name, write in self.trivial_baselines().items():
             written = [write(example.input) for example in test]
-            found[name] = {"exact_match": exact_match(written, true)}
+            metrics[name] = {"exact_match": exact_match(written, true)}
             if self.config.decode.bleu:
-                found[name]["bleu"] = bleu(written, true)[0]
-        return found
+                metrics[name]["bleu"] = bleu(written, true)[0]
+        return metrics
 
     # Use.
 
@@ -242,7 +242,7 @@ class GenerationTask(Task[W]):
         """Return what the model writes for each record, the best first."""
         decode = self.config.decode
         end, limit = self.end, (decode.max_length or 2 * self.longest) + 1
-        found: dict[int, list[Hypothesis]] = {}
+        hypotheses: dict[int, list[Hypothesis]] = {}
         for rows in self._by_length(records, batch_size):
             with no_grad():
                 encoded = model.encoder(*self.inputs([records[row].input for row in rows]))
@@ -261,8 +261,8 @@ class GenerationTask(Task[W]):
                         limit=limit,
                         length_power=decode.length_power,
                     )
-            found.update(zip(map(int, rows), best, strict=True))
-        return [found[row] for row in range(len(records))]
+            hypotheses.update(zip(map(int, rows), best, strict=True))
+        return [hypotheses[row] for row in range(len(records))]
 
     def text(self, hypothesis: Hypothesis) -> str:
         """Return the sentence of a hypothesis."""
@@ -272,18 +272,18 @@ class GenerationTask(Task[W]):
         self, model: EncoderDecoder, records: Sequence[Example], *, batch_size: int | None = None
     ) -> Iterator[dict[str, Any]]:
         """Yield, for each input, what the model writes, its log p, and with a beam the other hypotheses."""
-        for record, found in zip(records, self.write_for(model, records, batch_size), strict=True):
+        for record, best in zip(records, self.write_for(model, records, batch_size), strict=True):
             prediction = {
                 **self.show(record.input),
-                "prediction": self.text(found[0]),
-                "log_p": round(found[0].log_p, 6),
+                "prediction": self.text(best[0]),
+                "log_p": round(best[0].log_p, 6),
             }
             if record.target is not None:
                 prediction["target"] = record.target
-            if not found[0].ended:
+            if not best[0].ended:
                 prediction["cut"] = True  # the longest that may be written, and no end
-            if len(found) > 1:
-                prediction["others"] = [{"prediction": self.text(h), "log_p": round(h.log_p, 6)} for h in found[1:]]
+            if len(best) > 1:
+                prediction["others"] = [{"prediction": self.text(h), "log_p": round(h.log_p, 6)} for h in best[1:]]
             yield prediction
 
     def as_text(self, prediction: Mapping[str, Any]) -> str:
@@ -306,8 +306,8 @@ class GenerationTask(Task[W]):
     def attention(self, model: EncoderDecoder, record: Example) -> AttentionMap | None:
         """Return what the model looks at while it writes; None where it looks at nothing, or at one thing."""
         source_tokens = self.source_tokens(record.input)
-        (found,) = self.write_for(model, [record])
-        tokens = found[0].tokens
+        (best,) = self.write_for(model, [record])
+        tokens = best[0].tokens
         previous = np.array([[self.end, *tokens]], np.int64)
         with no_grad():
             weights = model.writer.weights(tensor(previous), model.encoder(*self.inputs([record.input])))

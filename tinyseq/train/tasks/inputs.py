@@ -22,6 +22,7 @@ from tinyseq.data.sources import SOURCES, options_of
 from tinyseq.data.tokens import LEVELS, build_vocabulary, find_level
 from tinyseq.errors import DataError, did_you_mean
 from tinyseq.nn import Module
+from tinyseq.registry import Registry
 from tinyseq.tensors import Tensor
 from tinyseq.train.config.model_sections import Shares, without_path
 from tinyseq.train.config.run_config import FilePath
@@ -35,7 +36,7 @@ MULTIPLE = 8
 
 
 #: A kind of input.
-InputsName = Annotated[str, OneOf(lambda: INPUTS, "inputs")]
+InputsName = Annotated[str, OneOf(lambda: INPUTS)]
 
 
 class ExamplesConfig(Section):
@@ -44,7 +45,7 @@ class ExamplesConfig(Section):
     path: FilePath | None = Field(None, description="A TSV or CSV file; null takes `source`.")
     valid: FilePath | None = Field(None, description="A file of its own for validation; null: a share of `path`.")
     test: FilePath | None = Field(None, description="A file of its own for the test; null: a share of `path`.")
-    source: Annotated[str, OneOf(SOURCES, "source")] = Field("code_or_prose", description="Examples at hand.")
+    source: Annotated[str, OneOf(SOURCES)] = Field("code_or_prose", description="Examples at hand.")
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the source, such as its count.")
     inputs: InputsName = Field("text", description="What the file's inputs are: text, sequence or vector.")
     header: bool = Field(True, description='Whether line 1 names the columns; else they are "1", "2", ...')
@@ -54,7 +55,7 @@ class ExamplesConfig(Section):
         None, min_length=1, description="The columns of numbers (inputs: sequence, vector); null: all others."
     )
     sequence: str = Field("sequence", description="The column that tells sequences apart (inputs: sequence).")
-    level: Annotated[str, OneOf(LEVELS, "level")] = Field("char", description="What a token is: char or word.")
+    level: Annotated[str, OneOf(LEVELS)] = Field("char", description="What a token is: char or word.")
     min_count: int = Field(1, ge=1, description="Rarer tokens of the training texts count as unknown.")
     standardise: bool = Field(True, description="Give each column of numbers mean 0 and deviation 1.")
     split: Shares = Field(default=[0.8, 0.1, 0.1], description="Shares of training, validation and test examples.")
@@ -259,4 +260,6 @@ class VectorInputs(Numbers):
 
 
 #: Name -> kind of input; a kind of one's own joins here.
-INPUTS: dict[str, type[Inputs]] = {"text": TextInputs, "sequence": SequenceInputs, "vector": VectorInputs}
+INPUTS: Registry[type[Inputs]] = Registry(
+    "inputs", {"text": TextInputs, "sequence": SequenceInputs, "vector": VectorInputs}
+)

@@ -211,13 +211,13 @@ class LanguageModel(Task[LanguageModelConfig]):
         return {"loss": loss, self.level.bits: loss / math.log(2.0), "perplexity": math.exp(min(loss, 700.0))}
 
     def baselines(self) -> dict[str, dict[str, float]]:
-        found = {}
+        metrics = {}
         for order, name in ((1, "unigram"), (2, "bigram")):
             alpha, (bits,) = data.ngram_bits(
                 order, self.ids.train, self.ids.valid, [self.ids.test], len(self.vocabulary)
             )
-            found[name] = {self.level.bits: bits, "perplexity": 2.0**bits, "alpha": alpha}
-        return found
+            metrics[name] = {self.level.bits: bits, "perplexity": 2.0**bits, "alpha": alpha}
+        return metrics
 
     def describe_data(self) -> dict[str, Any]:
         return {
@@ -259,15 +259,15 @@ class LanguageModel(Task[LanguageModelConfig]):
         """Yield, for each line read by itself, its bits a token and the likeliest next tokens."""
         lines = [line.rstrip("\n") for line in records]
         read = [self.vocabulary.encode(self.level.cut(line)) for line in lines]
-        found: dict[int, dict[str, Any]] = {}
+        predictions: dict[int, dict[str, Any]] = {}
         for rows in by_length([len(ids) for ids in read], batch_size or self.config.train.batch_size):
             ids, lengths = pad([read[row] for row in rows])
             with no_grad():
                 ys, _ = model(tensor(ids), lengths=tensor(lengths))
                 scores = log_softmax(model.logits(ys), -1).numpy().reshape(*ids.shape, -1).astype(np.float64)
             for row, scored, known, length in zip(rows, scores, ids, lengths, strict=True):
-                found[int(row)] = self._prediction(lines[row], scored[:length], known[:length])
-        yield from (found[row] for row in range(len(lines)))
+                predictions[int(row)] = self._prediction(lines[row], scored[:length], known[:length])
+        yield from (predictions[row] for row in range(len(lines)))
 
     def _prediction(self, line: str, scores: np.ndarray[Any, Any], ids: np.ndarray[Any, Any]) -> dict[str, Any]:
         """Return the prediction of a line whose step t gave the log probabilities ``scores[t]`` of what follows it."""

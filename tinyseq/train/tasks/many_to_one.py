@@ -136,18 +136,18 @@ class ManyToOne(Task[C]):
     # Judgement.
 
     def part(self, split: str) -> list[Example]:
-        found: list[Example] = getattr(self.examples, split)
-        return found
+        examples: list[Example] = getattr(self.examples, split)
+        return examples
 
     def compute(self, model: Module, records: Sequence[Example], batch_size: int | None) -> Array:
         """Return the network's outputs, float64 (records, outputs)."""
         encoded = [self.inputs.encode(record.input) for record in records]
-        found = np.zeros((len(records), self.outputs))
+        outputs = np.zeros((len(records), self.outputs))
         for rows in by_length([len(one) for one in encoded], batch_size or self.config.train.batch_size):
             xs, lengths = self.inputs.batch([encoded[row] for row in rows])
             with no_grad():
-                found[rows] = model(xs, lengths).numpy()
-        return found
+                outputs[rows] = model(xs, lengths).numpy()
+        return outputs
 
     def mean_loss(self, outputs: Array, targets: Array) -> float:
         """Return the mean loss of outputs, float64."""
@@ -172,17 +172,17 @@ class ManyToOne(Task[C]):
         return self.inputs.read(path, self.targets, targets=targets)
 
     def records(self, inputs: Iterable[Any]) -> list[Example]:
-        found = []
+        records = []
         for number, value in enumerate(inputs):
             try:
-                found.append(Example(self.inputs.accept(value)))
+                records.append(Example(self.inputs.accept(value)))
             except (TypeError, ValueError) as error:
                 raise DataError(
                     f"input {number} is not of the task's form",
                     required=self.inputs.form,
                     got=str(error) or repr(value)[:80],
                 ) from None
-        return found
+        return records
 
     def predict(
         self, model: Module, records: Sequence[Example], *, batch_size: int | None = None
@@ -206,10 +206,10 @@ class ManyToOne(Task[C]):
 
     def write(self, model: Module, directory: Path) -> str:
         """Leave ``predictions.jsonl``, of the test part."""
-        found = list(self.predict(model, self.part("test")))
-        lines = (json.dumps(prediction, ensure_ascii=False) + "\n" for prediction in found)
+        predictions = list(self.predict(model, self.part("test")))
+        lines = (json.dumps(prediction, ensure_ascii=False) + "\n" for prediction in predictions)
         (directory / "predictions.jsonl").write_text("".join(lines), encoding="utf-8")
-        return "\n".join(self.as_text(prediction) for prediction in found[:5])
+        return "\n".join(self.as_text(prediction) for prediction in predictions[:5])
 
     def example(self, model: Module, steps: int) -> Tensor:
         xs, lengths = self.inputs.batch([self.inputs.sample(steps)])

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class RegressionData(ExamplesConfig):
     """What is read: a table, or examples at hand."""
 
-    source: Annotated[str, OneOf(SOURCES, "source")] = Field("adding", description="Examples at hand.")
+    source: Annotated[str, OneOf(SOURCES)] = Field("adding", description="Examples at hand.")
     inputs: InputsName = Field("sequence", description="What the file's inputs are: text, sequence or vector.")
     target: str = Field("target", description="The column that is learned.")
 
@@ -99,9 +99,9 @@ class Regression(ManyToOne[RegressionConfig]):
 
     def _scatter(self, model: nn.Module, records: Sequence[Example]) -> Figure:
         truth = self.numbers(records)[:, 0]
-        found = self.scaler.invert(self.compute(model, records, None))[:, 0]
-        title = f"root mean squared error {errors(truth, found)['rmse']:.4g}"
-        return agreement(truth, found, self.config.data.target, title)
+        predicted = self.scaler.invert(self.compute(model, records, None))[:, 0]
+        title = f"root mean squared error {errors(truth, predicted)['rmse']:.4g}"
+        return agreement(truth, predicted, self.config.data.target, title)
 
     def plain(self, target: Any) -> Any:
         return float(target[0])

@@ -38,17 +38,15 @@ _WATCHED = 100
 class SystemConfig(Section):
     """What is forecast."""
 
-    system: Annotated[str, OneOf(SYSTEMS, "system")] = Field(
-        "mackey_glass", description="mackey_glass, lorenz or narma10."
-    )
+    system: Annotated[str, OneOf(SYSTEMS)] = Field("mackey_glass", description="mackey_glass, lorenz or narma10.")
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the system.")
     train: int = Field(6000, ge=2, description="Steps that are learned from, the washout included.")
     valid: int = Field(1000, ge=2, description="Steps that follow, for choosing.")
     test: int = Field(8400, ge=2, description="Steps that follow, for the result.")
 
     def contradictions(self) -> Iterator[Problem]:
-        found = option_problems(SYSTEMS[self.system], self.options, (2, 0))
-        yield from within("options", found, involves=("system",))
+        problems = option_problems(SYSTEMS[self.system], self.options, (2, 0))
+        yield from within("options", problems, involves=("system",))
 
 
 class ReservoirConfig(Section):
@@ -196,9 +194,9 @@ class Reservoir(Task[ReservoirTaskConfig]):
                 raise DataError(f"{record.name}: nothing to judge", required="targets after the warm-up", got="none")
             with no_grad():
                 states, _ = _states(model, self._tensor(record.inputs))
-                found = model.readout(_features(model, self._tensor(record.inputs), states)).numpy()[0]
+                outputs = model.readout(_features(model, self._tensor(record.inputs), states)).numpy()[0]
             truth = record.targets[record.start :]
-            steps.append((found[record.start :], truth))
+            steps.append((outputs[record.start :], truth))
             if self.free:
                 runs.append(self._free_runs(model, record, states))
         one = self._nrmse(steps)
@@ -287,11 +285,11 @@ class Reservoir(Task[ReservoirTaskConfig]):
 
     def write(self, model: nn.EchoStateNetwork, directory: Path) -> str:
         (record,) = self.part("test")
-        found, truth = self._beside_truth(model, record)
-        save(self._figure(record, found, truth), directory / "forecast.png")
+        outputs, truth = self._beside_truth(model, record)
+        save(self._figure(record, outputs, truth), directory / "forecast.png")
         if not self.free:
             return ""
-        count, errors = len(found), np.sqrt(np.mean((found - truth) ** 2 / self.variance, axis=1))
+        count, errors = len(outputs), np.sqrt(np.mean((outputs - truth) ** 2 / self.variance, axis=1))
         lost = int(np.argmax(errors > 0.4)) if (errors > 0.4).any() else count
         return f"the free run stays within 0.4 standard deviations for {lost} of {count} steps"
 
@@ -305,11 +303,11 @@ class Reservoir(Task[ReservoirTaskConfig]):
             raise DataError(f"{record.name}: nothing to compare with", required="targets after the start", got="none")
         return self._outputs(model, record, count), truth[since : since + count]
 
-    def _figure(self, record: Record, found: Array, truth: Array) -> Figure:
+    def _figure(self, record: Record, outputs: Array, truth: Array) -> Figure:
         kind, label = ("free", "by its own outputs") if self.free else ("forecast", "network")
-        steps = np.arange(len(found))
+        steps = np.arange(len(outputs))
         panels = [
-            Panel(name, [Line("truth", "truth", steps, truth[:, k]), Line(label, kind, steps, found[:, k])])
+            Panel(name, [Line("truth", "truth", steps, truth[:, k]), Line(label, kind, steps, outputs[:, k])])
             for k, name in enumerate(self.targets)
         ]
         return forecasts(panels, f"{record.name}: the first steps after what is known", axis="step")
@@ -363,7 +361,7 @@ class Reservoir(Task[ReservoirTaskConfig]):
         return min(self.config.readout.washout, length // 2)
 
     def records(self, inputs: Iterable[Any]) -> list[Record]:
-        found = []
+        records = []
         for number, values in enumerate(inputs):
             array = np.asarray(values, np.float64)
             array = array[:, None] if array.ndim == 1 else array
@@ -373,8 +371,8 @@ class Reservoir(Task[ReservoirTaskConfig]):
                     required=f"finite numbers (time, {len(self.inputs)}): {', '.join(self.inputs)}",
                     got=f"shape {np.shape(values)}",
                 )
-            found.append(Record(f"input {number}", array, None, 0))
-        return found
+            records.append(Record(f"input {number}", array, None, 0))
+        return records
 
     def predict(
         self, model: nn.EchoStateNetwork, records: Sequence[Record], *, batch_size: int | None = None
@@ -386,10 +384,10 @@ class Reservoir(Task[ReservoirTaskConfig]):
                 if record.targets is not None:
                     inputs = np.concatenate([inputs, record.targets[-1:]])
                 count = self.config.evaluate.show
-                found = self._outputs(model, Record(record.name, inputs, None, len(inputs)), count)
+                values = self._outputs(model, Record(record.name, inputs, None, len(inputs)), count)
             else:
-                found = self._outputs(model, Record(record.name, inputs, None, 0), len(inputs))
-            outputs = {name: found[:, k].tolist() for k, name in enumerate(self.targets)}
+                values = self._outputs(model, Record(record.name, inputs, None, 0), len(inputs))
+            outputs = {name: values[:, k].tolist() for k, name in enumerate(self.targets)}
             yield {"series": record.name, "after": len(inputs) if self.free else 0, "outputs": outputs}
 
     def picture(self, predictions: Sequence[Mapping[str, Any]]) -> Figure:
@@ -411,5 +409,5 @@ def _states(model: nn.EchoStateNetwork, us: Tensor) -> tuple[Tensor, Tensor]:
 
 def _features(model: nn.EchoStateNetwork, us: Tensor, states: Tensor) -> Tensor:
     """Return what the readout sees of inputs and the states after them."""
-    found: Tensor = concat([us, states], axis=-1) if model.direct else states
-    return found
+    features: Tensor = concat([us, states], axis=-1) if model.direct else states
+    return features

@@ -21,6 +21,7 @@ from tinyseq.data.tokens import vocabulary_of
 from tinyseq.errors import DataError
 from tinyseq.nn.encoders import RecurrentEncoder, TransformerTextEncoder
 from tinyseq.nn.writers import ATTENTIONS, EncoderDecoder, RecurrentWriter, TransformerWriter
+from tinyseq.registry import Registry
 from tinyseq.tensors import Tensor
 from tinyseq.train.config.model_sections import LevelName, RecurrentConfig, Shares, without_path
 from tinyseq.train.config.registry import find_cell
@@ -30,11 +31,14 @@ from tinyseq.train.config.source import Problem
 from tinyseq.train.tasks.generation import END, GenerationConfig, GenerationTask
 
 #: Name -> (count, seed) -> pairs, for runs without a file.
-GENERATORS: dict[str, Callable[[int, int], list[tuple[str, str]]]] = {
-    "dates": pairs.dates,
-    "reversal": pairs.reversal,
-    "sorting": pairs.sorting,
-}
+GENERATORS: Registry[Callable[[int, int], list[tuple[str, str]]]] = Registry(
+    "generator",
+    {
+        "dates": pairs.dates,
+        "reversal": pairs.reversal,
+        "sorting": pairs.sorting,
+    },
+)
 
 
 class PairsConfig(Section):
@@ -43,7 +47,7 @@ class PairsConfig(Section):
     path: FilePath | None = Field(None, description="A TSV file: source, tab, target. Null is what `generator` makes.")
     valid: FilePath | None = Field(None, description="A TSV file for validation; null is a share of `path`.")
     test: FilePath | None = Field(None, description="A TSV file for the test; null is a share of `path`.")
-    generator: Annotated[str, OneOf(GENERATORS, "generator")] = Field(
+    generator: Annotated[str, OneOf(GENERATORS)] = Field(
         "dates", description="Pairs without a file: dates, reversal or sorting."
     )
     count: int = Field(10_000, ge=10, description="How many pairs the generator makes.")
@@ -61,7 +65,7 @@ class PairsConfig(Section):
 
 
 #: The architectures are functions of the config, and stand below it.
-ArchitectureName = Annotated[str, OneOf(lambda: ARCHITECTURES, "architecture")]
+ArchitectureName = Annotated[str, OneOf(lambda: ARCHITECTURES)]
 
 
 class Seq2SeqModelConfig(RecurrentConfig):
@@ -69,7 +73,7 @@ class Seq2SeqModelConfig(RecurrentConfig):
 
     architecture: ArchitectureName = Field("recurrent", description="recurrent or transformer.")
     embedding_size: int = Field(32, ge=1, description="recurrent: features of a token's learned vector.")
-    attention: Annotated[str, OneOf(ATTENTIONS, "attention")] = Field(
+    attention: Annotated[str, OneOf(ATTENTIONS)] = Field(
         "additive", description="recurrent: how the decoder looks at the encoder's states: additive, dot or none."
     )
     heads: int = Field(4, ge=1, description="transformer: heads of attention; they divide hidden_size.")
@@ -123,10 +127,13 @@ def transformer(config: Seq2SeqModelConfig, sources: int, targets: int) -> Encod
 
 
 #: Name -> (config, source vocabulary, target vocabulary) -> model.
-ARCHITECTURES: dict[str, Callable[[Seq2SeqModelConfig, int, int], EncoderDecoder]] = {
-    "recurrent": recurrent,
-    "transformer": transformer,
-}
+ARCHITECTURES: Registry[Callable[[Seq2SeqModelConfig, int, int], EncoderDecoder]] = Registry(
+    "architecture",
+    {
+        "recurrent": recurrent,
+        "transformer": transformer,
+    },
+)
 
 
 class Seq2Seq(GenerationTask[Seq2SeqConfig]):
@@ -144,11 +151,13 @@ class Seq2Seq(GenerationTask[Seq2SeqConfig]):
         config = self.config.data
         if config.path is None:
             # A source that came twice could stand in two parts, and the test would be no test.
-            found = [Example(*pair) for pair in dict(GENERATORS[config.generator](config.count, config.seed)).items()]
+            examples = [
+                Example(*pair) for pair in dict(GENERATORS[config.generator](config.count, config.seed)).items()
+            ]
         else:
-            found = self.read(Path(config.path))
+            examples = self.read(Path(config.path))
         valid, test = (None if path is None else self.read(Path(path)) for path in (config.valid, config.test))
-        parts = split_examples(found, config.split, np.random.default_rng(config.seed), valid=valid, test=test)
+        parts = split_examples(examples, config.split, np.random.default_rng(config.seed), valid=valid, test=test)
         kept = [example for example in parts.train if not self._too_long(example)]
         self.left_out = len(parts.train) - len(kept)
         if not kept:
@@ -207,19 +216,19 @@ class Seq2Seq(GenerationTask[Seq2SeqConfig]):
         return [Example(*pair) for pair in read_pairs(path, targets=targets)]
 
     def records(self, inputs: Iterable[Any]) -> list[Example]:
-        found = []
-        for number, given in enumerate(inputs):
-            if isinstance(given, (list, tuple)) and all(isinstance(token, str) for token in given):
-                given = self.level.join(given)
-            if not isinstance(given, str):
+        examples = []
+        for number, value in enumerate(inputs):
+            if isinstance(value, (list, tuple)) and all(isinstance(token, str) for token in value):
+                value = self.level.join(value)
+            if not isinstance(value, str):
                 raise DataError(
                     "not a sentence",
                     required="a str, or a list of tokens",
-                    got=repr(given)[:80],
+                    got=repr(value)[:80],
                     where=f"input {number}",
                 )
-            found.append(Example(given))
-        return found
+            examples.append(Example(value))
+        return examples
 
     def describe_data(self) -> dict[str, Any]:
         sources = {example.input for example in self.examples.train}

@@ -19,7 +19,7 @@ class SummaryConfig(RecurrentConfig):
     """What learns: recurrent layers and how they are summed up; for vectors the layers of an MLP."""
 
     embedding_size: int = Field(32, ge=1, description="Features of a token's learned vector (text).")
-    pooling: Annotated[str, OneOf(POOLINGS, "pooling")] = Field(
+    pooling: Annotated[str, OneOf(POOLINGS)] = Field(
         "final", description="One vector for a sequence: its final outputs, their mean, or attention over them."
     )
     layers: list[int] = Field(default=[64], description="Units of each hidden layer of the MLP (vectors).")
@@ -48,8 +48,8 @@ class SequenceNet(nn.Module):
     def weights(self, xs: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return how much each step counts, (batch, time), where the network ``attends``."""
         ys, _ = self.recurrent(xs, lengths=lengths)
-        found: Tensor = self.pooling.weights(ys, lengths)  # type: ignore[attr-defined]
-        return found
+        weights: Tensor = self.pooling.weights(ys, lengths)  # type: ignore[attr-defined]
+        return weights
 
 
 class TextNet(nn.Module):

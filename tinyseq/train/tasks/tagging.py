@@ -133,8 +133,8 @@ class Tagging(Task[TaggingConfig]):
     def prepare(self) -> None:
         config, rng = self.config.data, np.random.default_rng(self.config.seed)
         if config.path is None:
-            made = entity_sentences(config.count, self.config.seed)
-            whole = [Tagged(*map(tuple, zip(*sentence, strict=True))) for sentence in made]
+            generated = entity_sentences(config.count, self.config.seed)
+            whole = [Tagged(*map(tuple, zip(*sentence, strict=True))) for sentence in generated]
         else:
             whole = self.read(Path(config.path))
         valid, test = (None if path is None else self.read(Path(path)) for path in (config.valid, config.test))
@@ -200,19 +200,19 @@ class Tagging(Task[TaggingConfig]):
     # Judgement.
 
     def part(self, split: str) -> list[Tagged]:
-        found: list[Tagged] = getattr(self.sentences, split)
-        return found
+        sentences: list[Tagged] = getattr(self.sentences, split)
+        return sentences
 
     def compute(self, model: Tagger, records: Sequence[Tagged], batch_size: int | None) -> list[Array]:
         """Return for each sentence the log probabilities of its words' tags, float64 (words, tags)."""
-        found: dict[int, Array] = {}
+        scores_of: dict[int, Array] = {}
         sizes = [len(record.words) for record in records]
         for rows in by_length(sizes, batch_size or self.config.train.batch_size):
             with no_grad():
                 scores = log_softmax(model(*self.encode([records[row] for row in rows])), -1).numpy()
             for row, score in zip(rows, scores, strict=True):
-                found[int(row)] = score[: sizes[row]].astype(np.float64)
-        return [found[row] for row in range(len(records))]
+                scores_of[int(row)] = score[: sizes[row]].astype(np.float64)
+        return [scores_of[row] for row in range(len(records))]
 
     def named(self, scores: Array) -> tuple[str, ...]:
         """Return the likeliest tags."""
@@ -222,31 +222,33 @@ class Tagging(Task[TaggingConfig]):
         self, model: Tagger, records: Sequence[Tagged], *, batch_size: int | None = None
     ) -> dict[str, float]:
         numbers = self.numbers(records)
-        found = self.compute(model, records, batch_size)
-        picked = [scores[np.arange(len(tags)), tags] for scores, tags in zip(found, numbers, strict=True)]
+        scored = self.compute(model, records, batch_size)
+        picked = [scores[np.arange(len(tags)), tags] for scores, tags in zip(scored, numbers, strict=True)]
         loss = -float(np.concatenate(picked).mean())
-        return {"loss": loss, **self.judged(records, [self.named(scores) for scores in found])}
+        return {"loss": loss, **self.judged(records, [self.named(scores) for scores in scored])}
 
-    def judged(self, records: Sequence[Tagged], found: Sequence[Sequence[str]]) -> dict[str, float]:
+    def judged(self, records: Sequence[Tagged], tags_of: Sequence[Sequence[str]]) -> dict[str, float]:
         """Return the metrics of tags."""
-        pairs = [pair for s, tags in zip(records, found, strict=True) for pair in zip(s.tags or (), tags, strict=True)]
+        pairs = [
+            pair for s, tags in zip(records, tags_of, strict=True) for pair in zip(s.tags or (), tags, strict=True)
+        ]
         metrics: dict[str, float] = {"accuracy": sum(a == b for a, b in pairs) / len(pairs)}
         if self.measure.key == "f1":
-            score = span_scores([s.tags or () for s in records], found)["all"]
+            score = span_scores([s.tags or () for s in records], tags_of)["all"]
             metrics |= {"precision": score.precision, "recall": score.recall, "f1": score.f1}
         return {**metrics, "words": len(pairs)}
 
     def details(self, model: Tagger, records: Sequence[Tagged], *, batch_size: int | None = None) -> dict[str, Any]:
         """Return precision, recall and F1 of each kind of entity."""
-        found = [self.named(scores) for scores in self.compute(model, records, batch_size)]
-        kinds = span_scores([s.tags or () for s in records], found)
+        predicted = [self.named(scores) for scores in self.compute(model, records, batch_size)]
+        kinds = span_scores([s.tags or () for s in records], predicted)
         return {"entities": {kind: score._asdict() for kind, score in kinds.items()}}
 
     def baselines(self) -> dict[str, dict[str, float]]:
         best, other = most_frequent_tags(self.sentences.train)
         test = self.part("test")
-        found = [[best.get(word, other) for word in sentence.words] for sentence in test]
-        return {"most frequent tag of each word": self.judged(test, found)}
+        tags_of = [[best.get(word, other) for word in sentence.words] for sentence in test]
+        return {"most frequent tag of each word": self.judged(test, tags_of)}
 
     def describe_data(self) -> dict[str, Any]:
         sizes = {name: len(self.part(name)) for name in ("train", "valid", "test")}
@@ -274,15 +276,15 @@ class Tagging(Task[TaggingConfig]):
         return read_conll(path, targets=targets, scheme=self.config.data.scheme)
 
     def records(self, inputs: Iterable[Any]) -> list[Tagged]:
-        found = []
+        sentences = []
         for number, value in enumerate(inputs):
             words = value.split() if isinstance(value, str) else list(value)
             if not words or not all(isinstance(word, str) and word for word in words):
                 raise DataError(
                     f"input {number} is not a sentence", required="a list of words, or a str", got=repr(value)[:80]
                 )
-            found.append(Tagged(tuple(words)))
-        return found
+            sentences.append(Tagged(tuple(words)))
+        return sentences
 
     def predict(
         self, model: Tagger, records: Sequence[Tagged], *, batch_size: int | None = None
@@ -310,18 +312,18 @@ class Tagging(Task[TaggingConfig]):
 
     def write(self, model: Tagger, directory: Path) -> str:
         """Leave ``predictions.jsonl``, of the test part."""
-        found = list(self.predict(model, self.part("test")))
-        lines = (json.dumps(prediction, ensure_ascii=False) + "\n" for prediction in found)
+        predictions = list(self.predict(model, self.part("test")))
+        lines = (json.dumps(prediction, ensure_ascii=False) + "\n" for prediction in predictions)
         (directory / "predictions.jsonl").write_text("".join(lines), encoding="utf-8")
-        return "\n".join(self.as_text(prediction) for prediction in found[:5])
+        return "\n".join(self.as_text(prediction) for prediction in predictions[:5])
 
     def figures(self, model: Tagger, records: Sequence[Tagged]) -> Mapping[str, Callable[[], Figure]]:
         return {"confusion": lambda: self._confusion(model, records)}
 
     def _confusion(self, model: Tagger, records: Sequence[Tagged]) -> Figure:
         true = np.concatenate(self.numbers(records))
-        found = np.concatenate([scores.argmax(-1) for scores in self.compute(model, records, None)])
-        matrix = confusion_matrix(true, found, len(self.tags))
+        predicted = np.concatenate([scores.argmax(-1) for scores in self.compute(model, records, None)])
+        matrix = confusion_matrix(true, predicted, len(self.tags))
         return draw_confusion(matrix, self.tags, f"tags of {len(true):,} words")
 
     def readings(self, model: Tagger, record: Tagged) -> list[Reading]:

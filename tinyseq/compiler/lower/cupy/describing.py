@@ -1,4 +1,4 @@
-"""What this lowering alone has stages for, besides those of every native one: einsum, places of extremes, and more."""
+"""The native forms of ops in this lowering: those that all have, and einsum, places of extremes and more of its own."""
 
 from __future__ import annotations
 
@@ -8,54 +8,67 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
-from tinyseq.compiler.lower import describe as shared
+from tinyseq.compiler.lower import describe
 from tinyseq.compiler.lower.access import Access, Ghosts, Shape
 from tinyseq.compiler.lower.cupy.gemm import gemms
-from tinyseq.compiler.lower.describe import NotNative
+from tinyseq.compiler.lower.cupy.kernels import refusal
+from tinyseq.compiler.lower.cupy.operations import OPERATIONS
+from tinyseq.compiler.lower.describe import Form, Forms, NotNative, elementwise, of_values, reduced
 from tinyseq.compiler.lower.kinds import FLOATS, SIZES
-from tinyseq.compiler.lower.stages import Contraction, Cumulation, Product, Stage, Triangle
-from tinyseq.compiler.plan import Call, Copy
+from tinyseq.compiler.lower.stages import Argument, Contraction, Cumulation, Product, Step, Triangle
+from tinyseq.compiler.plan import Call
 
 #: Calls of cuBLAS that one product may take: even small ones are worth more than sums without tiles.
 _CALLS: Final = 256
 
 
-def describe(instruction: Call | Copy, ghosts: Ghosts, in_loop: bool) -> list[Stage]:
-    """Return an instruction's stages, in order.
+def _written(form: Form) -> Form:
+    """Return a form that refuses stages for which there is no kernel."""
 
-    Raises:
-        NotNative: it has none.
-    """
-    if not isinstance(instruction, Call) or instruction.node.op.name not in _FORMS:
-        return shared.describe(instruction, ghosts, in_loop)
-    output = ghosts.access(instruction.output)
-    operands = [shared.operand(x, ghosts) for x in instruction.inputs]
-    if 0 in output.shape:
-        return []
-    name = instruction.node.op.name
-    if not all(isinstance(x, Access) and x.kind in SIZES and 0 not in x.shape for x in operands):
-        raise NotNative(f"{name} of {', '.join(getattr(x, 'kind', str(x)) for x in operands)}")
-    return _FORMS[name](instruction, operands, output)
+    def checked(call: Call, operands: list[Argument], output: Access, ghosts: Ghosts) -> list[Step]:
+        stages = form(call, operands, output, ghosts)
+        for stage in stages:
+            reason = refusal(stage)
+            if reason:
+                raise NotNative(f"{call.node.op.name} {reason}")
+        return stages
+
+    return checked
 
 
-def _argument(call: Call, operands: list[Access], output: Access) -> list[Stage]:
+def _of_kinds(form: Callable[[Call, list[Access], Access], list[Step]]) -> Form:
+    """Return a form that refuses what is no value in memory, of a kind that kernels know."""
+
+    def checked(call: Call, operands: list[Access], output: Access, ghosts: Ghosts) -> list[Step]:
+        if any(x.kind not in SIZES for x in operands):
+            raise NotNative(f"{call.node.op.name} of {', '.join(x.kind for x in operands)}")
+        return form(call, operands, output)
+
+    return of_values(checked)
+
+
+@_of_kinds
+def _argument(call: Call, operands: list[Access], output: Access) -> list[Step]:
     (x,) = operands
     gone = [axis == call.node.attrs["axis"] for axis in range(len(x.shape))]
-    return shared.reduced(call.node.op.name, x, output, gone, False)
+    return reduced(call.node.op.name, x, output, gone, False)
 
 
-def _cumsum(call: Call, operands: list[Access], output: Access) -> list[Stage]:
+@_of_kinds
+def _cumsum(call: Call, operands: list[Access], output: Access) -> list[Step]:
     return [Cumulation(operands[0], output, call.node.attrs["axis"])]
 
 
-def _triangle(call: Call, operands: list[Access], output: Access) -> list[Stage]:
+@_of_kinds
+def _triangle(call: Call, operands: list[Access], output: Access) -> list[Step]:
     return [Triangle(operands[0], output, call.node.attrs["k"], call.node.op.name == "tril")]
 
 
 # -- einsum ------------------------------------------------------------------------------------------------------------
 
 
-def _einsum(call: Call, operands: list[Access], output: Access) -> list[Stage]:
+@_of_kinds
+def _einsum(call: Call, operands: list[Access], output: Access) -> list[Step]:
     """A product of matrices where it is one, else one sum over all letters that the output lacks."""
     terms, out = call.node.attrs["terms"], call.node.attrs["out"]
     if any(x.kind != output.kind for x in operands) or output.kind == "b1":
@@ -128,9 +141,11 @@ def _merged(axes: Sequence[int], whole: Sequence[Access]) -> tuple[int, Shape] |
     return math.prod(whole[0].shape[axis] for axis in axes), tuple(x.strides[order[-1]] for x in whole)
 
 
-_FORMS: Final[dict[str, Callable[[Call, list[Access], Access], list[Stage]]]] = {
-    "argmax": _argument,
-    "argmin": _argument,
+FORMS: Final[Forms] = {
+    **elementwise(OPERATIONS),
+    **{name: _written(form) for name, form in describe.FORMS.items()},
+    "argmax": _written(_argument),
+    "argmin": _written(_argument),
     "cumsum": _cumsum,
     "einsum": _einsum,
     "tril": _triangle,

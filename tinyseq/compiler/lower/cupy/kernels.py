@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import assert_never
 
 from tinyseq.compiler.lower.access import Access
+from tinyseq.compiler.lower.cupy.gemm import gemms
 from tinyseq.compiler.lower.cupy.indexing import can_gather, write_gathering
-from tinyseq.compiler.lower.cupy.operations import OPERATIONS, PRELUDE, TYPES, expression, literal
+from tinyseq.compiler.lower.cupy.operations import PRELUDE, TYPES, expression, literal
 from tinyseq.compiler.lower.cupy.reducing import can_reduce, write_contraction, write_normalization, write_reduction
 from tinyseq.compiler.lower.cupy.writing import BLOCK, SCRATCH, Kernel, Writer, operand
 from tinyseq.compiler.lower.grouping import Lane, lanes
 from tinyseq.compiler.lower.stages import (
+    Bundle,
     Contraction,
     Cumulation,
     Draw,
@@ -23,11 +26,11 @@ from tinyseq.compiler.lower.stages import (
     Normalization,
     Product,
     Reduction,
-    Stage,
+    Step,
     Triangle,
 )
 
-__all__ = ["BLOCK", "SCRATCH", "Kernel", "can_write", "module", "write"]
+__all__ = ["BLOCK", "SCRATCH", "Kernel", "module", "refusal", "write"]
 
 
 def module(kernels: Iterable[Kernel]) -> tuple[str, list[str]]:
@@ -39,19 +42,26 @@ def module(kernels: Iterable[Kernel]) -> tuple[str, list[str]]:
     return "\n".join([*preludes, *(text.replace("NAME", name) for text, name in names.items())]), order
 
 
-def can_write(stage: Stage) -> bool:
-    """Whether there are kernels for a stage, as it is described."""
+def refusal(stage: Step) -> str:
+    """Return why there is no kernel for a stage; nothing where there is."""
     match stage:
-        case Group():
-            return all(work.name in OPERATIONS for work in stage.works)
-        case Reduction():
-            return can_reduce(stage)
-        case Gathering():
-            return can_gather(stage)
-    return isinstance(stage, Contraction | Cumulation | Draw | Normalization | Product | Triangle)
+        case Reduction() if not can_reduce(stage):
+            return f"of {stage.operand.kind} to {stage.output.kind}"
+        case Gathering() if not can_gather(stage):
+            return "of more elements than 32 bits count"
+        case Product() if not gemms(stage):
+            return "of operands in pieces"
+        case Bundle():
+            return "of several products at once"
+        case Group() | Reduction() | Gathering() | Product():
+            return ""
+        case Contraction() | Cumulation() | Draw() | Normalization() | Triangle():
+            return ""
+        case _:
+            assert_never(stage)
 
 
-def write(stage: Stage) -> list[Kernel]:
+def write(stage: Step) -> list[Kernel]:
     """Return a stage's kernels, in order."""
     match stage:
         case Group():
@@ -70,7 +80,10 @@ def write(stage: Stage) -> list[Kernel]:
             return [_triangle(stage)]
         case Draw():
             return [_draw(stage)]
-    raise TypeError(f"no kernel for {type(stage).__name__}")
+        case Product() | Bundle():
+            raise TypeError(f"no kernel for a {type(stage).__name__}: products are cuBLAS's")
+        case _:
+            assert_never(stage)
 
 
 def _group(group: Group) -> Kernel:

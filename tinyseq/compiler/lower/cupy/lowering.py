@@ -6,26 +6,25 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
 
-from tinyseq.compiler.lower.access import Access, Ghosts
+from tinyseq.compiler.lower.access import Access
 from tinyseq.compiler.lower.cupy import copying, persistent_kernel
-from tinyseq.compiler.lower.cupy.describing import describe
+from tinyseq.compiler.lower.cupy.describing import FORMS
 from tinyseq.compiler.lower.cupy.gemm import Gemm, gemms
-from tinyseq.compiler.lower.cupy.kernels import Kernel, can_write, module, write
+from tinyseq.compiler.lower.cupy.kernels import Kernel, module, write
 from tinyseq.compiler.lower.cupy.persistent import NotPersistent, recurrence
-from tinyseq.compiler.lower.describe import NotNative
-from tinyseq.compiler.lower.grouping import group, leave_unstored
+from tinyseq.compiler.lower.grouping import S, group, leave_unstored
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.stages import Group, Product, Repeat, Stage, reads, writes
-from tinyseq.compiler.plan import Call, Copy, Loop, Plan, Ref
+from tinyseq.compiler.lower.partition import partition
+from tinyseq.compiler.lower.stages import Group, Product, Repeat, Stage, Step, reads, writes
+from tinyseq.compiler.plan import Instruction, Plan
 
 
 @dataclass
 class Launches:
     """Kernels and products in a row, which can be captured: no other code runs in between."""
 
-    stages: list[Any] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list)
     launches: list[Launch | Steps] = field(default_factory=list)
 
 
@@ -54,7 +53,7 @@ class Steps:
 class Lowered:
     """A plan in pieces, in order, the module that their kernels stand in, and the scratch bytes that they share."""
 
-    pieces: list[Any] = field(default_factory=list)
+    pieces: list[Launches | Instruction] = field(default_factory=list)
     #: Which pieces come before those that only gradients need.
     boundary: int = 0
     source: str = ""
@@ -97,37 +96,14 @@ def lower(plan: Plan, multiprocessors: int = 0) -> Lowered:
     A device that has clusters of blocks (sm_90 and later) is named by its number of multiprocessors: there loops may
     become one kernel.
     """
-    ghosts = Ghosts(plan.buffers)
-    lowered = Lowered()
-    foreign: set[int] = set()
-    fresh = True
-    for position, instruction in enumerate(plan.instructions):
-        if position == plan.forward:
-            lowered.boundary, fresh = len(lowered.pieces), True
-        try:
-            stages = (
-                _loop(instruction, ghosts) if isinstance(instruction, Loop) else _stages(instruction, ghosts, False)
-            )
-        except NotNative as reason:
-            lowered.left.append((str(instruction), str(reason)))
-            lowered.pieces.append(instruction)
-            foreign.update(ghosts.numbers[id(ref.buffer)] for ref in instruction.refs())
-            fresh = True
-            continue
-        if fresh:
-            lowered.pieces.append(Launches())
-            fresh = False
-        lowered.pieces[-1].stages += stages
-    if plan.forward == len(plan.instructions):
-        lowered.boundary = len(lowered.pieces)
-    kept = {ghosts.numbers[id(x.buffer)] for x in (*plan.outputs, *plan.inputs.values()) if isinstance(x, Ref)}
-    free = {n for n, b in enumerate(plan.buffers) if b.kind == "temp"} - kept - foreign
-    segments = [piece for piece in lowered.pieces if isinstance(piece, Launches)]
-    for piece in segments:
-        piece.stages = _grouped(piece.stages)
-    flat = list(chain.from_iterable(_inner(stage) for piece in segments for stage in piece.stages))
-    leave_unstored(flat, free)
-    whole = _persistent(lowered, segments, free, multiprocessors) if multiprocessors else {}
+    parts = partition(plan, FORMS)
+    segments = [Launches(_grouped(segment)) for segment in parts.segments]
+    leave_unstored([stage for piece in segments for stage in piece.stages], parts.free)
+    pieces = iter(segments)
+    lowered = Lowered(
+        [next(pieces) if isinstance(piece, list) else piece for piece in parts.pieces], parts.boundary, left=parts.left
+    )
+    whole = _persistent(lowered, segments, parts.free, multiprocessors) if multiprocessors else {}
     _write(lowered, segments, whole)
     return lowered
 
@@ -154,25 +130,8 @@ def _persistent(
     return found
 
 
-def _inner(stage: Any) -> list[Any]:
+def _inner(stage: Stage) -> list[Step]:
     return stage.stages if isinstance(stage, Repeat) else [stage]
-
-
-def _stages(instruction: Call | Copy, ghosts: Ghosts, in_loop: bool) -> list[Any]:
-    stages = describe(instruction, ghosts, in_loop)
-    for stage in stages:
-        if not can_write(stage):
-            raise NotNative(f"{instruction} has no kernel")
-        if isinstance(stage, Product) and not gemms(stage):
-            raise NotNative("matmul of operands in pieces")
-    return stages
-
-
-def _loop(loop: Loop, ghosts: Ghosts) -> list[Stage]:
-    if not loop.length:
-        return []
-    stages = [stage for inner in loop.body for stage in _stages(inner, ghosts, True)]
-    return [Repeat(loop.length, loop.reverse, stages)]
 
 
 def _grouped(stages: Sequence[Stage]) -> list[Stage]:
@@ -183,8 +142,8 @@ def _grouped(stages: Sequence[Stage]) -> list[Stage]:
     return _split(stages)
 
 
-def _split(stages: Sequence[Stage]) -> list[Stage]:
-    found: list[Stage] = []
+def _split(stages: Sequence[S]) -> list[S]:
+    found: list[S] = []
     for stage in group(stages):
         if isinstance(stage, Group) and stage.product:
             found.append(stage.product)
@@ -198,15 +157,15 @@ def _split(stages: Sequence[Stage]) -> list[Stage]:
 def _write(lowered: Lowered, segments: Sequence[Launches], whole: Mapping[int, Kernel]) -> None:
     """Write the kernels of all segments into one module; ``whole`` are those of loops."""
 
-    def made(stage: Any) -> list[Kernel | Gemm]:
-        if id(stage) in whole:
-            return [whole[id(stage)]]
+    def made(stage: Step) -> list[Kernel | Gemm]:
         if isinstance(stage, Product):
             return list(gemms(stage))
         return list(write(stage))
 
-    def parts(stage: Any) -> tuple[Repeat | None, list[list[Kernel | Gemm]]]:
-        if isinstance(stage, Repeat) and id(stage) not in whole:
+    def parts(stage: Stage) -> tuple[Repeat | None, list[list[Kernel | Gemm]]]:
+        if id(stage) in whole:
+            return None, [[whole[id(stage)]]]
+        if isinstance(stage, Repeat):
             return stage, [made(inner) for inner in stage.stages]
         return None, [made(stage)]
 
@@ -223,19 +182,16 @@ def _write(lowered: Lowered, segments: Sequence[Launches], whole: Mapping[int, K
             piece.launches += [Steps(repeat.length, repeat.reverse, body)] if repeat else body
 
 
-def _traffic(stage: Any) -> int:
-    match stage:
-        case Group():
-            written: set[int] = set()
-            total = 0
-            for work in stage.works:
-                taken = [x for x in work.operands if isinstance(x, Access) and x.buffer not in written]
-                total += sum(map(_size, taken)) + (_size(work.output) if work.stored else 0)
-                written.add(work.output.buffer)
-            return total
-        case Product():
-            return sum(map(_size, (stage.left, stage.right, stage.output)))
-    return sum(map(_size, (*reads(stage), *writes(stage))))
+def _traffic(stage: Step) -> int:
+    if not isinstance(stage, Group):
+        return sum(map(_size, (*reads(stage), *writes(stage))))
+    written: set[int] = set()
+    total = 0
+    for work in stage.works:
+        taken = [x for x in work.operands if isinstance(x, Access) and x.buffer not in written]
+        total += sum(map(_size, taken)) + (_size(work.output) if work.stored else 0)
+        written.add(work.output.buffer)
+    return total
 
 
 def _size(x: Access) -> int:

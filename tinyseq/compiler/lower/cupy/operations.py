@@ -9,9 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from tinyseq.compiler.lower.kinds import computing_kind
-
-__all__ = ["OPERATIONS", "PRELUDE", "TYPES", "computing_kind", "converted", "expression", "literal"]
+from tinyseq.ops.base import OPS
 
 #: dtype -> type, in memory and in registers.
 TYPES: Final = {"f4": "float", "f8": "double", "i8": "long long", "i4": "int", "b1": "bool"}
@@ -157,13 +155,7 @@ OPERATIONS: Final[Mapping[str, Callable[..., str]]] = {
 
 def expression(name: str, kind: str, operands: list[tuple[str, str]], attrs: Mapping[str, Any], output: str) -> str:
     """Write one application; operands are (text, kind), ``kind`` is what they meet in, ``output`` the result's."""
-    kinds = ["b1", kind, kind] if name == "where" else [kind] * len(operands)
+    op = OPS[name]
+    kinds = ["b1" if op.conditional and place == 0 else kind for place in range(len(operands))]
     given = [converted(text, old, new) for (text, old), new in zip(operands, kinds, strict=True)]
-    predicate = name in _PREDICATES
-    return converted(OPERATIONS[name](kind, *given, **attrs), "b1" if predicate else kind, output)
-
-
-_PREDICATES: Final = {
-    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal",
-    "isfinite", "logical_not", "logical_and", "logical_or",
-}  # fmt: skip
+    return converted(OPERATIONS[name](kind, *given, **attrs), "b1" if op.predicate else kind, output)

@@ -13,13 +13,14 @@ element-wise work in between, in which a row and column looks at no other.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from tinyseq.compiler.lower.access import Access
 from tinyseq.compiler.lower.grouping import Lane, lanes
 from tinyseq.compiler.lower.kinds import FLOATS, SIZES
-from tinyseq.compiler.lower.stages import Group, Product, Repeat, Work
+from tinyseq.compiler.lower.stages import Group, Product, Repeat, Step, Work
 
 #: Blocks of a cluster -> how many such clusters run at once on 132 multiprocessors (each has one block; groups of 16 to
 #: 18 share clusters), and the cycles of a step that no work explains. One cluster more, and all takes twice as long.
@@ -113,11 +114,7 @@ class Recurrence:
         """``elsewhere`` are the buffers that more than this loop uses."""
         self.loop, self.shares = loop, shares
         #: What is made, in order, with the stage's place.
-        self.made = [
-            (place, made)
-            for place, stage in enumerate(loop.stages)
-            for made in (stage.works if isinstance(stage, Group) else [stage])
-        ]
+        self.made = [(place, made) for place, stage in enumerate(loop.stages) for made in _results(stage)]
         self.own = {made.output.buffer for _, made in self.made}
         #: What is read after the loop, or next to it, must reach memory.
         self.stored = self.own & elsewhere
@@ -280,19 +277,25 @@ def operands(made: Work | Product) -> list[Access]:
     return [x for x in made.operands if isinstance(x, Access)]
 
 
+def _results(stage: Step) -> Sequence[Work | Product]:
+    """Return what a stage makes, in order."""
+    if isinstance(stage, Group):
+        return stage.works
+    if isinstance(stage, Product):
+        return [stage]
+    raise NotPersistent("a step does more than products and element-wise work")
+
+
 def _fitting(loop: Repeat, multiprocessors: int) -> list[Shares]:
     """Return ways to share a loop out, the quickest first."""
+    widths = [made.output.shape[-1] for stage in loop.stages for made in _results(stage)]
     products = [stage for stage in loop.stages if isinstance(stage, Product)]
     groups = [stage for stage in loop.stages if isinstance(stage, Group)]
-    if len(products) + len(groups) != len(loop.stages):
-        raise NotPersistent("a step does more than products and element-wise work")
     if not groups:
         raise NotPersistent("a step does nothing to its products")
     batch = groups[0].lead[0]
     if any(group.lead != (batch,) for group in groups) or any(x.output.shape[:-1] != (batch,) for x in products):
         raise NotPersistent("not all of a step has the batch's rows")
-    widths = [work.output.shape[-1] for group in groups for work in group.works]
-    widths += [x.output.shape[-1] for x in products]
     width = math.gcd(*widths)
     if max(widths) > _MOST_LANES * width:
         raise NotPersistent(f"columns of {min(widths)} and {max(widths)} are not shared out alike")

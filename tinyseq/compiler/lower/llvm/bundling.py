@@ -56,15 +56,13 @@ def _joined(before: Stage, stage: Stage, host: Host) -> Bundle | None:
 
 def _as_bundle(stage: Stage, host: Host) -> Bundle | None:
     """What a stage is as a bundle of its own; None where it is nothing that could be done with others."""
-    match stage:
-        case Bundle():
-            return stage
-        case Reduction():
-            return Bundle([], stage)
-        case Group() if stage.product and by_columns(tile_of(host, stage), stage.product.left.shape[0]):
-            return Bundle([stage])
-        case _:
-            return None
+    if isinstance(stage, Bundle):
+        return stage
+    if isinstance(stage, Reduction):
+        return Bundle([], stage)
+    if isinstance(stage, Group) and stage.product and by_columns(tile_of(host, stage), stage.product.left.shape[0]):
+        return Bundle([stage])
+    return None
 
 
 def _in_memory(stage: Stage, accesses: list[Access]) -> list[Access]:

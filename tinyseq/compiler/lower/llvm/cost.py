@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import math
+from typing import assert_never
 
 from tinyseq.compiler.lower.llvm.operations import COSTS
-from tinyseq.compiler.lower.stages import Bundle, Draw, Gathering, Group, Product, Repeat, Stage, reads, writes
+from tinyseq.compiler.lower.stages import (
+    Bundle,
+    Contraction,
+    Cumulation,
+    Draw,
+    Gathering,
+    Group,
+    Normalization,
+    Product,
+    Reduction,
+    Repeat,
+    Stage,
+    Triangle,
+    reads,
+    writes,
+)
 
 _ELEMENT = 0.03  # of a multiplication in a vector
 _FLOP = 0.01
@@ -28,6 +44,8 @@ def time_of(stage: Stage) -> float:
             return _SCALAR * math.prod(stage.output.shape)
         case Gathering():
             return _SCALAR * math.prod(stage.part.shape) + _ELEMENT * math.prod(stage.whole.shape)
-        case _:
+        case Reduction() | Contraction() | Cumulation() | Triangle() | Normalization():
             sizes = [math.prod(x.shape) for x in (*reads(stage), *writes(stage))]
             return 20 * _ELEMENT * max(sizes)
+        case _:
+            assert_never(stage)

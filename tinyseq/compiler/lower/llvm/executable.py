@@ -18,9 +18,10 @@ from tinyseq.compiler.lower.llvm.cache import cached
 from tinyseq.compiler.lower.llvm.cost import time_of
 from tinyseq.compiler.lower.llvm.host import Library, host, key_of, object_code
 from tinyseq.compiler.lower.llvm.kernels import load
-from tinyseq.compiler.lower.llvm.lowering import Lowered, lower
+from tinyseq.compiler.lower.llvm.lowering import lower
 from tinyseq.compiler.lower.llvm.segments import write_segments
 from tinyseq.compiler.lower.llvm.threads import Team, pool, settle
+from tinyseq.compiler.lower.partition import Partition
 from tinyseq.compiler.plan import Loop, Plan, Ref
 from tinyseq.errors import ShapeError, TinyseqError
 from tinyseq.threads import allowed, sole_owner
@@ -43,7 +44,7 @@ def _address(array: Any) -> int:
 class _Native:
     """What a plan became: its pieces, the function of each segment and whether threads share it, scratch bytes."""
 
-    lowered: Lowered
+    lowered: Partition
     segments: list[tuple[Any, bool]]
     scratch: int
 
@@ -154,7 +155,7 @@ class Executable(on_numpy.Executable):
             self.boundary = len(self.calls)
         self.share_cores(native.lowered)
 
-    def share_cores(self, lowered: Lowered) -> None:
+    def share_cores(self, lowered: Partition) -> None:
         """Decide whose the cores are while a plan runs; threads of ours and of BLAS would wait for each other.
 
         Measured: single calls among native functions take less where BLAS has one thread (an LSTM of 128 units with one
@@ -165,7 +166,7 @@ class Executable(on_numpy.Executable):
         self.alone = bool(lowered.left and lowered.segments) and self.launcher.shares
         self.native = all(isinstance(piece, list) for piece in lowered.pieces)
 
-    def find_direct(self, lowered: Lowered) -> None:
+    def find_direct(self, lowered: Partition) -> None:
         """Find what need not be copied: inputs that are only read, and results of the last part that it alone makes.
 
         Values are never changed once they are made, so a caller's array may be read in its place, and what is returned

@@ -46,6 +46,7 @@ def _try(
 ) -> None:  # fmt: skip
     """Move one group before a loop into one of its groups, if it can be; the first is then no stage any more."""
     assert made.product is not None
+    # It must have one result, which memory need not hold and this group alone reads.
     begin, end = _place(stages, made), _place(stages, loop)
     stored = [x.output for x in made.made if x.stored]
     wanted = [x for work in group.works for x in work.operands if isinstance(x, Access)]
@@ -55,6 +56,8 @@ def _try(
         return
     if len(wanted) != sum(x.buffer == result.buffer for x in readers):
         return
+    # The group computes rows (time, batch); a step of the loop reads some of them, which must be as many rows of it,
+    # equally far apart, in each step, and columns that its own lanes take one for one.
     step = _Step(result, wanted[0], made, names)
     whole = replace(step.of(result), slot=result.slot, buffer=result.buffer)
     if not step.fits or any(columns_of(x, whole) is None for x in wanted):
@@ -65,9 +68,12 @@ def _try(
     between = {x.slot for stage in stages[begin + 1 : end + 1] for x in _stored(stage)}
     if any(x.slot in between for x in reads(made) if not step.renamed(x)) or not lies_still(made.product.right, loop):
         return
+    # Both products then share registers: what is moved must be computed in tiles of the same rows and vectors.
     as_here = replace(made, width=group.width)
     if tile_of(host, as_here) != tile_of(host, group):
         return
+    # It goes in as a further product, and what is done to it comes before the group's own work, which then finds it in
+    # registers.
     left, output = step.of(made.product.left), step.of(made.product.output)
     product = replace(made.product, left=left, output=output, stored=False)
     works = [

@@ -10,6 +10,7 @@ from tinyseq.compiler.lower.kinds import FLOATS
 from tinyseq.compiler.lower.llvm import maths
 from tinyseq.compiler.lower.llvm.text import IN_MEMORY
 from tinyseq.compiler.lower.llvm.vectors import Value, Vectors
+from tinyseq.ops.base import OPS
 
 #: (vectors, operands, attributes) -> result, in the operands' kind (booleans for predicates).
 Writer = Callable[..., Value]
@@ -145,8 +146,6 @@ COSTS: Final[Mapping[str, int]] = {
 
 def write(v: Vectors, name: str, kind: str, operands: list[Value], attrs: Mapping[str, Any], output: str) -> Value:
     """Write one application; ``kind`` is that of ``computing_kind``, ``output`` that of the result."""
-    if name == "where":
-        operands = [v.cast(operands[0], "b1"), *(v.cast(x, kind) for x in operands[1:])]
-    else:
-        operands = [v.cast(x, kind) for x in operands]
-    return v.cast(WRITERS[name](v, *operands, **attrs), output)
+    conditions = int(OPS[name].conditional)
+    given = [v.cast(x, "b1" if place < conditions else kind) for place, x in enumerate(operands)]
+    return v.cast(WRITERS[name](v, *given, **attrs), output)

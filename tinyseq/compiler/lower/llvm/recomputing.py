@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
-from typing import Any, Final
+from typing import Final
 
 from tinyseq.compiler.lower.access import Access
 from tinyseq.compiler.lower.grouping import columns_of, exposed
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.stages import Group, Repeat, Stage, Work, reads
+from tinyseq.compiler.lower.stages import Argument, Group, Repeat, Stage, Work, reads
 
 #: What is computed again, a few in a row at most.
 _CHEAP: Final = {"add", "sub", "mul", "neg"}
@@ -91,10 +91,10 @@ def _insert(other: Group, work: Work, recipe: Sequence[Work], names: Iterator[in
     made: dict[int, Access] = {}
     works: list[Work] = []
     for reader in other.works:
-        operands: list[Any] = []
+        operands: list[Argument] = []
         for x in reader.operands:
             begin = columns_of(x, work.output) if isinstance(x, Access) and x.buffer == work.output.buffer else None
-            if begin is None:
+            if begin is None or not isinstance(x, Access):
                 operands.append(x)
                 continue
             if begin not in made or made[begin].shape != x.shape:
@@ -110,7 +110,7 @@ def _insert(other: Group, work: Work, recipe: Sequence[Work], names: Iterator[in
     other.works = works
 
 
-def _part(y: Any, begin: int, like: Access, parts: dict[Access, Access]) -> Any:
+def _part(y: Argument, begin: int, like: Access, parts: dict[Access, Access]) -> Argument:
     if not isinstance(y, Access):
         return y
     return parts[y] if y in parts else replace(y, offset=y.offset + begin, shape=like.shape)

@@ -67,10 +67,9 @@ def _repeat(writer: Writer, repeat: Repeat, name: str) -> Any:
     packs: list[str] = []
     calls: list[tuple[str, int]] = []
     for index, stage in enumerate(repeat.stages):
-        products = stage.products if isinstance(stage, Group) else []
         packed = []
-        if all(lies_still(product.right, repeat) for product in products):
-            for number, product in enumerate(products):
+        if isinstance(stage, Group) and all(lies_still(product.right, repeat) for product in stage.products):
+            for number, product in enumerate(stage.products):
                 packs.append(f"{name}_pack{index}_{number}")
                 packed.append(_kept(writer, stage, product, packs[-1]))
         inner = f"{name}_{index}"

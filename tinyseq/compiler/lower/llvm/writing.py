@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import assert_never
 
 from tinyseq.compiler.lower.llvm.context import PARAMETERS, Writer
 from tinyseq.compiler.lower.llvm.elementwise import GroupWriter
@@ -11,10 +12,22 @@ from tinyseq.compiler.lower.llvm.multiplying import write_batched, write_kept
 from tinyseq.compiler.lower.llvm.panels import write_products
 from tinyseq.compiler.lower.llvm.reducing import write_normalization, write_reduction
 from tinyseq.compiler.lower.llvm.uniform import write_draw
-from tinyseq.compiler.lower.stages import Bundle, Draw, Gathering, Group, Normalization, Product, Reduction, Stage
+from tinyseq.compiler.lower.stages import (
+    Bundle,
+    Contraction,
+    Cumulation,
+    Draw,
+    Gathering,
+    Group,
+    Normalization,
+    Product,
+    Reduction,
+    Step,
+    Triangle,
+)
 
 
-def write_stage(writer: Writer, stage: Stage, name: str, keep_rows: bool = False, packed: Sequence[int] = ()) -> int:
+def write_stage(writer: Writer, stage: Step, name: str, keep_rows: bool = False, packed: Sequence[int] = ()) -> int:
     """Write a stage as a function; return how many parts it can be split into.
 
     ``keep_rows`` says that parts are to be rows, as in a loop that is split along them; ``packed``, where in the
@@ -41,5 +54,9 @@ def write_stage(writer: Writer, stage: Stage, name: str, keep_rows: bool = False
             parts = write_draw(writer, f, stage)
         case Gathering():
             parts = write_gathering(writer, f, stage)
+        case Contraction() | Cumulation() | Triangle():
+            raise TypeError(f"no function for a {type(stage).__name__}: its ops have no form here")
+        case _:
+            assert_never(stage)
     f.do("ret void")
     return parts
