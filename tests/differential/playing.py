@@ -303,8 +303,8 @@ def compare(
 ) -> Difference | None:
     """Return the first difference between two runs, or None.
 
-    What a failing call has done before it failed (draws counted, gradients set) is not compared, nor anything later that
-    ``draws``.
+    What a failing call has done before it failed (draws counted, gradients set) is not compared, nor, in a program that
+    ``draws``, anything later.
     """
     failed, followed = False, None
     for index, ((label, a), (other, b)) in enumerate(zip(eager, compiled, strict=False)):
@@ -517,7 +517,7 @@ def judge(text: str, backend: str, features: frozenset[str] | set[str] = frozens
         and "depends on nothing that requires a gradient" in difference.detail
     ):
         return Verdict(difference, FOLLOWED)
-    if difference.kind.startswith("raised GraphError") and "control flow" in features:
+    if difference.kind.startswith("raised GraphError for") and MAY_BE_REFUSED & set(features):
         return Verdict(difference, "refused")  # and eager raises for another reason, further on
     if difference.kind == "refused":
         if "<program" not in difference.detail:

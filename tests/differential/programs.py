@@ -283,7 +283,7 @@ class Writer:
         return r.choice(ways).format(*picked[:2]) if len(picked) == 2 else ", ".join(picked)
 
     def made(self, s: Scope, name: str) -> str:
-        """An expression for a value that is no weight or argument itself: eagerly, what is returned would be one object."""
+        """An expression for a value that is no weight or argument itself: eagerly, that would be returned itself."""
         given = [self.space[w] for w in (*self.weights, *(p.name for p in self.parameters))]
         return f"{name} * 1.0" if any(s.values[name] is x for x in given) else name
 
