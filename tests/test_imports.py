@@ -27,7 +27,7 @@ ORDER: list[set[str]] = [
     {"graph", "backends"},
     {"modes"},
     {"ops"},
-    {"autodiff", "interop"},
+    {"autodiff", "dependence", "interop"},
     {"operators"},
     {"tensors"},
     {"tracing"},
@@ -49,7 +49,7 @@ ROOMS: dict[str, list[set[str]]] = {
     "compiler": [
         {"arena", "environment", "plan", "rewriting"},
         {"capture"},
-        {"batching", "loops", "dependence"},
+        {"batching", "loops"},
         {"differentiate", "passes"},
         {"pipeline"},
         {"checking", "lifetimes", "scheduling"},

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinyseq import trees
+from tinyseq.autodiff import anchor
 from tinyseq.errors import DtypeError, GraphError
 from tinyseq.graph import Leaf, reach
 from tinyseq.modes import enable_grad, is_recording, mode
@@ -96,7 +97,8 @@ def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) 
         own = {x.node for x in fresh}
         if value.requires_grad:
             outside = any(
-                isinstance(node, Leaf) and node.requires_grad and node not in own for node in reach([value.node])
+                ((isinstance(node, Leaf) and node.requires_grad) or node.op is anchor) and node not in own
+                for node in reach([value.node])
             )
             found = gradients(value, fresh, create_graph=outside and is_recording())
             if not outside:

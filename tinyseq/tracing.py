@@ -7,6 +7,7 @@ are read anew at each call, and floats among its arguments for as long as they a
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
@@ -17,8 +18,9 @@ import numpy as np
 from tinyseq import graph
 from tinyseq.autodiff import anchor, gradient
 from tinyseq.backends import Backend
+from tinyseq.dependence import gradient_paths
 from tinyseq.errors import GraphError
-from tinyseq.graph import Attrs, Dtype, Leaf, Node, Shape, caller, here, literal
+from tinyseq.graph import Attrs, Dtype, Leaf, Node, Shape, caller, here, literal, reach
 from tinyseq.modes import enable_grad, mode
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops.base import FLOAT32, FLOAT64, Op, promote
@@ -276,21 +278,11 @@ class Tracing:
 
     def _leaves_behind(self, seeds: Iterable[Node]) -> list[Node]:
         """Return the leaves to which a gradient flows from some nodes, and what stands for parameters' new values."""
-        pending, seen = list(seeds), set(seeds)
-        for node in pending:  # the list grows while it is walked
-            if node.op.differentiable and node not in self.renewed:
-                for parent in followed(node):
-                    if parent not in seen:
-                        seen.add(parent)
-                        pending.append(parent)
-        hits = [n for n in pending if (isinstance(n, Leaf) and n.requires_grad) or n in self.renewed]
-        return sorted(hits, key=lambda node: node.serial)
-
-
-def followed(node: Node) -> list[Node]:
-    """Return the inputs of a node to which its op hands a gradient on."""
-    rules = getattr(node.op, "vjps", ())
-    return [x for i, x in enumerate(node.inputs) if i >= len(rules) or rules[i] is not None]
+        outputs = list(seeds)
+        behind = reach(outputs, stop=self.renewed.__contains__)
+        candidates = [n for n in behind if (isinstance(n, Leaf) and n.requires_grad) or n in self.renewed]
+        reached = functools.reduce(operator.or_, gradient_paths(outputs, candidates), 0)
+        return [node for bit, node in enumerate(candidates) if reached >> bit & 1]
 
 
 def gradient_before(x: Tensor) -> Tensor | None:

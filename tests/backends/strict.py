@@ -298,8 +298,8 @@ class _Function:
         given = {key: _inside(value) for key, value in kwargs.items()}
         return _outside(self._function(*(_inside(x) for x in args), **given))
 
-    def reduce(self, x: DeviceArray, axis: Any = 0) -> DeviceArray:
-        return _outside(self._function.reduce(_inside(x), axis=axis))
+    def reduce(self, x: DeviceArray, axis: Any = 0, dtype: Any = None) -> DeviceArray:
+        return _outside(self._function.reduce(_inside(x), axis=axis, dtype=dtype))
 
     def at(self, x: DeviceArray, key: Any, updates: DeviceArray) -> None:
         self._function.at(_inside(x), _inside(key), _inside(updates))

@@ -657,5 +657,5 @@ def control(s: Scope) -> str | None:
 
 PIECES: list[tuple[int, Piece]] = [
     (22, view), (18, unary), (16, binary), (9, reduction), (12, product), (5, join), (5, index), (4, draw), (14, state),
-    (7, module), (4, scan), (4, cell), (4, gradient), (3, loss),
+    (7, module), (7, scan), (6, cell), (4, gradient), (3, loss),
 ]  # fmt: skip

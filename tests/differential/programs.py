@@ -491,7 +491,8 @@ class Writer:
                 args = ", ".join(arguments)
                 if keep(f"t.call('gradient {number}', lambda: ts.gradients(total(fast({args})), {tensors}))"):
                     self.feature("gradients outside")
-        if held and r.random() < 0.5:
+        # A result that is a weight itself is, eagerly, the tensor that has been assigned since.
+        if held and "assigned weights" not in self.features and r.random() < 0.5:
             keep(f"t.note('results kept', [{', '.join(held)}])")
         left = ", ".join(f"{name}={name}" for name in dict.fromkeys(self.left))
         keep(f"t.end({left})")

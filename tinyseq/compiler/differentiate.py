@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyseq.autodiff import anchor, backpropagate, gradient
-from tinyseq.compiler.dependence import gradient_paths
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.rewriting import again, fixed, fresh_leaf, standing_at, symbol
+from tinyseq.dependence import gradient_paths
 from tinyseq.errors import GraphError
 from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach, rebuild, remake
 from tinyseq.ops.elementwise import stop_gradient, where

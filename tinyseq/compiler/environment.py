@@ -107,6 +107,8 @@ class Environment:
     """The places that a function's code leads to, found once; ``values()`` reads them all."""
 
     def __init__(self, fn: Any, arguments: Iterable[tuple[str, Any]] = ()) -> None:
+        arguments = list(arguments)
+        self._roots = fn, arguments
         self.names: set[str] = set()
         self.everything = False
         self.codes: set[types.CodeType] = set()
@@ -126,6 +128,10 @@ class Environment:
                 break
         self._seen = {}
         self.groups.append(_random_state())
+
+    def again(self) -> Environment:
+        """Return the environment of the same function and arguments as it is now."""
+        return Environment(*self._roots)
 
     def values(self) -> list[tuple[Any, ...]]:
         """Return what lies in each group now."""
@@ -394,6 +400,8 @@ def _is_foreign(module: str) -> bool:
     Libraries do not change between two calls; the user's modules, scripts and notebooks may.
     """
     top = module.split(".")[0]
+    if top in ("__main__", "builtins"):  # a script, a notebook; code without a name, given to exec
+        return False
     if top in sys.stdlib_module_names or _is_ours(module):
         return True
     file = getattr(sys.modules.get(top), "__file__", None)
@@ -490,6 +498,7 @@ class Guards:
     """The values that a trace has read, checked before it is used again: by identity, and only then by value."""
 
     def __init__(self, environment: Environment) -> None:
+        self.environment = environment
         #: The last group, of the process's own random numbers, is for changes made by the call alone.
         self.groups = [group for group in environment.groups[:-1] if group.keys or group.fetch()]
         self.known = [group.fetch() for group in self.groups]
@@ -531,8 +540,12 @@ class Guards:
             return "two tensors have become one", {}
         return "", moved
 
-    def refresh(self) -> None:
-        """Take the values of now, which were found to be alike, for those to compare with by identity."""
-        self.known = [group.fetch() for group in self.groups]
-        self.sizes = [group.size() for group in self.groups]
+    def renewed(self) -> Guards:
+        """Return guards of what lies there now, which was found to be alike."""
+        now = [group.fetch() for group in self.groups]
+        pairs = ((a, b) for old, new in zip(self.known, now, strict=True) for a, b in zip(old, new, strict=True))
+        if any(a is not b and not isinstance(a, (Tensor, *ATOMS)) for a, b in pairs):
+            return Guards(self.environment.again())  # another list or array, whose own contents count from now on
+        self.known, self.sizes = now, [group.size() for group in self.groups]
         self._checks = self._checked()
+        return self

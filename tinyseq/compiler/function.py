@@ -104,8 +104,9 @@ class Entry:
         held: list[Any],
         scalars: Sequence[Any],
         arena: Arena,
+        backend: str,
     ) -> None:
-        self.arena = arena
+        self.arena, self.backend = arena, backend
         self.traced, self.compiled, self.plan, self.target, self.seconds = traced, compiled, plan, target, seconds
         #: Arguments that the key knows by identity: as long as they are held, no other thing has their id.
         self.held = held
@@ -177,7 +178,7 @@ class Entry:
             raise _Stale(reason)
         if moved:
             self.binding = self.binding.moved(moved)
-        self.guards.refresh()
+        self.guards = self.guards.renewed()
 
     def take(self) -> Executable:
         """Return an executable whose buffers nobody needs; a forward pass keeps its own until its backward pass."""
@@ -246,7 +247,11 @@ class _Call:
         The traced graph runs again, op by op, on the values of the call, and its own history is differentiated.
         """
         entry = self.entry
-        inputs: dict[Node, Tensor] = {leaf: _lifted(value) for leaf, value in self.values.items()}
+        backend = backends.load(entry.backend)
+        inputs: dict[Node, Tensor] = {
+            leaf: Tensor(value if type(value) is backend.array_type else backend.from_host(np.asarray(value)))
+            for leaf, value in self.values.items()
+        }
         for leaf, x in zip(entry.leaves, self.behind, strict=True):
             if x is not None:
                 inputs[leaf] = Tensor(self.values[leaf], x.node, x.requires_grad)
@@ -258,10 +263,6 @@ class _Call:
         wanted = [x.node for x in self.sources()]
         gradients = sweep(seeds, wanted, retain=True, create_graph=True)
         return [gradients.get(node) for node in wanted]
-
-
-def _lifted(value: Any) -> Tensor:
-    return Tensor(np.asarray(value) if isinstance(value, np.generic) or not hasattr(value, "shape") else value)
 
 
 class _CompiledOp(Op):
@@ -381,7 +382,7 @@ class CompiledFunction:
         count = len(entry.binding.assigned)
         for x, new in zip(entry.binding.assigned, changed[:count], strict=True):
             x.value = new.value
-        for index, new in zip(entry.graded, changed[count:], strict=True):
+        for index, new in zip(entry.graded, changed[count : count + len(entry.graded)], strict=True):
             x = call.behind[index]  # type: ignore[assignment]
             if isinstance(x.node, Leaf):
                 x.grad = Tensor(new.value)
@@ -469,7 +470,7 @@ class CompiledFunction:
         seconds = time.perf_counter() - start
         shapes = ", ".join(f"{x.dtype}{x.shape}" for x in tensors)
         log.info("compiled %s for %s in %.0f ms", self.__name__, shapes, seconds * 1e3)
-        return Entry(traced, compiled, plan, target, seconds, held, scalars, self._arena)
+        return Entry(traced, compiled, plan, target, seconds, held, scalars, self._arena, backend.name)
 
     def _forget(self) -> None:
         """Keep so many compilations, those used last."""

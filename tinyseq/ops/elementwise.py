@@ -136,6 +136,8 @@ def _power_base(g: Value, y: Value, x: Value, p: Value) -> Value:
 
 def _power_exponent(g: Value, y: Value, x: Value, p: Value) -> Value:
     # d/dp 0 ** p is 0 for p >= 0, though log 0 is infinite.
+    if not hasattr(x, "shape") and x != 0:  # a Python number: its logarithm in full precision
+        return g * (y * (math.log(x) if x > 0 else math.nan))
     flat = (x == 0) * (p >= 0)
     return g * where(flat, 0.0, y * log(where(flat, 1.0, x)))
 
@@ -486,7 +488,7 @@ class Within(Elementwise):
         if allowed is not None:
             wrong &= x != allowed
         if wrong.any():
-            place = tuple(int(i[0]) for i in wrong.nonzero())
+            place = tuple(int(i[0]) for i in wrong.nonzero()) if wrong.shape else ()
             found = f"in row {place[0]}" if rows else f"at {place}"
             raise DataError(what, required=required, got=f"{x[place].item()} {found}")
         return x

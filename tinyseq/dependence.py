@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tinyseq.graph import Graph, Leaf, Node, reach
+from tinyseq.graph import Graph, Node, reach
 from tinyseq.ops.scan import scan
 from tinyseq.ops.tuples import pick
 
@@ -16,8 +16,8 @@ from tinyseq.ops.tuples import pick
 Bits = int
 
 
-def gradient_paths(outputs: Sequence[Node], wanted: Sequence[Leaf]) -> tuple[Bits, ...]:
-    """Return, for each output, the wanted leaves that a gradient flows to from there, as bits in their order."""
+def gradient_paths(outputs: Sequence[Node], wanted: Sequence[Node]) -> tuple[Bits, ...]:
+    """Return, for each output, the wanted nodes that a gradient flows to from there, as bits in their order."""
     own: dict[Node, Bits] = {leaf: 1 << index for index, leaf in enumerate(wanted)}
     found = _flows(reach(outputs), own)
     return tuple(_bits(found[node]) for node in outputs)
