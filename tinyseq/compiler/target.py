@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from tinyseq.compiler.arena import Arena
 from tinyseq.compiler.layout import FeaturesFirst, Layout
 from tinyseq.compiler.lower.base import Executable
-from tinyseq.compiler.lower.describe import Forms
 from tinyseq.compiler.lower.numpy import aligned_zeros
 from tinyseq.compiler.pipeline import BLAS, STANDARD, Pipeline
 from tinyseq.compiler.plan import Plan
 from tinyseq.errors import GraphError
 from tinyseq.registry import Registry, at_address
+
+if TYPE_CHECKING:  # what native code alone needs is not loaded before it
+    from tinyseq.compiler.lower.describe import Forms
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Target:
 
     def native_forms(self) -> Forms:
         """Return the native forms of ops by the ops' names, which may be none."""
-        return cast(Forms, at_address(self.forms)) if isinstance(self.forms, str) else self.forms
+        return cast("Forms", at_address(self.forms)) if isinstance(self.forms, str) else self.forms
 
     def executable(self, plan: Plan, arena: Arena | None = None) -> Executable:
         """Return a plan bound to memory: of the arena, where the target's executables may share it, else of its own."""
