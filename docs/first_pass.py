@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from tinyseq.compiler.trace import trace_function
 
 import tinyseq as ts
+from tinyseq.compiler.capture import trace_function
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.pipeline import run_passes
 from tinyseq.graph import Graph, Node, rebuild

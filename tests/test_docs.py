@@ -242,7 +242,6 @@ def test_no_term_stands_twice_and_their_order_is_the_alphabets() -> None:
 #: Class names of two or more classes, and why; a name that no longer means two things leaves the list.
 TWICE = {
     "Executable": "one role, a class each lowering: what a plan is bound to",
-    "Lowered": "one role in two lowerings; to be one class",
     "Tracing": "the protocol that the engine sees (modes.py), and the interpreter (tracing.py)",
     "Constant": "a schedule; an op that only passes make",
     "Linear": "a schedule; a layer: both are the field's names, and are told apart by their packages",
@@ -259,6 +258,7 @@ TWICE = {
     "Text": "a part of a formula; words in a scene",
     "Panel": "an axis of a figure; a margin of a picture",
     "Part": "a part of a report; a part of a persistent kernel",
+    "Rule": "an identity of simplify; how weights of one class convert",
     "Section": "a part of a config; a part of a report",
     "Record": "an example of forecasting; one of reservoirs",
     "Flow": "the figure's input; the measurement, which the trainer makes",

@@ -10,7 +10,7 @@ import numpy as np
 from tinyseq import backends
 from tinyseq.errors import BackendError, DtypeError, GraphError
 from tinyseq.graph import Dtype, Leaf
-from tinyseq.modes import is_tracing
+from tinyseq.modes import mode
 from tinyseq.ops.base import FLOAT32, FLOAT64, INT64, native
 from tinyseq.ops.elementwise import cos, log1p, sqrt
 from tinyseq.ops.nn import uniform
@@ -163,7 +163,7 @@ def randn(*shape: Any, dtype: Dtype | type = FLOAT32, requires_grad: bool = Fals
 
 def _uniform(shape: tuple[int, ...]) -> Any:
     """Draw float64 numbers: arrays on the host, so that every backend starts from the same values, or traced."""
-    if is_tracing():
+    if mode.tracing is not None and mode.tracing.repeatable:
         return uniform(shape=shape, dtype=FLOAT64, **generator.key(0))
     return generator.uniform(shape)
 

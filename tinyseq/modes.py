@@ -16,6 +16,7 @@ class Tracing(Protocol):
     effects: list[Callable[[], None]]
     guards: list[tuple[Callable[[], Any], Any]]
     checks: list[Node]
+    repeatable: bool
 
     def record(self, op: Any, inputs: Any, attrs: Any) -> Any: ...
     def holder_of(self, x: Any) -> Leaf | None: ...

@@ -13,7 +13,7 @@ import numpy as np
 from tinyseq.backends.philox import random_bits, random_uniform
 from tinyseq.errors import GraphError
 from tinyseq.graph import here, locate
-from tinyseq.modes import is_tracing, looked_at
+from tinyseq.modes import looked_at, mode
 
 
 class Generator:
@@ -82,7 +82,7 @@ class Generator:
         return np.argsort(random_bits(np, (n,), **self._key_on_host()), kind="stable")
 
     def _key_on_host(self) -> dict[str, Any]:
-        if is_tracing():
+        if mode.tracing is not None and mode.tracing.repeatable:
             raise GraphError(
                 "a compiled function draws numbers that are to stay: initial weights, an order",
                 required="what is drawn once to be drawn outside of it: its tensors are its inputs",

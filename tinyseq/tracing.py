@@ -143,7 +143,9 @@ def _with_scalars(op: Op, inputs: Sequence[Any], attrs: Attrs) -> tuple[Node, ..
 class Tracing:
     """The interpreter of ops while a function is traced, and what it gathers besides the graph."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, repeatable: bool = False) -> None:
+        #: Whether the graph stands for later calls too, and not only for a picture of this one.
+        self.repeatable = repeatable
         #: The concrete tensors that the function uses, and the inputs that stand for them.
         self.captured: dict[Tensor, Leaf] = {}
         #: The other way round, arguments included.

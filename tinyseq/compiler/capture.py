@@ -116,7 +116,7 @@ def _traced(
     environment: Environment,
     repeatable: bool,
 ) -> Traced:
-    tracing = Tracing()
+    tracing = Tracing(repeatable=repeatable)
     inputs: dict[Tensor, AbstractTensor] = {}
     scalars: list[Leaf] = []
     called = iter(names)
@@ -252,11 +252,12 @@ def _effect(found: Sequence[Change], environment: Environment) -> GraphError:
     """Say what a function changes outside of itself, where, and how to write it instead."""
     change = next((change for change in found if _holds_traced(change)), found[0])
     if change.group is environment.groups[-1]:
+        source = change.name.removeprefix("the state of ")
         return GraphError(
-            f"a compiled function draws from {change.name.removeprefix('the state of ')}",
+            f"a compiled function draws from {source}",
             required="draws that each call of a plan makes anew",
             got=f"{change.name} has moved on while the function ran",
-            where=line_of_name(environment.codes, change.name.split(".")[-1]),
+            where=f"at {line_of_name(environment.codes, source.split('.')[-1])}",
             fix="ts.rand, ts.randn or nn.Dropout; or draw outside, and pass the numbers in",
         )
     values = trees.flatten(change.after if change.index >= 0 else change.group.fetch())

@@ -12,7 +12,6 @@ call (``tensors.live``) or changed after it (``modes.each_call``).
 
 from __future__ import annotations
 
-import builtins
 import dis
 import functools
 import operator
@@ -38,6 +37,7 @@ ATOMS: Final = (
 _DYNAMIC: Final = frozenset({"getattr", "hasattr", "vars", "setattr", "eval", "exec", "__dict__"})
 _GENERATORS: Final = (np.random.Generator, np.random.RandomState, random.Random)
 _MISSING: Final = object()
+_MAKING: Final = frozenset({"__init__", "__new__", "__post_init__", "__set_name__", "__init_subclass__"})
 #: Classes that Python code has made have this flag (Include/object.h: Py_TPFLAGS_HEAPTYPE).
 _HEAP_TYPE: Final = 1 << 9
 
@@ -116,7 +116,7 @@ class Environment:
         while True:
             before = len(self.names), self.everything
             self.groups: list[Group] = []
-            self._seen: dict[int, Any] = {}
+            self._seen: dict[Any, Any] = {}
             stack: list[tuple[str, Any]] = list(reversed(roots))
             while stack:
                 path, value = stack.pop()
@@ -158,7 +158,7 @@ class Environment:
                 if (function := getattr(value, name, None)) is not None:
                     yield path, function
         elif isinstance(value, type):
-            yield from self._class(path, value)
+            yield from self._class(value, makes=True)
         elif isinstance(value, np.ndarray):
             self.groups.append(_array(path, value))
         elif isinstance(value, tuple | list | deque | set | frozenset):
@@ -184,7 +184,7 @@ class Environment:
         self.everything |= bool(_DYNAMIC & (mentioned.globals | mentioned.attributes))
         yield from self._entries("", function.__globals__, sorted(mentioned.globals & function.__globals__.keys()))
         for name in mentioned.globals - function.__globals__.keys():  # `from settings import RATE`, within the function
-            if not hasattr(builtins, name) and (module := sys.modules.get(name)) is not None:
+            if (module := sys.modules.get(name)) is not None:
                 yield name, module
         if function.__closure__:
             yield from self._closure(path, function)
@@ -208,7 +208,8 @@ class Environment:
         self.groups.append(Group("*", own, keys, functools.partial(_contents, own), restore))
         yield from ((name, cell.cell_contents) for name, cell in filled)
 
-    def _class(self, path: str, cls: type) -> Iterator[tuple[str, Any]]:
+    def _class(self, cls: type, *, makes: bool) -> Iterator[tuple[str, Any]]:
+        """Look into a class; what runs when an object is made is read only where the function may make one."""
         ours = {name for base in cls.__mro__ if _is_ours(base.__module__) for name in vars(base)}
         for base in cls.__mro__:
             if not base.__flags__ & _HEAP_TYPE or _is_foreign(base.__module__):
@@ -219,7 +220,7 @@ class Environment:
                 if name in self.names
                 or name in ours
                 or (self.everything and not name.startswith("__"))
-                or (name.startswith("__") and isinstance(value, types.FunctionType))
+                or (name.startswith("__") and isinstance(value, types.FunctionType) and (makes or name not in _MAKING))
             ]
             yield from self._entries(f"{base.__name__}.", vars(base), read)
 
@@ -270,8 +271,9 @@ class Environment:
 
             self.groups.append(Group(f"{dotted}*", value, tuple(slots), _getter(value, slots), restore))
             yield from ((f"{dotted}{name}", getattr(value, name)) for name in slots)
-        if not _is_foreign(cls.__module__):
-            yield cls.__name__, cls
+        if not _is_foreign(cls.__module__) and id(cls) not in self._seen and (id(cls), "of") not in self._seen:
+            self._seen[id(cls), "of"] = cls
+            yield from self._class(cls, makes=False)
 
     def _entries(
         self,
@@ -510,6 +512,10 @@ class Guards:
             (group.fetch, values, () if group.admits is None else group.owner, size)
             for group, values, size in zip(self.groups, self.known, self.sizes, strict=True)
         ]
+
+    def tensors(self) -> set[Tensor]:
+        """Return the tensors that lie outside."""
+        return {x for values in self.known for x in values if isinstance(x, Tensor)}
 
     def hold(self) -> bool:
         """Return whether every value is the very object that it was."""

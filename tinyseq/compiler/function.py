@@ -14,6 +14,8 @@ from __future__ import annotations
 import functools
 import logging
 import operator
+import os
+import sys
 import threading
 import time
 import warnings
@@ -102,6 +104,7 @@ class Entry:
         target: Target,
         seconds: float,
         held: list[Any],
+        tensors: Sequence[Tensor],
         scalars: Sequence[Any],
         arena: Arena,
         backend: str,
@@ -114,6 +117,9 @@ class Entry:
         #: What the last call was given: references, not copies.
         self.last_values: Mapping[Leaf, Any] = {}
         self.guards = Guards(traced.environment)
+        outside = self.guards.tensors()
+        #: Arguments that lie outside too: as long as they are the same, they have one gradient.
+        self.twice = [(index, x) for index, x in enumerate(tensors) if x in outside]
         self.binding = _Binding([*traced.captured], [*traced.assigned], [*traced.captured.values()])
         self.outputs = len(traced.graph.outputs)
         self.shapes = tuple([node.shape for node in traced.graph.outputs])
@@ -160,7 +166,7 @@ class Entry:
         if not self.guards.hold():
             self._renew()
         binding = self.binding
-        if not binding.members.isdisjoint(given):
+        if not binding.members.isdisjoint(given) or any(given[index] is not x for index, x in self.twice):
             raise _Stale("an argument that is closed over too")
         behind: list[Tensor | None] = [*given, *[None] * len(scalars), *binding.captured]
         start = len(given) + len(scalars)
@@ -178,7 +184,13 @@ class Entry:
             raise _Stale(reason)
         if moved:
             self.binding = self.binding.moved(moved)
+            self.twice = [(index, moved.get(x, x)) for index, x in self.twice]
         self.guards = self.guards.renewed()
+
+    def forget(self) -> None:
+        """Let go of what the last call was given."""
+        self.last_values = {}
+        self.binding.seen = [None] * len(self.binding.seen)
 
     def take(self) -> Executable:
         """Return an executable whose buffers nobody needs; a forward pass keeps its own until its backward pass."""
@@ -470,7 +482,7 @@ class CompiledFunction:
         seconds = time.perf_counter() - start
         shapes = ", ".join(f"{x.dtype}{x.shape}" for x in tensors)
         log.info("compiled %s for %s in %.0f ms", self.__name__, shapes, seconds * 1e3)
-        return Entry(traced, compiled, plan, target, seconds, held, scalars, self._arena, backend.name)
+        return Entry(traced, compiled, plan, target, seconds, held, tensors, scalars, self._arena, backend.name)
 
     def _forget(self) -> None:
         """Keep so many compilations, those used last."""
@@ -500,7 +512,7 @@ class CompiledFunction:
             f"{self.__name__} has been compiled {MANY} times or more; what varies: {'; '.join(varying) or 'nothing'}. "
             "Pad to a few lengths; pass numbers as tensors or floats; keep what does not change in one object.",
             CompileWarning,
-            stacklevel=6,
+            stacklevel=_level_of_user(),
         )
 
     def entry_of_last_call(self) -> Entry:
@@ -549,6 +561,17 @@ def _require_same(backend: Backend, tensors: Iterable[Tensor]) -> None:
             got=" and ".join(sorted({backend.name, *foreign})),
             fix='make them, and call it, within one `with ts.backend("...")`',
         )
+
+
+def _level_of_user() -> int:
+    """Return how many frames above its caller the first one outside of the package is, as ``warnings.warn`` counts."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+_PACKAGE: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
 def _given(entry: Entry, tensors: list[Tensor], scalars: list[Any]) -> tuple[list[Tensor | None], list[Any]]:

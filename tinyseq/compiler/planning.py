@@ -196,7 +196,13 @@ class Planner(Storage):
         if turned.op is not sh.transpose or turned.inputs[0].op is not sh.reshape or right.op is not sh.reshape:
             return None
         x, y = turned.inputs[0].inputs[0], right.inputs[0]
-        if len(turned.shape) != 2 or x.shape[:-1] != y.shape[:-1] or right.shape[1:] != y.shape[-1:]:
+        if (
+            len(turned.shape) != 2
+            or not x.shape
+            or not y.shape
+            or x.shape[:-1] != y.shape[:-1]
+            or right.shape[1:] != y.shape[-1:]
+        ):
             return None
         a, b = self.in_memory(x, values, out), self.in_memory(y, values, out)
         last = len(x.shape) - 1

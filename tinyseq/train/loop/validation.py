@@ -71,7 +71,7 @@ class _CompiledModel:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         outputs = self._function(*args, **kwargs)
         # What it was given is kept for pictures; nobody draws any here, and the weights would stay until the next call.
-        self._function.entry_of_last_call().last_values = {}
+        self._function.entry_of_last_call().forget()
         return outputs
 
     def __getattr__(self, name: str) -> Any:
