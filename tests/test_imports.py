@@ -58,6 +58,7 @@ ROOMS: dict[str, list[set[str]]] = {
         {"planning_loops"},
         {"planning"},
         {"lower"},
+        {"target"},
         {"function"},
         {"report"},
     ],
