@@ -121,8 +121,12 @@ FAULTS = {
     "buffers shared": Fault(
         "a call takes the buffers of one whose backward pass is still to come",
         "compiler/arena.py",
-        "self.arena.lease(executable.slab):\n                try:\n                    self.remove(executable)\n",
-        "self.arena.lease(executable.slab) or True:\n                try:\n                    self.index(executable)\n",
+        "            if executable.slab is None or self.arena.lease(executable.slab):\n"
+        "                try:\n"
+        "                    self.remove(executable)\n",
+        "            if executable.slab is None or self.arena.lease(executable.slab) or True:\n"
+        "                try:\n"
+        "                    self.index(executable)\n",
     ),
     "floats frozen": Fault(
         "a float whose value decides something is not looked at again",
