@@ -23,7 +23,7 @@ import numpy as np
 import tinyseq as ts
 from tinyseq import nn, optim
 from tinyseq.backends import register
-from tinyseq.errors import DataError, DtypeError, ShapeError
+from tinyseq.errors import DataError, DtypeError, GraphError, ShapeError
 from tinyseq.graph import here
 from tinyseq.modes import mode
 from tinyseq.ops import OPS
@@ -300,16 +300,16 @@ def compare(
     eager: list[tuple[str, Any]],
     compiled: list[tuple[str, Any]],
     blur: dict[int, list[Any]] | None = None,
-    draws: bool = False,
+    stateful: bool = False,
 ) -> Difference | None:
     """Return the first difference between two runs, or None.
 
-    What a failing call has done before it failed (draws counted, gradients set) is not compared, nor, in a program that
-    ``draws``, anything later.
+    What a failing call has done before it failed (draws counted, gradients set) is not compared, nor, in a ``stateful``
+    program (which draws, or changes what lies outside), anything later.
     """
     failed, followed = False, None
     for index, ((label, a), (other, b)) in enumerate(zip(eager, compiled, strict=False)):
-        if failed and draws:
+        if failed and stateful:
             return followed
         if failed and (label.endswith("gradients") or label.startswith("at the end")):
             continue
@@ -337,8 +337,8 @@ def _differs(a: Any, b: Any, noisy: list[Any]) -> tuple[str, str] | None:
     if isinstance(a, Raised):
         if not isinstance(b, Raised):
             return "not raised", f"eager raises {a.kind.__name__}: {a.text.splitlines()[0] if a.text else ''}"
-        if a.kind is DataError and b.kind in (ShapeError, DtypeError):
-            return None  # two mistakes: a trace sees those of shapes and dtypes first, further on as they may be
+        if a.kind is DataError and b.kind in (ShapeError, DtypeError, GraphError):
+            return None  # two mistakes: a trace sees those that are not of values first, though they come later
         if a.kind is not b.kind:
             return f"raised {b.kind.__name__} for {a.kind.__name__}", f"{b.text[:200]} instead of {a.text[:200]}"
         return None
@@ -502,8 +502,8 @@ def judge(text: str, backend: str, features: frozenset[str] | set[str] = frozens
     program = loaded(text)
     eager = play(program, eagerly, "numpy")
     found = play(program, ts.compile, backend)
-    draws = "ropout" in text or "ts.rand" in text
-    difference = compare(eager, found, draws=draws)
+    stateful = "ropout" in text or "ts.rand" in text or "outside state" in features
+    difference = compare(eager, found, stateful=stateful)
     if difference is None:
         return Verdict(None, "raises" if any(isinstance(value, Raised) for _, value in eager) else "same")
     if difference.kind == "values":
@@ -512,7 +512,7 @@ def judge(text: str, backend: str, features: frozenset[str] | set[str] = frozens
             with blurred(seed):
                 for index, (_, value) in enumerate(play(program, eagerly, "numpy")):
                     blur.setdefault(index, []).append(value)
-        difference = compare(eager, found, blur, draws)
+        difference = compare(eager, found, blur, stateful)
         if difference is None:
             return Verdict(None, "rounding")
     if difference.kind == FOLLOWED or (
