@@ -47,7 +47,7 @@ from tinyseq.tracing import SCALARS, gradient_before
 log = logging.getLogger("tinyseq.compiler")
 
 #: How many compilations of one function are kept, the least recently used going first.
-ENTRIES: Final = 16
+ENTRIES: Final = 12
 #: From which compilation of one function on a warning says what varies.
 MANY: Final = 8
 
