@@ -22,7 +22,7 @@ from tinyseq.ops.base import FLOAT32, FLOAT64, Op, module_of, native
 from tinyseq.ops.tuples import pick
 
 _folder = Path(__file__).parent
-_modules = ("autodiff.py", "interop.py", "operators.py", "random.py", "tensors.py", "tracing.py")
+_modules = ("autodiff.py", "interop.py", "operators.py", "random.py", "scalars.py", "tensors.py", "tracing.py")
 engine_files.update(
     str(path)
     for path in (*_folder.glob("ops/*.py"), *_folder.glob("backends/*.py"), *(_folder / name for name in _modules))
