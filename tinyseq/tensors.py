@@ -48,8 +48,8 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
             if (value := x.value) is None:  # abstract: a pass is at work
                 return x.trace(op, inputs, attrs)
             args.append(value)
-            tracked |= x.requires_grad
-            visible |= x._node.__class__ is Node  # behind a cut: no gradient, but pictures show what follows it
+            tracked = tracked or x.requires_grad
+            visible = visible or x._node.__class__ is Node  # behind a cut: no gradient, yet pictures show it
         elif x.__class__ in _SCALARS:
             args.append(x)
         else:
