@@ -22,7 +22,8 @@ from unittest import mock
 
 import tinyseq as ts
 from tinyseq.compiler import CompiledFunction
-from tinyseq.compiler.lower import lowering
+from tinyseq.compiler.target import TARGETS
+from tinyseq.registry import at_address
 from tinyseq.train.loop.progress import SilentProgress
 from tinyseq.train.loop.train_step import TrainStep
 from tinyseq.train.running import prepared
@@ -74,7 +75,7 @@ def main() -> None:
         stepper = TrainStep(task, model, config.train, SilentProgress(), compiled=True)
         assert stepper.function is not None
         functions = {"loss": ts.compile(lambda *given: task.loss(model, *given)), "training step": stepper.function}
-        kind = lowering(ts.backends.current().lowering)
+        kind: Any = at_address(str(TARGETS[ts.backends.current().target].bind))
         stubs = {name: answered_at_once(getattr(kind, name)) for name in ("forward", "backward")}
         with mock.patch.multiple(kind, **stubs):
             for name, fast in functions.items():

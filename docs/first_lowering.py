@@ -16,9 +16,11 @@ import numpy as np
 import tinyseq as ts
 from tinyseq import backends
 from tinyseq.backends.numpy import NumpyBackend
-from tinyseq.compiler import lower
+from tinyseq.compiler.layout import Layout
 from tinyseq.compiler.lower import arrays
+from tinyseq.compiler.pipeline import STANDARD
 from tinyseq.compiler.plan import Call, Copy
+from tinyseq.compiler.target import TARGETS, Target
 
 
 class Executable(arrays.Executable):
@@ -36,7 +38,7 @@ class Backend(NumpyBackend):
     """NumPy's arrays and kernels, with a lowering of its own for compiled functions."""
 
     name: ClassVar[str] = "printing"
-    lowering: ClassVar[str] = "printing"
+    target: ClassVar[str] = "printing"
 
 
 def create() -> Any:
@@ -47,7 +49,7 @@ def create() -> Any:
 def main() -> str:
     """Run a compiled function by it; return what it printed."""
     backends.register("printing", "first_lowering")  # this file, as a module: it is imported when it is first asked for
-    lower.register("printing", "first_lowering")
+    TARGETS.register("printing", Target("printing", pipeline=STANDARD, layout=Layout, bind=Executable))
 
     def step(x: ts.Tensor, h: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:
         h = (x + 0.5 * h).tanh()

@@ -59,6 +59,7 @@ ROOMS: dict[str, list[set[str]]] = {
         {"planning_loops"},
         {"planning"},
         {"lower"},
+        {"target"},
         {"function"},
         {"report"},
     ],

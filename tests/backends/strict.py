@@ -15,7 +15,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinyseq import backends
-from tinyseq.compiler.lower import arrays, register
+from tinyseq.compiler.layout import Layout
+from tinyseq.compiler.lower import arrays
+from tinyseq.compiler.pipeline import STANDARD
+from tinyseq.compiler.target import TARGETS, Target
 
 #: What kernels may ask of an array module; ``test_dispatch.py`` shows that CuPy has all of it.
 ALLOWED = frozenset(
@@ -325,12 +328,12 @@ class _Module:
         return self.asarray(x, dtype).copy()
 
 
-register("strict", __name__)
+TARGETS.register("strict", Target("strict", STANDARD, Layout, f"{__name__}:Executable"))
 
 
 class StrictBackend:
     name: ClassVar[str] = "strict"
-    lowering: ClassVar[str] = "strict"
+    target: ClassVar[str] = "strict"
     asynchronous: ClassVar[bool] = False
 
     def __init__(self) -> None:

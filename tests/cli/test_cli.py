@@ -267,6 +267,19 @@ def test_set_replaces_settings_in_every_command_that_reads_a_config(folder):
         )
 
 
+def test_compile_leaves_passes_out(folder):
+    whole = invoke("compile", "tiny.yaml")
+    without = invoke("compile", "tiny.yaml", "--without", "absorb", "--without", "pack", "--verify")
+    assert (whole.exit_code, without.exit_code) == (0, 0), without.stderr
+    assert {"absorb", "pack"} <= set(whole.stdout.split())
+    assert not {"absorb", "pack"} & set(without.stdout.split())
+    assert "merge" in without.stdout
+    assert "largest difference" in without.stdout
+    wrong = invoke("compile", "tiny.yaml", "--without", "absrob")
+    assert wrong.exit_code == 2
+    assert "Invalid value for '--without': the pipeline has no pass 'absrob'; did you mean 'absorb'?" in wrong.stderr
+
+
 def test_check_says_what_a_config_costs_and_whether_gradients_are_right(folder):
     shown = invoke("check", "tiny.yaml")
     assert shown.exit_code == 0, shown.stderr

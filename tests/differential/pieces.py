@@ -106,7 +106,7 @@ ts.softplus({a})|ts.sin({a})|{a}.cos()|ts.gelu({a})|ts.gelu({a}, approximate=Tru
 ts.log1p({a} * {a})|ts.clip({a}, -0.5, 0.8)|{a}.clip(0.0)|-{a}|abs({a})|{a} ** 2|{a} ** 3|2.0 ** {a}|1.5 ** (-{a})
 ({a} * {a} + 0.4) ** 0.5|({a} * {a} + 0.4) ** -1.5|1.0 / ({a} * {a} + 1.0)|{a} + 0.0|{a} * 1.0|{a} - 0.0|0.0 - {a}
 {a} * 2.0 * 0.5|({a} * 3.0) * 0.7|({a} + 1.0) - 1.0|ts.stop_gradient({a})|{a}.detach()|ts.sign({a})|{a} + {a}
-ts.zeros_like({a}) + 1.0|{a}.cast(np.float64).cast(np.float{d})|{a}.cast(np.float32).cast(np.float{d})|{a} * -1.0
+ts.zeros_like({a}) + 1.0|{a}.cast(np.float64).cast(np.float{d})|{a} * -1.0
 ts.where({a} > 0.1, {a}, 0.0)|ts.where({a} > 0, 0.0, -0.0) + {a}|{a} * ts.isfinite({a})|(({a} > 0) & ({a} < 1)) * {a}
 {a} * 2|{a} / 3|1 - {a}|ts.maximum({a}, 0.2)|ts.minimum({a}, {a} * 0.5)|{a} - {a}|{a} / ({a} * {a} + 1.0)
 ts.tanh({a}) * ts.tanh({a})|1.0 / (ts.exp(-{a}) + 1.0)|{a} * ts.sigmoid({a})|{a} ** 2.0|{a} ** 1|({a} * {a}) ** 1.0"""
@@ -334,9 +334,12 @@ def draw(s: Scope) -> str | None:
         s.writer.mutable("changed attributes", f"{module}.p = {r.choice((0.1, 0.4, 0.0))}")
         s.writer.mutable("train and eval", f"{module}.eval()", f"{module}.train()")
         return s.add(f"{module}({a})")
-    ways = [f"{a} + ts.randn{shape}", f"{a} * ts.rand{shape}", f"{a} + ts.randn(1, dtype=np.float{s.d})"]
+    # Of the program's precision: what is drawn in float64 and rounded to float32 may round otherwise compiled.
+    kind = "" if s.d == "32" else "dtype=np.float64"
+    inside = ", ".join([*map(str, shape), *([kind] if kind else [])])
+    ways = [f"{a} + ts.randn({inside})", f"{a} * ts.rand({inside})", f"{a} + ts.randn(1, dtype=np.float{s.d})"]
     ways += [f"ts.dropout({a}, 0.4, seed={r.randint(0, 9)})"]
-    return s.add(r.choice(ways).replace(",)", ")"))
+    return s.add(r.choice(ways))
 
 
 # -- state that the function reads -------------------------------------------------------------------------------------

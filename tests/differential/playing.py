@@ -296,14 +296,20 @@ class Difference:
 
 
 def compare(
-    eager: list[tuple[str, Any]], compiled: list[tuple[str, Any]], blur: dict[int, list[Any]] | None = None
+    eager: list[tuple[str, Any]],
+    compiled: list[tuple[str, Any]],
+    blur: dict[int, list[Any]] | None = None,
+    draws: bool = False,
 ) -> Difference | None:
     """Return the first difference between two runs, or None.
 
-    What a failing call has done before it failed (draws counted, gradients set) is not compared.
+    What a failing call has done before it failed (draws counted, gradients set) is not compared, nor, in a program that
+    ``draws``, anything later.
     """
     failed, followed = False, None
     for index, ((label, a), (other, b)) in enumerate(zip(eager, compiled, strict=False)):
+        if failed and draws:
+            return followed
         if failed and (label.endswith("gradients") or label.startswith("at the end")):
             continue
         failed = failed or isinstance(a, Raised)
@@ -493,7 +499,8 @@ def judge(text: str, backend: str, features: frozenset[str] | set[str] = frozens
     program = loaded(text)
     eager = play(program, eagerly, "numpy")
     found = play(program, ts.compile, backend)
-    difference = compare(eager, found)
+    draws = "ropout" in text or "ts.rand" in text
+    difference = compare(eager, found, draws=draws)
     if difference is None:
         return Verdict(None, "raises" if any(isinstance(value, Raised) for _, value in eager) else "same")
     if difference.kind == "values":
@@ -502,13 +509,16 @@ def judge(text: str, backend: str, features: frozenset[str] | set[str] = frozens
             with blurred(seed):
                 for index, (_, value) in enumerate(play(program, eagerly, "numpy")):
                     blur.setdefault(index, []).append(value)
-        difference = compare(eager, found, blur)
+        difference = compare(eager, found, blur, draws)
         if difference is None:
             return Verdict(None, "rounding")
     if difference.kind == FOLLOWED or (
-        "gradients inside" in features and "depends on nothing that requires a gradient" in difference.detail
+        {"gradients inside", "scans"} & set(features)
+        and "depends on nothing that requires a gradient" in difference.detail
     ):
         return Verdict(difference, FOLLOWED)
+    if difference.kind.startswith("raised GraphError for") and MAY_BE_REFUSED & set(features):
+        return Verdict(difference, "refused")  # and eager raises for another reason, further on
     if difference.kind == "refused":
         if "<program" not in difference.detail:
             difference.kind = "refused without a line"

@@ -97,6 +97,7 @@ class Writer:
         self.mutable("replaced weights", f"{name} = {new}")
         self.mutable("assigned weights", f"{name}.assign({new.replace('p', 'f', 1)})")
         tied = [w for w in self.weights if w != name and self.space[w].shape == value.shape]
+        tied = [w for w in tied if self.space[w].requires_grad == value.requires_grad]
         if tied:
             self.mutable("replaced weights", f"{name} = {tied[0]}")
 
@@ -272,13 +273,19 @@ class Writer:
         picked = last[:1] + [name for name in last[1:] if r.random() < 0.25][:2]
         if s.views & set(picked):
             self.feature("outputs that are views or slices")
-        if r.random() < 0.3 and picked[0] not in s.views:
+        picked = [self.made(s, name) for name in picked]
+        if r.random() < 0.3 and picked[0] not in s.views and " " not in picked[0]:
             picked[0] = f"{picked[0]}.sum()"
         r.shuffle(picked)
         if len(picked) == 1:
             return picked[0]
         ways = ["{}, {}", "[{}, {}]", "{{'z': {}, 'a': {}}}", "({}, {}), None"]
         return r.choice(ways).format(*picked[:2]) if len(picked) == 2 else ", ".join(picked)
+
+    def made(self, s: Scope, name: str) -> str:
+        """An expression for a value that is no weight or argument itself: eagerly, that would be returned itself."""
+        given = [self.space[w] for w in (*self.weights, *(p.name for p in self.parameters))]
+        return f"{name} * 1.0" if any(s.values[name] is x for x in given) else name
 
     def write(self) -> Program:
         """Write the program."""
@@ -327,7 +334,8 @@ class Writer:
                 if r.random() < 0.8:
                     body += f"{opt}.step()\n"
                 body += f"{zero}\n" * (r.random() < 0.4)
-                result = r.choice(["loss", f"loss, {last[0]}", f"{last[0]}, loss.detach()"])
+                y = self.made(s, last[0])
+                result = r.choice(["loss", f"loss, {y}", f"{y}, loss.detach()"])
         elif ending == "grad":
             last = [n for n in reversed(s.floats) if n.startswith("v")] or ["x"]
             result = r.choice([f"({last[0]} * {last[0]}).sum()", f"ts.tanh({last[0]}).mean()"])

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_info
 
 import tinyseq as ts
 from tinyseq import threads
-from tinyseq.compiler.lower import lowering
+from tinyseq.compiler.target import TARGETS
 
 PACKAGE = str(Path(ts.__file__).parent)
 #: Lines of each program that are interrupted at each run.
@@ -213,7 +213,7 @@ def test_the_executable_itself_may_be_used_again(name: str, backend: str, monkey
     with chosen(backend, monkeypatch):
         program = Program(fn, *shapes)
         program.call()
-        executable = lowering(backend)(program.fast.plan)
+        executable = TARGETS[backend].executable(program.fast.plan)
         seed = np.ones((), np.float32)
         sets = [(program.arrays, program.right), (program.others, program.right_others)]
         sets += [([array.copy() for array in arrays], right) for arrays, right in sets]

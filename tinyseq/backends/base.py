@@ -20,8 +20,8 @@ class Backend(Protocol):
     """
 
     name: ClassVar[str]
-    #: Which lowering of the compiler's plans runs on this backend's arrays.
-    lowering: ClassVar[str]
+    #: Which of the compiler's targets makes plans that run on this backend's arrays.
+    target: ClassVar[str]
     #: Whether a call of a kernel returns before it has run, so that the host may go on with something else.
     asynchronous: ClassVar[bool]
     xp: Xp

@@ -48,7 +48,7 @@ class CupyBackend:
     """Arrays in device memory, kernels by CuPy."""
 
     name: ClassVar[str] = "cupy"
-    lowering: ClassVar[str] = "cupy"
+    target: ClassVar[str] = "cupy"
     asynchronous: ClassVar[bool] = True
 
     def __init__(self, cupy: Any) -> None:

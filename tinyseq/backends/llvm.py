@@ -16,7 +16,7 @@ class LlvmBackend(NumpyBackend):
     """Differs from the NumPy backend in what compiled functions run on only."""
 
     name: ClassVar[str] = "llvm"
-    lowering: ClassVar[str] = "llvm"
+    target: ClassVar[str] = "llvm"
 
     def describe(self) -> dict[str, str]:
         return {**super().describe(), "backend": "llvm", "llvmlite": version("llvmlite")}

@@ -17,7 +17,7 @@ class NumpyBackend:
     """Arrays in host memory, kernels by NumPy."""
 
     name: ClassVar[str] = "numpy"
-    lowering: ClassVar[str] = "numpy"
+    target: ClassVar[str] = "numpy"
     asynchronous: ClassVar[bool] = False
 
     def __init__(self) -> None:

@@ -9,11 +9,11 @@ import click
 
 from tinyseq.cli.boundary import debug_option
 from tinyseq.cli.options import set_option
-from tinyseq.errors import did_you_mean
+from tinyseq.errors import GraphError, did_you_mean
 
 if TYPE_CHECKING:
     from tinyseq.compiler.function import CompiledFunction
-    from tinyseq.compiler.pipeline import Stage
+    from tinyseq.compiler.pipeline import Pipeline, Stage
 
 
 @click.command("compile", short_help="Show what the compiler makes of a config's training step.")
@@ -22,11 +22,20 @@ if TYPE_CHECKING:
 @click.option(
     "--out", "-o", type=click.Path(dir_okay=False), metavar="FILE", help="With --after: draw it there instead."
 )
+@click.option("--without", multiple=True, metavar="PASS", help="Leave this pass out; may be given again.")
 @click.option("--plan", is_flag=True, help="Print the plan: every instruction with its buffers and source line.")
 @click.option("--verify", is_flag=True, help="Run every stage against the plain interpreter, and compare.")
 @set_option
 @debug_option
-def command(config: str, after: str | None, out: str | None, plan: bool, verify: bool, settings: list[Any]) -> None:
+def command(
+    config: str,
+    after: str | None,
+    out: str | None,
+    without: tuple[str, ...],
+    plan: bool,
+    verify: bool,
+    settings: list[Any],
+) -> None:
     """Compile the forward and backward pass of CONFIG's model on its first batch, and show each pass.
 
     \b
@@ -35,6 +44,7 @@ def command(config: str, after: str | None, out: str | None, plan: bool, verify:
         tinyseq compile examples/lstm.yaml --after pack      the graph at that point
         tinyseq compile examples/lstm.yaml --after merge -o merged.svg
         tinyseq compile examples/lstm.yaml --plan
+        tinyseq compile examples/lstm.yaml --without absorb  what that pass is worth: see the other rows
     """
     import tinyseq as ts
     from tinyseq.errors import DataError
@@ -49,7 +59,7 @@ def command(config: str, after: str | None, out: str | None, plan: bool, verify:
         def loss(*arguments: Any) -> Any:
             return task.loss(model, *arguments)
 
-        fast = ts.compile(loss, verify=verify)
+        fast = ts.compile(loss, verify=verify, pipeline=lambda own: _without(own, without))
         fast(*arguments)
         if after is not None:
             stage = _stage(fast.passes, after)
@@ -63,6 +73,13 @@ def command(config: str, after: str | None, out: str | None, plan: bool, verify:
             _table(fast)
         if verify:
             _verified(fast)
+
+
+def _without(pipeline: Pipeline, names: tuple[str, ...]) -> Pipeline:
+    try:
+        return pipeline.without(*names)
+    except GraphError as error:
+        raise click.BadParameter(f"{error.what}; {error.fix}", param_hint="'--without'") from None
 
 
 def _stage(stages: tuple[Stage, ...], wanted: str) -> Stage:

@@ -31,11 +31,11 @@ from tinyseq.compiler.arena import Arena
 from tinyseq.compiler.capture import Traced, parameter_names, replay, trace_function
 from tinyseq.compiler.checking import verify_plan
 from tinyseq.compiler.environment import Guards, alike
-from tinyseq.compiler.lower import lowering
-from tinyseq.compiler.lower.numpy import Executable, aligned_zeros
-from tinyseq.compiler.pipeline import Compiled, Stage, run_passes
+from tinyseq.compiler.lower.base import Executable
+from tinyseq.compiler.pipeline import Compiled, PipelineLike, Stage, choose, run_passes
 from tinyseq.compiler.plan import Plan
 from tinyseq.compiler.planning import make_plan
+from tinyseq.compiler.target import TARGETS, Target
 from tinyseq.errors import BackendError, GraphError
 from tinyseq.graph import Graph, Leaf, Node, caller, reach, signature
 from tinyseq.modes import mode
@@ -102,7 +102,7 @@ class Entry:
         traced: Traced,
         compiled: Compiled,
         plan: Plan,
-        lower: type[Executable],
+        target: Target,
         seconds: float,
         held: list[Any],
         tensors: Sequence[Tensor],
@@ -111,7 +111,7 @@ class Entry:
         backend: str,
     ) -> None:
         self.arena, self.backend = arena, backend
-        self.traced, self.compiled, self.plan, self.lower, self.seconds = traced, compiled, plan, lower, seconds
+        self.traced, self.compiled, self.plan, self.target, self.seconds = traced, compiled, plan, target, seconds
         #: Arguments that the key knows by identity: as long as they are held, no other thing has their id.
         self.held = held
         self.idle = arena.idle()
@@ -196,11 +196,7 @@ class Entry:
     def take(self) -> Executable:
         """Return an executable whose buffers nobody needs; a forward pass keeps its own until its backward pass."""
         executable: Executable | None = self.idle.take()
-        if executable is not None:
-            return executable
-        if not self.lower.in_slab:
-            return self.lower(self.plan)
-        return self.lower(self.plan, self.arena.obtain(self.plan.footprint, aligned_zeros))
+        return self.target.executable(self.plan, self.arena) if executable is None else executable
 
     def give(self, executable: Executable) -> None:
         """Take an executable back: nobody needs its buffers."""
@@ -321,8 +317,15 @@ _step: Final = _StepOp()
 class CompiledFunction:
     """A function that runs from a plan; see ``compile``."""
 
-    def __init__(self, fn: Callable[..., Any], *, verify: bool = False, recompute: bool | int = False) -> None:
-        self.fn, self.verify, self.recompute = fn, verify, recompute
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        *,
+        verify: bool = False,
+        recompute: bool | int = False,
+        pipeline: PipelineLike = None,
+    ) -> None:
+        self.fn, self.verify, self.recompute, self.pipeline = fn, verify, recompute, pipeline
         #: What each form of a call compiled to, the most recently used last.
         self.entries: dict[Any, list[Entry]] = {}
         self.last: Entry | None = None
@@ -471,17 +474,16 @@ class CompiledFunction:
         whole = bool(traced.assigned or traced.graded or traced.cleared)
         candidates = [leaf for leaf in (*traced.captured.values(), *traced.arguments) if leaf.requires_grad]
         wanted = candidates if mode.recording and not whole else []  # in a whole step nothing is left to differentiate
-        lower = lowering(backend.lowering)
-        compiled = run_passes(
-            traced.graph, wanted, verify=self.verify, recompute=self.recompute, for_blas=lower.for_blas
-        )
-        plan = make_plan(compiled.graph, len(traced.graph.outputs), for_blas=lower.for_blas)
+        target = TARGETS.find(backend.target)
+        pipeline = choose(self.pipeline, target.pipeline)
+        compiled = run_passes(traced.graph, wanted, pipeline, verify=self.verify, recompute=self.recompute)
+        plan = make_plan(compiled.graph, len(traced.graph.outputs), target.layout)
         if self.verify:
             verify_plan(plan)
         seconds = time.perf_counter() - start
         shapes = ", ".join(f"{x.dtype}{x.shape}" for x in tensors)
         log.info("compiled %s for %s in %.0f ms", self.__name__, shapes, seconds * 1e3)
-        return Entry(traced, compiled, plan, lower, seconds, held, tensors, scalars, self._arena, backend.name)
+        return Entry(traced, compiled, plan, target, seconds, held, tensors, scalars, self._arena, backend.name)
 
     def _forget(self) -> None:
         """Keep so many compilations, those used last."""
@@ -626,11 +628,19 @@ def _in_words(x: Any) -> str:
 
 
 @overload
-def compile(fn: Callable[..., Any], *, verify: bool = ..., recompute: bool | int = ...) -> CompiledFunction: ...
-@overload
-def compile(*, verify: bool = ..., recompute: bool | int = ...) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
 def compile(
-    fn: Callable[..., Any] | None = None, *, verify: bool = False, recompute: bool | int = False
+    fn: Callable[..., Any], *, verify: bool = ..., recompute: bool | int = ..., pipeline: PipelineLike = ...
+) -> CompiledFunction: ...
+@overload
+def compile(
+    *, verify: bool = ..., recompute: bool | int = ..., pipeline: PipelineLike = ...
+) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
+def compile(
+    fn: Callable[..., Any] | None = None,
+    *,
+    verify: bool = False,
+    recompute: bool | int = False,
+    pipeline: PipelineLike = None,
 ) -> CompiledFunction | Callable[[Callable[..., Any]], CompiledFunction]:
     """Return a function of the same values that runs from a plan.
 
@@ -647,10 +657,12 @@ def compile(
         verify: check the graph after each pass, and that the plan overwrites no live value (slower to compile).
         recompute: keep only the states between tiles of so many time steps (True: about √T) for the backward pass, and
             compute the rest again: memory grows as √T instead of T, for one more forward pass.
+        pipeline: passes in place of the target's (compiler/pipeline.py), or a function from these to others:
+            ``lambda own: own.without("absorb")``.
 
     Raises:
         GraphError: (on calling) ``fn`` asks for a value while it is traced, or changes what lies outside of it.
     """
     if fn is None:
-        return functools.partial(CompiledFunction, verify=verify, recompute=recompute)
-    return CompiledFunction(fn, verify=verify, recompute=recompute)
+        return functools.partial(CompiledFunction, verify=verify, recompute=recompute, pipeline=pipeline)
+    return CompiledFunction(fn, verify=verify, recompute=recompute, pipeline=pipeline)

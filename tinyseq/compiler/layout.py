@@ -32,16 +32,30 @@ WORTH_TURNING = 1 << 16
 
 
 class Layout:
-    """The demands of a graph's loops on the values that go into and come out of them.
+    """What a graph's loops ask of the values that go into and come out of them: nothing, values lie as written."""
 
-    ``features_first`` says that loops may keep features before rows, as BLAS likes them.
-    """
-
-    def __init__(self, graph: Graph, features_first: bool = True) -> None:
-        self.users = graph.consumers()
-        loops = [node for node in graph.nodes if node.op is scan] if features_first else []
-        self.columns = {node for node in loops if _multiplies_rows(node)}
+    def __init__(self, graph: Graph) -> None:
+        #: The loops that keep features before rows.
+        self.columns: set[Node] = set()
+        #: The orders that loops want of values outside.
         self.wanted: dict[Node, Order] = {}
+
+    def factors(self, loop: Node) -> set[Node]:
+        """Return the inputs of a loop's body that are to lie well for products."""
+        return set()
+
+    def stack(self, loop: Node, indices: Sequence[int]) -> Order:
+        """Return the order for the stack of a loop's value, known to the outside by the outputs ``indices``."""
+        return ()
+
+
+class FeaturesFirst(Layout):
+    """As BLAS likes it: loops that multiply rows by large matrices keep features before rows."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self.users = graph.consumers()
+        self.columns = {node for node in graph.nodes if node.op is scan and _multiplies_rows(node)}
         for node in self.columns:
             for x in ScanParts.of(node.attrs, node.inputs).sequences:
                 if len(x.shape) == 3:
@@ -67,8 +81,10 @@ class Layout:
             elif node.op is not concat:
                 asked += [(parent, order) for parent in node.inputs if parent.shape == node.shape]
 
+    def factors(self, loop: Node) -> set[Node]:
+        return factors_of(loop)
+
     def stack(self, loop: Node, indices: Sequence[int]) -> Order:
-        """Return the order for the stack of a loop's value, known to the outside by the outputs ``indices``."""
         if loop not in self.columns:
             return ()
         seen = [user for user in self.users[loop] if user.op is pick and user.attrs["index"] in indices]

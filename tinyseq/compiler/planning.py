@@ -9,10 +9,10 @@ shifted views are s_{t-1} and s_t; weights that a loop multiplies with are laid 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from tinyseq.compiler.layout import COLUMNS, Layout, Order, order_in_memory
+from tinyseq.compiler.layout import COLUMNS, FeaturesFirst, Layout, Order, order_in_memory
 from tinyseq.compiler.lifetimes import mark_lifetimes, share_slots
 from tinyseq.compiler.plan import Call, Copy, Instruction, Number, Operand, Plan, Ref
 from tinyseq.compiler.planning_loops import LoopPlanner, is_computed, keys_of
@@ -29,23 +29,23 @@ from tinyseq.ops.tuples import pick
 Values: TypeAlias = dict[Node, Operand]
 
 
-def make_plan(graph: Graph, forward: int | None = None, *, for_blas: bool = True) -> Plan:
+def make_plan(graph: Graph, forward: int | None = None, layout: Callable[[Graph], Layout] = FeaturesFirst) -> Plan:
     """Lower a graph to a plan; what the first ``forward`` outputs need comes first.
 
-    With ``for_blas`` products are BLAS calls: values and weights of loops lie as it likes them (layout.py).
+    ``layout`` says how values and weights of loops lie; by default as BLAS likes them.
 
     Raises:
         GraphError: a scan within the body of a scan, which is written out when it is traced; another op of several
             outputs, which the passes take apart.
     """
-    return Planner(graph, for_blas).plan(len(graph.outputs) if forward is None else forward)
+    return Planner(graph, layout(graph)).plan(len(graph.outputs) if forward is None else forward)
 
 
 class Planner(Storage):
     """The walk over a graph that emits its instructions; a loop's borders stand in planning_loops.py."""
 
-    def __init__(self, graph: Graph, for_blas: bool) -> None:
-        super().__init__(Layout(graph, features_first=for_blas), for_blas)
+    def __init__(self, graph: Graph, layout: Layout) -> None:
+        super().__init__(layout)
         self.graph = graph
         #: The plan's own, in which loops stand; what is within a loop goes to its body.
         self.instructions: list[Instruction] = []
@@ -196,7 +196,13 @@ class Planner(Storage):
         if turned.op is not sh.transpose or turned.inputs[0].op is not sh.reshape or right.op is not sh.reshape:
             return None
         x, y = turned.inputs[0].inputs[0], right.inputs[0]
-        if len(turned.shape) != 2 or x.shape[:-1] != y.shape[:-1] or right.shape[1:] != y.shape[-1:]:
+        if (
+            len(turned.shape) != 2
+            or not x.shape
+            or not y.shape
+            or x.shape[:-1] != y.shape[:-1]
+            or right.shape[1:] != y.shape[-1:]
+        ):
             return None
         a, b = self.in_memory(x, values, out), self.in_memory(y, values, out)
         last = len(x.shape) - 1

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tinyseq.compiler.layout import COLUMNS, CONTRACTED, STACKED, Order, aligned, factors_of, padded
+from tinyseq.compiler.layout import COLUMNS, CONTRACTED, STACKED, Order, aligned, padded
 from tinyseq.compiler.plan import Copy, Loop, Operand, Ref
 from tinyseq.compiler.scheduling import VIEWS
 from tinyseq.compiler.storage import Emitted, Storage, Track
@@ -47,7 +47,7 @@ class LoopPlanner:
         self.loop = Loop(node, node.attrs["length"], node.attrs["reverse"])
         #: How many steps on, in memory, a state lies before a step and after it.
         self.before, self.after = (1, 0) if self.loop.reverse else (0, 1)
-        self.factors = factors_of(node) if storage.for_blas else set()
+        self.factors = storage.layout.factors(node)
         self.local: dict[Node, Operand] = {}
         self.homes: dict[Node, Ref] = {}
         self.tracks: dict[Node, Track] = {}

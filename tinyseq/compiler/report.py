@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from tinyseq import backends
 from tinyseq.compiler.function import CompiledFunction
+from tinyseq.compiler.layout import FeaturesFirst, Layout
 from tinyseq.compiler.pipeline import Stage
 from tinyseq.compiler.planning import make_plan
 from tinyseq.errors import GraphError
@@ -65,11 +66,11 @@ def _count(graph: Graph) -> int:
     return sum(1 + (_count(node.attrs["body"]) if node.op is scan else 0) for node in graph.nodes)
 
 
-def cost(stage: Stage) -> Cost:
-    """Count what a stage's graph costs; the memory is that of its plan."""
+def cost(stage: Stage, layout: Callable[[Graph], Layout] = FeaturesFirst) -> Cost:
+    """Count what a stage's graph costs; the memory is that of its plan, in which values lie by ``layout``."""
     found = list(_kernels(stage.graph))
     try:
-        memory: int | None = make_plan(stage.graph).memory
+        memory: int | None = make_plan(stage.graph, layout=layout).memory
     except GraphError:
         memory = None
     return Cost(
@@ -92,7 +93,8 @@ def _flops(node: Node) -> int:
 
 def costs(fast: CompiledFunction) -> list[Cost]:
     """Return the cost after each pass of a compiled function's last compilation."""
-    return [cost(stage) for stage in fast.passes]
+    layout = fast.entry_of_last_call().target.layout
+    return [cost(stage, layout) for stage in fast.passes]
 
 
 def verify(fast: CompiledFunction) -> list[tuple[str, float]]:

@@ -48,8 +48,8 @@ class Emitted(Protocol):
 class Storage:
     """The buffers of a plan under way; ``columns`` says whether the loop at hand keeps features before rows."""
 
-    def __init__(self, layout: Layout, for_blas: bool) -> None:
-        self.layout, self.for_blas = layout, for_blas
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
         self.buffers: list[Buffer] = []
         self.columns = False
 

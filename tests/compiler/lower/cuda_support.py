@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,12 +25,12 @@ import pytest
 
 from tinyseq import backends
 from tinyseq.backends.numpy import NumpyBackend
-from tinyseq.compiler.lower import register
 from tinyseq.compiler.lower.cupy.cublas import Handle
 from tinyseq.compiler.lower.cupy.gemm import Gemm
 from tinyseq.compiler.lower.cupy.kernels import BLOCK, Kernel
 from tinyseq.compiler.lower.cupy.launching import Launching
 from tinyseq.compiler.lower.cupy.lowering import Lowered
+from tinyseq.compiler.target import TARGETS
 
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 
@@ -223,7 +224,7 @@ class Blas:
 
 class HostBackend(NumpyBackend):
     name: ClassVar[str] = "cuda-on-host"
-    lowering: ClassVar[str] = "cuda-on-host"
+    target: ClassVar[str] = "cuda-on-host"
 
 
 class Executable(Launching):
@@ -262,7 +263,7 @@ def create() -> HostBackend:
     return HostBackend()
 
 
-register("cuda-on-host", __name__)
+TARGETS.register("cuda-on-host", replace(TARGETS["cupy"], name="cuda-on-host", bind=Executable))
 backends.register("cuda-on-host", __name__)
 
 

@@ -13,7 +13,7 @@ import strict
 
 import tinyseq as ts
 from tinyseq import backends
-from tinyseq.compiler.lower import lowering
+from tinyseq.compiler.target import TARGETS
 from tinyseq.errors import DataError, DtypeError, ShapeError
 
 backends.register("strict", strict.__name__)
@@ -45,7 +45,7 @@ class Bound:
         self.x, self.y = (rng.uniform(0.5, 1.5, size=size).astype(np.float32) for _ in range(2))
         fast = ts.compile(f)
         fast(ts.tensor(self.x, requires_grad=True), ts.tensor(self.y))
-        self.executable = lowering(backend.lowering)(fast.plan)
+        self.executable = TARGETS[backend.target].executable(fast.plan)
         self.leaves = list(fast.plan.inputs)
 
     def forward(self, x: Any, y: Any, listed: bool = False) -> np.ndarray:

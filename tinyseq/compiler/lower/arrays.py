@@ -21,11 +21,7 @@ class Executable:
 
     #: The backend whose arrays these are.
     on: ClassVar[str]
-    #: Rows and weights lie as they are written: the passes and layouts for a CPU's BLAS are left out.
-    for_blas: ClassVar[bool] = False
-
     #: Each has memory of its own, on the device.
-    in_slab: ClassVar[bool] = False
     slab: None = None
 
     def __init__(self, plan: Plan) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from tinyseq.backends.base import Array
+from tinyseq.compiler.arena import Slab
 from tinyseq.compiler.plan import Plan
 from tinyseq.graph import Leaf
 
@@ -17,6 +18,10 @@ class Executable(Protocol):
     """
 
     plan: Plan
+
+    @property
+    def slab(self) -> Slab | None:
+        """The memory of the arena that it works in, None where it has its own."""
 
     def forward(self, values: Mapping[Leaf, Array], count: int) -> list[Array]:
         """Run what the first outputs need; return the first ``count`` of them."""

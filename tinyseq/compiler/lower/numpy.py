@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -62,12 +62,6 @@ def aligned_zeros(size: int) -> Array:
 
 class Executable:
     """A plan bound to NumPy arrays: ``forward`` takes the inputs' arrays, ``backward`` the gradients from above."""
-
-    #: Whether products are BLAS calls, which passes and planner then arrange for.
-    for_blas: ClassVar[bool] = True
-
-    #: Whether the memory that it works in may be a slab that others use at other times.
-    in_slab: ClassVar[bool] = True
 
     def __init__(self, plan: Plan, slab: Slab | None = None) -> None:
         self.plan, self.slab = plan, slab

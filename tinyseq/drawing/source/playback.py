@@ -201,15 +201,15 @@ def _sweep(loss: Node, seed: Any, operands: Operands, watch: Watch) -> dict[Node
 
     def rule(node: Node, g: Any, needed: Sequence[bool]) -> list[Any]:
         args, out = operands(node)
-        parts: list[Any] = []
         op: Any = node.op
-        whole = None if op.joint is None else op.joint(node, g, needed)
-        for index, (parent, need) in enumerate(zip(node.inputs, needed, strict=True)):
-            if whole is not None:
-                part = whole[index]
-            else:
-                part = op.vjp(index, g, out, *args, **node.attrs) if need else None
-            parts.append(None if part is None else cast(sum_to(part, parent.shape), parent.dtype))
+        if op.joint is not None:
+            gradients = op.joint(node, g, needed)
+        else:
+            gradients = [op.vjp(i, g, out, *args, **node.attrs) if need else None for i, need in enumerate(needed)]
+        parts = [
+            None if part is None else cast(sum_to(part, parent.shape), parent.dtype)
+            for part, parent in zip(gradients, node.inputs, strict=True)
+        ]
         watch(node, g, parts)
         return parts
 

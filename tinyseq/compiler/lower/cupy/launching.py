@@ -12,29 +12,32 @@ from tinyseq.backends.base import Array
 from tinyseq.compiler.lower import arrays
 from tinyseq.compiler.lower.arrays import place
 from tinyseq.compiler.lower.cupy import copying
+from tinyseq.compiler.lower.cupy.describing import FORMS
 from tinyseq.compiler.lower.cupy.gemm import Gemm
 from tinyseq.compiler.lower.cupy.kernels import SCRATCH, Kernel
 from tinyseq.compiler.lower.cupy.lowering import Launch, Launches, Lowered, Steps, lower
+from tinyseq.compiler.lower.describe import Forms
 from tinyseq.compiler.plan import Plan
 from tinyseq.graph import Leaf
 
-_known: weakref.WeakKeyDictionary[Plan, dict[int, Lowered]] = weakref.WeakKeyDictionary()
+#: What each plan became, for a number of multiprocessors, and the forms that it was lowered by.
+_known: weakref.WeakKeyDictionary[Plan, dict[int, tuple[Forms, Lowered]]] = weakref.WeakKeyDictionary()
 
 
-def lowered(plan: Plan, multiprocessors: int) -> Lowered:
-    """Lower a plan, once for all executables of it."""
+def lowered(plan: Plan, multiprocessors: int, forms: Forms) -> Lowered:
+    """Lower a plan, once for all executables of it by these forms."""
     found = _known.setdefault(plan, {})
-    if multiprocessors not in found:
-        found[multiprocessors] = lower(plan, multiprocessors)
-    return found[multiprocessors]
+    if multiprocessors not in found or found[multiprocessors][0] is not forms:
+        found[multiprocessors] = forms, lower(plan, multiprocessors, forms)
+    return found[multiprocessors][1]
 
 
 class Launching(arrays.Executable):
     """A plan bound to memory, run by launches; what has no kernel of ours runs by the array module's own."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, forms: Forms = FORMS) -> None:
         super().__init__(plan)
-        self.lowered = lowered(plan, self.multiprocessors())
+        self.lowered = lowered(plan, self.multiprocessors(), forms)
         self.precision = backends.precision()
         scratch = self.backend.allocate(max(self.lowered.scratch, 1))
         self.addresses = {slot: self.address(memory) for slot, memory in self.memory.items()}

@@ -13,6 +13,7 @@ from tinyseq.compiler.lower.cupy.describing import FORMS
 from tinyseq.compiler.lower.cupy.gemm import Gemm, gemms
 from tinyseq.compiler.lower.cupy.kernels import Kernel, module, write
 from tinyseq.compiler.lower.cupy.persistent import NotPersistent, recurrence
+from tinyseq.compiler.lower.describe import Forms
 from tinyseq.compiler.lower.grouping import S, group, leave_unstored
 from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.partition import partition
@@ -90,13 +91,13 @@ class Lowered:
         return total
 
 
-def lower(plan: Plan, multiprocessors: int = 0) -> Lowered:
+def lower(plan: Plan, multiprocessors: int = 0, forms: Forms = FORMS) -> Lowered:
     """Describe what can be launched, join element-wise work into groups, and write the kernels.
 
     A device that has clusters of blocks (sm_90 and later) is named by its number of multiprocessors: there loops may
     become one kernel.
     """
-    parts = partition(plan, FORMS)
+    parts = partition(plan, forms)
     segments = [Launches(_grouped(segment)) for segment in parts.segments]
     leave_unstored([stage for piece in segments for stage in piece.stages], parts.free)
     pieces = iter(segments)

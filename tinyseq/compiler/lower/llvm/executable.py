@@ -7,18 +7,19 @@ import weakref
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 
 from tinyseq.compiler.arena import Slab
 from tinyseq.compiler.lower import numpy as on_numpy
+from tinyseq.compiler.lower.describe import Forms
 from tinyseq.compiler.lower.giving import fitting
 from tinyseq.compiler.lower.llvm.cache import cached
 from tinyseq.compiler.lower.llvm.cost import time_of
 from tinyseq.compiler.lower.llvm.host import Library, host, key_of, object_code
 from tinyseq.compiler.lower.llvm.kernels import load
-from tinyseq.compiler.lower.llvm.lowering import lower
+from tinyseq.compiler.lower.llvm.lowering import FORMS, lower
 from tinyseq.compiler.lower.llvm.segments import write_segments
 from tinyseq.compiler.lower.llvm.threads import Team, pool, settle
 from tinyseq.compiler.lower.partition import Partition
@@ -47,16 +48,17 @@ class _Native:
     lowered: Partition
     segments: list[tuple[Any, bool]]
     scratch: int
+    forms: Forms
 
 
 _known: weakref.WeakKeyDictionary[Plan, _Native] = weakref.WeakKeyDictionary()
 
 
-def _native(plan: Plan) -> _Native:
-    """Lower and compile a plan, once for all executables of it."""
+def _native(plan: Plan, forms: Forms) -> _Native:
+    """Lower and compile a plan, once for all executables of it by these forms."""
     found = _known.get(plan)
-    if found is None:
-        lowered, of = lower(plan), host()
+    if found is None or found.forms is not forms:
+        lowered, of = lower(plan, forms), host()
         source, scratch, tiles = write_segments(lowered.segments, of)
         load(tiles, of)
         library = Library(cached(key_of(source, of), lambda: object_code(source, of)), of)
@@ -65,7 +67,7 @@ def _native(plan: Plan) -> _Native:
             (library.function(f"segment{number}", *arguments), sum(map(time_of, stages)) >= _WORTH_SHARING)
             for number, stages in enumerate(lowered.segments)
         ]
-        found = _known[plan] = _Native(lowered, segments, scratch)
+        found = _known[plan] = _Native(lowered, segments, scratch, forms)
     return found
 
 
@@ -134,14 +136,13 @@ class _Launcher:
 class Executable(on_numpy.Executable):
     """A plan whose instructions run natively as far as they can, on the same arrays."""
 
-    for_blas: ClassVar[bool] = False
-
-    def __init__(self, plan: Plan, slab: Slab | None = None) -> None:
+    def __init__(self, plan: Plan, slab: Slab | None = None, forms: Forms = FORMS) -> None:
+        self.native_forms = forms
         super().__init__(plan, slab)
-        self.find_direct(_native(plan).lowered)
+        self.find_direct(self.code.lowered)
 
     def prepare_all(self) -> None:
-        native = _native(self.plan)
+        native = self.code = _native(self.plan, self.native_forms)
         self.launcher = _Launcher(self.memory, native.scratch)
         segments = iter(native.segments)
         for position, piece in enumerate(native.lowered.pieces):
@@ -279,7 +280,7 @@ class Executable(on_numpy.Executable):
             super().execute(part)
 
     def notes(self) -> list[str]:
-        lowered, of = _native(self.plan).lowered, host()
+        lowered, of = self.code.lowered, host()
         stages = sum(len(piece) for piece in lowered.segments)
         rows = [
             "",

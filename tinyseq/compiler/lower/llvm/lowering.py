@@ -21,9 +21,9 @@ from tinyseq.compiler.plan import Plan
 FORMS: Final[Forms] = {**describe.elementwise(WRITERS), **describe.FORMS}
 
 
-def lower(plan: Plan) -> Partition:
+def lower(plan: Plan, forms: Forms = FORMS) -> Partition:
     """Describe what can be native, join it, and leave the rest."""
-    lowered = partition(plan, FORMS)
+    lowered = partition(plan, forms)
     lowered.replace_segments([[_grouped(stage) for stage in group(segment)] for segment in lowered.segments])
     every = [stage for segment in lowered.segments for stage in segment]
     leave_unstored(every, lowered.free)
