@@ -41,8 +41,9 @@ from tinyseq.graph import Graph, Leaf, Node, caller, reach, signature
 from tinyseq.modes import mode
 from tinyseq.ops.base import Op
 from tinyseq.ops.tuples import pick
+from tinyseq.scalars import SCALARS
 from tinyseq.tensors import Tensor, sweep
-from tinyseq.tracing import SCALARS, gradient_before
+from tinyseq.tracing import gradient_before
 
 log = logging.getLogger("tinyseq.compiler")
 
