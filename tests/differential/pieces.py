@@ -51,8 +51,10 @@ class Scope:
         found = [name for name in self.floats if test(self.shape(name))]
         if not found:
             return None
-        back = min(int(self.r.expovariate(0.7)), len(found) - 1)
-        return found[len(found) - 1 - back]
+        back = 1
+        while back < len(found) and self.r.random() < 0.5:
+            back += 1
+        return found[-back]
 
     def setup(self, rhs: str, prefix: str) -> str:
         """Make something before the function, which closes over it."""

@@ -46,10 +46,10 @@ FAULTS = {
     "outputs copied too late": Fault(
         "the copies that outputs need belong to the backward part",
         "compiler/planning.py",
-        "        outputs = [self.output(node, values, instructions) for node in graph.outputs[:forward]]\n"
+        "        outputs = [self.in_memory(node, values, instructions) for node in graph.outputs[:forward]]\n"
         "        boundary = len(instructions)\n",
         "        boundary = len(instructions)\n"
-        "        outputs = [self.output(node, values, instructions) for node in graph.outputs[:forward]]\n",
+        "        outputs = [self.in_memory(node, values, instructions) for node in graph.outputs[:forward]]\n",
     ),
     "keywords sorted": Fault(
         "tensors are listed by sorted keyword, inputs made in the order of the call",
@@ -67,8 +67,8 @@ FAULTS = {
     "draws frozen": Fault(
         "ts.rand draws once, while the function is traced",
         "creation.py",
-        "    if is_tracing():\n        return uniform(",
-        "    if is_tracing() and not shape:\n        return uniform(",
+        "    if mode.tracing is not None and mode.tracing.repeatable:\n        return uniform(",
+        "    if False:\n        return uniform(",
     ),
     "no guards": Fault(
         "attributes, closures and replaced weights are not looked at again",
@@ -120,15 +120,25 @@ FAULTS = {
     ),
     "buffers shared": Fault(
         "a call takes the buffers of one whose backward pass is still to come",
-        FUNCTION,
-        "            return self.idle.pop()\n",
-        "            return self.idle[0]\n",
+        "compiler/arena.py",
+        "            if executable.slab is None or self.arena.lease(executable.slab):\n"
+        "                try:\n"
+        "                    self.remove(executable)\n",
+        "            if executable.slab is None or self.arena.lease(executable.slab) or True:\n"
+        "                try:\n"
+        "                    self.index(executable)\n",
     ),
     "floats frozen": Fault(
         "a float whose value decides something is not looked at again",
         FUNCTION,
         "            if not alike(scalars[index], value):\n",
         "            if False:\n",
+    ),
+    "checks left out": Fault(
+        "the check of a label goes with a loss that is not returned",
+        TRACE,
+        "    nodes += [node for node in tracing.checks if node not in reached]\n",
+        "    pass\n",
     ),
     "options frozen": Fault(
         "an optimiser's numbers are those of the first step",
