@@ -30,6 +30,7 @@ ORDER: list[set[str]] = [
     {"autodiff", "dependence", "interop"},
     {"operators"},
     {"tensors"},
+    {"scalars"},
     {"tracing"},
     {"random"},
     {"creation", "functional"},

@@ -101,10 +101,6 @@ RECURSIVE = {
     "compiler/passes/simplify.py:_frozen": "an attribute's tuples",
     "compiler/passes/simplify.py:simplest": "as often as a rule applies to one node",
     "compiler/passes/merge.py:_fate": "three ops",
-    # To be loops: a sum of a thousand terms, or a chain of a thousand views, in one step is too deep for these.
-    "compiler/differentiate.py:stored": "views of views",
-    "compiler/passes/distribute.py:terms": "terms of a sum",
-    "compiler/passes/expand.py:scaled": "terms of a sum",
     "tensors.py:record": "once more, with every operand a tensor",
     "ops/linalg.py:kernel": "matrices for vectors: once",
 }

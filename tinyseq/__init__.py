@@ -26,7 +26,6 @@ from tinyseq.ops.elementwise import (
     exp,
     expm1,
     gelu,
-    isfinite,
     log,
     log1p,
     maximum,
@@ -43,6 +42,7 @@ from tinyseq.ops.elementwise import (
 )
 from tinyseq.ops.linalg import einsum, matmul
 from tinyseq.ops.nn import dropout, embedding
+from tinyseq.ops.predicates import isfinite
 from tinyseq.ops.reduce import argmax, argmin, cumsum, log_softmax, logsumexp, mean, prod, softmax, var
 from tinyseq.ops.reduce import max_ as max
 from tinyseq.ops.reduce import min_ as min

@@ -126,29 +126,11 @@ def backpropagate(
             parts = _one_by_one(node, g, operands, needed)
         else:
             parts = joint(node, g, [parent in needed for parent in node.inputs])
-        for parent, part in zip(node.inputs, parts, strict=True):
-            if part is None or parent not in needed:
-                continue
-            # Rules give the gradient at the output's shape and dtype: broadcasting and promotion are undone here, once.
-            if part.shape != parent.shape:
-                part = sum_to(part, parent.shape)
-            if part.dtype is not parent.dtype and part.dtype != parent.dtype:
-                part = cast(part, parent.dtype)
-            known = gradients.get(parent)
-            if known is None:
-                gradients[parent] = part
-            elif parent in owned:
-                known += part
-            else:
-                gradients[parent] = total = known + part
-                if type(total) is np.ndarray:
-                    owned.add(parent)
+        _add_up(node, parts, needed, gradients, owned)
         if not retain:
             node.args, node.out = FREED, None
     if not retain and targets is None:
-        for node in order:  # what no gradient reached, behind a cut, is not needed either
-            if node.__class__ is Node:
-                node.args, node.out = FREED, None
+        _free(order)  # what no gradient reached, behind a cut, is not needed either
     return results
 
 
@@ -180,6 +162,35 @@ def _one_by_one(node: Node, g: Value, operands: Operands, needed: set[Node]) -> 
     return [
         vjp(index, g, out, *args, **attrs) if parent in needed else None for index, parent in enumerate(node.inputs)
     ]
+
+
+def _add_up(
+    node: Node, parts: Sequence[Value], needed: set[Node], gradients: dict[Node, Value], owned: set[Node]
+) -> None:
+    """Add what a node's rule gives to the gradients of its inputs."""
+    for parent, part in zip(node.inputs, parts, strict=True):
+        if part is None or parent not in needed:
+            continue
+        # Rules give the gradient at the output's shape and dtype: broadcasting and promotion are undone here, once.
+        if part.shape != parent.shape:
+            part = sum_to(part, parent.shape)
+        if part.dtype is not parent.dtype and part.dtype != parent.dtype:
+            part = cast(part, parent.dtype)
+        known = gradients.get(parent)
+        if known is None:
+            gradients[parent] = part
+        elif parent in owned:
+            known += part
+        else:
+            gradients[parent] = total = known + part
+            if type(total) is np.ndarray:
+                owned.add(parent)
+
+
+def _free(order: Sequence[Node]) -> None:
+    for node in order:
+        if node.__class__ is Node:
+            node.args, node.out = FREED, None
 
 
 def _is_freed(node: Node) -> bool:

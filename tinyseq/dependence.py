@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tinyseq.graph import Graph, Node, reach
-from tinyseq.ops.scan import scan
+from tinyseq.ops.scan import ScanParts, scan
 from tinyseq.ops.tuples import pick
 
 #: A set of leaves, a bit each.
@@ -58,16 +58,16 @@ def _of_op(node: Node, flows: Mapping[Node, Bits | list[Bits]]) -> Bits:
 def _through(node: Node, inputs: Sequence[Bits]) -> list[Bits]:
     """Follow a loop's states from step to step until nothing new comes; a cut lets nothing through."""
     body: Graph = node.attrs["body"]
-    carries, length, cut = node.attrs["carries"], node.attrs["length"], node.attrs["cut"]
-    states, stacked = list(inputs[:carries]), [0] * (len(body.outputs) - carries)
-    for count in range(length):
-        before = list(states) if not (cut and count and count % cut == 0) else [0] * carries
-        own = dict(zip(body.inputs, [*before, *inputs[carries:]], strict=True))
+    parts, cut = ScanParts.of(node.attrs, inputs), node.attrs["cut"]
+    states, stacked = list(parts.inits), [0] * len(parts.ys)
+    for count in range(node.attrs["length"]):
+        before = list(states) if not (cut and count and count % cut == 0) else [0] * len(states)
+        own = dict(zip(body.inputs, [*before, *parts.sequences, *parts.values], strict=True))
         flows = _flows(body.nodes, own)
-        after = [_bits(flows[x]) for x in body.outputs]
-        grown = [old | new for old, new in zip(stacked, after[carries:], strict=True)]
-        settled = not cut and after[:carries] == states and grown == stacked
-        states, stacked = after[:carries], grown
+        after = [_bits(flows[x]) for x in parts.nexts]
+        grown = [old | _bits(flows[y]) for old, y in zip(stacked, parts.ys, strict=True)]
+        settled = not cut and after == states and grown == stacked
+        states, stacked = after, grown
         if settled:
             break
     return [*states, *stacked]

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinyseq import graph, trees
 from tinyseq.errors import GraphError
-from tinyseq.ops import OPS
+from tinyseq.ops import OPS, predicates
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops.base import Op, Recorder
 from tinyseq.ops.linalg import matmul
@@ -26,12 +26,12 @@ OPERATORS: Final[Mapping[Any, Op]] = {
     np.true_divide: ew.div,
     np.power: ew.power,
     np.matmul: matmul,
-    np.equal: ew.equal,
-    np.not_equal: ew.not_equal,
-    np.less: ew.less,
-    np.less_equal: ew.less_equal,
-    np.greater: ew.greater,
-    np.greater_equal: ew.greater_equal,
+    np.equal: predicates.equal,
+    np.not_equal: predicates.not_equal,
+    np.less: predicates.less,
+    np.less_equal: predicates.less_equal,
+    np.greater: predicates.greater,
+    np.greater_equal: predicates.greater_equal,
 }
 
 #: Functions that look at shape and dtype alone.

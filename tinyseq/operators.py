@@ -7,7 +7,7 @@ from typing import Any, Self
 from tinyseq import interop
 from tinyseq.errors import MutationError
 from tinyseq.ops import elementwise as ew
-from tinyseq.ops import linalg, reduce, shape
+from tinyseq.ops import linalg, predicates, reduce, shape
 from tinyseq.ops.base import Recorder
 
 
@@ -65,33 +65,33 @@ class Operators(Recorder):
         return self._record(ew.absolute, (self,))
 
     def __eq__(self, other: Any) -> Self:  # type: ignore[override]
-        return self._record(ew.equal, (self, other)) if _has_elements(other) else NotImplemented
+        return self._record(predicates.equal, (self, other)) if _has_elements(other) else NotImplemented
 
     def __ne__(self, other: Any) -> Self:  # type: ignore[override]
-        return self._record(ew.not_equal, (self, other)) if _has_elements(other) else NotImplemented
+        return self._record(predicates.not_equal, (self, other)) if _has_elements(other) else NotImplemented
 
     __hash__ = object.__hash__  # == compares elements; as keys, tensors are themselves
 
     def __lt__(self, other: Any) -> Self:
-        return self._record(ew.less, (self, other))
+        return self._record(predicates.less, (self, other))
 
     def __le__(self, other: Any) -> Self:
-        return self._record(ew.less_equal, (self, other))
+        return self._record(predicates.less_equal, (self, other))
 
     def __gt__(self, other: Any) -> Self:
-        return self._record(ew.greater, (self, other))
+        return self._record(predicates.greater, (self, other))
 
     def __ge__(self, other: Any) -> Self:
-        return self._record(ew.greater_equal, (self, other))
+        return self._record(predicates.greater_equal, (self, other))
 
     def __and__(self, other: Any) -> Self:
-        return self._record(ew.logical_and, (self, other))
+        return self._record(predicates.logical_and, (self, other))
 
     def __or__(self, other: Any) -> Self:
-        return self._record(ew.logical_or, (self, other))
+        return self._record(predicates.logical_or, (self, other))
 
     def __invert__(self) -> Self:
-        return self._record(ew.logical_not, (self,))
+        return self._record(predicates.logical_not, (self,))
 
     # -- in place: the name gets another value; a parameter's name must not get one unnoticed --------------------------
 
@@ -121,11 +121,11 @@ class Operators(Recorder):
 
     def __iand__(self, other: Any) -> Self:
         self._require_rebinding("&")
-        return self._record(ew.logical_and, (self, other))
+        return self._record(predicates.logical_and, (self, other))
 
     def __ior__(self, other: Any) -> Self:
         self._require_rebinding("|")
-        return self._record(ew.logical_or, (self, other))
+        return self._record(predicates.logical_or, (self, other))
 
     def _require_rebinding(self, symbol: str) -> None:
         """Refuse ``x += y`` where only x itself could have been meant."""

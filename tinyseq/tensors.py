@@ -22,7 +22,7 @@ from tinyseq.ops.base import FLOAT32, FLOAT64, Op, module_of, native
 from tinyseq.ops.tuples import pick
 
 _folder = Path(__file__).parent
-_modules = ("autodiff.py", "interop.py", "operators.py", "random.py", "tensors.py", "tracing.py")
+_modules = ("autodiff.py", "interop.py", "operators.py", "random.py", "scalars.py", "tensors.py", "tracing.py")
 engine_files.update(
     str(path)
     for path in (*_folder.glob("ops/*.py"), *_folder.glob("backends/*.py"), *(_folder / name for name in _modules))
@@ -48,10 +48,8 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
             if (value := x.value) is None:  # abstract: a pass is at work
                 return x.trace(op, inputs, attrs)
             args.append(value)
-            if x.requires_grad:
-                tracked = visible = True
-            elif x._node.__class__ is Node:  # behind a cut: no gradient, but pictures show what follows it
-                visible = True
+            tracked = tracked or x.requires_grad
+            visible = visible or x._node.__class__ is Node  # behind a cut: no gradient, yet pictures show it
         elif x.__class__ in _SCALARS:
             args.append(x)
         else:
@@ -60,25 +58,18 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
         value = op.kernel(np if args[0].__class__ is np.ndarray else module_of(args), *args, **attrs)
     except Exception as error:
         raise _explain(op, inputs, attrs, error) from error
-    if value.__class__ is not np.ndarray:
+    if value.__class__ is not np.ndarray or value.dtype.char not in _USUAL:
         if op.multiple:
-            return _record_parts(op, inputs, attrs, args, value, tracked, visible and mode.recording)
-        if isinstance(value, np.generic):
-            value = np.asarray(value)
-    dtype = value.dtype
-    if dtype.char not in _USUAL and not (
-        dtype.char == "d" and any(a.dtype == FLOAT64 for a in args if hasattr(a, "dtype"))
-    ):
+            return _record_parts(op, inputs, attrs, args, value, tracked, (tracked or visible) and mode.recording)
         value = _conforming(op, inputs, args, attrs, value)
-        dtype = value.dtype
-    if not visible or not mode.recording or not op.recorded:
+    if not (tracked or visible) or not mode.recording or not op.recorded:
         return Tensor(value)
     node = Node(
         op,
         tuple([(x._node or x.node) if isinstance(x, Tensor) else literal(x) for x in inputs]),
         attrs,
         value.shape,
-        dtype,
+        value.dtype,
         here.source or caller(2),
         args if tracked and op.reads_inputs else None,
         value if tracked and op.reads_output else None,
@@ -87,11 +78,16 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
 
 
 def _conforming(op: Op, inputs: Sequence[Any], args: list[Any], attrs: Attrs, value: Any) -> Any:
-    """Return a value in the dtype that the op's own rule says.
+    """Return a kernel's result as an array in the dtype that the op's own rule says.
 
     NumPy widens integers to float64, where here float64 comes only from float64, and computes functions of small
     integers and booleans in float16.
     """
+    if isinstance(value, np.generic):
+        value = np.asarray(value)
+    char = value.dtype.char
+    if char in _USUAL or (char == "d" and any(a.dtype == FLOAT64 for a in args if hasattr(a, "dtype"))):
+        return value
     dtype = op.infer(*(x if isinstance(x, Tensor) else literal(x) for x in inputs), **attrs)[1]
     if value.dtype == dtype:
         return value

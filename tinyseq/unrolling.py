@@ -94,6 +94,27 @@ def unroll(
         DataError: a length below 0 or over the number of steps; ``truncate`` below 1.
     """
     parts = [x for _, x in trees.leaves(xs)]
+    batch, time = _extent(parts)
+    truncate = _default.truncate if truncate is None else truncate
+    if truncate is not None and truncate < 1:
+        raise DataError("unroll: truncate", required="at least 1 step", got=str(truncate))
+    state = _initial_state(cell, batch) if state is None else state
+    steps = _Steps(cell, xs, parts, time, truncate, reverse)
+    if lengths is not None:
+        steps.mask(*check_lengths(lengths, time, batch))
+    clock = here.place.clock  # the step of a loop around this one, whose own body is a graph of a single step
+    if clock is None:
+        generator.advance()
+        if is_tracing():
+            return _rolled(steps, state)
+    return _eager(steps, state, clock)
+
+
+# -- inputs ------------------------------------------------------------------------------------------------------------
+
+
+def _extent(parts: list[Any]) -> tuple[int, int]:
+    """Return how many rows and time steps the sequences have."""
     if not parts or any(len(x.shape) < 2 for x in parts) or len({x.shape[:2] for x in parts}) > 1:
         raise ShapeError(
             "unroll: not a sequence",
@@ -103,81 +124,151 @@ def unroll(
     batch, time = parts[0].shape[:2]
     if time == 0:
         raise ShapeError("unroll: no time steps", required="time >= 1", got=str(parts[0].shape))
-    truncate = _default.truncate if truncate is None else truncate
-    if truncate is not None and truncate < 1:
-        raise DataError("unroll: truncate", required="at least 1 step", got=str(truncate))
-    step: Step = getattr(cell, "step", cell)
-    if state is None:
-        make = getattr(cell, "initial_state", None)
-        if make is None:
-            raise DataError("unroll: a function has no initial state", required="state=...", got="None")
-        state = make(batch)
-    counts: Any = None
-    real, masks = None, None
-    if lengths is not None:
-        ready = check_lengths(lengths, time, batch)
-        counts, real = ready
-        if isinstance(counts, Tensor) and not is_tracing():
-            counts = counts.numpy()
-        masks = unstack(real, 1)
+    return batch, time
+
+
+def _initial_state(cell: Any, batch: int) -> Any:
+    make = getattr(cell, "initial_state", None)
+    if make is None:
+        raise DataError("unroll: a function has no initial state", required="state=...", got="None")
+    return make(batch)
+
+
+@dataclass
+class _Steps:
+    """The steps of a cell over sequences: what each is given, which rows of it are real, where the gradient is cut."""
+
+    cell: Any
+    xs: Any
+    #: The leaves of ``xs``, (batch, time, ...).
+    parts: list[Any]
+    time: int
+    truncate: int | None
+    reverse: bool
+    #: Only with lengths: how many steps of each row are real, the same as a mask (batch, time), and its columns.
+    counts: np.ndarray[Any, Any] | Tensor | None = None
+    real: Tensor | None = None
+    masks: Any = None
+
+    def __post_init__(self) -> None:
+        self.step: Step = getattr(self.cell, "step", self.cell)
+        self.name: str = getattr(self.cell, "name", "")
+
+    def mask(self, counts: Any, real: Tensor) -> None:
+        """Let padding change nothing."""
+        self.counts = counts.numpy() if isinstance(counts, Tensor) and not is_tracing() else counts
+        self.real, self.masks = real, unstack(real, 1)
         # Padding may hold anything: 0 instead of it, or a NaN there would reach the weights' gradient as 0 * NaN.
-        parts = [where(_align(real, x), x, x.dtype.type(0).item()) for x in parts]
-    clock = here.place.clock  # the step of a loop around this one, whose own body is a graph of a single step
-    if clock is None:
-        generator.advance()
-        if is_tracing():
-            return _rolled(cell, step, xs, parts, state, counts, real, truncate, reverse)
-    starts: Any = None
-    if truncate and isinstance(counts, Tensor):
-        starts = unstack(_all_chunk_starts(time, counts, truncate, reverse), 0)
-    columns = [unstack(x, 1) for x in parts]
+        self.parts = [where(_align(real, x), x, x.dtype.type(0).item()) for x in self.parts]
+
+    def cuts(self) -> Any:
+        """Return the rows that enter each step with a cut gradient; None where nothing is cut."""
+        if not self.truncate:
+            return None
+        if isinstance(self.counts, Tensor):
+            return unstack(self.all_cuts(), 0)
+        return [_chunk_starts(t, self.time, self.counts, self.truncate, self.reverse) for t in range(self.time)]
+
+    def all_cuts(self) -> Tensor:
+        """Return the same as one tensor (time, batch), for lengths of which each row has its own."""
+        assert self.truncate is not None
+        assert self.counts is not None
+        return _all_chunk_starts(self.time, self.counts, self.truncate, self.reverse)
+
+
+def _masked(mask: Tensor, y: Any, new: Any, old: Any) -> tuple[Any, Any]:
+    """Return 0 for the outputs of rows that are not real, and their state as it was."""
+    y = trees.map_leaves(lambda y: where(_align(mask, y), y, y.dtype.type(0).item()), y)
+    return y, trees.map_leaves(lambda n, o: where(_align(mask, n), n, o), new, old)
+
+
+# -- step by step ------------------------------------------------------------------------------------------------------
+
+
+def _eager(steps: _Steps, state: Any, clock: Any) -> tuple[Any, Any]:
+    """Apply the cell at one step after the other; ``clock`` is the step of a loop around them."""
+    time, cuts = steps.time, steps.cuts()
+    columns = [unstack(x, 1) for x in steps.parts]
     ys: list[Any] = []
-    name = getattr(cell, "name", "")
-    with scope(name):
-        seen = None
-        if _default.watched is not None:
-            _default.watched.append(seen := Unrolled(cell, here.place.scope))
-        for t in range(time - 1, -1, -1) if reverse else range(time):
+    with scope(steps.name):
+        seen = _watched(steps.cell)
+        for t in range(time - 1, -1, -1) if steps.reverse else range(time):
             with at_step(t, None if clock is None else clock * time + t):
-                if starts is not None:
-                    state = _cut_some(state, starts[t])
-                elif truncate:
-                    state = _cut(state, _chunk_starts(t, time, counts, truncate, reverse))
+                if cuts is not None:
+                    state = _cut(state, cuts[t])
                 column = iter(columns)
-                x = trees.map_leaves(lambda _, column=column, t=t: next(column)[t], xs)
-                y, new = step(x, state)
-                if masks is not None:
-                    y = trees.map_leaves(lambda y, t=t: where(_align(masks[t], y), y, y.dtype.type(0).item()), y)
-                    new = trees.map_leaves(lambda n, old, t=t: where(_align(masks[t], n), n, old), new, state)
-                for path, part in trees.leaves(new):
-                    if (
-                        isinstance(part, Tensor)
-                        and part._node is not None
-                        and part._node.name is None
-                        and part.requires_grad
-                    ):
-                        part._node.name = path or "h"
+                x = trees.map_leaves(lambda _, column=column, t=t: next(column)[t], steps.xs)
+                y, new = steps.step(x, state)
+                if steps.masks is not None:
+                    y, new = _masked(steps.masks[t], y, new, state)
+                _name_states(new)
                 if seen is not None:
                     seen.steps[t] = x, state, y, new
                 state = new
                 ys.append(y)
-        if reverse:
+        if steps.reverse:
             ys.reverse()
         return trees.map_leaves(lambda *steps: stack(steps, 1), ys[0], *ys[1:]), state
 
 
-def _rolled(
-    cell: Any,
-    step: Step,
-    xs: Any,
-    parts: list[Any],
-    state: Any,
-    counts: np.ndarray[Any, Any] | Tensor | None,
-    real: Tensor | None,
-    truncate: int | None,
-    reverse: bool,
-) -> tuple[Any, Any]:
+def _watched(cell: Any) -> Unrolled | None:
+    """Return where to note each step, if somebody watches."""
+    if _default.watched is None:
+        return None
+    seen = Unrolled(cell, here.place.scope)
+    _default.watched.append(seen)
+    return seen
+
+
+def _name_states(state: Any) -> None:
+    """Give the values of a new state that have a history, and no name yet, the names of its parts."""
+    for path, part in trees.leaves(state):
+        if isinstance(part, Tensor) and part.requires_grad and part._node is not None and part._node.name is None:
+            part._node.name = path or "h"
+
+
+# -- as a loop ---------------------------------------------------------------------------------------------------------
+
+
+def _rolled(steps: _Steps, state: Any) -> tuple[Any, Any]:
     """Record one scan, its body traced once, instead of a copy of the cell for each time step."""
+    _require_tensors(state)
+    own_cuts = bool(steps.truncate) and steps.counts is not None  # rows come to their cuts at different steps
+    sequences = [swapaxes(x, 0, 1) for x in steps.parts]
+    if steps.real is not None:
+        sequences.append(swapaxes(steps.real, 0, 1))
+    if own_cuts:
+        sequences.append(steps.all_cuts())
+    sequences.append(tensor(np.arange(steps.time)))  # the clock, for random draws; dropped where there are none
+    with scope(steps.name):
+        old = trees.map_leaves(lambda s: AbstractTensor(Leaf(s.shape, s.dtype, True, passing=True)), state)
+        for path, part in trees.leaves(old):
+            part.node.name = path or "h"
+        slices = [AbstractTensor(Leaf(s.shape[1:], s.dtype, s.requires_grad, "x", passing=True)) for s in sequences]
+        y, new = _traced_step(steps, old, slices, own_cuts)
+        carried = [node_of(n) for _, n in trees.leaves(new)]
+        for (path, _), node in zip(trees.leaves(new), carried, strict=True):
+            if node.name is None:
+                node.name = path or "h"
+        own = [x.node for _, x in trees.leaves(old)] + [x.node for x in slices]
+        body, outside = _closed([*carried, *(node_of(y) for _, y in trees.leaves(y))], own)
+        results = scan(
+            *(s for _, s in trees.leaves(state)),
+            *sequences,
+            *(AbstractTensor(n) for n in outside),
+            body=body,
+            carries=len(carried),
+            sequences=len(sequences),
+            length=steps.time,
+            reverse=steps.reverse,
+            cut=None if own_cuts else steps.truncate,
+        )
+    finals, stacked = iter(results[: len(carried)]), iter(results[len(carried) :])
+    last = trees.map_leaves(lambda _: next(finals), new)
+    return trees.map_leaves(lambda _: swapaxes(next(stacked), 0, 1), y), last
+
+
+def _require_tensors(state: Any) -> None:
     for path, part in trees.leaves(state):
         if not isinstance(part, Tensor):
             raise DtypeError(
@@ -186,59 +277,33 @@ def _rolled(
                 got=repr(part),
                 fix="ts.zeros(batch, ...) in the initial state",
             )
-    time = parts[0].shape[1]
-    sequences = [swapaxes(x, 0, 1) for x in parts]
-    if real is not None:
-        sequences.append(swapaxes(real, 0, 1))
-    if truncate and counts is not None:  # rows come to their cuts at different steps
-        sequences.append(_all_chunk_starts(time, counts, truncate, reverse))
-    sequences.append(tensor(np.arange(time)))  # the clock, for random draws; dropped where there are none
-    with scope(getattr(cell, "name", "")):
-        old = trees.map_leaves(lambda s: AbstractTensor(Leaf(s.shape, s.dtype, True, passing=True)), state)
-        for path, part in trees.leaves(old):
-            part.node.name = path or "h"
-        slices = [AbstractTensor(Leaf(s.shape[1:], s.dtype, s.requires_grad, "x", passing=True)) for s in sequences]
-        start = slices[-1].node.serial + 1
-        column = iter(slices)
-        entering = old
-        if truncate and counts is not None:
-            cut = slices[-2]
-            entering = trees.map_leaves(lambda s: where(_align(cut, s), stop_gradient(s), s), old)
-        with at_step(None, slices[-1]):
-            y, new = step(trees.map_leaves(lambda _: next(column), xs), entering)
-        if real is not None:
-            mask = slices[len(parts)]
-            y = trees.map_leaves(lambda y: where(_align(mask, y), y, y.dtype.type(0).item()), y)
-            new = trees.map_leaves(lambda n, o: where(_align(mask, n), n, o), new, entering)
-        new = trees.map_leaves(lambda n, _: n, new, old)  # refuses a state of another structure
-        carried = [node_of(n) for _, n in trees.leaves(new)]
-        for (path, _), node in zip(trees.leaves(new), carried, strict=True):
-            if node.name is None:
-                node.name = path or "h"
-        outputs = [*carried, *(node_of(y) for _, y in trees.leaves(y))]
-        own = [x.node for _, x in trees.leaves(old)] + [x.node for x in slices]
-        outside = [n for n in reach(outputs, stop=lambda n: n.serial < start) if _is_outside(n, own, start)]
-        inner: dict[Node, Node] = {n: Leaf(n.shape, n.dtype, True, n.name) for n in outside}
-        body = Graph(substitute(outputs, inner), [*own, *inner.values()])
-        results = scan(
-            *(s for _, s in trees.leaves(state)),
-            *sequences,
-            *(AbstractTensor(n) for n in outside),
-            body=body,
-            carries=len(carried),
-            sequences=len(sequences),
-            length=time,
-            reverse=reverse,
-            cut=truncate if counts is None else None,
-        )
-    finals, stacked = iter(results[: len(carried)]), iter(results[len(carried) :])
-    last = trees.map_leaves(lambda _: next(finals), new)
-    return trees.map_leaves(lambda _: swapaxes(next(stacked), 0, 1), y), last
+
+
+def _traced_step(steps: _Steps, old: Any, slices: list[AbstractTensor], own_cuts: bool) -> tuple[Any, Any]:
+    """Trace the cell on a step of each sequence: the parts of x, then the mask and the cuts, if any, and the clock."""
+    entering = _cut(old, slices[-2]) if own_cuts else old
+    column = iter(slices)
+    with at_step(None, slices[-1]):
+        y, new = steps.step(trees.map_leaves(lambda _: next(column), steps.xs), entering)
+    if steps.real is not None:
+        y, new = _masked(slices[len(steps.parts)], y, new, entering)
+    return y, trees.map_leaves(lambda n, _: n, new, old)  # refuses a state of another structure
+
+
+def _closed(outputs: list[Node], own: list[Node]) -> tuple[Graph, list[Node]]:
+    """Return a loop's body, whose first inputs are ``own``, and what it takes from outside, one more input for each."""
+    start = own[-1].serial + 1
+    outside = [n for n in reach(outputs, stop=lambda n: n.serial < start) if _is_outside(n, own, start)]
+    inner: dict[Node, Node] = {n: Leaf(n.shape, n.dtype, True, n.name) for n in outside}
+    return Graph(substitute(outputs, inner), [*own, *inner.values()]), outside
 
 
 def _is_outside(node: Node, own: list[Node], start: int) -> bool:
     """Whether a node that a step uses comes from outside of it: made before, or a weight."""
     return not isinstance(node, Literal) and node not in own and (node.serial < start or isinstance(node, Leaf))
+
+
+# -- cuts -----------------------------------------------------------------------------------------------------------
 
 
 def _chunk_starts(
@@ -265,20 +330,18 @@ def _all_chunk_starts(time: int, counts: np.ndarray[Any, Any] | Tensor, truncate
     return found
 
 
-def _cut(state: Any, rows: np.ndarray[Any, Any]) -> Any:
+def _cut(state: Any, rows: np.ndarray[Any, Any] | Tensor) -> Any:
     """Stop the gradient through the state of the rows that have come to a cut.
 
     Rows count their own steps, so padding moves no cut: a row that is over, or has not begun, is not cut.
     """
-    if not rows.any():
-        return state
-    if rows.all():
-        return trees.map_leaves(stop_gradient, state)
-    return _cut_some(state, tensor(rows))
-
-
-def _cut_some(state: Any, mask: Tensor) -> Any:
-    return trees.map_leaves(lambda s: where(_align(mask, s), stop_gradient(s), s), state)
+    if not isinstance(rows, Tensor):
+        if not rows.any():
+            return state
+        if rows.all():
+            return trees.map_leaves(stop_gradient, state)
+        rows = tensor(rows)
+    return trees.map_leaves(lambda s: where(_align(rows, s), stop_gradient(s), s), state)
 
 
 def _align(mask: Tensor, value: Tensor) -> Tensor:

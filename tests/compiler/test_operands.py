@@ -19,6 +19,7 @@ from optable import ROWS, Row, draw
 
 import tinyseq as ts
 from tinyseq.ops import elementwise as ew
+from tinyseq.ops import predicates
 from tinyseq.ops.base import Op
 
 Tensor = ts.Tensor
@@ -79,8 +80,15 @@ def alike(a: np.ndarray, b: np.ndarray) -> bool:
 
 LITERALS = [2.0, -1.5, 0.5, 0.0, -0.0, math.inf, 3, -1, True]
 BINARY = [op for op in vars(ew).values() if isinstance(op, ew.Elementwise) and len(op.vjps) == 2] + [
-    ew.equal, ew.not_equal, ew.less, ew.less_equal, ew.greater, ew.greater_equal, ew.logical_and, ew.logical_or,
-]  # fmt: skip
+    predicates.equal,
+    predicates.not_equal,
+    predicates.less,
+    predicates.less_equal,
+    predicates.greater,
+    predicates.greater_equal,
+    predicates.logical_and,
+    predicates.logical_or,
+]
 POINTS = np.array([-1.5, 0.0, 1.0, 2.0, 3.0])
 
 

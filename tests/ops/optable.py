@@ -18,6 +18,7 @@ import reference
 
 import tinyseq as ts
 from tinyseq.ops import elementwise as ew
+from tinyseq.ops import predicates
 from tinyseq.ops import shape as sh
 from tinyseq.ops.nn import cross_entropy, uniform
 
@@ -402,22 +403,22 @@ ELEMENTWISE = [
     unary("stop_gradient", ew.stop_gradient, lambda x: x, integers="int64", smooth=False),
     unary(
         "isfinite",
-        ew.isfinite,
+        predicates.isfinite,
         np.isfinite,
         integers="bool",
         gives="bool",
         smooth=False,
         special=[Special(([inf, nan, 0.0],), [False, False, True])],
     ),
-    predicate("equal", ew.equal, np.equal),
-    predicate("not_equal", ew.not_equal, np.not_equal),
-    predicate("less", ew.less, np.less),
-    predicate("less_equal", ew.less_equal, np.less_equal),
-    predicate("greater", ew.greater, np.greater),
-    predicate("greater_equal", ew.greater_equal, np.greater_equal),
-    unary("logical_not", ew.logical_not, np.logical_not, integers="bool", gives="bool", smooth=False),
-    binary("logical_and", ew.logical_and, np.logical_and, integers="bool", gives="bool", smooth=False),
-    binary("logical_or", ew.logical_or, np.logical_or, integers="bool", gives="bool", smooth=False),
+    predicate("equal", predicates.equal, np.equal),
+    predicate("not_equal", predicates.not_equal, np.not_equal),
+    predicate("less", predicates.less, np.less),
+    predicate("less_equal", predicates.less_equal, np.less_equal),
+    predicate("greater", predicates.greater, np.greater),
+    predicate("greater_equal", predicates.greater_equal, np.greater_equal),
+    unary("logical_not", predicates.logical_not, np.logical_not, integers="bool", gives="bool", smooth=False),
+    binary("logical_and", predicates.logical_and, np.logical_and, integers="bool", gives="bool", smooth=False),
+    binary("logical_or", predicates.logical_or, np.logical_or, integers="bool", gives="bool", smooth=False),
     Row(
         "gelu",
         ts.gelu,

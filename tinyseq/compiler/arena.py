@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 #: How much larger a slab is made than what asks for it: lengths that grow step by step do not each need another.
@@ -22,6 +23,13 @@ class Slab:
 
     def __init__(self, memory: Any, nbytes: int) -> None:
         self.memory, self.nbytes, self.leased = memory, nbytes, True
+        self._scratch: Any = None
+
+    def scratch(self, nbytes: int, allocate: Callable[[int], Any]) -> Any:
+        """Return so many bytes, or more, that whoever has leased the slab may write to while it runs."""
+        if self._scratch is None or len(self._scratch) < nbytes:
+            self._scratch = allocate(nbytes)
+        return self._scratch
 
 
 class Tenant(Protocol):
@@ -44,7 +52,7 @@ class Arena:
         self._idle.add(made)
         return made
 
-    def obtain(self, nbytes: int, allocate: Any) -> Slab:
+    def obtain(self, nbytes: int, allocate: Callable[[int], Any]) -> Slab:
         """Return a slab of so many bytes at least, leased to the caller; ``allocate(nbytes)`` makes memory."""
         with self._lock:
             for slab in self._free:

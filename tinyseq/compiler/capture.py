@@ -19,8 +19,9 @@ from tinyseq.modes import tracing_into
 from tinyseq.ops.elementwise import identity
 from tinyseq.ops.tuples import pick
 from tinyseq.random import generator
+from tinyseq.scalars import SCALARS, AbstractScalar
 from tinyseq.tensors import Tensor, record, sweep
-from tinyseq.tracing import SCALARS, AbstractScalar, AbstractTensor, Tracing, is_traced, node_of
+from tinyseq.tracing import AbstractTensor, Tracing, is_traced, node_of
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _traced(
         if repeatable and type(x) in SCALARS:
             weak = type(x) is float
             scalars.append(Leaf((), np.dtype(np.float64) if weak else x.dtype, name=name))
-            return AbstractScalar(scalars[-1], x, frozenset({len(scalars) - 1}), weak)
+            return AbstractScalar(AbstractTensor(scalars[-1]), x, frozenset({len(scalars) - 1}), weak)
         return x
 
     args, kwargs = trees.rebuilt(abstract, (tuple(args), dict(kwargs)))

@@ -217,17 +217,25 @@ class _BackwardScan:
 
         A view is made again, which costs less than a copy that is kept.
         """
-        if isinstance(n, Literal):
-            return n.attrs["value"]
+        views: list[tuple[Structural, Node]] = []
+        while n not in self.local and isinstance(n.op, Structural) and len(n.inputs) == 1 and not n.op.multiple:
+            views.append((n.op, n))
+            n = n.inputs[0]
+        value = n.attrs["value"] if isinstance(n, Literal) else AbstractTensor(self.of_the_forward_scan(n))
+        for op, view in reversed(views):
+            value = AbstractTensor(record(op, (value,), view.attrs).node)
+            self.local[view] = value.node
+        return value
+
+    def of_the_forward_scan(self, n: Node) -> Node:
+        """What stands for a forward body's value; where nothing does yet, a step of its stack."""
         if n not in self.local:
-            if isinstance(n.op, Structural) and len(n.inputs) == 1 and not n.op.multiple:
-                self.local[n] = record(n.op, (self.stored(n.inputs[0]),), n.attrs).node
-            else:
-                leaf = self.local.setdefault(n, fresh_leaf(n))
-                xs = self.parts.xs
-                source = symbol(self.parts.sequences[xs.index(n)]) if n in xs else self.output(self.place_of[n])
-                self.streams.append((leaf, source))
-        return AbstractTensor(self.local[n])
+            leaf = self.local.setdefault(n, fresh_leaf(n))
+            xs = self.parts.xs
+            source = symbol(self.parts.sequences[xs.index(n)]) if n in xs else self.output(self.place_of[n])
+            self.streams.append((leaf, source))
+        found: Node = self.local[n]
+        return found
 
     def operands(self, n: Node) -> tuple[Sequence[Any], Any]:
         """What the rule of a node reads; the forward node itself stands for what it does not read."""

@@ -41,13 +41,14 @@ from tinyseq.graph import Graph, Leaf, Node, caller, reach, signature
 from tinyseq.modes import mode
 from tinyseq.ops.base import Op
 from tinyseq.ops.tuples import pick
+from tinyseq.scalars import SCALARS
 from tinyseq.tensors import Tensor, sweep
-from tinyseq.tracing import SCALARS, gradient_before
+from tinyseq.tracing import gradient_before
 
 log = logging.getLogger("tinyseq.compiler")
 
 #: How many compilations of one function are kept, the least recently used going first.
-ENTRIES: Final = 16
+ENTRIES: Final = 12
 #: From which compilation of one function on a warning says what varies.
 MANY: Final = 8
 

@@ -21,7 +21,8 @@ from tinyseq.nn.layers import Dropout, Embedding, Linear
 from tinyseq.nn.module import Module
 from tinyseq.nn.recurrent import Stack
 from tinyseq.nn.transformer import TransformerDecoder
-from tinyseq.ops.elementwise import less, stop_gradient, where
+from tinyseq.ops.elementwise import stop_gradient, where
+from tinyseq.ops.predicates import less
 from tinyseq.ops.reduce import cumsum, mean, softmax, sum_
 from tinyseq.ops.shape import concat, expand_dims, reshape
 from tinyseq.registry import Registry

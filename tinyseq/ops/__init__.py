@@ -1,6 +1,19 @@
 """The ops: one contiguous record each, by family. ``OPS`` maps names to records."""
 
-from tinyseq.ops import elementwise, linalg, nn, reduce, shape, tuples
+from tinyseq.ops import elementwise, linalg, nn, predicates, reduce, shape, tuples
 from tinyseq.ops.base import OPS, Op, Recorder, Value, apply
 
-__all__ = ["OPS", "Op", "Recorder", "Value", "apply", "elementwise", "linalg", "nn", "reduce", "shape", "tuples"]
+__all__ = [
+    "OPS",
+    "Op",
+    "Recorder",
+    "Value",
+    "apply",
+    "elementwise",
+    "linalg",
+    "nn",
+    "predicates",
+    "reduce",
+    "shape",
+    "tuples",
+]

@@ -12,7 +12,7 @@ cannot.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tinyseq.compiler.batching import batched, can_batch
@@ -52,38 +52,59 @@ def _order_sums(loop: Loop, used: set[int]) -> list[Node | None]:
         for parent in node.inputs:
             users[parent] = users.get(parent, 0) + 1
 
-    def terms(node: Node) -> list[Node]:
-        found = []
-        for x in node.inputs:
-            inner = x.op is ew.add and x.shape == node.shape and users.get(x) == 1 and x not in free
-            found += terms(x) if inner and x not in loop.nexts and x not in loop.ys else [x]
-        return found
+    outputs = {*loop.nexts, *loop.ys}
 
-    mapping: dict[Node, Node] = {}
-    for node in loop.nodes():
-        total = _early_first(node, terms(node), free) if node.op is ew.add and node not in free else None
-        if total is not None:
-            mapping[node] = total
-    if mapping:
+    def is_part(x: Node, total: Node) -> bool:
+        """Whether a term is itself a sum, which nothing else reads."""
+        alone = users.get(x) == 1 and x not in free and x not in outputs
+        return alone and x.op is ew.add and x.shape == total.shape
+
+    ordered: dict[Node, tuple[list[Node], list[Node]]] = {}
+    within: set[Node] = set()  # a sum that is put in order: so are its parts
+    for node in reversed(loop.nodes()):
+        if node.op is ew.add and node not in free and node not in within:
+            terms, parts = _flat(node, is_part)
+            if (order := _early_first(node, terms, free)) is not None:
+                ordered[node] = order
+                within |= parts
+    if ordered:
+        mapping = {node: _sum(node, *ordered[node]) for node in loop.nodes() if node in ordered}
         new = rebuild([*loop.nexts, *loop.ys], lambda node, inputs: None, _closed(loop, mapping))
         loop.nexts, loop.ys = new[: len(loop.nexts)], new[len(loop.nexts) :]
     return list(loop.close())
 
 
-def _early_first(node: Node, terms: list[Node], free: set[Node]) -> Node | None:
-    """A sum with the terms that need no state added up first; None where that gains nothing, or loses digits."""
+def _flat(node: Node, is_part: Callable[[Node, Node], bool]) -> tuple[list[Node], set[Node]]:
+    """Return the terms of a sum in their order, and the sums among them that were taken apart."""
+    terms, parts, todo = [], set(), list(reversed(node.inputs))
+    while todo:
+        x = todo.pop()
+        if is_part(x, node):
+            parts.add(x)
+            todo.extend(reversed(x.inputs))
+        else:
+            terms.append(x)
+    return terms, parts
+
+
+def _early_first(node: Node, terms: list[Node], free: set[Node]) -> tuple[list[Node], list[Node]] | None:
+    """Return a sum's terms that need no state, and the others; None where the order gains nothing, or loses digits."""
     tensors = [x for x in terms if not isinstance(x, Literal)]
     early = [x for x in tensors if x in free]
-    late = [x for x in terms if x not in early]
+    late = [x for x in terms if isinstance(x, Literal) or x not in free]
     if len(early) < 2 or not late or any(x.dtype != node.dtype for x in tensors):
         return None
+    return early, late
+
+
+def _sum(node: Node, early: list[Node], late: list[Node]) -> Node:
     total = early[0]
     for x in early[1:]:
         total = emit(node, ew.add, total, x)
     for x in late:
         total = emit(node, ew.add, x, total)
     total.name = node.name
-    return total if total.shape == node.shape else None
+    return total
 
 
 def _closed(loop: Loop, mapping: dict[Node, Node]) -> dict[Node, Node]:

@@ -11,6 +11,8 @@ might make infinities, or zeros, of terms whose sum is neither.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.passes.simplify import simplify
 from tinyseq.compiler.rewriting import emit, standing_at, symbol
@@ -104,30 +106,55 @@ def _moves(factor: Node) -> bool:
 
 
 def _move_factors_once(graph: Graph) -> Graph:
-    users = graph.consumers()
-    outputs = set(graph.outputs)
+    users, outputs = graph.consumers(), set(graph.outputs)
 
-    def scaled(node: Node, factor: float) -> Node | None:
-        """Return factor * node with the factor moved to where it costs nothing, or None."""
-        if len(users.get(node, ())) > 1 or node in outputs or any(x.dtype != node.dtype for x in node.inputs):
-            return None
-        if node.op is ew.add and not any(isinstance(x, Literal) for x in node.inputs):
-            sides = [scaled(x, factor) or emit(node, ew.mul, x, literal(factor)) for x in node.inputs]
-            return emit(node, ew.add, *sides)
-        if node.op is linalg.matmul and len(node.inputs[1].shape) == 2:
-            left, right = node.inputs
-            return emit(node, linalg.matmul, left, emit(node, ew.mul, right, literal(factor)))
-        if node.op is ew.mul:
-            for weight, other in (node.inputs, node.inputs[::-1]):  # a vector of weights, one a unit
-                if isinstance(weight, Leaf) and len(weight.shape) == 1 < len(node.shape):
-                    return emit(node, ew.mul, emit(node, ew.mul, weight, literal(factor)), other)
-        return None
+    def may_scale(node: Node) -> bool:
+        """Whether nothing else reads a value, and its operands have its dtype."""
+        alone = len(users.get(node, ())) <= 1 and node not in outputs
+        return alone and all(x.dtype == node.dtype for x in node.inputs)
 
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
         if node.op is ew.mul and node.dtype.kind == "f" and node.dtype.itemsize > 2:
             for x, old, other in ((inputs[0], node.inputs[0], inputs[1]), (inputs[1], node.inputs[1], inputs[0])):
                 if isinstance(other, Literal) and x is old and x.dtype == node.dtype and _moves(other):
-                    return scaled(x, other.attrs["value"])
+                    return _scaled(x, other.attrs["value"], may_scale)
         return None
 
     return Graph(rebuild(graph.outputs, rule), graph.inputs)
+
+
+def _scaled(root: Node, factor: float, may_scale: Callable[[Node], bool]) -> Node | None:
+    """Return factor * root with the factor moved to where it costs nothing, through sums to their terms; or None."""
+    if not may_scale(root):
+        return None
+    if not _is_sum(root):
+        return _scaled_weight(root, factor)
+    new: dict[Node, Node] = {}
+    # A term of a sum, and the sum; or, after its terms, None and the sum.
+    todo: list[tuple[Node | None, Node]] = [(root, root)]
+    while todo:
+        node, total = todo.pop()
+        if node is None:
+            new[total] = emit(total, ew.add, *(new[x] for x in total.inputs))
+        elif may_scale(node) and _is_sum(node):
+            todo += [(None, node), *((x, node) for x in reversed(node.inputs))]
+        else:
+            moved = _scaled_weight(node, factor) if may_scale(node) else None
+            new[node] = moved or emit(total, ew.mul, node, literal(factor))
+    return new[root]
+
+
+def _is_sum(node: Node) -> bool:
+    return node.op is ew.add and not any(isinstance(x, Literal) for x in node.inputs)
+
+
+def _scaled_weight(node: Node, factor: float) -> Node | None:
+    """Return factor * node with the factor moved into a weight; None where it has none."""
+    if node.op is linalg.matmul and len(node.inputs[1].shape) == 2:
+        left, right = node.inputs
+        return emit(node, linalg.matmul, left, emit(node, ew.mul, right, literal(factor)))
+    if node.op is ew.mul:
+        for weight, other in (node.inputs, node.inputs[::-1]):  # a vector of weights, one a unit
+            if isinstance(weight, Leaf) and len(weight.shape) == 1 < len(node.shape):
+                return emit(node, ew.mul, emit(node, ew.mul, weight, literal(factor)), other)
+    return None

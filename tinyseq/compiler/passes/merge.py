@@ -24,43 +24,44 @@ def merge(graph: Graph) -> Graph:
 
 
 def _merge(graph: Graph) -> Graph:
+    #: For each product that can be merged, all that are merged with it, in the order of their lanes.
+    together = {product: products for products in _groups(graph) for product in products}
+    if not together:
+        return graph
+    lanes: dict[Node, Node] = {}
+
+    def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        if node in together and node not in lanes:
+            lanes.update(_side_by_side(together[node], inputs[0]))
+        return lanes.get(node)
+
+    return Graph(rebuild(graph.outputs, rule), graph.inputs)
+
+
+def _groups(graph: Graph) -> list[list[Node]]:
+    """Return the products of one left operand with several right ones, in the order of their lanes."""
     groups: dict[tuple[Node, Dtype], list[Node]] = {}
     for node in graph.nodes:
         if node.op is linalg.matmul and isinstance(node.inputs[1], Leaf) and len(node.inputs[1].shape) == 2:
             groups.setdefault((node.inputs[0], node.inputs[1].dtype), []).append(node)
     users = graph.consumers()
-    merged: dict[Node, tuple[Node, int]] = {}
-    leader: dict[Node, list[Node]] = {}
-    for products in groups.values():
-        if len({id(p.inputs[1]) for p in products}) < 2:
-            continue
-        ordered = sorted(products, key=lambda p: lane_key(p, users))
-        last = max(products, key=lambda p: p.serial)
-        leader[last] = ordered
-        for position, product in enumerate(ordered):
-            merged[product] = (last, position)
-    if not merged:
-        return graph
+    several = [products for products in groups.values() if len({id(p.inputs[1]) for p in products}) > 1]
+    return [sorted(products, key=lambda p: lane_key(p, users)) for products in several]
+
+
+def _side_by_side(products: list[Node], left: Node) -> dict[Node, Node]:
+    """Return the lanes of one wide product, by the product that each stands for."""
     lanes: dict[Node, Node] = {}
-
-    def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        if node not in merged:
-            return None
-        ordered = leader[merged[node][0]]
-        if ordered[0] not in lanes:
-            with standing_at(ordered[0]):
-                weights = sh.concat([symbol(p.inputs[1]) for p in ordered], 1)
-                wide = symbol(inputs[0]) @ weights
-                start = 0
-                for p in ordered:
-                    stop = start + p.shape[-1]
-                    with standing_at(p):
-                        key = (slice(None),) * (len(p.shape) - 1) + (slice(start, stop),)
-                        lanes[p] = sh.slice_(wide, key).node
-                    start = stop
-        return lanes[node]
-
-    return Graph(rebuild(graph.outputs, rule), graph.inputs)
+    with standing_at(products[0]):
+        wide = symbol(left) @ sh.concat([symbol(p.inputs[1]) for p in products], 1)
+        start = 0
+        for p in products:
+            stop = start + p.shape[-1]
+            with standing_at(p):
+                key = (slice(None),) * (len(p.shape) - 1) + (slice(start, stop),)
+                lanes[p] = sh.slice_(wide, key).node
+            start = stop
+    return lanes
 
 
 def lane_key(node: Node, users: dict[Node, list[Node]]) -> tuple[str, int]:

@@ -18,6 +18,9 @@ from tinyseq.graph import Graph, Leaf, Literal, Node, reach, rebuild
 from tinyseq.ops import shape as sh
 from tinyseq.ops.elementwise import Elementwise
 
+#: Where a lane starts and stops on the last axis, and the slice.
+_Lane = tuple[int, int, Node]
+
 
 def pack(graph: Graph) -> Graph:
     """Pack the bodies of scans, and the graph itself, until nothing more can be joined."""
@@ -35,31 +38,36 @@ def _pack(graph: Graph) -> Graph:
 def _find(graph: Graph) -> tuple[list[Node], list[list[Node]]] | None:
     """Return neighbouring nodes that can be joined, and for each operand its lanes."""
     users = graph.consumers()
-    lanes: dict[Node, list[tuple[int, int, Node]]] = {}
+    for lanes in _lanes(graph):
+        for first in range(len(lanes)):
+            for signature, start in _uses(lanes[first][2], users):
+                run = _run(lanes[first:], signature, start, users)
+                if len(run) > 1:
+                    return run, [list(column) for column in zip(*(node.inputs for node in run), strict=True)]
+    return None
+
+
+def _lanes(graph: Graph) -> list[list[_Lane]]:
+    """Return the lanes of each wide value, from the first to the last."""
+    lanes: dict[Node, list[_Lane]] = {}
     for node in graph.nodes:
         place = lane(node) if node.op is sh.slice_ else None
         if place is not None and place[0] == len(node.shape) - 1:
             lanes.setdefault(node.inputs[0], []).append((place[1], place[2], node))
-    for parts in lanes.values():
-        parts.sort(key=lambda part: part[:2])
-        for first in range(len(parts)):
-            for signature, start in _uses(parts[first][2], users):
-                run, columns = [start], [_operands(start)]
-                position = parts[first][1]
-                for begin, end, part in parts[first + 1 :]:
-                    if begin != position:
-                        continue
-                    following = next((n for s, n in _uses(part, users) if s == signature and n not in run), None)
-                    if following is None:
-                        break
-                    trial = [*columns, _operands(following)]
-                    widths = [n.shape[-1] for n in (*run, following)]
-                    if not _joinable(trial, widths, users) or _entwined([*run, following]):
-                        break
-                    run, columns, position = [*run, following], trial, end
-                if len(run) > 1:
-                    return run, [list(column) for column in zip(*columns, strict=True)]
-    return None
+    return [sorted(parts, key=lambda part: part[:2]) for parts in lanes.values()]
+
+
+def _run(lanes: list[_Lane], signature: Any, start: Node, users: dict[Node, list[Node]]) -> list[Node]:
+    """Return the nodes that can be joined with a use of the first lane: uses of those right beside it, in a row."""
+    run, position = [start], lanes[0][1]
+    for begin, end, part in lanes[1:]:
+        if begin != position:
+            continue
+        following = next((n for s, n in _uses(part, users) if s == signature and n not in run), None)
+        if following is None or not _joinable(longer := [*run, following], users) or _entwined(longer):
+            break
+        run, position = longer, end
+    return run
 
 
 def _uses(part: Node, users: dict[Node, list[Node]]) -> list[tuple[Any, Node]]:
@@ -72,10 +80,6 @@ def _uses(part: Node, users: dict[Node, list[Node]]) -> list[tuple[Any, Node]]:
     return found
 
 
-def _operands(node: Node) -> tuple[Node, ...]:
-    return node.inputs
-
-
 def _entwined(run: list[Node]) -> bool:
     """Whether one of some nodes is computed from another, so that they cannot be done at once."""
     first = min(node.serial for node in run)
@@ -83,8 +87,9 @@ def _entwined(run: list[Node]) -> bool:
     return not set(run).isdisjoint(reach(inputs, stop=lambda node: node.serial < first))
 
 
-def _joinable(columns: list[tuple[Node, ...]], widths: list[int], users: dict[Node, list[Node]]) -> bool:
-    return all(_joins(column, widths, users) for column in zip(*columns, strict=True))
+def _joinable(run: list[Node], users: dict[Node, list[Node]]) -> bool:
+    widths = [node.shape[-1] for node in run]
+    return all(_joins(column, widths, users) for column in zip(*(node.inputs for node in run), strict=True))
 
 
 def _joins(parts: tuple[Node, ...], widths: list[int], users: dict[Node, list[Node]]) -> bool:

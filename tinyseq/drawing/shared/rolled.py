@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tinyseq.graph import Graph, Literal, Node, Place, here, rebuild
+from tinyseq.ops.scan import ScanParts
 
 
 class _Mark:
@@ -95,25 +96,20 @@ def _inline(outputs: list[Node], known: dict[Node, Node], rolled: Rolled, loop: 
 
 def _body(node: Node, inputs: tuple[Node, ...], known: dict[Node, Node], rolled: Rolled) -> list[Node]:
     body: Graph = node.attrs["body"]
-    carries, sequences = node.attrs["carries"], node.attrs["sequences"]
+    parts = ScanParts.of(node.attrs, inputs)
     number = len(rolled.loops)
     rolled.loops.append(RolledLoop(node.place.scope, node.attrs["length"], node.attrs["reverse"], node.attrs["cut"]))
-    inner: dict[Node, Node] = {}
-    delays: list[Node] = []
-    for index, (leaf, outer) in enumerate(zip(body.inputs, inputs, strict=True)):
-        if index >= carries + sequences:
-            inner[leaf] = outer
-            continue
-        inner[leaf] = mark = _mark(DELAY if index < carries else EACH, outer, leaf, number, rolled)
-        if index < carries:
-            delays.append(mark)
+    delays = [_mark(DELAY, outer, leaf, number, rolled) for leaf, outer in zip(parts.states, parts.inits, strict=True)]
+    slices = [_mark(EACH, outer, leaf, number, rolled) for leaf, outer in zip(parts.xs, parts.sequences, strict=True)]
+    inner = dict(zip(body.inputs, [*delays, *slices, *parts.values], strict=True))
     outputs = _inline(list(body.outputs), inner, rolled, number)
     known.update(inner)
     for mark, state in zip(delays, outputs, strict=False):
         rolled.delays[mark] = state
         mark.name = mark.name or state.name
     ends = [
-        _mark(LAST if index < carries else EVERY, output, node, None, rolled) for index, output in enumerate(outputs)
+        _mark(LAST if index < len(delays) else EVERY, output, node, None, rolled)
+        for index, output in enumerate(outputs)
     ]
     for mark, shape in zip(ends, node.shape, strict=True):
         mark.shape = shape  # of all steps, as those outside the loop take it

@@ -81,8 +81,8 @@ class _Launcher:
     It is apart from the executable so that this does not refer to itself, and its memory goes when nobody needs it.
     """
 
-    def __init__(self, memory: Mapping[int, Any], scratch: int) -> None:
-        self.scratch_bytes = scratch
+    def __init__(self, memory: Mapping[int, Any], scratch: int, slab: Slab | None) -> None:
+        self.scratch_bytes, self.slab = scratch, slab
         #: Whether threads may share segments.
         self.shares = True
         self.flight: tuple[Team, int] | None = None
@@ -111,7 +111,8 @@ class _Launcher:
 
     def make_room(self, threads: int) -> None:
         """Take scratch memory for so many threads."""
-        self.scratch = on_numpy.aligned_zeros(self.scratch_bytes * threads)
+        allocate, size = on_numpy.aligned_zeros, self.scratch_bytes * threads
+        self.scratch = allocate(size) if self.slab is None else self.slab.scratch(size, allocate)
         self.scratch_address: int = self.scratch.ctypes.data
         self.threads = threads
 
@@ -143,7 +144,7 @@ class Executable(on_numpy.Executable):
 
     def prepare_all(self) -> None:
         native = self.code = _native(self.plan, self.native_forms)
-        self.launcher = _Launcher(self.memory, native.scratch)
+        self.launcher = _Launcher(self.memory, native.scratch, self.slab)
         segments = iter(native.segments)
         for position, piece in enumerate(native.lowered.pieces):
             if position == native.lowered.boundary:
