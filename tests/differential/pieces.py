@@ -281,6 +281,11 @@ def reduction(s: Scope) -> str | None:
     n = len(s.shape(a))
     if n and 0 in s.shape(a):
         return s.add(f"{a}.sum()")
+    if r.random() < 0.3:  # of a value that is repeated along the axes that go
+        shape = s.shape(a)
+        b = s.weight(*(m if r.random() < 0.3 else 1 for m in shape[r.randint(0, n) :]))
+        repeated = r.choice([f"({a} + {b})", f"({a} * {b})", f"ts.broadcast_to({b}, {(r.choice(WIDE), *shape)})"])
+        return s.add(f"{repeated}.{r.choice(('sum', 'mean'))}({r.choice(('', *range(n)))})")
     axis = r.choice([None, *range(-n, n), *([tuple(r.sample(range(n), 2))] if n > 1 else [])])
     name = r.choice(["sum", "sum", "sum", "mean", "mean", "max", "min", "var", "prod", "logsumexp"])
     ways = [f"{a}.{name}({axis}, keepdims=True)", f"{a}.{name}({axis})", f"{a}.{name}({axis})"]
