@@ -46,6 +46,8 @@ class Program:
 
 #: Not in the order of the alphabet, which is how keywords might be sorted.
 PARAMETERS = ("x", "z", "y", "b", "m", "a", "q2", "c2")
+#: What a parameter may be.
+KINDS = (*["tensor"] * 3, *["optional"] * 2, *["number"] * 2, "ids", "labels", "lengths", "tree", "flag")
 #: What is done with a float among the arguments: it is computed with, or decides.
 NUMBERS = (
     *("{a} * {k}", "{a} + {k}", "{a} * {k} + {k}", "{a} / ({k} * {k} + 1.0)", "{a} * (2 * {k} - 1)", "{k} - {a}"),
@@ -167,21 +169,7 @@ class Writer:
             r.shuffle(names)
         shape = self.value(first.values[0]).shape
         for name in names[: r.choice((0, 0, 1, 1, 2, 3))]:
-            kind = r.choice(
-                [
-                    "tensor",
-                    "tensor",
-                    "tensor",
-                    "optional",
-                    "optional",
-                    "number",
-                    "ids",
-                    "labels",
-                    "lengths",
-                    "tree",
-                    "flag",
-                ]
-            )
+            kind = r.choice(KINDS)
             p = Parameter(name, kind, [])
             if kind in ("tensor", "optional"):
                 like = shape[r.randint(0, len(shape)) :] if r.random() < 0.7 else self.a_shape()
