@@ -22,11 +22,11 @@ CHANGING = {
 KNOWN = {
     ("cli/run.py", "addHandler"): "a command is a process of its own",
     ("cli/run.py", "setLevel"): "a command is a process of its own",
-    ("drawing/plotting.py", "catch_warnings"): "under a lock",
-    ("drawing/plotting.py", "filterwarnings"): "under a lock",
-    ("drawing/plotting.py", "rc_context"): "under a lock",
+    ("drawing/shared/plotting.py", "catch_warnings"): "under a lock",
+    ("drawing/shared/plotting.py", "filterwarnings"): "under a lock",
+    ("drawing/shared/plotting.py", "rc_context"): "under a lock",
     ("ops/base.py", "filterwarnings"): "once, when the module is imported",
-    ("train/signals.py", "signal.signal"): "in the main thread alone, where Python takes signals",
+    ("train/loop/signals.py", "signal.signal"): "in the main thread alone, where Python takes signals",
 }
 
 

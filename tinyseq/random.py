@@ -89,6 +89,8 @@ class Generator:
                 where=locate(),
                 fix="make the layer before, and close over it; ts.rand and ts.randn draw anew at each call",
             )
+        if mode.tracing is not None:  # a picture of one call: its numbers are those of the moment
+            return {"seed": self.seed, "site": 0, "call": self.advance(), "step": 0}
         return self.key(0)
 
     def state(self) -> dict[str, int]:

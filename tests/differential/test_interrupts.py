@@ -28,6 +28,9 @@ PACKAGE = str(Path(ts.__file__).parent)
 #: Lines of each program that are interrupted at each run.
 SAMPLE = 40
 
+#: Raised while an object is dropped, an interrupt is told and lost, as Python does; what it leaves is compared too.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 class Interrupt(BaseException):
     """Like KeyboardInterrupt, but nobody else's."""

@@ -42,7 +42,8 @@ class Arena:
     """Slabs, and who may use them. Threads may come at once."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        #: Who has it may take it again: a call gives its slab back when it is dropped, wherever garbage is collected.
+        self._lock = threading.RLock()
         self._free: list[Slab] = []
         self._idle: weakref.WeakSet[Idle] = weakref.WeakSet()
 
@@ -55,7 +56,7 @@ class Arena:
     def obtain(self, nbytes: int, allocate: Callable[[int], Any]) -> Slab:
         """Return a slab of so many bytes at least, leased to the caller; ``allocate(nbytes)`` makes memory."""
         with self._lock:
-            for slab in self._free:
+            for slab in list(self._free):
                 if slab.nbytes >= nbytes:
                     self._free.remove(slab)
                     slab.leased = True

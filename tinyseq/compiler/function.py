@@ -212,9 +212,11 @@ def _follows(node: Node) -> bool:
 class _Call:
     """One call of a compiled function: its inputs, and its executable until the backward pass has run."""
 
+    #: None until the forward pass has run: an interrupt may come at any line.
+    executable: Executable | None = None
+
     def __init__(self, entry: Entry, values: Mapping[Leaf, Any], behind: Sequence[Tensor | None]) -> None:
         self.entry, self.values, self.behind = entry, values, behind
-        self.executable: Executable | None = None
         executable = entry.take()
         self.outputs = executable.forward(values, entry.outputs)
         self.executable = executable

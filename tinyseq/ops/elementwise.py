@@ -453,6 +453,9 @@ class Within(Elementwise):
         allowed: int | None = None,
         rows: bool = False,
     ) -> Any:
+        if x.dtype.kind in "iu":  # bounds that such numbers can have
+            least, most = np.iinfo(x.dtype).min, np.iinfo(x.dtype).max
+            low, high = int(max(low, least)), int(min(high, most))
         attrs: dict[str, Any] = {
             "low": low,
             "high": high,

@@ -120,9 +120,9 @@ class SumTo(Op):
             return x.reshape(shape)
         added = x.ndim - len(shape)
         if added == 1 and x.shape[1:] == shape:
-            return xp.add.reduce(x, axis=0, dtype=x.dtype)
+            return xp.add.reduce(x, axis=0, dtype=summed(x.dtype))
         stretched = tuple(i + added for i, extent in enumerate(shape) if extent == 1 and x.shape[i + added] != 1)
-        return x.sum(axis=(*range(added), *stretched), dtype=x.dtype).reshape(shape)
+        return x.sum(axis=(*range(added), *stretched), dtype=summed(x.dtype)).reshape(shape)
 
     def flops(self, shape: Any, /, *inputs: Signature, **attrs: Any) -> int:
         return math.prod(inputs[0].shape)

@@ -28,9 +28,16 @@ from tinyseq.backends.numpy import NumpyBackend
 from tinyseq.compiler.lower.cupy.cublas import Handle
 from tinyseq.compiler.lower.cupy.gemm import Gemm
 from tinyseq.compiler.lower.cupy.kernels import BLOCK, Kernel
-from tinyseq.compiler.lower.cupy.launching import Launching
+from tinyseq.compiler.lower.cupy.launching import Launching, lowered
 from tinyseq.compiler.lower.cupy.lowering import Lowered
 from tinyseq.compiler.target import TARGETS
+
+
+def lowered_plan(entry: Any, multiprocessors: int) -> Lowered:
+    """Return what the plan of a compilation becomes on a device of so many multiprocessors."""
+    result: Lowered = lowered(entry.plan, multiprocessors, entry.target.native_forms())
+    return result
+
 
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 

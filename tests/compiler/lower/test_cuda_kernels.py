@@ -9,10 +9,10 @@ from typing import Any
 import cuda_support
 import numpy as np
 import pytest
+from cuda_support import lowered_plan
 
 import tinyseq as ts
 from tinyseq.compiler.lower.cupy.kernels import Kernel, module
-from tinyseq.compiler.lower.cupy.launching import lowered
 from tinyseq.compiler.lower.cupy.lowering import Lowered
 
 pytestmark = pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler on this machine")
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ co
 def lowered_of(fn: Callable[..., Any], *given: Any) -> Lowered:
     with ts.backend("cuda-on-host"), ts.no_grad():
         tensors = tuple(ts.tensor(x) for x in given)
-        return lowered(ts.compile(fn).entry(tensors, {}).plan, 0)
+        return lowered_plan(ts.compile(fn).entry(tensors, {}), 0)
 
 
 def computed(fn: Callable[..., Any], *given: Any) -> tuple[np.ndarray, Lowered]:

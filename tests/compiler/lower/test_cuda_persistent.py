@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from cells import Case, Sizes, registered
 from checking import check_plan
+from cuda_support import lowered_plan
 from test_cuda_plans import NAMES, OPTIONS, case_of, needs_compiler
 
 import tinyseq as ts
 from tinyseq import nn
 from tinyseq.compiler.lower.cupy import persistent
 from tinyseq.compiler.lower.cupy.kernels import Kernel
-from tinyseq.compiler.lower.cupy.launching import lowered
 from tinyseq.compiler.lower.cupy.lowering import Lowered
 
 
@@ -33,7 +33,7 @@ def share_out(monkeypatch: pytest.MonkeyPatch, cluster: int, at_once: int, threa
 
 def lowered_of(case: Case) -> Lowered:
     with ts.backend("cuda-on-host"):
-        return lowered(ts.compile(case.fn).entry(case.args, {}).plan, 132)
+        return lowered_plan(ts.compile(case.fn).entry(case.args, {}), 132)
 
 
 def whole(found: Lowered) -> list[Kernel]:
@@ -116,6 +116,6 @@ def test_too_large_a_loop_goes_by_launches(hidden: int, batch: int, monkeypatch:
     with ts.backend("cuda-on-host"):
         cell = nn.LSTMCell(hidden, hidden)
         xs = ts.tensor(np.zeros((batch, 3, hidden), np.float32))
-        found = lowered(ts.compile(lambda xs: ts.unroll(cell, xs)[0].sum()).entry((xs,), {}).plan, 132)
+        found = lowered_plan(ts.compile(lambda xs: ts.unroll(cell, xs)[0].sum()).entry((xs,), {}), 132)
     assert not whole(found)
     assert all("do not stay on the chip" in text for text in found.loops)

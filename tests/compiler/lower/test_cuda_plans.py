@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from cells import BATCHLESS, CELLS, FUNCTIONS, Case, Sizes, cell_case, registered
 from checking import check_plan
+from cuda_support import lowered_plan
 
 import tinyseq as ts
 from tinyseq import nn, optim
 from tinyseq.compiler.lower.cupy import copying
 from tinyseq.compiler.lower.cupy.gemm import Gemm
 from tinyseq.compiler.lower.cupy.kernels import Kernel, module
-from tinyseq.compiler.lower.cupy.launching import lowered
 from tinyseq.compiler.lower.cupy.lowering import Lowered, Steps
 from tinyseq.train import load_config
 from tinyseq.train.loop.progress import SilentProgress
@@ -102,7 +102,7 @@ def test_float32_and_a_whole_training_step() -> None:
 
 def lowered_of(case: Case) -> Lowered:
     with ts.backend("cuda-on-host"):
-        return lowered(ts.compile(case.fn).entry(case.args, {}).plan, 0)
+        return lowered_plan(ts.compile(case.fn).entry(case.args, {}), 0)
 
 
 @cache

@@ -59,8 +59,13 @@ class Executable:
             return
         operands = [self.at(x, count, t) for x in instruction.inputs]
         node = instruction.node
+        op: Any = node.op
+        if op.floating and out.dtype.kind == "f":  # of bytes, array modules compute in half precision
+            operands = [
+                x.astype(out.dtype) if getattr(getattr(x, "dtype", None), "itemsize", 0) == 1 else x for x in operands
+            ]
         with told(node, operands):
-            out[...] = node.op.kernel(self.backend.xp, *operands, **node.attrs)  # type: ignore[attr-defined]
+            out[...] = op.kernel(self.backend.xp, *operands, **node.attrs)
 
     def notes(self) -> list[str]:
         """Say what a reader of the plan should know of how it runs, a line each."""
