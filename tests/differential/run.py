@@ -67,7 +67,8 @@ def work(args: argparse.Namespace) -> None:
     last = args.start_seed + args.programs
     until = min(last, state["next"] + FRESH * args.shards)
     seed = state["next"]
-    while seed < until:
+    parent = os.getppid()
+    while seed < until and os.getppid() == parent:  # who is left alone stops
         os.pwrite(at, f"{seed:12d}".encode(), 0)
         features: set[str] = set()
         kinds: set[str] = set()
@@ -87,8 +88,9 @@ def work(args: argparse.Namespace) -> None:
         counts["programs"] += 1
         counts.update(f"feature: {name}" for name in features)
         seed += args.shards
-        if counts["programs"] % 20 == 0 or seed >= until:
+        if counts["programs"] % 20 == 0:
             place.write_text(json.dumps({"next": seed, "counts": counts}))
+    place.write_text(json.dumps({"next": seed, "counts": counts}))
 
 
 def save(folder: Path, seed: int, backend: str, text: str, difference: Difference) -> None:
