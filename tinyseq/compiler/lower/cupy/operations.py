@@ -99,6 +99,8 @@ def _clip(kind: str, x: str, low: float, high: float) -> str:
 
 def _within(kind: str, x: str, low: float, high: float, allowed: int | None, **words: Any) -> str:
     """Nothing can be raised from a kernel: what is refused is no number, or an index that reads as none."""
+    if kind not in _FLOATS:  # bounds as wide as the type would be no literals of C
+        low, high = max(low, -(2**62)), min(high, 2**62)
     beyond = f"NOT_A_NUMBER({TYPES[kind]})" if kind in _FLOATS else literal(kind, high + 1)
     right = f"({x} >= {literal(kind, low)} && {x} <= {literal(kind, high)})"
     if allowed is not None:
