@@ -16,7 +16,6 @@ import dis
 import functools
 import operator
 import os
-import random
 import sys
 import types
 from collections import deque
@@ -35,7 +34,6 @@ ATOMS: Final = (
 )  # fmt: skip
 #: Whoever calls one of these may read any attribute of the objects at hand.
 _DYNAMIC: Final = frozenset({"getattr", "hasattr", "vars", "setattr", "eval", "exec", "__dict__"})
-_GENERATORS: Final = (np.random.Generator, np.random.RandomState, random.Random)
 _MISSING: Final = object()
 _MAKING: Final = frozenset({"__init__", "__new__", "__post_init__", "__set_name__", "__init_subclass__"})
 #: Classes that Python code has made have this flag (Include/object.h: Py_TPFLAGS_HEAPTYPE).
@@ -166,7 +164,7 @@ class Environment:
         elif isinstance(value, dict):
             self.groups.append(_mapping(path, value))
             yield from ((f"{path}[{key!r}]", part) for key, part in value.items())
-        elif hasattr(type(value), "__next__") or isinstance(value, _GENERATORS):
+        elif hasattr(type(value), "__next__") or isinstance(value, _generators()):
             self.groups.append(_state_of(path, value))
         else:
             yield from self._object(path, value)
@@ -342,26 +340,41 @@ def _state_of(path: str, value: Any) -> Group:
 
 
 def _token(value: Any) -> Any:
-    if isinstance(value, np.random.Generator):
-        return repr(value.bit_generator.state)
-    if isinstance(value, np.random.RandomState):
-        return repr(value.get_state())
-    if isinstance(value, random.Random):
-        return repr(value.getstate())
+    if isinstance(value, _generators()):
+        drawn: Any = value
+        for read in ("getstate", "get_state"):
+            if hasattr(drawn, read):
+                return repr(getattr(drawn, read)())
+        return repr(drawn.bit_generator.state)
     if isinstance(value, types.GeneratorType):
         return None if value.gi_frame is None else value.gi_frame.f_lasti
     return repr(value) if type(value).__module__ == "itertools" else operator.length_hint(value, -1)
 
 
+def _libraries() -> tuple[Any, Any]:
+    """Return ``random`` and ``numpy.random`` where somebody has imported them: tinyseq does not need them."""
+    return sys.modules.get("random"), sys.modules.get("numpy.random")
+
+
+def _generators() -> tuple[type, ...]:
+    """Return the classes of objects that draw random numbers, as far as they are loaded."""
+    python, numpy = _libraries()
+    return (*((python.Random,) if python else ()), *((numpy.Generator, numpy.RandomState) if numpy else ()))
+
+
 def _random_state() -> Group:
     """The random numbers of Python and NumPy that belong to the process; only changes made by the call count."""
 
-    def restore(values: tuple[Any, ...]) -> None:
-        random.setstate(values[0])
-        np.random.set_state(values[1])  # noqa: NPY002 - the process's own, which users' code may draw from
-
     def fetch() -> tuple[Any, ...]:
-        return random.getstate(), np.random.get_state()  # noqa: NPY002
+        python, numpy = _libraries()
+        return python and python.getstate(), numpy and numpy.get_state()
+
+    def restore(values: tuple[Any, ...]) -> None:
+        python, numpy = _libraries()
+        if values[0] is not None:
+            python.setstate(values[0])
+        if values[1] is not None:
+            numpy.set_state(values[1])
 
     return Group("the state of *", None, ("random", "numpy.random"), fetch, restore)
 
