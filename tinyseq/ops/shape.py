@@ -380,6 +380,7 @@ class Index(Structural):
     """Indexing with integer arrays; ``key`` says where they stand. Repeated indices accumulate gradient."""
 
     name = "index"
+    checks = True  # an index out of range is told though nobody asks for the result
     formula = r"y_k = x_{i_k}"
     reads = "x"
 
