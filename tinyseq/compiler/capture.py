@@ -46,6 +46,11 @@ class Traced:
     environment: Environment
 
     @property
+    def whole(self) -> bool:
+        """Whether the function moves weights or takes gradients itself: nothing is left to differentiate."""
+        return bool(self.assigned or self.graded or self.cleared)
+
+    @property
     def captured(self) -> dict[Tensor, Leaf]:
         """The tensors that the function closes over, and the inputs that stand for them."""
         return self.tracing.captured

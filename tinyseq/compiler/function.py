@@ -126,7 +126,7 @@ class Entry:
         self.shapes = tuple([node.shape for node in traced.graph.outputs])
         self.dtypes = tuple([node.dtype for node in traced.graph.outputs])
         #: The only output of a function that returns one tensor: nothing to put together.
-        self.single = isinstance(traced.result, Tensor) and not (traced.assigned or traced.graded or traced.cleared)
+        self.single = isinstance(traced.result, Tensor) and not traced.whole
         tracing, inputs = traced.tracing, set(traced.graph.inputs)
         self.leaves = (*traced.arguments, *traced.scalars, *traced.captured.values())
         self.live = [(leaf, read) for leaf, read in tracing.live.items() if leaf in inputs]
@@ -143,7 +143,7 @@ class Entry:
         self.graded = [place[leaf] for leaf in traced.graded]
         self.cleared = [place[leaf] for leaf in traced.cleared]
         #: A function that moves weights or takes gradients itself is a whole step.
-        self.whole = bool(traced.assigned or traced.graded or traced.cleared)
+        self.whole = traced.whole
         self.derived = [_follows(node) for node in traced.graph.outputs[: traced.returned]] if self.whole else []
         #: Where the tensors stand that have a gradient; and all of them, a bit each.
         self.reached = [place[leaf] for leaf in compiled.reached]
@@ -473,9 +473,10 @@ class CompiledFunction:
         with backends.use(backend.name):
             traced = trace_function(self.fn, args, kwargs, repeatable=True)
         _require_same(backend, [*tensors, *traced.captured])
-        whole = bool(traced.assigned or traced.graded or traced.cleared)
         candidates = [leaf for leaf in (*traced.captured.values(), *traced.arguments) if leaf.requires_grad]
-        wanted = candidates if mode.recording and not whole else []  # in a whole step nothing is left to differentiate
+        wanted = (
+            candidates if mode.recording and not traced.whole else []
+        )  # in a whole step nothing is left to differentiate
         target = TARGETS.find(backend.target)
         pipeline = choose(self.pipeline, target.pipeline)
         compiled = run_passes(traced.graph, wanted, pipeline, verify=self.verify, recompute=self.recompute)
