@@ -36,8 +36,9 @@ from tinyseq.compiler.pipeline import Compiled, PipelineLike, Stage, choose, run
 from tinyseq.compiler.plan import Plan
 from tinyseq.compiler.planning import make_plan
 from tinyseq.compiler.target import TARGETS, Target
+from tinyseq.dependence import gradient_paths
 from tinyseq.errors import BackendError, GraphError
-from tinyseq.graph import Graph, Leaf, Node, caller, reach, signature
+from tinyseq.graph import Graph, Leaf, Node, caller, signature
 from tinyseq.modes import mode
 from tinyseq.ops.base import Op
 from tinyseq.ops.tuples import pick
@@ -144,7 +145,10 @@ class Entry:
         self.cleared = [place[leaf] for leaf in traced.cleared]
         #: A function that moves weights or takes gradients itself is a whole step.
         self.whole = traced.whole
-        self.derived = [_follows(node) for node in traced.graph.outputs[: traced.returned]] if self.whole else []
+        followed = [leaf for leaf in self.leaves if leaf.requires_grad]
+        returned = traced.graph.outputs[: traced.returned] if self.whole else ()
+        #: Which of its results a gradient would flow from, if there were any further ones.
+        self.derived = [bool(path) for path in gradient_paths(returned, followed)]
         #: Where the tensors stand that have a gradient; and all of them, a bit each.
         self.reached = [place[leaf] for leaf in compiled.reached]
         self.everywhere = (1 << len(compiled.reached)) - 1
@@ -201,12 +205,6 @@ class Entry:
     def give(self, executable: Executable) -> None:
         """Take an executable back: nobody needs its buffers."""
         self.idle.give(executable)
-
-
-def _follows(node: Node) -> bool:
-    """Return whether a gradient would flow from a node to an input."""
-    reached = reach([node], stop=lambda n: not (isinstance(n, Leaf) or n.op.differentiable))
-    return any(isinstance(n, Leaf) and n.requires_grad for n in reached)
 
 
 class _Call:
