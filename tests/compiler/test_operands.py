@@ -173,3 +173,17 @@ def test_foreign_byte_order(dtype: str, way: str) -> None:
         wanted = values + values, values.T.reshape(-1), values.sum(), values @ values.T, values[:, ::2] * 0.5
         for a, b in zip(found, wanted, strict=True):
             np.testing.assert_array_equal(a.numpy(), b)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+def test_what_is_scattered_has_the_shape_of_what_the_index_takes(backend: str) -> None:
+    """Five rows at eight places: eagerly refused by NumPy, and once read as the first five by native code."""
+    places = ts.tensor([0, 3, 2, 1, 3, 0, 3, 2])
+
+    def scattered(x: ts.Tensor) -> ts.Tensor:
+        return ts.scatter_add(x, places, key=("array",), shape=(4, 1))
+
+    with ts.backend(backend):
+        for fn in (scattered, ts.compile(scattered)):
+            with pytest.raises(ts.errors.ShapeError, match="scatter_add"):
+                fn(ts.ones(5, 1))
