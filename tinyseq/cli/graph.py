@@ -54,7 +54,7 @@ class Steps(_ParamType):
 @click.option(
     "--budget", type=click.IntRange(min=0), default=400, show_default=True, help="Fold above so many nodes; 0: never."
 )
-@click.option("--engine", type=click.Choice(["auto", "grid", "graphviz"]), default="auto", show_default=True)
+@click.option("--engine", type=click.Choice(["grid", "graphviz"]), default="grid", show_default=True)
 @click.option(
     "--out",
     "-o",

@@ -114,6 +114,8 @@ def run(
     ):
         # What `auto` found here, and the name that a rerun shall go by, belong to the resolved config.
         resolved = checked.model_copy(update={"backend": chosen.name, "name": checked.name or name})
+        if faster := backends.faster():
+            progress.info(faster)
         named = Path(resume) if isinstance(resume, str | Path) else None
         found = find_directory(resolved, resolved.name or name, named) if resume else None
         if found is not None:
