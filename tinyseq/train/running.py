@@ -19,6 +19,7 @@ from tinyseq.errors import TinyseqError
 from tinyseq.figures import learning_curves, save
 from tinyseq.random import seed as set_seed
 from tinyseq.random import seeded
+from tinyseq.threads import blas_threads
 from tinyseq.train.config import yaml
 from tinyseq.train.config.overrides import Overrides, as_overrides
 from tinyseq.train.config.registry import find_task
@@ -39,7 +40,6 @@ from tinyseq.train.storage.resume import ResumePoint, RunIdentity, find_director
 from tinyseq.train.storage.run_directory import ENVIRONMENT, METRICS, RESULT, RunDirectory
 from tinyseq.train.tasks.base import Task
 from tinyseq.train.tasks.learning import Learning
-from tinyseq.train.threads import blas_threads
 
 #: How many time steps the picture of the graph shows.
 GRAPH_STEPS = 3
