@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from tinyseq.train.tasks.role import C, Role
 
@@ -26,6 +26,22 @@ class Reading(NamedTuple):
     tokens: list[str]
     run: Callable[[], Any]
     times: bool = False
+
+
+@runtime_checkable
+class WritesText(Protocol):
+    """What a task has besides its roles whose model goes on with a text: ``tinyseq sample`` asks for it."""
+
+    def sample(
+        self,
+        model: Any,
+        *,
+        prime: str | None = None,
+        length: int | None = None,
+        temperature: float | None = None,
+        seed: int = 0,
+    ) -> tuple[str, str]:
+        """Return the prime and the text that the model goes on with; what is None is as in the config."""
 
 
 class Presentation(Role[C]):
