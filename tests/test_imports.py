@@ -73,7 +73,6 @@ ROOMS: dict[str, list[set[str]]] = {
     ],
     "drawing": [{"shared"}, {"source"}, {"view"}, {"layout"}, {"formats"}, {"page"}, {"output"}],
     "train": [
-        {"threads"},
         {"config"},
         {"registry"},
         {"storage", "tasks"},

@@ -22,7 +22,7 @@ from tinyseq import backends, threads
 from tinyseq.backends import llvm as backend
 from tinyseq.compiler.lower.llvm import cache
 from tinyseq.errors import BackendError, DataError
-from tinyseq.train.threads import blas_threads
+from tinyseq.threads import blas_threads
 
 
 def test_arrays_are_numpys() -> None:

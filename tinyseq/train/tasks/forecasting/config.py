@@ -1,19 +1,16 @@
-"""What a forecaster is made of: the config sections of a series and of its forecast, and the network."""
+"""The config of a run that forecasts: what is read, what learns, what is forecast."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tinyseq import nn
 from tinyseq.data.series import TRANSFORMS
 from tinyseq.errors import did_you_mean
-from tinyseq.ops.shape import concat, expand_dims, reshape
-from tinyseq.tensors import Tensor
 from tinyseq.train.config.model_sections import RecurrentConfig, Shares
-from tinyseq.train.config.run_config import FilePath
+from tinyseq.train.config.run_config import FilePath, RunConfig
 from tinyseq.train.config.section import OneOf, Section
 from tinyseq.train.config.source import Problem
 
@@ -60,20 +57,19 @@ class ForecastConfig(Section):
     steps: int = Field(20, ge=1, description="How far it runs on by its own forecasts, in the picture and in predict.")
 
 
-class ForecastNet(nn.Module):
-    """Recurrent layers over the columns, and at each step a linear readout of the next ``horizon`` values."""
+class ForecastingConfig(RunConfig):
+    """A run of the task ``forecasting``."""
 
-    def __init__(self, config: RecurrentConfig, columns: int, targets: Sequence[int], horizon: int, last: bool) -> None:
-        self.targets, self.horizon, self.last = tuple(targets), horizon, last
-        self.recurrent = config.build(columns)
-        self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(self.recurrent.output_size, horizon * len(self.targets))
+    data: SeriesConfig = Field(default_factory=SeriesConfig, description="What is read.")
+    model: RecurrentConfig = Field(default_factory=RecurrentConfig, description="What learns.")
+    forecast: ForecastConfig = Field(default_factory=ForecastConfig, description="What is forecast.")
 
-    def forward(self, xs: Tensor, state: Any = None, *, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
-        """Return forecasts (batch, time, horizon, targets) and the last state."""
-        ys, state = self.recurrent(xs, state, lengths=lengths)
-        forecast: Tensor = self.head(self.dropout(ys))
-        forecast = reshape(forecast, (*xs.shape[:2], self.horizon, len(self.targets)))
-        if self.last:
-            forecast = forecast + expand_dims(concat([xs[:, :, i : i + 1] for i in self.targets], -1), 2)
-        return forecast, state
+    def contradictions(self) -> Iterator[Problem]:
+        if self.model.bidirectional:
+            yield Problem(("model", "bidirectional"), "a forecast must not read from the end; required false")
+        bptt = self.train.bptt
+        if self.data.window is None and bptt.depth != bptt.every:
+            message = (
+                f"forecasting reads on by whole chunks (data.window: null); required null or `every`, got {bptt.back}"
+            )
+            yield Problem(("train", "bptt", "back"), message, involves=(("data", "window"), ("train", "bptt", "every")))
