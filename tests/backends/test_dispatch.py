@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import cells as compiler_cells
-import checking
 import numpy as np
 import pytest
-from cells import CELLS, FUNCTIONS, Sizes, cell_case
-from optable import ROWS, Case, Row
-from strict import DeviceArray
 from test_ops import Check
 
 import tinyseq as ts
+from support import cells as compiler_cells
+from support import checking
+from support.cells import CELLS, FUNCTIONS, Sizes, cell_case
+from support.optable import ROWS, Case, Row
+from support.strict import DeviceArray
 from tinyseq import backends
 from tinyseq.compiler import report
 

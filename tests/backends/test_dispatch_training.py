@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import strict
-from smallruns import TEXT
-from strict import DeviceArray, Transfers, transfers
 from test_optimizers import OPTIMIZERS
 
 import tinyseq as ts
+from support import strict
+from support.smallruns import TEXT
+from support.strict import DeviceArray, Transfers, transfers
 from tinyseq import backends, nn, optim
 from tinyseq.train import load_config
 from tinyseq.train.config.run_config import check

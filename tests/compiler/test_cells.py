@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cells import BATCHLESS, CELLS, FUNCTIONS, Case, Draw, Sizes, cell_case, recurrent, registered
-from checking import check_plan, check_stages, compiled, run
 
 import tinyseq as ts
+from support.cells import BATCHLESS, CELLS, FUNCTIONS, Case, Draw, Sizes, cell_case, recurrent, registered
+from support.checking import check_plan, check_stages, compiled, run
 from tinyseq import nn
 
 #: All extents alike: an axis taken for another is then no error but a wrong value.

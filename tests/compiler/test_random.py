@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from cells import Case, Draw, Sizes
-from checking import check_plan, check_stages, compiled
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tinyseq as ts
+from support.cells import Case, Draw, Sizes
+from support.checking import check_plan, check_stages, compiled
 from tinyseq.compiler.checking import verify_plan
 
 WIDTHS = (1, 3, 4)

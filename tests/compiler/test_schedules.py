@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 
 import pytest
-from cells import CELLS, Case, Sizes, cell_case, recurrent, registered
-from checking import compiled
 
+from support.cells import CELLS, Case, Sizes, cell_case, recurrent, registered
+from support.checking import compiled
 from tinyseq import compiler, nn
 from tinyseq.compiler.capture import trace_function
 from tinyseq.compiler.function import CompiledFunction

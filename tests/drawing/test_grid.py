@@ -6,11 +6,11 @@ import itertools
 
 import numpy as np
 import pytest
-from drawing_models import language_model
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyseq as ts
+from support.drawing_models import language_model
 from tinyseq.drawing import build_view
 from tinyseq.drawing.layout.edges import layout
 from tinyseq.drawing.layout.ordering import arrange, longest_path

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawing_models import language_model
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import tinyseq as ts
+from support.drawing_models import language_model
 from tinyseq.drawing import Drawing, DrawingError
 from tinyseq.drawing.formats import graphviz
 from tinyseq.drawing.formats.dot import to_dot

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from optable import ROWS, Case, Row, draw
 
 import tinyseq as ts
+from support.optable import ROWS, Case, Row, draw
 from tinyseq.graph import Graph, Leaf
 from tinyseq.ops import OPS
 from tinyseq.ops.base import Op

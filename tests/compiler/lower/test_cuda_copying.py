@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import cuda_support
 import numpy as np
 import pytest
 
 import tinyseq as ts
+from support import cuda_on_host
 from tinyseq import nn, optim
 from tinyseq.compiler.lower import arrays
 from tinyseq.compiler.lower.cupy import copying
 
-pytestmark = pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler on this machine")
+pytestmark = pytest.mark.skipif(cuda_on_host.COMPILER is None, reason="no C++ compiler on this machine")
 SHAPES = [(3, 5), (), (70, 1000), (1, 1, 4)]
 
 
@@ -80,13 +80,13 @@ def test_a_step_copies_no_array_by_itself(copied: dict[str, int]) -> None:
 
 
 def test_many_arrays_take_a_few_launches(monkeypatch: pytest.MonkeyPatch) -> None:
-    names, start = [], cuda_support.Executable.start
+    names, start = [], cuda_on_host.Executable.start
 
     def counted(executable: Any, name: str, *rest: Any) -> None:
         names.append(name)
         start(executable, name, *rest)
 
-    monkeypatch.setattr(cuda_support.Executable, "start", counted)
+    monkeypatch.setattr(cuda_on_host.Executable, "start", counted)
     with ts.backend("cuda-on-host"):
         given = [ts.tensor(np.full(i % 5 + 1, float(i))) for i in range(40)]
         for _ in range(2):

@@ -6,16 +6,16 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import cuda_support
 import numpy as np
 import pytest
-from cuda_support import lowered_plan
 
 import tinyseq as ts
+from support import cuda_on_host
+from support.cuda_on_host import lowered_plan
 from tinyseq.compiler.lower.cupy.kernels import Kernel, module
 from tinyseq.compiler.lower.cupy.lowering import Lowered
 
-pytestmark = pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler on this machine")
+pytestmark = pytest.mark.skipif(cuda_on_host.COMPILER is None, reason="no C++ compiler on this machine")
 
 
 def lowered_of(fn: Callable[..., Any], *given: Any) -> Lowered:
@@ -29,7 +29,7 @@ def computed(fn: Callable[..., Any], *given: Any) -> tuple[np.ndarray, Lowered]:
     found = []
     for backwards in (False, True):
         with ts.backend("cuda-on-host"), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(cuda_support.Executable, "backwards", backwards)
+            patch.setattr(cuda_on_host.Executable, "backwards", backwards)
             fast = ts.compile(fn)
             with ts.no_grad():
                 found.append(fast(*(ts.tensor(x) for x in given)).numpy())
@@ -288,9 +288,9 @@ def every_plan() -> Iterator[Lowered]:
 
 @pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
 def test_nvrtc_compiles_every_kernel(architecture: str) -> None:
-    library = cuda_support.nvrtc()
+    library = cuda_on_host.nvrtc()
     if library is None and sys.platform not in ("linux", "win32"):
         pytest.skip("there is no NVRTC for this system")
     assert library is not None, 'NVRTC is not installed: pip install "tinyseq[test]"'
     kernels = [launch.what for plan in every_plan() for launch, _ in plan.launches() if isinstance(launch.what, Kernel)]
-    assert cuda_support.compile_for(library, module(kernels)[0], architecture)[:4] == b"\x7fELF"
+    assert cuda_on_host.compile_for(library, module(kernels)[0], architecture)[:4] == b"\x7fELF"

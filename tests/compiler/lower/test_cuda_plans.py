@@ -7,14 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cuda_support
 import numpy as np
 import pytest
-from cells import BATCHLESS, CELLS, FUNCTIONS, Case, Sizes, cell_case, registered
-from checking import check_plan
-from cuda_support import lowered_plan
 
 import tinyseq as ts
+from support import cuda_on_host
+from support.cells import BATCHLESS, CELLS, FUNCTIONS, Case, Sizes, cell_case, registered
+from support.checking import check_plan
+from support.cuda_on_host import lowered_plan
 from tinyseq import nn, optim
 from tinyseq.compiler.lower.cupy import copying
 from tinyseq.compiler.lower.cupy.gemm import Gemm
@@ -25,7 +25,7 @@ from tinyseq.train.loop.progress import SilentProgress
 from tinyseq.train.loop.train_step import TrainStep
 from tinyseq.train.running import prepared
 
-needs_compiler = pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler on this machine")
+needs_compiler = pytest.mark.skipif(cuda_on_host.COMPILER is None, reason="no C++ compiler on this machine")
 EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "examples").glob("*.yaml"))
 NAMES = [*CELLS, *FUNCTIONS]
 ONE = Sizes(1, 1, 2, 4)
@@ -48,7 +48,7 @@ def test_plans_by_generated_kernels_give_the_eager_results(name: str, monkeypatc
     with ts.backend("cuda-on-host"):
         check_plan(case_of(name), orders=False)
         # Threads may come in any order.
-        monkeypatch.setattr(cuda_support.Executable, "backwards", True)
+        monkeypatch.setattr(cuda_on_host.Executable, "backwards", True)
         check_plan(case_of(name), orders=False)
 
 
@@ -146,7 +146,7 @@ def test_no_example_leaves_anything_to_cupy(path: Path) -> None:
     if "source: digits" in path.read_text(encoding="utf-8"):
         pytest.importorskip("sklearn", reason='the digits come with scikit-learn: pip install "tinyseq[digits]"')
     config: Any = load_config(path).model_copy(update={"backend": "cuda-on-host"})
-    with cuda_support.lowering_only() as found, prepared(config) as (task, model):
+    with cuda_on_host.lowering_only() as found, prepared(config) as (task, model):
         if task.one_pass:
             return
         train_step = TrainStep(task, model, config.train, SilentProgress(), compiled=True)
@@ -189,7 +189,7 @@ def every_kernel() -> str:
 
 def compiler() -> Any:
     """NVRTC; it comes with the extra `test` wherever NVIDIA makes it."""
-    library = cuda_support.nvrtc()
+    library = cuda_on_host.nvrtc()
     if library is None and sys.platform not in ("linux", "win32"):
         pytest.skip("there is no NVRTC for this system")
     assert library is not None, 'NVRTC is not installed: pip install "tinyseq[test]"'
@@ -198,10 +198,10 @@ def compiler() -> Any:
 
 @pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
 def test_nvrtc_compiles_every_kernel(architecture: str) -> None:
-    code = cuda_support.compile_for(compiler(), every_kernel(), architecture)
+    code = cuda_on_host.compile_for(compiler(), every_kernel(), architecture)
     assert code[:4] == b"\x7fELF"
 
 
 def test_nvrtc_refuses_what_is_wrong() -> None:
     with pytest.raises(AssertionError, match="undefined"):
-        cuda_support.compile_for(compiler(), 'extern "C" __global__ void k(float* x) { x[0] = y; }', "sm_80")
+        cuda_on_host.compile_for(compiler(), 'extern "C" __global__ void k(float* x) { x[0] = y; }', "sm_80")

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import reference
 
 import tinyseq as ts
+from support import reference
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import predicates
 from tinyseq.ops import shape as sh
