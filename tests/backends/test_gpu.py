@@ -11,18 +11,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from test_cuda_copying import Steps
-from test_cuda_kernels import EINSUMS, NORMALISED, REDUCED, softmax, whole
-from test_dispatch import OnDevice, values
-from test_dispatch_training import EXAMPLES, OPTIMIZERS, Model, config_of, gone_on, moved, trained
-from test_ops import Check
 
 import support
 import tinyseq as ts
 from support import cells as compiler_cells
 from support import checking
 from support.cells import CELLS, FUNCTIONS, Sizes, cell_case, registered
+from support.device_training import EXAMPLES, Model, Steps, config_of, gone_on, moved, trained
+from support.kernel_cases import EINSUMS, NORMALISED, REDUCED, softmax, whole
+from support.op_check import Check, OnDevice, values
 from support.optable import ROWS, Case, Row
+from support.optimizers import OPTIMIZERS
 from tinyseq import backends, nn, optim
 from tinyseq.backends.cupy import DeviceMemoryError
 from tinyseq.train.running import prepared

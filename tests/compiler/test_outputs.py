@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 import tinyseq as ts
 from support import cuda_on_host
+from support.cuda_on_host import needs_compiler
 from tinyseq import nn
 from tinyseq.ops.reduce import sum_
 
 Tensor = ts.Tensor
-needs_compiler = pytest.mark.skipif(cuda_on_host.COMPILER is None, reason="no C++ compiler on this machine")
 WAYS = ["numpy", "llvm", pytest.param(cuda_on_host.HostBackend.name, marks=needs_compiler)]
 
 

@@ -16,10 +16,10 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from test_writers import HOSTILE, named
 
 import tinyseq as ts
 from support.drawing_models import LanguageModel, Leaky, language_model
+from support.hostile_names import HOSTILE, named
 from tinyseq import nn
 from tinyseq.cli import main
 from tinyseq.drawing.formats.html import SCRIPTS, embedded

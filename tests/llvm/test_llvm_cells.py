@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from test_random import QUICK, random_cells, random_functions
 
 import tinyseq as ts
 from support.cells import CELLS, FUNCTIONS, Case, Sizes, cell_case, recurrent, registered
 from support.checking import assert_equal, check_plan, run
 from support.native import shared_by
+from support.random_cells import QUICK, random_cells, random_functions
 from tinyseq import nn
 from tinyseq.compiler.lower.llvm import moving
 

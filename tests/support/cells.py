@@ -1109,3 +1109,19 @@ def recurrent(sizes: Sizes | None = None, kind: str = "lstm", call: dict[str, An
     draw = Draw(sizes, seed=4)
     model = nn.Recurrent(kind, sizes.inputs, sizes.hidden, **opts).cast(F64)
     return Case(lambda xs: model(xs, **(call or {})), (draw.xs(),), model.parameters())
+
+
+NAMES = [*CELLS, *FUNCTIONS]
+#: Options of ``ts.unroll``, one alone and all together.
+UNROLLINGS: list[dict[str, Any]] = [
+    {"reverse": True},
+    {"truncate": 2},
+    {"lengths": [5, 2, 0]},
+    {"lengths": [5, 4, 1], "truncate": 2, "reverse": True},
+]
+
+
+def case_of(name: str, sizes: Sizes | None = None) -> Case:
+    """The cell over a sequence, or the function, of that name."""
+    ts.seed(0)
+    return FUNCTIONS[name](sizes or Sizes()) if name in FUNCTIONS else cell_case(name, sizes)

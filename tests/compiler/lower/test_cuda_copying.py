@@ -10,36 +10,11 @@ import pytest
 
 import tinyseq as ts
 from support import cuda_on_host
-from tinyseq import nn, optim
+from support.device_training import Steps
 from tinyseq.compiler.lower import arrays
 from tinyseq.compiler.lower.cupy import copying
 
 pytestmark = pytest.mark.skipif(cuda_on_host.COMPILER is None, reason="no C++ compiler on this machine")
-SHAPES = [(3, 5), (), (70, 1000), (1, 1, 4)]
-
-
-class Steps:
-    """Parameters of several shapes, moved by a compiled step of Adam; float64, and one of float32."""
-
-    def __init__(self, **options: Any) -> None:
-        rng = np.random.default_rng(0)
-        self.parameters = [nn.parameter(rng.normal(size=shape)) for shape in SHAPES]
-        self.parameters[0] = nn.parameter(rng.normal(size=SHAPES[0]).astype(np.float32))
-        self.optimizer = optim.Adam(self.parameters, lr=0.1)
-        self.fast = ts.compile(self.step)
-
-    def step(self, x: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:
-        whole = sum(((p.cast(np.float64) - x) ** 2).sum() for p in self.parameters)
-        whole.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return whole, x + 1.0
-
-    def tensors(self) -> list[ts.Tensor]:
-        return [*self.parameters, *(part for state in self.optimizer.state for part in state.values())]
-
-    def values(self) -> list[np.ndarray]:
-        return [x.numpy().copy() for x in self.tensors()]
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_cuda_copying import Steps
 
 import tinyseq as ts
 from support import cuda_on_host, strict
 from support.cells import Case, registered
 from support.checking import assert_close, run
+from support.device_training import Steps
 from support.side_by_side import side_by_side, wait
 from tinyseq import backends
 from tinyseq.compiler.lower.access import Access

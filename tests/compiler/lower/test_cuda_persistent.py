@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_cuda_plans import NAMES, OPTIONS, case_of, needs_compiler
 
 import tinyseq as ts
 from support import cuda_on_host
-from support.cells import Case, Sizes, registered
+from support.cells import NAMES, UNROLLINGS, Case, Sizes, case_of, registered
 from support.checking import check_plan
-from support.cuda_on_host import lowered_plan
+from support.cuda_on_host import lowered_plan, needs_compiler
 from tinyseq import nn
 from tinyseq.compiler.lower.cupy import persistent
 from tinyseq.compiler.lower.cupy.kernels import Kernel
@@ -67,7 +66,7 @@ def test_any_clusters(name: str, cluster: int, at_once: int, backwards: bool, mo
 
 
 @needs_compiler
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", UNROLLINGS, ids=str)
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 def test_lengths_windows_and_the_other_way(name: str, options: dict[str, Any]) -> None:
     with ts.backend("cuda-on-host"):

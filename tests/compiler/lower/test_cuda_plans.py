@@ -12,9 +12,9 @@ import pytest
 
 import tinyseq as ts
 from support import cuda_on_host
-from support.cells import BATCHLESS, CELLS, FUNCTIONS, Case, Sizes, cell_case, registered
+from support.cells import BATCHLESS, CELLS, NAMES, UNROLLINGS, Case, Sizes, case_of, registered
 from support.checking import check_plan
-from support.cuda_on_host import lowered_plan
+from support.cuda_on_host import lowered_plan, needs_compiler
 from tinyseq import nn, optim
 from tinyseq.compiler.lower.cupy import copying
 from tinyseq.compiler.lower.cupy.gemm import Gemm
@@ -25,21 +25,8 @@ from tinyseq.train.loop.progress import SilentProgress
 from tinyseq.train.loop.train_step import TrainStep
 from tinyseq.train.running import prepared
 
-needs_compiler = pytest.mark.skipif(cuda_on_host.COMPILER is None, reason="no C++ compiler on this machine")
 EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "examples").glob("*.yaml"))
-NAMES = [*CELLS, *FUNCTIONS]
 ONE = Sizes(1, 1, 2, 4)
-OPTIONS: list[dict[str, Any]] = [
-    {"reverse": True},
-    {"truncate": 2},
-    {"lengths": [5, 2, 0]},
-    {"lengths": [5, 4, 1], "truncate": 2, "reverse": True},
-]
-
-
-def case_of(name: str, sizes: Sizes | None = None) -> Case:
-    ts.seed(0)
-    return FUNCTIONS[name](sizes or Sizes()) if name in FUNCTIONS else cell_case(name, sizes)
 
 
 @needs_compiler
@@ -60,7 +47,7 @@ def test_extents_of_one(name: str) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", UNROLLINGS, ids=str)
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 def test_cells_of_the_library(name: str, options: dict[str, Any]) -> None:
     assert name not in BATCHLESS
