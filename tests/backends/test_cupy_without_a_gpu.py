@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 import tinyseq as ts
 from support import cuda_on_host
+from support.cuda_on_host import needs_compiler
 from support.strict import ALLOWED
 from tinyseq import backends
 from tinyseq.backends import cuda
@@ -230,7 +231,7 @@ ADDED: list[tuple[tuple[int, ...], tuple[Any, ...], tuple[int, ...]]] = [
 ]
 
 
-@pytest.mark.skipif(cuda_on_host.COMPILER is None, reason="no C++ compiler on this machine")
+@needs_compiler
 @pytest.mark.parametrize(("shape", "key", "given"), ADDED, ids=str)
 def test_eager_gradients_of_indexing_are_added_in_order(shape: Any, key: Any, given: Any) -> None:
     """By NumPy in the place of CuPy, whose `add.at`, which adds in any order, is not there to be asked."""

@@ -10,11 +10,12 @@ import pytest
 
 import tinyseq as ts
 from support import cuda_on_host
+from support.cuda_on_host import needs_compiler
 from support.device_training import Steps
 from tinyseq.compiler.lower import arrays
 from tinyseq.compiler.lower.cupy import copying
 
-pytestmark = pytest.mark.skipif(cuda_on_host.COMPILER is None, reason="no C++ compiler on this machine")
+pytestmark = needs_compiler
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ import tinyseq as ts
 from support import cuda_on_host, strict
 from support.cells import Case, registered
 from support.checking import assert_close, run
+from support.cuda_on_host import needs_compiler
 from support.device_training import Steps
 from support.side_by_side import side_by_side, wait
 from tinyseq import backends
@@ -29,7 +30,7 @@ from tinyseq.compiler.lower.cupy.gemm import gemms
 from tinyseq.compiler.lower.stages import Product
 from tinyseq.errors import BackendError
 
-pytestmark = pytest.mark.skipif(cuda_on_host.COMPILER is None, reason="no C++ compiler on this machine")
+pytestmark = needs_compiler
 
 
 class Device:

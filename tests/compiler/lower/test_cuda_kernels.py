@@ -11,12 +11,12 @@ import pytest
 
 import tinyseq as ts
 from support import cuda_on_host
-from support.cuda_on_host import lowered_plan
+from support.cuda_on_host import lowered_plan, needs_compiler
 from support.kernel_cases import EINSUMS, NORMALISED, REDUCED, softmax, whole
 from tinyseq.compiler.lower.cupy.kernels import Kernel, module
 from tinyseq.compiler.lower.cupy.lowering import Lowered
 
-pytestmark = pytest.mark.skipif(cuda_on_host.COMPILER is None, reason="no C++ compiler on this machine")
+pytestmark = needs_compiler
 
 
 def lowered_of(fn: Callable[..., Any], *given: Any) -> Lowered:

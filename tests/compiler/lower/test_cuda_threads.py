@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from support import cuda_on_host
+from support.cuda_on_host import needs_compiler
 from tinyseq.compiler.lower.cupy.operations import PRELUDE
 
-pytestmark = pytest.mark.skipif(cuda_on_host.COMPILER is None, reason="no C++ compiler on this machine")
+pytestmark = needs_compiler
 HEAD = 'extern "C" __global__ void k(char* a, char* b, int n, int turn)'
 
 
