@@ -1,4 +1,4 @@
-"""Every check of every op, driven by the table in ``optable.py``."""
+"""Every check of every op, driven by the table in ``support/optable``."""
 
 from __future__ import annotations
 
