@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_imports import ROOT, files, imports, known
+
+from support.source_files import ROOT, files, imports, known
 
 #: The rule in words: (whose files, what none of them imports), each as paths or modules that begin so.
 ABSENCES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

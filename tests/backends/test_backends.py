@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from side_by_side import side_by_side, wait
 
 import tinyseq as ts
+from support.side_by_side import side_by_side, wait
 from tinyseq import backends
 from tinyseq.backends.base import Backend
 from tinyseq.backends.numpy import NumpyBackend

@@ -12,20 +12,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import cuda_support
 import numpy as np
 import pytest
-from optable import ROWS, Row, draw
 
 import tinyseq as ts
+from support import cuda_on_host
+from support.cuda_on_host import needs_compiler
+from support.optable import ROWS, Row, draw
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import predicates
 from tinyseq.ops.base import Op
 
 Tensor = ts.Tensor
 Function = Callable[..., Any]
-needs_compiler = pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler on this machine")
-WAYS = ["numpy", "llvm", pytest.param(cuda_support.HostBackend.name, marks=needs_compiler)]
+WAYS = ["numpy", "llvm", pytest.param(cuda_on_host.HostBackend.name, marks=needs_compiler)]
 #: Relative to the larger of an element and 1, in the coarser dtype of two results.
 TOLERANCES = {np.float16: 4e-3, np.float32: 4e-6, np.float64: 1e-12}
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from llvm_support import shared_by
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import tinyseq as ts
+from support.native import shared_by
 from tinyseq import backends, threads
 from tinyseq.backends import llvm as backend
 from tinyseq.compiler.lower.llvm import cache

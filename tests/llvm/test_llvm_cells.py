@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cells import CELLS, FUNCTIONS, Case, Sizes, cell_case, recurrent, registered
-from checking import assert_equal, check_plan, run
 from hypothesis import given, settings
-from llvm_support import shared_by
-from test_random import QUICK, random_cells, random_functions
 
 import tinyseq as ts
+from support.cells import CELLS, FUNCTIONS, Case, Sizes, cell_case, recurrent, registered
+from support.checking import assert_equal, check_plan, run
+from support.native import shared_by
+from support.random_cells import QUICK, random_cells, random_functions
 from tinyseq import nn
 from tinyseq.compiler.lower.llvm import moving
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from llvm_support import function_of
 
+from support.native import function_of
 from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.llvm import maths
 from tinyseq.compiler.lower.llvm.host import host

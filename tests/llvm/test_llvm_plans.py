@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cells import Case, Draw, Sizes, recurrent, registered
-from checking import assert_equal, check_plan, run
-from llvm_support import shared_by
 
 import tinyseq as ts
+from support.cells import Case, Draw, Sizes, recurrent, registered
+from support.checking import assert_equal, check_plan, run
+from support.native import shared_by
 from tinyseq import nn
 from tinyseq.compiler.lower.llvm.gemm import DEPTH, kernel_module
 from tinyseq.compiler.lower.llvm.host import Host, object_code

@@ -7,9 +7,9 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from smallruns import CONFIG, TEXT, write_config
 
 import tinyseq as ts
+from support.smallruns import CONFIG, TEXT, write_config
 from tinyseq import nn
 from tinyseq.errors import DataError
 from tinyseq.train.config.run_config import parse_config

@@ -19,8 +19,8 @@ from tinyseq.data.tokens import LEVELS, build_vocabulary
 from tinyseq.errors import ConfigError, TinyseqError
 from tinyseq.train.config.run_config import load_config
 
-CORPUS = Path(__file__).parent / "corpus"
-EXAMPLES = Path(__file__).parents[1] / "examples"
+CORPUS = Path(__file__).parents[1] / "corpus"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 LIVES = [path.read_bytes() for path in sorted(EXAMPLES.glob("*.yaml"))]
 
 

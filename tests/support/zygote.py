@@ -1,7 +1,7 @@
 """Real processes that run a command line, cheaply: forked from one process that has imported all of it.
 
-``python zygote.py`` reads a JSON object a line and answers with one: it is a process of its own with one thread,
-because only such a one may fork. The tests use it through ``Zygote`` and ``Child``.
+``python -m support.zygote`` reads a JSON object a line and answers with one: it is a process of its own with one
+thread, because only such a one may fork. The tests use it through ``Zygote`` and ``Child``.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ class Zygote:
     """The process that others are forked from."""
 
     def __init__(self) -> None:
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
         for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
             environment.pop(name, None)
-        command = [sys.executable, __file__]
+        command = [sys.executable, "-m", "support.zygote"]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
@@ -137,8 +137,7 @@ def _become(request: dict[str, Any]) -> None:
 
 
 def _serve() -> None:
-    from smallruns import write_config
-
+    from support.smallruns import write_config
     from tinyseq.cli import main
 
     # A run imports all that a run needs, once and not in each child; another user may not even be allowed to.

@@ -15,10 +15,10 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from pieces import EXTENTS, PIECES, WIDE, Scope, control, extents, outside
-from playing import NAMES, Session, eagerly
 
 import tinyseq as ts
+from support.differential.pieces import EXTENTS, PIECES, WIDE, Scope, control, extents, outside
+from support.differential.playing import NAMES, Session, eagerly
 from tinyseq.graph import here
 from tinyseq.modes import mode
 from tinyseq.tensors import Tensor

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from cells import Case
 
 import tinyseq as ts
+from support.cells import Case
 from tinyseq.compiler.function import CompiledFunction, Entry
 from tinyseq.graph import Graph, Leaf
 from tinyseq.ops.scan import evaluate

@@ -20,8 +20,8 @@ from pathlib import Path
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from safetensors.numpy import load_file
-from smallruns import CONFIG, rows, weights, write_config
 
+from support.smallruns import CONFIG, rows, weights, write_config
 from tinyseq.train import running
 from tinyseq.train.loop.progress import SilentProgress
 from tinyseq.train.running import run

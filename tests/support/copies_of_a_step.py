@@ -11,10 +11,10 @@ import os
 import warnings
 
 import torch
-from test_dispatch_training import training_step
 from torch.profiler import ProfilerActivity, profile
 
 import tinyseq as ts
+from support.device_training import training_step
 
 
 def copies() -> list[str]:

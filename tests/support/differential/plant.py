@@ -1,6 +1,6 @@
 """Faults put back one at a time, each in a copy of the package: the machine must find every one of them.
 
-    python tests/differential/plant.py [--programs 2000] [--jobs 2] [NAME ...]
+    python tests/support/differential/plant.py [--programs 2000] [--jobs 2] [NAME ...]
 
 A fault counts as found at the first program that fails with it and passes without it. Prints a table; fails where a
 fault is not found, or where the line that it changes is no longer there.
@@ -22,12 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).resolve().parent
-ROOT = FOLDER.parents[1]
-sys.path[:0] = [str(FOLDER), str(ROOT)]
+ROOT = Path(__file__).resolve().parents[3]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
-from playing import judge  # noqa: E402
-from programs import written  # noqa: E402
+from support.differential.playing import judge  # noqa: E402
+from support.differential.programs import written  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -182,7 +181,7 @@ def hunted(name: str, start: int, programs: int) -> tuple[str, int | None, str]:
     with planted(fault) as folder:
         options = [f"--list={fault.backend}", f"--start={start}", f"--programs={programs}"]
         with subprocess.Popen(
-            [sys.executable, str(folder / "tests/differential/plant.py"), *options],
+            [sys.executable, str(folder / "tests/support/differential/plant.py"), *options],
             stdout=subprocess.PIPE,
             text=True,
             env=os.environ | {"PYTHONPATH": str(folder), "TINYSEQ_CACHE": "", "OPENBLAS_NUM_THREADS": "1"},

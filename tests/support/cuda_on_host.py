@@ -40,6 +40,7 @@ def lowered_plan(entry: Any, multiprocessors: int) -> Lowered:
 
 
 COMPILER = shutil.which("g++") or shutil.which("clang++")
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler on this machine")
 
 #: What CUDA gives beyond C++; threads that wait for each other are ``cuda_threads.cpp``'s.
 SHIM = (

@@ -7,15 +7,14 @@ values, gradients, exceptions and what the program has left in lists and attribu
 from __future__ import annotations
 
 import builtins
+import importlib
 import linecache
 import math
 import re
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,20 +29,16 @@ from tinyseq.ops import OPS
 from tinyseq.random import generator
 from tinyseq.tensors import Tensor
 
-TESTS = Path(__file__).resolve().parents[1]
-#: What stands in for a GPU: a wall around NumPy, and the generated CUDA kernels run by the CPU.
-STAND_INS = {"strict": TESTS / "backends", "cuda-on-host": TESTS / "compiler" / "lower"}
+#: The last two stand in for a GPU: a wall around NumPy, and the generated CUDA kernels run by the CPU.
 BACKENDS = ("numpy", "llvm", "strict", "cuda-on-host")
 
 
 def make_known(backend: str) -> None:
     """Load what a stand-in needs."""
-    if backend in STAND_INS and str(STAND_INS[backend]) not in sys.path:
-        sys.path.insert(0, str(STAND_INS[backend]))
     if backend == "strict":
-        register("strict", "strict")
+        register("strict", "support.strict")
     elif backend == "cuda-on-host":
-        __import__("cuda_support")
+        importlib.import_module("support.cuda_on_host")
 
 
 # -- what programs are written with ------------------------------------------------------------------------------------
@@ -222,8 +217,8 @@ def eagerly(fn: Any = None, **_: Any) -> Any:
 
 
 SCRIPT = """import sys
-sys.path.insert(0, "tests/differential")
-from playing import *
+sys.path.insert(0, "tests")
+from support.differential.playing import *
 
 {text}
 

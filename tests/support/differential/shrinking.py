@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from playing import NAMES, Difference, judge
+from support.differential.playing import NAMES, Difference, judge
 
 #: Words that are no values.
 KEPT = frozenset(

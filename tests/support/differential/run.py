@@ -1,6 +1,6 @@
 """The differential machine by hand: many programs over processes, resumable; failures are kept as small scripts.
 
-    python tests/differential/run.py --programs 20000 --shards 2 --resume DIR
+    python tests/support/differential/run.py --programs 20000 --shards 2 --resume DIR
 
 A process writes down which program it is at, so that one that dies (a fault of native code) is itself a finding, and
 the run goes on behind it. Run again with the same folder, it goes on where it was.
@@ -20,12 +20,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).resolve().parent
-sys.path[:0] = [str(FOLDER), str(FOLDER.parents[1])]
+TESTS = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 
-from playing import BACKENDS, SCRIPT, Difference, judge, reason  # noqa: E402
-from programs import Program, written  # noqa: E402
-from shrinking import shrunk  # noqa: E402
+from support.differential.playing import BACKENDS, SCRIPT, Difference, judge, reason  # noqa: E402
+from support.differential.programs import Program, written  # noqa: E402
+from support.differential.shrinking import shrunk  # noqa: E402
 
 #: Each backend sees every so manieth program: native code takes longer to compile, and C++ longer still.
 EVERY = {"numpy": 1, "llvm": 1, "strict": 4, "cuda-on-host": 40}
