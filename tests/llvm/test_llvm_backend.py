@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import tinyseq as ts
 from tinyseq import backends, threads
 from tinyseq.backends import llvm as backend
-from tinyseq.compiler.lower.llvm import cache
+from tinyseq.compiler.lower.llvm.runtime import cache
 from tinyseq.errors import BackendError, DataError
 from tinyseq.train.threads import blas_threads
 
