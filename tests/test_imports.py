@@ -70,6 +70,14 @@ ROOMS: dict[str, list[set[str]]] = {
         {"partition"},
         {"cupy", "llvm"},
     ],
+    "compiler/lower/llvm": [
+        {"runtime"},
+        {"ir"},
+        {"kernels"},
+        {"schedule"},
+        {"lowering", "segments", "thread_pool"},
+        {"executable"},
+    ],
     "drawing": [{"shared"}, {"source"}, {"view"}, {"layout"}, {"formats"}, {"page"}, {"output"}],
     "train": [
         {"config"},

@@ -66,7 +66,7 @@ DOORS: dict[str, set[str]] = {
     # The second loads the library whose functions lower/cupy/cublas.py then calls.
     "cupy": {"backends/cupy.py", "compiler/lower/cupy/executable.py"},
     "cupyx": {"backends/cupy.py"},
-    "llvmlite": {"compiler/lower/llvm/host.py"},
+    "llvmlite": {"compiler/lower/llvm/runtime/host.py"},
     "pygraphviz": {"drawing/formats/graphviz.py"},
     "ruamel": {"train/config/yaml.py"},
     "torch": set(),

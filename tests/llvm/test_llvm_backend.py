@@ -20,7 +20,7 @@ import tinyseq as ts
 from support.native import shared_by
 from tinyseq import backends, threads
 from tinyseq.backends import llvm as backend
-from tinyseq.compiler.lower.llvm import cache
+from tinyseq.compiler.lower.llvm.runtime import cache
 from tinyseq.errors import BackendError, DataError
 from tinyseq.threads import blas_threads
 

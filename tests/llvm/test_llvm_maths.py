@@ -9,8 +9,8 @@ import pytest
 
 from support.native import function_of
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.llvm import maths
-from tinyseq.compiler.lower.llvm.host import host
+from tinyseq.compiler.lower.llvm.ir import maths
+from tinyseq.compiler.lower.llvm.runtime.host import host
 
 FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "exp": np.exp,

@@ -10,9 +10,9 @@ from support.cells import Case, Draw, Sizes, recurrent, registered
 from support.checking import assert_equal, check_plan, run
 from support.native import shared_by
 from tinyseq import nn
-from tinyseq.compiler.lower.llvm.gemm import DEPTH, kernel_module
-from tinyseq.compiler.lower.llvm.host import Host, object_code
+from tinyseq.compiler.lower.llvm.kernels.gemm import DEPTH, kernel_module
 from tinyseq.compiler.lower.llvm.lowering import lower
+from tinyseq.compiler.lower.llvm.runtime.host import Host, object_code
 from tinyseq.compiler.lower.llvm.segments import write_segments
 from tinyseq.compiler.lower.partition import Partition
 from tinyseq.compiler.lower.stages import Bundle, Group, Reduction, Repeat

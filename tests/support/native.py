@@ -15,9 +15,9 @@ import tinyseq as ts
 from tinyseq import threads
 from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.llvm import executable
-from tinyseq.compiler.lower.llvm.host import Library, host, object_code
-from tinyseq.compiler.lower.llvm.text import Module
-from tinyseq.compiler.lower.llvm.vectors import Value, Vectors
+from tinyseq.compiler.lower.llvm.ir.builder import Module
+from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
+from tinyseq.compiler.lower.llvm.runtime.host import Library, host, object_code
 
 
 @contextmanager

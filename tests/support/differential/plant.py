@@ -58,7 +58,7 @@ FAULTS = {
     ),
     "whole vectors summed": Fault(
         "the last vector of a sum is not masked where its load reads one value",
-        "compiler/lower/llvm/reducing.py",
+        "compiler/lower/llvm/kernels/reducing.py",
         "        if count is not None:  # what is beyond the end counts for nothing, whatever was read there\n",
         '        if count is not None and stage.name != "sum":\n',
         "llvm",

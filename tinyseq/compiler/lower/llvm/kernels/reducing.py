@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.llvm import maths
-from tinyseq.compiler.lower.llvm.context import Writer, base, moved
-from tinyseq.compiler.lower.llvm.text import IN_MEMORY, Function
-from tinyseq.compiler.lower.llvm.vectors import Value, Vectors
+from tinyseq.compiler.lower.llvm.ir import maths
+from tinyseq.compiler.lower.llvm.ir.builder import IN_MEMORY, Function
+from tinyseq.compiler.lower.llvm.ir.context import Writer, base, moved
+from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
 from tinyseq.compiler.lower.stages import Normalization, Reduction
 
 #: Vectors that a sum over rows keeps side by side.

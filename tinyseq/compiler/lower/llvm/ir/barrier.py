@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from tinyseq.compiler.lower.llvm.host import Host
-from tinyseq.compiler.lower.llvm.text import Module
+from tinyseq.compiler.lower.llvm.ir.builder import Module
+from tinyseq.compiler.lower.llvm.runtime.host import Host
 
 #: Where in a barrier's integers it says that nobody need wait there any more.
 ABANDONED = 16

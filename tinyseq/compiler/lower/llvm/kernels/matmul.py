@@ -10,12 +10,12 @@ from typing import Any, Final
 from tinyseq.compiler.lower.access import Access, Shape
 from tinyseq.compiler.lower.grouping import Lane, lanes
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.llvm.context import Writer, base, moved
-from tinyseq.compiler.lower.llvm.elementwise import GroupWriter
-from tinyseq.compiler.lower.llvm.gemm import Tile, choose_tile, kernel, pack
-from tinyseq.compiler.lower.llvm.host import Host
-from tinyseq.compiler.lower.llvm.text import Function
-from tinyseq.compiler.lower.llvm.vectors import Value, Vectors
+from tinyseq.compiler.lower.llvm.ir.builder import Function
+from tinyseq.compiler.lower.llvm.ir.context import Writer, base, moved
+from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
+from tinyseq.compiler.lower.llvm.kernels.elementwise import GroupWriter
+from tinyseq.compiler.lower.llvm.kernels.gemm import Tile, choose_tile, kernel, pack
+from tinyseq.compiler.lower.llvm.runtime.host import Host
 from tinyseq.compiler.lower.stages import Group, Product, Repeat, Stage, writes
 
 #: How much better rows must fill vectors than columns do for a product to be transposed.

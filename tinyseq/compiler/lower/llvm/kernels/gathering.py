@@ -7,9 +7,9 @@ from typing import Any
 
 from tinyseq.compiler.lower.access import Access
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.llvm.context import Writer, base, moved, note_wrong
-from tinyseq.compiler.lower.llvm.text import IN_MEMORY, Function
-from tinyseq.compiler.lower.llvm.vectors import Vectors
+from tinyseq.compiler.lower.llvm.ir.builder import IN_MEMORY, Function
+from tinyseq.compiler.lower.llvm.ir.context import Writer, base, moved, note_wrong
+from tinyseq.compiler.lower.llvm.ir.vectors import Vectors
 from tinyseq.compiler.lower.stages import Gathering
 
 

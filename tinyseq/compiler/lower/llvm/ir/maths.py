@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from tinyseq.compiler.lower.llvm.vectors import Value, Vectors
+from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
 
 
 @dataclass(frozen=True)

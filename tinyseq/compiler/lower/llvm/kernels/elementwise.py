@@ -9,10 +9,10 @@ from typing import Any
 
 from tinyseq.compiler.lower.access import Access
 from tinyseq.compiler.lower.grouping import Lane, lanes
-from tinyseq.compiler.lower.llvm.context import Writer, base, moved, note_wrong
-from tinyseq.compiler.lower.llvm.operations import write
-from tinyseq.compiler.lower.llvm.text import Function
-from tinyseq.compiler.lower.llvm.vectors import Value, Vectors
+from tinyseq.compiler.lower.llvm.ir.builder import Function
+from tinyseq.compiler.lower.llvm.ir.context import Writer, base, moved, note_wrong
+from tinyseq.compiler.lower.llvm.ir.operations import write
+from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
 from tinyseq.compiler.lower.stages import Group
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import assert_never
 
-from tinyseq.compiler.lower.llvm.operations import COSTS
+from tinyseq.compiler.lower.llvm.ir.operations import COSTS
 from tinyseq.compiler.lower.stages import (
     Bundle,
     Contraction,

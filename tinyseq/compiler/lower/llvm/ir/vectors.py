@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.llvm.text import IN_MEMORY, IN_REGISTER, Function, constant
+from tinyseq.compiler.lower.llvm.ir.builder import IN_MEMORY, IN_REGISTER, Function, constant
 
 
 class Value(NamedTuple):

@@ -8,9 +8,9 @@ from typing import Any
 from tinyseq.backends.philox import MULTIPLIERS, WEYL, WORD
 from tinyseq.compiler.lower.access import Access
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.llvm.context import Writer, base, moved
-from tinyseq.compiler.lower.llvm.text import IN_MEMORY, Function
-from tinyseq.compiler.lower.llvm.vectors import Value, Vectors
+from tinyseq.compiler.lower.llvm.ir.builder import IN_MEMORY, Function
+from tinyseq.compiler.lower.llvm.ir.context import Writer, base, moved
+from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
 from tinyseq.compiler.lower.stages import Draw
 
 

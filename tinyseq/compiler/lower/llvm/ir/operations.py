@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tinyseq.compiler.lower.kinds import FLOATS
-from tinyseq.compiler.lower.llvm import maths
-from tinyseq.compiler.lower.llvm.text import IN_MEMORY
-from tinyseq.compiler.lower.llvm.vectors import Value, Vectors
+from tinyseq.compiler.lower.llvm.ir import maths
+from tinyseq.compiler.lower.llvm.ir.builder import IN_MEMORY
+from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
 from tinyseq.ops.base import OPS
 
 #: (vectors, operands, attributes) -> result, in the operands' kind (booleans for predicates).

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
-from tinyseq.compiler.lower.llvm.cache import cached
-from tinyseq.compiler.lower.llvm.gemm import Tile, kernel_module
-from tinyseq.compiler.lower.llvm.host import Host, Library, key_of, object_code
+from tinyseq.compiler.lower.llvm.kernels.gemm import Tile, kernel_module
+from tinyseq.compiler.lower.llvm.runtime.cache import cached
+from tinyseq.compiler.lower.llvm.runtime.host import Host, Library, key_of, object_code
 
 _loaded: dict[str, Library] = {}
 _lock = threading.Lock()

@@ -20,9 +20,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tinyseq.compiler.lower.llvm.cache import cached
-from tinyseq.compiler.lower.llvm.host import Library, host, key_of, object_code
-from tinyseq.compiler.lower.llvm.waiting import ABANDONED, lingering
+from tinyseq.compiler.lower.llvm.ir.barrier import ABANDONED, lingering
+from tinyseq.compiler.lower.llvm.runtime.cache import cached
+from tinyseq.compiler.lower.llvm.runtime.host import Library, host, key_of, object_code
 from tinyseq.threads import Turn
 
 #: Where in a team's integers the segments are counted.

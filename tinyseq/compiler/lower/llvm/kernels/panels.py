@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.llvm.context import Writer, base
-from tinyseq.compiler.lower.llvm.gemm import DEPTH, STEPS_A_LINE, kernel, pack
-from tinyseq.compiler.lower.llvm.multiplying import ProductWriter, by_columns, even_tiles, tile_of
-from tinyseq.compiler.lower.llvm.text import Function
-from tinyseq.compiler.lower.llvm.vectors import Value, Vectors
+from tinyseq.compiler.lower.llvm.ir.builder import Function
+from tinyseq.compiler.lower.llvm.ir.context import Writer, base
+from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
+from tinyseq.compiler.lower.llvm.kernels.gemm import DEPTH, STEPS_A_LINE, kernel, pack
+from tinyseq.compiler.lower.llvm.kernels.matmul import ProductWriter, by_columns, even_tiles, tile_of
 from tinyseq.compiler.lower.stages import Group, Reduction
 
 #: Bytes between neighbours on the contracted axis from which on they crowd in few lines of the first cache.

@@ -8,8 +8,8 @@ from typing import Final
 from tinyseq.compiler.lower.access import Access, Shape
 from tinyseq.compiler.lower.grouping import Lane
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.llvm.host import Host
-from tinyseq.compiler.lower.llvm.text import Function, Module
+from tinyseq.compiler.lower.llvm.ir.builder import Function, Module
+from tinyseq.compiler.lower.llvm.runtime.host import Host
 
 #: Of a stage's function: the step and the turn in a loop, and which parts of the stage are to be done.
 PARAMETERS: Final = ["ptr %buffers", "ptr %scratch", "i64 %t", "i64 %turn", "i64 %from", "i64 %to"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
-from tinyseq.compiler.lower.llvm.context import PARAMETERS, Writer
-from tinyseq.compiler.lower.llvm.elementwise import GroupWriter
-from tinyseq.compiler.lower.llvm.gathering import write_gathering
-from tinyseq.compiler.lower.llvm.multiplying import write_batched, write_kept
-from tinyseq.compiler.lower.llvm.panels import write_products
-from tinyseq.compiler.lower.llvm.reducing import write_normalization, write_reduction
-from tinyseq.compiler.lower.llvm.uniform import write_draw
+from tinyseq.compiler.lower.llvm.ir.context import PARAMETERS, Writer
+from tinyseq.compiler.lower.llvm.kernels.elementwise import GroupWriter
+from tinyseq.compiler.lower.llvm.kernels.gathering import write_gathering
+from tinyseq.compiler.lower.llvm.kernels.matmul import write_batched, write_kept
+from tinyseq.compiler.lower.llvm.kernels.panels import write_products
+from tinyseq.compiler.lower.llvm.kernels.reducing import write_normalization, write_reduction
+from tinyseq.compiler.lower.llvm.kernels.uniform import write_draw
 from tinyseq.compiler.lower.stages import (
     Bundle,
     Contraction,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.llvm.host import Host
-from tinyseq.compiler.lower.llvm.text import IN_MEMORY, Function, Module
-from tinyseq.compiler.lower.llvm.vectors import Value, Vectors
+from tinyseq.compiler.lower.llvm.ir.builder import IN_MEMORY, Function, Module
+from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
+from tinyseq.compiler.lower.llvm.runtime.host import Host
 
 #: Rows of the right operand that one panel holds, unless the panels are kept: it is to stay in the second cache.
 DEPTH: Final = 1024

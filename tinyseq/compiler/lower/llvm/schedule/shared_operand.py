@@ -12,8 +12,8 @@ from itertools import pairwise
 from tinyseq.compiler.lower.access import Access
 from tinyseq.compiler.lower.grouping import LOOK_BACK, independent
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.llvm.host import Host
-from tinyseq.compiler.lower.llvm.multiplying import by_columns, tile_of
+from tinyseq.compiler.lower.llvm.kernels.matmul import by_columns, tile_of
+from tinyseq.compiler.lower.llvm.runtime.host import Host
 from tinyseq.compiler.lower.stages import Bundle, Group, Product, Reduction, Stage
 
 

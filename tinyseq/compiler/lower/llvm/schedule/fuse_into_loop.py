@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from tinyseq.compiler.lower.access import Access
 from tinyseq.compiler.lower.grouping import columns_of
-from tinyseq.compiler.lower.llvm.host import Host
-from tinyseq.compiler.lower.llvm.multiplying import lies_still, tile_of
+from tinyseq.compiler.lower.llvm.kernels.matmul import lies_still, tile_of
+from tinyseq.compiler.lower.llvm.runtime.host import Host
 from tinyseq.compiler.lower.stages import Group, Repeat, Stage, reads, writes
 
 #: Rows of a step from which on its tiles are high enough, on some threads too.
