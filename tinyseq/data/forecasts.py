@@ -18,8 +18,8 @@ Array = np.ndarray[Any, Any]
 
 def following(values: Array, origins: Array, horizon: int) -> Array:
     """Return the values (time, columns) that follow each origin: (origins, horizon, columns)."""
-    found: Array = values[origins[:, None] + 1 + np.arange(horizon)]
-    return found
+    targets: Array = values[origins[:, None] + 1 + np.arange(horizon)]
+    return targets
 
 
 def persistence(values: Array, origins: Array, horizon: int) -> Array:
@@ -41,8 +41,8 @@ def seasonal(values: Array, origins: Array, horizon: int, season: int) -> Array:
             required=f"a season of {season} values before each origin",
             got=f"an origin with {int(origins.min()) + 1}",
         )
-    found: Array = values[sources]
-    return found
+    predicted: Array = values[sources]
+    return predicted
 
 
 def constant(level: Array, origins: Array, horizon: int) -> Array:
@@ -78,11 +78,10 @@ def naive_step(values: Array) -> Array:
     Raises:
         DataError: a column that never changes.
     """
-    scale = np.abs(np.diff(values, axis=0)).mean(0)
+    scale: Array = np.abs(np.diff(values, axis=0)).mean(0)
     if not (scale > 0.0).all():
         raise DataError("a series that never changes", required="values that change in the training part")
-    found: Array = scale
-    return found
+    return scale
 
 
 def mase(predicted: Array, true: Array, scale: Array) -> float:
