@@ -27,7 +27,7 @@ ORDER: list[set[str]] = [
     {"graph", "backends"},
     {"modes"},
     {"ops"},
-    {"autodiff", "dependence", "interop"},
+    {"autodiff", "dependence", "hooks", "interop"},
     {"operators"},
     {"tensors"},
     {"scalars"},

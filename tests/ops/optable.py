@@ -17,10 +17,11 @@ import numpy as np
 import reference
 
 import tinyseq as ts
+from tinyseq.nn.functional import cross_entropy
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import predicates
 from tinyseq.ops import shape as sh
-from tinyseq.ops.nn import cross_entropy, uniform
+from tinyseq.ops.draws import uniform
 
 Domain = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 inf, nan = math.inf, math.nan
