@@ -12,8 +12,8 @@ from tinyseq.errors import BackendError, DtypeError, GraphError
 from tinyseq.graph import Dtype, Leaf
 from tinyseq.modes import mode
 from tinyseq.ops.base import FLOAT32, FLOAT64, INT64, native
+from tinyseq.ops.draws import uniform
 from tinyseq.ops.elementwise import cos, log1p, sqrt
-from tinyseq.ops.nn import uniform
 from tinyseq.random import generator
 from tinyseq.tensors import Tensor
 
