@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -101,21 +101,30 @@ def width_of(lines: Sequence[Line]) -> int:
 
 
 def words_among_comments(
-    lines: Sequence[tuple[int, str]], separator: re.Pattern[str], width: int, tags: set[str], where: str
+    lines: Sequence[tuple[int, str]],
+    separator: re.Pattern[str],
+    width: int,
+    tags: set[str],
+    where: str,
+    inside: Callable[[int], bool],
 ) -> set[int]:
     """Return the numbers of those lines that begin with ``#`` and are words with their tag, no comments.
+
+    ``inside`` says whether a line stands within a sentence, where no comment does.
 
     Raises:
         DataError: it cannot be told.
     """
     found = set()
-    entities = bool(tags) and written_as(tags) is not None
+    kind = _evidence(tags) if tags else ""
     for number, line in lines:
         fields = cut(line, separator)
         if len(fields) != width:
+            if inside(number):
+                found.add(number)  # and is told to be ragged
             continue
-        tabs = separator is not _BLANKS
-        if fields[-1] in tags or (entities and written_as({fields[-1]})) or (tabs and width > 1):
+        known = fields[-1] in tags or (bool(kind) and _fits(fields[-1], kind))
+        if known or width == 1 or separator is not _BLANKS:
             found.add(number)
         elif not _KEY.match(line):
             raise DataError(
@@ -171,7 +180,7 @@ def choose(
         required="data.word and data.tag, columns by number (or by name, where line 1 names them)",
         got=shown(sentences),
         where=where,
-        fix=_suggested(width, evidence, word, tag),
+        fix=_suggested(width, evidence, word, tag, _numbered(sentences)),
     )
 
 
@@ -187,6 +196,11 @@ def _evidence(values: set[str]) -> str:
     if values == {"O"} or written_as(values):
         return "entities"
     return "parts of speech" if values <= PARTS_OF_SPEECH and any(value.isalpha() for value in values) else ""
+
+
+def _fits(tag: str, kind: str) -> bool:
+    """Return whether a tag may stand among those of such evidence."""
+    return tag in PARTS_OF_SPEECH if kind == "parts of speech" else _evidence({tag}) == kind
 
 
 def _kinds(values: set[str]) -> set[str]:
@@ -238,9 +252,10 @@ def _doubt(
     return "" if scheme not in ("auto", "none") else f"there are {width} columns, and none looks like tags"
 
 
-def _suggested(width: int, evidence: Sequence[str], word: int | None, tag: int | None) -> str:
+def _suggested(width: int, evidence: Sequence[str], word: int | None, tag: int | None, numbered: bool) -> str:
     """Return the YAML for what may be meant."""
-    tags = [tag] if tag is not None else [i for i in range(width) if evidence[i]] or [width - 1, 0]
-    words = [word] if word is not None else [i for i in range(width) if not evidence[i]][:2] or [0]
+    free = range(int(numbered), width)
+    tags = [tag] if tag is not None else [i for i in free if evidence[i]] or [width - 1, 0]
+    words = [word] if word is not None else [i for i in free if not evidence[i]][:2] or [free[0]]
     choices = [f"data: {{word: {w + 1}, tag: {t + 1}}}" for t in tags for w in words if w != t]
     return ", or ".join(choices[:3]) or "data: {word: 1, tag: 2}"

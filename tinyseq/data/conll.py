@@ -157,7 +157,12 @@ def _conllu(path: str | Path, lines: Sequence[str]) -> tuple[list[list[Line]], l
             fields = line.split("\t") if tabs else line.split()
             if len(fields) != len(names):
                 raise _ragged(
-                    path, number, line, len(names), len(fields), "data: {format: columns}, if this is no CoNLL-U"
+                    path,
+                    number,
+                    line,
+                    f"{len(names)}: {' '.join(names)}",
+                    len(fields),
+                    "data: {format: columns}, if this is no CoNLL-U",
                 )
             if fresh:
                 sentences.append([])
@@ -196,6 +201,14 @@ def _columns(
         return [], [], ()
     separator = cutter(plain)
     cuts = {number: cut(line, separator) for number, line in full if (number, line) not in set(marked)}
+    if all(len(fields) == 1 and re.search("[,;]", fields[0]) for fields in cuts.values()):
+        raise DataError(
+            "a file separated by commas or semicolons",
+            required="a word, a tab or a space, its tag; an empty line after each sentence",
+            got=repr(plain[0][:60]),
+            where=f"{path}, line {full[0][0]}",
+            fix="write the columns of word and tag with a tab between them",
+        )
     width = width_of([Line(number, fields) for number, fields in cuts.items()])
     first = next(iter(cuts))
     names = tuple(map(str, range(1, width + 1)))
@@ -203,7 +216,9 @@ def _columns(
         names = tuple(name.strip() for name in cuts.pop(first))
     if comments is None and marked:
         tags = {fields[-1] for fields in cuts.values() if len(fields) == width}
-        words = words_among_comments(marked, separator, width, tags, str(path))
+        words = words_among_comments(
+            marked, separator, width, tags, str(path), lambda number: number > 1 and (number - 1) in cuts
+        )
         cuts |= {number: cut(line, separator) for number, line in marked if number in words}
     return *_grouped(path, lines, cuts, width), names
 
@@ -227,7 +242,7 @@ def _grouped(
                     path,
                     number,
                     line,
-                    width,
+                    f"{width}, as in most lines",
                     len(fields),
                     "an empty line between sentences; tabs between columns, where words have spaces",
                 )
@@ -242,10 +257,10 @@ def _grouped(
     return sentences, documents
 
 
-def _ragged(path: str | Path, number: int, line: str, width: int, got: int, fix: str) -> DataError:
+def _ragged(path: str | Path, number: int, line: str, width: str, got: int, fix: str) -> DataError:
     return DataError(
         "a line with another number of columns",
-        required=f"{width}, as in most lines",
+        required=width,
         got=f"{got}: {line[:60]!r}",
         where=f"{path}, line {number}",
         fix=fix,
@@ -341,7 +356,9 @@ def _tagged(
         return [Tagged(one) for one in words], form
     # An underscore leaves a column of CoNLL-U open, but in these it says that there is nothing to say.
     gap = "_" if form.format == "conllu" and form.columns[form.tag] not in ("FEATS", "DEPS", "MISC") else UNTAGGED
-    raw = [[_gap(line.fields[form.tag].strip(" \t"), gap) for line in lines] for lines in sentences]
+    raw = [[line.fields[form.tag].strip(" \t") for line in lines] for lines in sentences]
+    if not schemes.outside({tag for tags in raw for tag in tags}):
+        raw = [[UNTAGGED if tag == gap else tag for tag in tags] for tags in raw]
     values = {tag for tags in raw for tag in tags} - {UNTAGGED}
     if not values and not targets:
         return [Tagged(one) for one in words], replace(form, tag=None)
@@ -359,10 +376,6 @@ def _tagged(
     return [*map(Tagged, words, tagged)], replace(form, scheme=scheme, broken=broken)
 
 
-def _gap(tag: str, gap: str) -> str:
-    return UNTAGGED if tag == gap else tag
-
-
 def _read_scheme(
     path: str | Path, sentences: Sequence[Sequence[Line]], raw: list[list[str]], values: set[str], scheme: str
 ) -> tuple[list[tuple[str, ...]], str, int]:
@@ -372,6 +385,10 @@ def _read_scheme(
         DataError: a tag is not of the scheme that was asked for, or some tags are of entities and some are not.
     """
     pattern = schemes.written_as(values)
+    if pattern is None and scheme != "none" and (mark := schemes.outside(values)):
+        raw = [["O" if tag == mark else tag for tag in tags] for tags in raw]
+        values = {*values, "O"} - {mark}
+        pattern = schemes.written_as(values)
     if scheme == "auto" and pattern is None and (strange := schemes.partly_entities(values)):
         number = next(
             line.number
@@ -418,7 +435,8 @@ def _hold(path: str | Path, lines: Sequence[Line], tags: Sequence[str], scheme: 
             required=f"B-{tags[position][2:]} at its first word" if begins else "a tag that ends it",
             got=how,
             where=f"{path}, line {lines[min(position, len(tags) - 1)].number}",
-            fix="data: {scheme: iob1}, if the file is written so; data: {scheme: auto} reads it as conlleval does",
+            fix="data: {scheme: auto}, which reads it as conlleval does"
+            + ("; or iob1, if the file is written so" if scheme in ("iob2", "bio") else ""),
         )
 
 

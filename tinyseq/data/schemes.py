@@ -87,7 +87,7 @@ def written_as(tags: Collection[str]) -> re.Pattern[str] | None:
     for pattern in _WRITTEN:
         matches = [pattern.fullmatch(tag) for tag in inside]
         letters = {match["letter"] for match in matches if match}
-        if not inside or None in matches or not letters & {"B", "I"}:
+        if not inside or None in matches or not (letters & {"B", "I"} or "O" in tags):
             continue
         # Parts of speech may look so by chance; a scheme has more than one letter, and mostly an O.
         if pattern is _WRITTEN[0] or (len(letters) > 1 and ("O" in tags or letters == set("BMES"))):
@@ -100,6 +100,12 @@ def partly_entities(tags: Collection[str]) -> list[str]:
     others = sorted(tag for tag in tags if tag != "O" and not _WRITTEN[0].fullmatch(tag))
     inside = [tag for tag in tags if tag != "O" and tag not in others]
     return others if len(inside) >= len(others) > 0 and any(tag[0] in "BI" for tag in inside) else []
+
+
+def outside(tags: Collection[str]) -> str:
+    """Return the mark that stands for O among tags of entities, where O itself is not used."""
+    marks = [mark for mark in ("_", "-") if mark in tags] if "O" not in tags else []
+    return marks[0] if len(marks) == 1 and written_as({*tags, "O"} - {*marks}) else ""
 
 
 def usual(tag: str, pattern: re.Pattern[str]) -> str:
@@ -154,12 +160,12 @@ def checked(tag: str, scheme: str, where: str) -> str:
 
 def name_of(sentences: Sequence[Sequence[str]]) -> tuple[str, int]:
     """Return the scheme that tags are of, as far as they show it, and how many of them break it."""
-    letters = {tag[0] for tags in sentences for tag in tags}
+    letters = {tag[:1] or "O" for tags in sentences for tag in tags}
     broken = {
         name: sum(len(faults(tags, name)) for tags in sentences)
         for name in ("iob2", "iob1", "iobes", "bilou", "bmes")
-        if letters <= set(SCHEMES[name]) or name == "iob2"
-    }
+        if letters <= set(SCHEMES[name])
+    } or {"iobes": sum(len(faults(tags, "iobes")) for tags in sentences)}
     best = min(broken, key=broken.__getitem__)
     # A few stray I- are faults of IOB2; IOB1 is a habit of the whole file.
     if best == "iob1" and broken[best] and broken["iob2"] <= 2 * broken[best]:
