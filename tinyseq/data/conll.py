@@ -200,7 +200,8 @@ def _columns(
     if not plain:
         return [], [], ()
     separator = cutter(plain)
-    cuts = {number: cut(line, separator) for number, line in full if (number, line) not in set(marked)}
+    left_out = {number for number, _ in marked}
+    cuts = {number: cut(line, separator) for number, line in full if number not in left_out}
     if all(len(fields) == 1 and re.search("[,;]", fields[0]) for fields in cuts.values()):
         raise DataError(
             "a file separated by commas or semicolons",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
@@ -45,6 +46,7 @@ class Span(NamedTuple):
     end: int
 
 
+@functools.lru_cache(maxsize=4096)
 def _parsed(tag: str) -> tuple[str, str]:
     """Return a tag's role, "O" for one that is of no entity, and its kind."""
     found = _WRITTEN[0].fullmatch(tag) or _WRITTEN[-1].fullmatch(tag)
