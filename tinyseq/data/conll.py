@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -130,6 +130,27 @@ def read_tagged(
     form = _form(path, format, sentences, names, (word, tag), targets, scheme, like)
     rows, form = _tagged(path, sentences, form, targets, scheme)
     return TaggedFile(rows, documents, form)
+
+
+def is_prose(path: str | Path, form: Form | None, tags: Collection[str]) -> bool:
+    """Return whether a text file has a sentence a line, not a word a line as files of tags do.
+
+    Args:
+        path: the file.
+        form: what the training file was read as.
+        tags: those that are known.
+    """
+    lines = load_text(path).text.strip("\n").split("\n")
+    full = [line for line in lines if line.strip()]
+    if _is_conllu(Path(path), lines) or all("\t" in line.strip() for line in full if line[0] != "#"):
+        return False
+    rows = [line.split() for line in full if not is_document(line)]
+    if all(len(row) == 1 for row in rows):
+        return len(full) == len(lines)  # empty lines part sentences of a word a line
+    if form is None or form.tag is None:
+        return True
+    width, tag = len(form.columns), form.tag
+    return not all(len(row) == width and row[tag] in tags for row in rows if row[0] != "#")
 
 
 def _is_conllu(path: Path, lines: Sequence[str]) -> bool:
@@ -447,6 +468,8 @@ def most_frequent_tags(sentences: Sequence[Tagged]) -> tuple[dict[str, str], str
     totals: dict[str, int] = {}
     for sentence in sentences:
         for word, tag in zip(sentence.words, sentence.tags or (), strict=True):
+            if tag == UNTAGGED:
+                continue
             of_word = counts.setdefault(word, {})
             of_word[tag] = of_word.get(tag, 0) + 1
             totals[tag] = totals.get(tag, 0) + 1
