@@ -7,7 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinyseq.data.schemes import Span, spans
+
 Array = np.ndarray[Any, Any]
+
+__all__ = ["Score", "Span", "confusion_matrix", "errors", "macro_f1", "scores", "span_scores", "spans"]
 
 
 def confusion_matrix(expected: Sequence[int] | Array, predicted: Sequence[int] | Array, classes: int) -> Array:
@@ -55,31 +59,6 @@ def errors(expected: Array, predicted: Array) -> dict[str, float]:
         "mae": float(np.abs(difference).mean()),
         "r2": 1.0 - square / variance if variance > 0.0 else 0.0,
     }
-
-
-class Span(NamedTuple):
-    """An entity: its kind, its first word and the one after its last."""
-
-    kind: str
-    start: int
-    end: int
-
-
-def spans(tags: Sequence[str]) -> set[Span]:
-    """Return the entities of IOB2 tags, read strictly: one begins with B- and goes on with I- of the same kind.
-
-    An I- that continues nothing belongs to no entity (Nakayama's seqeval, mode strict, scheme IOB2).
-    """
-    entities = set()
-    start, kind = -1, ""
-    for position, tag in enumerate([*tags, "O"]):
-        prefix, _, name = tag.partition("-")
-        if start >= 0 and not (prefix == "I" and name == kind):
-            entities.add(Span(kind, start, position))
-            start = -1
-        if prefix == "B":
-            start, kind = position, name
-    return entities
 
 
 def span_scores(expected: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, Score]:
