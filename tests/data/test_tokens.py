@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyseq.data.features import read_features, vector
-from tinyseq.data.sentences import read_pairs
+from tinyseq.data.sentences import html_in, read_pairs
 from tinyseq.data.tokens import build_vocabulary, find_level, scripts_without_spaces, uncut, vocabulary_of
 from tinyseq.errors import DataError
 
@@ -192,11 +192,74 @@ def test_pairs(tmp_path):
         ("a\tb\nc\t \n", r"without its target.*line 2"),
         ("\tb\n", r"without its source.*line 1"),
         ("", "empty"),
+        ("a ||| b\n", r"0 tabs.*sed"),
+        ("a b\nc d\n", r"0 tabs.*paste"),
+        ("#separator:tab\n", r"without a pair"),
     ],
 )
 def test_malformed_pairs_are_named(tmp_path, text, message):
     with pytest.raises(DataError, match=re.compile(message, re.DOTALL)):
         read_pairs(write(tmp_path, text))
+
+
+TATOEBA = "Go.\tGeh.\tCC-BY 2.0 (France) Attribution: tatoeba.org #1 (A) & #2 (B)\n"
+
+
+def test_whom_to_thank_is_no_sentence(tmp_path):
+    path = write(tmp_path, TATOEBA + "Hi.\tHallo!\tCC-BY 2.0 (France) Attribution: tatoeba.org #3 (A) & #4 (C)\n")
+    assert read_pairs(path) == [("Go.", "Geh."), ("Hi.", "Hallo!")]
+    assert read_pairs(path, source=2) == [("Geh.", "Go."), ("Hallo!", "Hi.")]
+    assert read_pairs(path, source=2, target=1, targets=False) == [("Geh.", "Go."), ("Hallo!", "Hi.")]
+    assert read_pairs(write(tmp_path, "Geh.\nHallo!\n"), source=2, target=1, targets=False) == (
+        [("Geh.", None), ("Hallo!", None)]
+    )
+    assert read_pairs(write(tmp_path, TATOEBA + "Hi.\tHallo!\n")) == [("Go.", "Geh."), ("Hi.", "Hallo!")]
+
+
+def test_columns_by_number_and_by_name(tmp_path):
+    rows = "1276\tLet's try.\t2481\tIntentemos.\n1277\tI must go.\t2482\tTengo que irme.\n"
+    path = write(tmp_path, rows)
+    wanted = [("Let's try.", "Intentemos."), ("I must go.", "Tengo que irme.")]
+    assert read_pairs(path, source=2, target=4) == wanted
+    with pytest.raises(DataError, match=re.compile(r"4 columns, 1: '1276'.*source: 2, target: 4", re.DOTALL)):
+        read_pairs(path)
+    named = write(tmp_path, f"id\ten\tto\tes\n{rows}")
+    assert read_pairs(named, source="en", target="es") == wanted
+    assert read_pairs(named, source="es", target="en") == [(b, a) for a, b in wanted]
+    with pytest.raises(DataError, match=r"no column 'sp'[\s\S]*'es'"):
+        read_pairs(named, source="en", target="sp")
+    with pytest.raises(DataError, match="one column"):
+        read_pairs(named, source="en", target=2)
+    alone = write(tmp_path, "Let's try.\nI must go.\n")
+    assert read_pairs(alone, source="en", target="es", targets=False) == [("Let's try.", None), ("I must go.", None)]
+
+
+def test_pairs_of_csv_have_their_columns_named(tmp_path):
+    path = write(
+        tmp_path, 'English words,French words\n"Hi, you.","Salut, ""toi""."\n"Two\nlines","En deux"\n', "p.csv"
+    )
+    assert read_pairs(path, source="English words", target="French words") == (
+        [("Hi, you.", 'Salut, "toi".'), ("Two lines", "En deux")]
+    )
+    with pytest.raises(DataError, match=r'source: "English words", target: "French words"}, or .*source: 1'):
+        read_pairs(path)
+    semicolons = write(tmp_path, "en;fr\nHi, you.;Salut, toi.\n", "p.csv")
+    assert read_pairs(semicolons, source="fr", target="en") == [("Salut, toi.", "Hi, you.")]
+    with pytest.raises(DataError, match=r"1 separators in 'a,b'[\s\S]*line 4"):
+        read_pairs(write(tmp_path, 'x,y,z\n"1\n",2,3\na,b\n', "p.csv"), source="x", target="z")
+
+
+def test_what_anki_says_at_the_top_is_heard(tmp_path):
+    head = "#separator:tab\n#html:true\n#tags column:3\n"
+    path = write(tmp_path, f'{head}"a <b>big</b> dog"\tun&nbsp;chien<br>[sound:x.mp3]\tanimals\n"say ""a"""\tb\t\n')
+    assert read_pairs(path) == [("a big dog", "un chien"), ('say "a"', "b")]
+    assert read_pairs(path, html=False)[0] == ("a <b>big</b> dog", "un&nbsp;chien<br>[sound:x.mp3]")
+    named = write(tmp_path, "#separator:;\n#columns:id;Front;Back\n1;a;b\n")
+    assert read_pairs(named, source="Back", target="Front") == [("b", "a")]
+    plain = write(tmp_path, '"Hi," he said.\t<b>Hei</b> &amp;\n#1 fan\tx\n')
+    assert read_pairs(plain) == [('"Hi," he said.', "<b>Hei</b> &amp;"), ("#1 fan", "x")]
+    assert read_pairs(plain, html=True)[0] == ('"Hi," he said.', "Hei &")
+    assert html_in([side for pair in read_pairs(plain) for side in pair]) == 1
 
 
 def test_features_in_lines_and_in_a_table(tmp_path):
