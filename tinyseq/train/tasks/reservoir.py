@@ -122,7 +122,7 @@ class Reservoir(Task[ReservoirTaskConfig]):
     """
 
     Config = ReservoirTaskConfig
-    measure = Measure("nrmse", "normalised root mean squared error")
+    measure = Measure("nrmse", "NRMSE: root mean squared error over the standard deviation")
     compilable = True
 
     def prepare(self) -> None:
