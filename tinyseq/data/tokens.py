@@ -29,7 +29,7 @@ _SHARE: Final = 0.1
 class Level:
     """How a text becomes tokens and tokens become a text.
 
-    ``unit`` is the word for one token, ``bits`` what metrics call bits a token.
+    ``unit`` is the word for one token, ``bits`` what metrics call bits a token; ``given`` says that the text comes cut.
     """
 
     name: str
@@ -37,6 +37,11 @@ class Level:
     bits: str
     cut: Callable[[str], list[str]]
     join: Callable[[Iterable[str]], str]
+    given: bool = False
+
+    def tidy(self, text: str) -> str:
+        """Return a text as its tokens are put together: as a model would write it."""
+        return self.join(self.cut(text))
 
 
 @functools.cache
@@ -98,7 +103,7 @@ LEVELS: Registry[Level] = Registry(
         # Words, numbers, signs and line ends; how many spaces stood between them is not kept.
         "word": Level("word", "word", "bpw", _cut_words, _join_words),
         # What stands between blanks, as it is, and line ends: a text that was cut before.
-        "tokens": Level("tokens", "token", "bpt", _cut_given, _join_given),
+        "tokens": Level("tokens", "token", "bpt", _cut_given, _join_given, given=True),
     },
 )
 

@@ -261,7 +261,10 @@ class Forecasting(Task[ForecastingConfig]):
         predicted, true = self._pairs(model, records, batch_size)
         errors = np.sqrt(np.mean((predicted - true) ** 2, axis=0))  # (horizon, targets)
         season = self.config.forecast.season or 1
-        return {"mase_season": season, "rmse_by_step": {name: errors[:, k].tolist() for k, name in enumerate(self.targets)}}
+        return {
+            "mase_season": season,
+            "rmse_by_step": {name: errors[:, k].tolist() for k, name in enumerate(self.targets)},
+        }
 
     def baselines(self) -> dict[str, dict[str, float]]:
         (record,) = self.part("test")

@@ -28,7 +28,7 @@ from tinyseq.train.config.section import Section
 from tinyseq.train.config.source import Problem
 from tinyseq.train.config.teacher_forcing import ForcingConfig
 from tinyseq.train.tasks.base import Feed, Measure, Reading, Task
-from tinyseq.train.tasks.scoring import bleu, exact_match, require_sacrebleu
+from tinyseq.train.tasks.scoring import bleu, chrf, exact_match, require_sacrebleu, words_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,6 +45,7 @@ MEASURES = {
     "exact_match": Measure("exact_match", "sentences that are right as a whole", lower_is_better=False),
     "token_accuracy": Measure("token_accuracy", "tokens that are right", lower_is_better=False),
     "bleu": Measure("bleu", "BLEU", lower_is_better=False),
+    "chrf": Measure("chrf", "chrF2", lower_is_better=False),
     "loss": Measure("loss", "loss in nats a token"),
 }
 
@@ -57,14 +58,14 @@ class DecodeConfig(Section):
     max_length: int | None = Field(
         None, ge=1, description="The most tokens of a sentence; null is twice the longest of the training part."
     )
-    bleu: bool = Field(False, description='Measure BLEU too; needs pip install "tinyseq[bleu]".')
-    measure: Literal["exact_match", "token_accuracy", "bleu", "loss"] = Field(
-        "token_accuracy", description="What the run is judged by: exact_match, token_accuracy, bleu or loss."
+    bleu: bool = Field(False, description='Measure BLEU and chrF too; needs pip install "tinyseq[bleu]".')
+    measure: Literal["exact_match", "token_accuracy", "bleu", "chrf", "loss"] = Field(
+        "token_accuracy", description="What the run is judged by: exact_match, token_accuracy, bleu, chrf or loss."
     )
 
     def contradictions(self) -> Iterator[Problem]:
-        if self.measure == "bleu" and not self.bleu:
-            message = "judged by BLEU, and `bleu` is false; required decode.bleu: true"
+        if self.measure in ("bleu", "chrf") and not self.bleu:
+            message = f"judged by {self.measure}, and `bleu` is false; required decode.bleu: true"
             yield Problem(("measure",), message, involves=(("bleu",),))
 
 
@@ -81,8 +82,9 @@ W = TypeVar("W", bound=GenerationConfig)
 class GenerationTask(Task[W]):
     """An encoder reads the input, a writer writes the sentence; judged by the sentences it writes.
 
-    Token accuracy and loss are with the true tokens before each position; exact match and BLEU are of sentences that
-    the model wrote by itself.
+    Token accuracy and loss are with the true tokens before each position; exact match, BLEU and chrF are of sentences
+    that the model wrote by itself. Those are compared as text: the true sentence is cut and put together as the
+    written one is, so that a space that no token holds is no mistake.
     """
 
     Config: ClassVar[type[RunConfig]] = GenerationConfig
@@ -209,10 +211,19 @@ class GenerationTask(Task[W]):
             right += (log_p.argmax(-1) == flat)[counted].sum()
             count += tokens
         written = [self.text(found[0]) for found in self.write_for(model, records, batch_size)]
-        metrics = {"loss": loss / count, "exact_match": exact_match(written, true), "token_accuracy": right / count}
-        if self.config.decode.bleu:
-            metrics["bleu"] = bleu(written, true)[0]
+        metrics = {"loss": loss / count, "token_accuracy": right / count, **self._compared(written, true)}
         return {**{key: float(value) for key, value in metrics.items()}, "tokens": int(count)}
+
+    def _compared(self, written: Sequence[str], true: Sequence[str]) -> dict[str, float]:
+        """Return what is measured of whole sentences."""
+        tidy = [self.level.tidy(sentence) for sentence in true]
+        metrics = {"exact_match": exact_match(written, tidy)}
+        if self.config.decode.bleu:
+            metrics |= {
+                "bleu": bleu(written, tidy, words_of(self.level, tidy)).score,
+                "chrf": chrf(written, tidy).score,
+            }
+        return metrics
 
     def details(
         self, model: EncoderDecoder, records: Sequence[Example], *, batch_size: int | None = None
@@ -220,18 +231,16 @@ class GenerationTask(Task[W]):
         decode = self.config.decode
         details: dict[str, Any] = {"search": "greedy" if decode.beam == 1 else f"beam of {decode.beam}"}
         if decode.bleu:
-            true = _targets(records)
-            details["bleu_signature"] = bleu(true, true)[1]
+            true = [self.level.tidy(sentence) for sentence in _targets(records)]
+            details["bleu_signature"] = bleu(true, true, words_of(self.level, true)).signature
+            details["chrf_signature"] = chrf(true, true).signature
         return details
 
     def baselines(self) -> dict[str, dict[str, float]]:
         test = self.examples.test
         true, metrics = _targets(test), {}
         for name, write in self.trivial_baselines().items():
-            written = [write(example.input) for example in test]
-            metrics[name] = {"exact_match": exact_match(written, true)}
-            if self.config.decode.bleu:
-                metrics[name]["bleu"] = bleu(written, true)[0]
+            metrics[name] = self._compared([self.level.tidy(write(example.input)) for example in test], true)
         return metrics
 
     # Use.
@@ -299,7 +308,7 @@ class GenerationTask(Task[W]):
         return "\n".join(self.line(p) for p in predictions[:SHOWN])
 
     def line(self, prediction: Mapping[str, Any]) -> str:
-        right = prediction["prediction"] == prediction.get("target", prediction["prediction"])
+        right = prediction["prediction"] == self.level.tidy(prediction.get("target", prediction["prediction"]))
         truth = "" if right else f"   (true: {prediction['target']})"
         return f"{prediction.get('source', prediction.get('input', ''))}  ->  {prediction['prediction']}{truth}".strip()
 
