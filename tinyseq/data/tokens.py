@@ -169,6 +169,19 @@ def build_vocabulary(
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(text)
+    return vocabulary_of_counts(counts, specials=specials, min_count=min_count, max_size=max_size, unknown=unknown)
+
+
+def vocabulary_of_counts(
+    counts: Counter[str],
+    *,
+    specials: Sequence[str] = (),
+    min_count: int = 1,
+    max_size: int | None = None,
+    unknown: bool | None = None,
+) -> Vocabulary:
+    """Return the vocabulary of tokens that were counted; the arguments are those of ``build_vocabulary``."""
+    counts = +counts
     given = counts.pop(UNKNOWN, 0) > 0  # a text may come with its rare words already replaced
     if taken := sorted(set(specials) & counts.keys()):
         raise DataError(

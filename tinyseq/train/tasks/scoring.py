@@ -61,7 +61,7 @@ def _rate(metric: Any, written: Sequence[str], true: Sequence[str]) -> Rating:
 
 
 def words_of(level: Level, true: Sequence[str]) -> str:
-    """Return what cuts sentences into BLEU's words: blanks where they are cut, or signs where no space separates them."""
+    """Return what cuts sentences into BLEU's words: nothing where they come cut, signs where no space parts them."""
     if level.given:
         return "none"
     scripts = scripts_without_spaces("\n".join(true))
