@@ -143,7 +143,10 @@ def _components(loop: OpenLoop) -> list[list[int]]:
 
 
 def _fission(loop: OpenLoop, used: set[int]) -> list[Node | None]:
-    """One loop for each component: a later one reads an earlier one's values as sequences."""
+    """One loop for each component: a later one reads an earlier one's values as sequences.
+
+    An output that needs no state belongs to no component: the last loop, which has all sequences, makes it.
+    """
     groups = _components(loop)
     if len(groups) < 2:
         return list(loop.close())
@@ -161,7 +164,6 @@ def _fission(loop: OpenLoop, used: set[int]) -> list[Node | None]:
         own = reach([*roots, *(loop.states[k] for k in group)], stop=done.__contains__)
         mine = [n for n in own if n in tied and n not in done]
         exposed = [] if last else _read_elsewhere(mine, [*later, *ys], done)
-        # An output that needs no state belongs to no component: the last loop, which has all sequences, makes it.
         wanted = [y for y in ys if last or y in mine]
         part = OpenLoop(
             loop.like,
