@@ -21,6 +21,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, overload
 
 import numpy as np
@@ -95,33 +96,44 @@ class _Binding:
         return values
 
 
+@dataclass(frozen=True)
+class Compilation:
+    """What a function became for one set of shapes, from the trace to the plan, and what that is for."""
+
+    traced: Traced
+    compiled: Compiled
+    plan: Plan
+    target: Target
+    #: The name of the backend whose arrays the plan takes.
+    backend: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What a call is given: its tensors, its floats, and (``held``) the things that its key knows by identity."""
+
+    tensors: list[Tensor]
+    scalars: list[Any]
+    held: list[Any]
+
+
 class Entry:
     """The compilation for one set of shapes: trace, graph, plan, guards, and executables that nobody uses now."""
 
-    def __init__(
-        self,
-        traced: Traced,
-        compiled: Compiled,
-        plan: Plan,
-        target: Target,
-        seconds: float,
-        held: list[Any],
-        tensors: Sequence[Tensor],
-        scalars: Sequence[Any],
-        arena: Arena,
-        backend: str,
-    ) -> None:
-        self.arena, self.backend = arena, backend
-        self.traced, self.compiled, self.plan, self.target, self.seconds = traced, compiled, plan, target, seconds
-        #: Arguments that the key knows by identity: as long as they are held, no other thing has their id.
-        self.held = held
+    def __init__(self, made: Compilation, given: Arguments, arena: Arena) -> None:
+        self.arena, self.backend = arena, made.backend
+        self.traced, self.compiled, self.plan, self.target = made.traced, made.compiled, made.plan, made.target
+        self.seconds, traced, compiled = made.seconds, made.traced, made.compiled
+        #: As long as these are held, no other thing has their id.
+        self.held = given.held
         self.idle = arena.idle()
         #: What the last call was given: references, not copies.
         self.last_values: Mapping[Leaf, Any] = {}
         self.guards = Guards(traced.environment)
         outside = self.guards.tensors()
         #: Arguments that lie outside too: as long as they are the same, they have one gradient.
-        self.twice = [(index, x) for index, x in enumerate(tensors) if x in outside]
+        self.twice = [(index, x) for index, x in enumerate(given.tensors) if x in outside]
         self.binding = _Binding([*traced.captured], [*traced.assigned], [*traced.captured.values()])
         self.outputs = len(traced.graph.outputs)
         self.shapes = tuple([node.shape for node in traced.graph.outputs])
@@ -132,7 +144,7 @@ class Entry:
         self.leaves = (*traced.arguments, *traced.scalars, *traced.captured.values())
         self.live = [(leaf, read) for leaf, read in tracing.live.items() if leaf in inputs]
         self.looked_at = tracing.guards
-        self.pinned = [(i, scalars[i]) for i in sorted(tracing.pinned)]
+        self.pinned = [(i, given.scalars[i]) for i in sorted(tracing.pinned)]
         self.nonzero = sorted(tracing.nonzero - tracing.pinned)
         place = {leaf: index for index, leaf in enumerate(self.leaves)}
         touched = {place[leaf]: old for leaf, old in tracing.gradients.items() if leaf in place}
@@ -484,7 +496,8 @@ class CompiledFunction:
         seconds = time.perf_counter() - start
         shapes = ", ".join(f"{x.dtype}{x.shape}" for x in tensors)
         log.info("compiled %s for %s in %.0f ms", self.__name__, shapes, seconds * 1e3)
-        return Entry(traced, compiled, plan, target, seconds, held, tensors, scalars, self._arena, backend.name)
+        made = Compilation(traced, compiled, plan, target, backend.name, seconds)
+        return Entry(made, Arguments(tensors, scalars, held), self._arena)
 
     def _forget(self) -> None:
         """Keep so many compilations, those used last."""
