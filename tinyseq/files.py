@@ -76,22 +76,30 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
     Raises:
         OSError: it is larger (EFBIG), or a device (EINVAL), or cannot be read; ``strerror`` says it in words.
     """
+    return b"".join(read_blocks(path, largest))
+
+
+def read_blocks(path: Path, largest: int = LARGEST) -> Iterator[bytes]:
+    """Yield the bytes of a file, or of a pipe, block by block.
+
+    Raises:
+        OSError: as of ``read_bytes``; where a pipe is too large, after what is allowed of it.
+    """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:
             if path.is_char_device() or path.is_block_device():
                 raise OSError(errno.EINVAL, "a device, and no file", str(path))
             size = path.stat().st_size
-            parts: list[bytes] = []
             total = 0
             # A pipe has no size, and a file may grow while it is read: what comes is counted as well.
             while size <= largest and total <= largest and (part := file.read(min(_PART, largest + 1 - total))):
-                parts.append(part)
                 total += len(part)
+                if total <= largest:
+                    yield part
     except ValueError as error:  # a NUL in the name
         raise OSError(errno.EINVAL, str(error), str(path)) from None
     if max(size, total) > largest:
         raise OSError(errno.EFBIG, f"{max(size, total):,} bytes, and at most {largest:,} are read", str(path))
-    return b"".join(parts)
 
 
 @contextmanager

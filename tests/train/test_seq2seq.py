@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from tinyseq.data.examples import Example
+from tinyseq.data.tokens import find_level
 from tinyseq.errors import ConfigError, DataError, ShapeError
+from tinyseq.nn.decoding import Hypothesis
 from tinyseq.train import load, run
 from tinyseq.train.config.registry import find_task
 from tinyseq.train.config.run_config import parse_config
 from tinyseq.train.config.teacher_forcing import FORCING, ForcingConfig
-from tinyseq.train.tasks.scoring import bleu, exact_match
+from tinyseq.train.tasks.scoring import bleu, chrf, exact_match, words_of
 
 TINY = {
     "task": "seq2seq",
@@ -217,12 +219,67 @@ def test_bleu_is_sacrebleus():
     sacrebleu = pytest.importorskip("sacrebleu")
     written, true = ["the cat sat on a mat", "a dog"], ["the cat sat on the mat", "a dog ran"]
     score, signature = bleu(written, true)
+    assert "eff:no" in signature
     assert score == pytest.approx(sacrebleu.corpus_bleu(written, [true]).score)
     assert "tok:13a" in signature
     assert exact_match(["a", "b"], ["a", "c"]) == 0.5
-    task, model = make(decode={"bleu": True, "measure": "bleu"})
-    assert "bleu" in task.evaluate_on(model, task.part("test"))
-    assert "tok:13a" in task.details(model, task.part("test"))["bleu_signature"]
+    task, model = make(decode={"bleu": True, "measure": "chrf"})
+    found = task.evaluate_on(model, task.part("test"))
+    assert found.keys() >= {"bleu", "chrf"}
+    details = task.details(model, task.part("test"))
+    assert "tok:13a" in details["bleu_signature"]
+    assert "nc:6" in details["chrf_signature"]
+    written = [p["prediction"] for p in task.predict(model, task.part("test"))]
+    true = [example.target for example in task.part("test")]
+    assert found["chrf"] == pytest.approx(sacrebleu.corpus_chrf(written, [true]).score)
+    with pytest.raises(ConfigError, match=r"judged by chrf.*decode\.bleu: true"):
+        make(decode={"measure": "chrf"})
+
+
+def test_bleu_of_short_sentences():
+    sacrebleu = pytest.importorskip("sacrebleu")
+    true = ["Geh weg", "Hallo du da", "Ja"]
+    assert sacrebleu.corpus_bleu(true, [true]).score == 0.0  # as the field counts, nothing could score
+    assert bleu(true, true) == (pytest.approx(100.0), bleu(true, true).signature)
+    assert "eff:yes" in bleu(true, true).signature
+    assert bleu(["Geh fort", "Hallo du da", "Ja"], true).score < 100.0
+    longer = [*true, "Das ist der Hund"]
+    assert "eff:no" in bleu([*true, "ein"], longer).signature
+    assert bleu([*true, "ein"], longer).score == sacrebleu.corpus_bleu([*true, "ein"], [longer]).score == 0.0
+    assert chrf(true, true).score == 100.0
+    with pytest.raises(DataError, match="as many as are true"):
+        bleu(true[:2], true)
+
+
+def test_what_bleu_counts_as_a_word():
+    sacrebleu = pytest.importorskip("sacrebleu")
+    word, given = find_level("word"), find_level("tokens")
+    assert words_of(word, ["ein Hund"]) == "13a"
+    assert words_of(given, ["ein Hund"]) == words_of(given, ["你好 世界"]) == "none"
+    assert words_of(word, ["你好世界"]) == "zh"
+    assert words_of(word, ["สวัสดี"]) == words_of(word, ["私は学生です"]) == "char"
+    written, true = ["the @-@ cat isn 't on it ."], ["the @-@ cat is n't on it ."]
+    assert (
+        bleu(written, true, "none").score == sacrebleu.corpus_bleu(written, [true], tokenize="none", force=True).score
+    )
+    assert bleu(written, true, "none").score != pytest.approx(bleu(written, true).score)
+
+
+QUOTED = [("Stop!", "«Alto» - dijo"), ("Go", "a , b"), ("Who", "'x' y/z"), ("Why", "1 - 2=3")]
+
+
+@pytest.mark.parametrize("level", ["char", "word", "tokens"])
+def test_a_sentence_right_in_every_token_is_right(tmp_path, level):
+    path = write(tmp_path, "".join(f"{a}\t{b}\n" for _ in range(10) for a, b in QUOTED))
+    task, model = make(data={"path": str(path), "level": level}, decode={"bleu": True})
+    records = task.part("test")
+    rows = {example.input: [*task.targets.encode(task.level.cut(example.target))] for example in records}
+    task.write_for = lambda model, records, batch_size=None: [
+        [Hypothesis(tuple(rows[record.input]), 0.0, True)] for record in records
+    ]
+    found = task.evaluate_on(model, records)
+    assert (found["exact_match"], found["bleu"], found["chrf"]) == (1.0, pytest.approx(100.0), 100.0)
+    assert all("true:" not in task.line(p) for p in task.predict(model, records))
 
 
 def test_without_sacrebleu_the_message_says_what_to_install(monkeypatch):

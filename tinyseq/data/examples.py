@@ -104,7 +104,7 @@ def read_sequences(
     table = read_table(path, header=header)
     keys = table.texts(sequence)
     names = _features(table, columns, {target, sequence, *apart})
-    values, found = table.numbers(names), _targets(table, target, kind, targets)
+    values, target_of = table.numbers(names), _targets(table, target, kind, targets)
     starts = [row for row in range(len(keys)) if row == 0 or keys[row] != keys[row - 1]]
     seen: set[str] = set()
     examples = []
@@ -118,14 +118,14 @@ def read_sequences(
             )
         seen.add(keys[start])
         for row in range(start + 1, end):
-            if found[row] != found[start]:
+            if target_of[row] != target_of[start]:
                 raise DataError(
                     "the target changes within a sequence",
                     required=f"{table.rows[start][table.index(target)]!r}, as in line {table.lines[start]}",
                     got=repr(table.rows[row][table.index(target)]),
                     where=table.place(row, target),
                 )
-        examples.append(Example(values[start:end], found[start]))
+        examples.append(Example(values[start:end], target_of[start]))
     return examples
 
 

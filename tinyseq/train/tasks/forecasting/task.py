@@ -71,7 +71,8 @@ class Forecasting(ForecastPresentation, Task[ForecastingConfig]):
         known = self.series.values[: len(parts.train)]
         self.scaler = Scaler.fit(known, config.transform)
         Scaler.fit(self.series.values, config.transform)  # refuses what the transform does not take, wherever it is
-        self.level, self.step_size = known[:, self.chosen].mean(0), forecasts.naive_step(known[:, self.chosen])
+        self.level = known[:, self.chosen].mean(0)
+        self.step_size = forecasts.naive_step(known[:, self.chosen], self.config.forecast.season or 1)
         self.batches()  # refuses a series that is too short for the batches before anything is computed
 
     def build(self) -> ForecastNet:
@@ -181,10 +182,11 @@ class Forecasting(ForecastPresentation, Task[ForecastingConfig]):
     def details(
         self, model: ForecastNet, records: Sequence[Record], *, batch_size: int | None = None
     ) -> dict[str, Any]:
-        """Return the RMSE of each target, a number for each step ahead."""
+        """Return the season of MASE, and the RMSE of each target, a number for each step ahead."""
         predicted, true = self._pairs(model, records, batch_size)
         errors = np.sqrt(np.mean((predicted - true) ** 2, axis=0))  # (horizon, targets)
-        return {"rmse_by_step": {name: errors[:, k].tolist() for k, name in enumerate(self.targets)}}
+        by_step = {name: errors[:, k].tolist() for k, name in enumerate(self.targets)}
+        return {"mase_season": self.config.forecast.season or 1, "rmse_by_step": by_step}
 
     def baselines(self) -> dict[str, dict[str, float]]:
         (record,) = self.part("test")

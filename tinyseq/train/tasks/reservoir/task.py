@@ -24,14 +24,14 @@ from tinyseq.train.tasks.role import Array, Prepared
 
 
 class Reservoir(RunsPresentation, Task[ReservoirTaskConfig]):
-    """Judged by the normalised root mean squared error, 1 for a forecast of the mean.
+    """Judged by the root mean squared error over the standard deviation (NRMSE), 1 for a forecast of the mean.
 
     A system that drives itself is forecast ``evaluate.ahead`` steps on by the network's own outputs, from places
     through the whole part that lie so far apart (Jaeger and Haas 2004: NRMSE_84); a driven one at each step.
     """
 
     Config = ReservoirTaskConfig
-    measure = Measure("nrmse", "normalised root mean squared error")
+    measure = Measure("nrmse", "NRMSE: root mean squared error over the standard deviation")
     compilable = True
 
     system = Prepared[System]()
