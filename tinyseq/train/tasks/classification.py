@@ -63,6 +63,7 @@ class Classification(ManyToOne[ManyToOneConfig]):
 
     def matrix(self, examples: Sequence[Example], predicted: Array) -> tuple[tuple[str, ...], Array]:
         """Return the classes, those that training has not seen last, and the confusion matrix."""
+        self.encode_targets(examples)  # refuses missing ones
         names = (*self.classes, *sorted(self.unseen(examples)))
         numbers = {label: number for number, label in enumerate(names)}
         return names, confusion_matrix([numbers[e.target] for e in examples], predicted, len(names))
@@ -104,7 +105,6 @@ class Classification(ManyToOne[ManyToOneConfig]):
 
     def details(self, model: nn.Module, records: Sequence[Example], *, batch_size: int | None = None) -> dict[str, Any]:
         """Return the confusion matrix, and precision, recall and F1 of each class; and what training has not seen."""
-        self.encode_targets(records)  # refuses missing ones
         names, matrix = self.matrix(records, self.compute(model, records, batch_size).argmax(1))
         unseen = dict(sorted(self.unseen(records).items()))
         return {
