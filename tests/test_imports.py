@@ -26,7 +26,7 @@ ORDER: list[set[str]] = [
     {"graph", "backends"},
     {"modes"},
     {"ops"},
-    {"autodiff", "dependence", "interop"},
+    {"autodiff", "dependence", "hooks", "interop"},
     {"operators"},
     {"tensors"},
     {"scalars"},

@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from types import CodeType
 from typing import Any, Final, Protocol
 
@@ -300,12 +301,8 @@ def reach(outputs: Iterable[Node], stop: Callable[[Node], bool] | None = None) -
                 if parent not in seen:
                     seen.add(parent)
                     stack.append(parent)
-    stack.sort(key=_serial)
+    stack.sort(key=attrgetter("serial"))
     return list(dict.fromkeys(stack))
-
-
-def _serial(node: Node) -> int:
-    return node.serial
 
 
 #: Given an old node and its new inputs: the node that replaces it, or None for the same op on the new inputs.

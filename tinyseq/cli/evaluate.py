@@ -27,7 +27,7 @@ def command(run: str, file: str | None, batch_size: int | None, details: bool) -
     from tinyseq.train import load
 
     trained = load(run)
-    found = dict(trained.evaluate(file, batch_size=batch_size))
+    metrics = dict(trained.evaluate(file, batch_size=batch_size))
     if details:
-        found |= trained.details(file, batch_size=batch_size)
-    click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        metrics |= trained.details(file, batch_size=batch_size)
+    click.echo(json.dumps(metrics, indent=2, ensure_ascii=False))

@@ -111,7 +111,7 @@ def _show_result(result: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    found = result.result
+    facts = result.result
     keys = [key for key, value in result.metrics.items() if key != "loss" and not isinstance(value, int)]  # no counts
     table = Table()
     table.add_column("test, unseen in training")
@@ -122,8 +122,8 @@ def _show_result(result: Any) -> None:
     console = Console(highlight=False)
     console.print(table)
     console.print(
-        f"{found['steps']:,} steps, {found['tokens']:,} tokens in {found['seconds']:.0f} s "
-        f"({found['tokens_per_second']:,.0f} tokens/s), {found['parameters']:,} parameters",
+        f"{facts['steps']:,} steps, {facts['tokens']:,} tokens in {facts['seconds']:.0f} s "
+        f"({facts['tokens_per_second']:,.0f} tokens/s), {facts['parameters']:,} parameters",
         markup=False,
     )
     if result.preview:

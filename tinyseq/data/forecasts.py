@@ -18,8 +18,8 @@ Array = np.ndarray[Any, Any]
 
 def following(values: Array, origins: Array, horizon: int) -> Array:
     """Return the values (time, columns) that follow each origin: (origins, horizon, columns)."""
-    found: Array = values[origins[:, None] + 1 + np.arange(horizon)]
-    return found
+    targets: Array = values[origins[:, None] + 1 + np.arange(horizon)]
+    return targets
 
 
 def persistence(values: Array, origins: Array, horizon: int) -> Array:
@@ -41,8 +41,8 @@ def seasonal(values: Array, origins: Array, horizon: int, season: int) -> Array:
             required=f"a season of {season} values before each origin",
             got=f"an origin with {int(origins.min()) + 1}",
         )
-    found: Array = values[sources]
-    return found
+    predicted: Array = values[sources]
+    return predicted
 
 
 def constant(level: Array, origins: Array, horizon: int) -> Array:
@@ -91,14 +91,13 @@ def naive_step(values: Array, season: int = 1) -> Array:
             got=str(len(values)),
             fix="a shorter season, or a longer series",
         )
-    scale = np.abs(values[season:] - values[:-season]).mean(0)
+    scale: Array = np.abs(values[season:] - values[:-season]).mean(0)
     if not (scale > 0.0).all():
         raise DataError(
             f"a series that never changes{f' from season to season of {season}' if season > 1 else ''}",
             required="values that change in the training part",
         )
-    found: Array = scale
-    return found
+    return scale
 
 
 def mase(predicted: Array, true: Array, scale: Array) -> float:

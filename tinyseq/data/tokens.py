@@ -216,7 +216,7 @@ def vocabulary_of(train: Iterable[Sequence[str]], held_out: Iterable[str], **opt
         held_out: the tokens of validation and test texts.
         options: as in ``build_vocabulary``, ``unknown`` excepted.
     """
-    found = build_vocabulary(train, **options)
-    if found.unknown is None and any(token not in found for token in held_out):
-        return Vocabulary(found.tokens, unknown=True)
-    return found
+    vocabulary = build_vocabulary(train, **options)
+    if vocabulary.unknown is None and any(token not in vocabulary for token in held_out):
+        return Vocabulary(vocabulary.tokens, unknown=True)
+    return vocabulary

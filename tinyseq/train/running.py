@@ -118,10 +118,10 @@ def run(
         if faster := backends.faster():
             progress.info(faster)
         named = Path(resume) if isinstance(resume, str | Path) else None
-        found = find_directory(resolved, resolved.name or name, named) if resume else None
-        if found is not None:
-            with locked(found.path):
-                point = find_point(found, resolved, named)
+        previous = find_directory(resolved, resolved.name or name, named) if resume else None
+        if previous is not None:
+            with locked(previous.path):
+                point = find_point(previous, resolved, named)
                 task = find_task(resolved.task)(resolved)
                 task.prepare()
                 return _run(task, resolved, written, point, progress)
@@ -226,9 +226,9 @@ def _train(
     with closing(MetricsLog(directory.path / METRICS, progress.note, identity.metrics_bytes if identity else 0)) as log:
         manager = CheckpointManager(directory.checkpoints, config.train.checkpoint, progress.note, log.sync)
 
-        def identified(found: Checkpoint) -> Checkpoint:
+        def identified(checkpoint: Checkpoint) -> Checkpoint:
             identity = RunIdentity(config=plain, metrics_bytes=log.end, tinyseq=tinyseq.__version__, **data)
-            return Checkpoint({**found.facts, **identity.model_dump()}, found.tensors)
+            return Checkpoint({**checkpoint.facts, **identity.model_dump()}, checkpoint.tensors)
 
         at_once = False
         try:
@@ -239,7 +239,7 @@ def _train(
                 progress,
                 log.add,
                 compiled=config.compile,
-                save=lambda found: manager.save(identified(found)),
+                save=lambda checkpoint: manager.save(identified(checkpoint)),
                 start=point.start,
             )
             at_once = outcome.at_once

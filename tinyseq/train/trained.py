@@ -66,10 +66,10 @@ class Trained:
                 records = self.task.read(Path(inputs), targets=False)
             else:
                 records = self.task.records(inputs)
-            found = self.task.predict(self.model, records, batch_size=batch_size)
+            predictions = self.task.predict(self.model, records, batch_size=batch_size)
         while True:
             with self._running():
-                prediction = next(found, None)
+                prediction = next(predictions, None)
             if prediction is None:
                 return
             yield prediction

@@ -122,8 +122,8 @@ class RunDirectory:
         """
         path = self.path / WEIGHTS
         try:
-            found: dict[str, np.ndarray[Any, Any]] = load_file(path)
-            return found
+            weights: dict[str, np.ndarray[Any, Any]] = load_file(path)
+            return weights
         except FileNotFoundError:
             raise DataError(
                 "the run has no weights", required=str(path), got="no such file", fix="a run that came to its end"
@@ -150,12 +150,12 @@ class RunDirectory:
         what = f"the run's {Path(name).stem} cannot be read"
         path = self.path / name
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DataError(what, required="a JSON file", got=f"{path}: {error}") from None
-        if not isinstance(found, dict):
+        if not isinstance(content, dict):
             raise DataError(what, required="a JSON object", got=str(path))
-        return found
+        return content
 
     def rows(self) -> list[dict[str, Any]]:
         """Read the metrics, as the training loop recorded them; of a line that was not written whole there is nothing.
@@ -168,12 +168,12 @@ class RunDirectory:
             lines = path.read_text(encoding="utf-8").splitlines()
         except OSError as error:
             raise DataError("the run's metrics cannot be read", required=str(path), got=str(error.strerror)) from None
-        found = []
+        rows = []
         for line in lines:
             try:
                 row = json.loads(line)
             except ValueError:
                 continue
             if isinstance(row, dict) and {"step", "split"} <= row.keys():
-                found.append(row)
-        return found
+                rows.append(row)
+        return rows

@@ -17,8 +17,8 @@ def plain(tensors: Mapping[str, Any]) -> dict[str, Array]:
     safetensors 0.8 writes an array's memory as it lies, under its shape: other orders come back as other values
     (docs/surprises.md).
     """
-    found = {name: np.asarray(value) for name, value in tensors.items()}
-    return {name: np.asarray(value, value.dtype.newbyteorder("="), order="C") for name, value in found.items()}
+    arrays = {name: np.asarray(value) for name, value in tensors.items()}
+    return {name: np.asarray(value, value.dtype.newbyteorder("="), order="C") for name, value in arrays.items()}
 
 
 def dumps(tensors: Mapping[str, Any], metadata: dict[str, str]) -> bytes:
