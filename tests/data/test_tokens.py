@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tinyseq.data.features import read_features, vector
 from tinyseq.data.sentences import html_in, read_pairs
-from tinyseq.data.tokens import build_vocabulary, find_level, scripts_without_spaces, uncut, vocabulary_of
+from tinyseq.data.tokens import beginning, build_vocabulary, find_level, scripts_without_spaces, uncut, vocabulary_of
 from tinyseq.errors import DataError
 
 WORDS = find_level("word")
@@ -127,9 +127,18 @@ def test_tokens_are_kept_as_they_are_given():
 )
 def test_scripts_without_spaces_are_told(text, scripts):
     assert scripts_without_spaces(text) == scripts
-    assert all(name in uncut("word", text) for name in scripts)
-    assert bool(uncut("word", text)) == bool(scripts)
-    assert uncut("char", text) == uncut("tokens", text) == ""
+    assert all(name in uncut(WORDS, text) for name in scripts)
+    assert bool(uncut(WORDS, text)) == bool(scripts)
+    assert uncut(find_level("char"), text) == uncut(find_level("tokens"), text) == ""
+
+
+def test_a_beginning_is_of_whole_words():
+    line = " ".join(["seventeen"] * 20)
+    assert beginning(line, WORDS) == beginning(line, find_level("char")) == " ".join(["seventeen"] * 8)  # 79 characters
+    assert beginning("x" * 90, find_level("char")) == "x" * 80
+    assert beginning("x" * 90 + " y", WORDS) == "x" * 90
+    assert beginning("好" * 90, WORDS).split() == ["好"] * 40  # with the spaces that stand between tokens
+    assert beginning("a b", WORDS) == "a b"
 
 
 @given(st.text(max_size=40))

@@ -181,6 +181,9 @@ def test_generated_parts_have_no_source_in_common():
     [
         ({"data__generator": "date"}, "did you mean 'dates'"),
         ({"data__level": "words"}, "did you mean 'word'"),
+        ({"data__source": 2}, r"of a file, and none is read; required `path` too"),
+        ({"data__path": "p.tsv", "data__source": 2, "data__target": 2}, "the column of `source`, 2"),
+        ({"data__path": "p.tsv", "data__source": 0}, "number from 1, got 0"),
         ({"model__attention": "additiv"}, "did you mean 'additive'"),
         ({"model__architecture": "transformers"}, "did you mean 'transformer'"),
         ({"teacher_forcing": {"schedule": "sigmoid"}}, "unknown schedule 'sigmoid'"),
@@ -280,6 +283,57 @@ def test_a_sentence_right_in_every_token_is_right(tmp_path, level):
     found = task.evaluate_on(model, records)
     assert (found["exact_match"], found["bleu"], found["chrf"]) == (1.0, pytest.approx(100.0), 100.0)
     assert all("true:" not in task.line(p) for p in task.predict(model, records))
+
+
+DECK = [("Go.", "Geh."), ("Hi.", "Hallo!"), ("Hi.", "Grüß Gott!"), ("Run!", "Lauf!"), ("Wow!", "Potzdonner!")]
+
+
+def test_a_deck_of_anki_in_either_direction(tmp_path):
+    thanks = "CC-BY 2.0 (France) Attribution: tatoeba.org #1 (A) & #2 (B)"
+    deck = write(tmp_path, "".join(f"{i} {a}\t{i} {b}\t{thanks}\n" for i in range(20) for a, b in DECK), "deu.txt")
+    config = {"path": str(deck), "level": "word", "split": [0.6, 0.2, 0.2]}
+    task, _ = make(data=config)
+    parts = task.examples
+    assert {*parts.train, *parts.valid, *parts.test} == {
+        Example(f"{i} {a}", f"{i} {b}") for i in range(20) for a, b in DECK
+    }
+    # a source that comes with two targets is in one part, so the test is one
+    assert task.describe_data()["test_sources_seen_in_training"] == 0
+    sources = [{example.input for example in part} for part in (parts.train, parts.valid, parts.test)]
+    assert sum(map(len, sources)) == len(set.union(*sources)) == 80
+    assert any("more than one true target" in note for note in task.notes())
+    mixed, _ = make(data={**config, "split_by": "random"})
+    seen = mixed.describe_data()["test_sources_seen_in_training"]
+    assert seen > 0
+    assert any(f"{seen} of 20 test pairs have a source that training has too" in note for note in mixed.notes())
+    back, _ = make(data={**config, "source": 2})
+    assert {example.input for example in back.examples.train} <= {f"{i} {b}" for i in range(20) for _, b in DECK}
+    assert back.examples.train[0].target.split()[1] in {a for a, _ in DECK}
+    alone = write(tmp_path, "3 Geh.\n4 Lauf!\n", "alone.txt")
+    assert back.read(alone, targets=False) == [Example("3 Geh."), Example("4 Lauf!")]
+
+
+def test_columns_of_pairs_by_name_and_html(tmp_path):
+    rows = "".join(f"{i},a <b>{i}</b>,b&nbsp;{i}\n" for i in range(40))
+    table = str(write(tmp_path, f"n,en,fr\n{rows}", "p.csv"))
+    task, _ = make(data={"path": table, "source": "fr", "target": "en"})
+    assert "tags or entities of HTML; data.html: true" in task.notes()[0]
+    clean, _ = make(data={"path": table, "source": "fr", "target": "en", "html": True})
+    assert clean.notes() == []
+    assert set(clean.examples.train) <= {Example(f"b {i}", f"a {i}") for i in range(40)}
+
+
+def test_a_run_says_which_words_are_not_cut(tmp_path):
+    pairs = write(tmp_path, "".join(f"{i} a\t你好世界{i}\n" for i in range(40)))
+    task, _ = make(data={"path": str(pairs), "level": "word"})
+    (note,) = task.notes()
+    assert "level word does not cut words of Chinese" in note
+    assert make(data={"path": str(pairs), "level": "char"})[0].notes() == []
+    table = write(tmp_path, "text\tlabel\n" + "สวัสดี\ta\nครับ\tb\n" * 20, "t.tsv")
+    config = parse_config({"task": "classification", "data": {"path": str(table), "level": "word"}})
+    labels = find_task("classification")(config)
+    labels.prepare()
+    assert "words of Thai" in labels.notes()[0]
 
 
 def test_without_sacrebleu_the_message_says_what_to_install(monkeypatch):

@@ -279,8 +279,10 @@ class Parts:
 
     def starts_a_line(self, name: str) -> bool:
         """Return whether the part ``name`` begins where a line of its file does."""
-        before = self.text(NAMES[NAMES.index(name) - 1], -1, None)
-        return getattr(self.own, name) is not None or before.endswith("\n")
+        if getattr(self.own, name) is not None:
+            return True
+        before = "valid" if name == "test" and self.own.valid is None else "train"
+        return self.text(before, -1).endswith("\n")
 
     def unknown(self, name: str) -> int:
         """Return how many tokens of a part are not in the vocabulary."""

@@ -136,14 +136,26 @@ def scripts_without_spaces(text: str) -> list[str]:
     return [name for name, count in counts.items() if count and count >= enough]
 
 
-def uncut(level: str, text: str) -> str:
+def uncut(level: Level, text: str) -> str:
     """Return what is to be said of a text whose words this level cannot cut, and what to do; empty where it can."""
-    if level != "word" or not (scripts := scripts_without_spaces(text)):
+    if level.cut is not _cut_words or not (scripts := scripts_without_spaces(text)):
         return ""
     return (
         f"level word does not cut words of {' and '.join(scripts)}, which no space separates: a token is a sign; "
         "data.level: char says so, or cut the words beforehand, a space between them, and data.level: tokens keeps them"
     )
+
+
+def beginning(line: str, level: Level, most: int = 80) -> str:
+    """Return the first words of a line, whole ones, of at most so many characters; of a longer word its first token."""
+    if len(line) <= most:
+        return line
+    words = line[: most + 1].rsplit(maxsplit=1)
+    if len(words) > 1:
+        return words[0]
+    tokens = level.cut(line)
+    size = next((size for size in range(2, len(tokens) + 1) if len(level.join(tokens[:size])) > most), len(tokens) + 1)
+    return level.join(tokens[: size - 1])
 
 
 def build_vocabulary(

@@ -162,6 +162,8 @@ def _read(
 def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumePoint, progress: Progress) -> RunResult:
     began = time.perf_counter()
     directory, start = point.directory, point.start
+    for note in task.notes():
+        progress.note(f"note: {note}")
     data = {
         "data_sha256": data_digest(task),
         "metadata": json.loads(json.dumps(task.metadata())),  # as JSON has it: to be compared with a checkpoint's

@@ -20,7 +20,7 @@ from tinyseq.data.padding import pad
 from tinyseq.data.series import Scaler
 from tinyseq.data.sources import SOURCES, options_of
 from tinyseq.data.splitting import SPLITS_BY, in_order
-from tinyseq.data.tokens import LEVELS, build_vocabulary, find_level
+from tinyseq.data.tokens import LEVELS, build_vocabulary, find_level, uncut
 from tinyseq.errors import DataError, did_you_mean
 from tinyseq.nn import Module
 from tinyseq.registry import Registry
@@ -56,7 +56,7 @@ class ExamplesConfig(Section):
         None, min_length=1, description="The columns of numbers (inputs: sequence, vector); null: all others."
     )
     sequence: str = Field("sequence", description="The column that tells sequences apart (inputs: sequence).")
-    level: Annotated[str, OneOf(LEVELS)] = Field("char", description="What a token is: char or word.")
+    level: Annotated[str, OneOf(LEVELS)] = Field("char", description="What a token is: char, word or tokens.")
     min_count: int = Field(1, ge=1, description="Rarer tokens of the training texts count as unknown.")
     standardise: bool = Field(True, description="Give each column of numbers mean 0 and deviation 1.")
     split: Shares = Field(default=[0.8, 0.1, 0.1], description="Shares of training, validation and test examples.")
@@ -142,6 +142,10 @@ class Inputs(ABC):
     def fit(self, inputs: Sequence[Any]) -> None:
         """Learn vocabulary or scale from the training inputs."""
 
+    def notes(self, inputs: Sequence[Any]) -> list[str]:
+        """Return what a person should know of the training inputs, a sentence each."""
+        return []
+
     @abstractmethod
     def state(self) -> dict[str, Any]:
         """Return what was learned; plain JSON."""
@@ -179,7 +183,7 @@ class Inputs(ABC):
 
 
 class TextInputs(Inputs):
-    """A text, cut into characters or words."""
+    """A text, cut into tokens."""
 
     form = "a str that is not blank"
     vocabulary: data.Vocabulary
@@ -199,6 +203,10 @@ class TextInputs(Inputs):
 
     def fit(self, inputs: Sequence[Any]) -> None:
         self.vocabulary = build_vocabulary(map(self.cut, inputs), min_count=self.config.min_count, unknown=True)
+
+    def notes(self, inputs: Sequence[Any]) -> list[str]:
+        note = uncut(find_level(self.config.level), "\n".join(inputs))
+        return [note] if note else []
 
     def state(self) -> dict[str, Any]:
         return {"vocabulary": self.vocabulary.state()}

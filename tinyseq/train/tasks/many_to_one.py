@@ -120,6 +120,9 @@ class ManyToOne(Task[C]):
         for name in ("valid", "test"):
             self.encode_targets(getattr(self.examples, name))  # refuses missing ones before anything is computed
 
+    def notes(self) -> list[str]:
+        return self.inputs.notes([example.input for example in self.examples.train])
+
     def build(self) -> Module:
         return self.inputs.network(self.config.model, self.outputs)  # type: ignore[attr-defined]
 

@@ -12,7 +12,7 @@ from tinyseq.creation import tensor
 from tinyseq.data.batching import IGNORED
 from tinyseq.data.examples import Example
 from tinyseq.data.padding import shuffled
-from tinyseq.data.tokens import vocabulary_of
+from tinyseq.data.tokens import uncut, vocabulary_of
 from tinyseq.errors import DataError
 from tinyseq.modes import no_grad
 from tinyseq.nn.decoding import log_softmax
@@ -57,6 +57,10 @@ class GenerationTask(SentencePresentation[W], Task[W]):
         held = {token for part in (examples.valid, examples.test) for example in part for token in cut(example.target)}
         self.targets = vocabulary_of(train, held, specials=(END,), min_count=min_count, max_size=max_size)
         self.longest = max(len(tokens) for tokens in train) + 1
+
+    def notes(self) -> list[str]:
+        note = uncut(self.level, "\n".join(example.target for example in self.examples.train))
+        return [note] if note else []
 
     def batches(self) -> Iterator[tuple[int, list[Example]]]:
         """Yield the number of updates before it, and the examples, of each batch."""
