@@ -105,7 +105,7 @@ class ReservoirTaskConfig(RunConfig):
                 yield Problem(("data", part), message, involves=(("evaluate", "ahead"),))
 
 
-class Record(NamedTuple):
+class ReservoirRecord(NamedTuple):
     """A record: inputs (time, inputs), targets (time, outputs) or None, and how many first steps only warm up."""
 
     name: str
@@ -176,16 +176,16 @@ class Reservoir(Task[ReservoirTaskConfig]):
 
     # Judgement.
 
-    def part(self, split: str) -> list[Record]:
+    def part(self, split: str) -> list[ReservoirRecord]:
         config, washout = self.config.data, self.config.readout.washout
         first = {"train": 0, "valid": config.train, "test": config.train + config.valid}[split]
         end = first + getattr(config, split)
         since = max(0, first - washout)
         start = max(first - since, washout if split == "train" else 0)
-        return [Record(config.system, self.system.inputs[since:end], self.system.targets[since:end], start)]
+        return [ReservoirRecord(config.system, self.system.inputs[since:end], self.system.targets[since:end], start)]
 
     def evaluate_on(
-        self, model: nn.EchoStateNetwork, records: Sequence[Record], *, batch_size: int | None = None
+        self, model: nn.EchoStateNetwork, records: Sequence[ReservoirRecord], *, batch_size: int | None = None
     ) -> dict[str, float]:
         """Return the NRMSE a step ahead, and for a system that drives itself that of the free runs."""
         steps, runs = [], []
@@ -209,7 +209,7 @@ class Reservoir(Task[ReservoirTaskConfig]):
         predicted, true = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
         return nrmse(predicted, true, self.variance)
 
-    def _places(self, record: Record) -> Array:
+    def _places(self, record: ReservoirRecord) -> Array:
         """Return the last steps that are known before each free run."""
         places = np.arange(
             max(record.start, 1) - 1, len(record.inputs) - self.config.evaluate.ahead, self.config.evaluate.ahead
@@ -222,7 +222,7 @@ class Reservoir(Task[ReservoirTaskConfig]):
             )
         return places
 
-    def _free_runs(self, model: nn.EchoStateNetwork, record: Record, states: Tensor) -> tuple[Array, Array]:
+    def _free_runs(self, model: nn.EchoStateNetwork, record: ReservoirRecord, states: Tensor) -> tuple[Array, Array]:
         """Return what the last step of each free run gave, and the truth; all run side by side."""
         assert record.targets is not None
         places, ahead = self._places(record), self.config.evaluate.ahead
@@ -293,7 +293,7 @@ class Reservoir(Task[ReservoirTaskConfig]):
         lost = int(np.argmax(errors > 0.4)) if (errors > 0.4).any() else count
         return f"the free run stays within 0.4 standard deviations for {lost} of {count} steps"
 
-    def _beside_truth(self, model: nn.EchoStateNetwork, record: Record) -> tuple[Array, Array]:
+    def _beside_truth(self, model: nn.EchoStateNetwork, record: ReservoirRecord) -> tuple[Array, Array]:
         """Return outputs from the record's start, and what they should be."""
         since = max(record.start, 1) if self.free else record.start
         count = min(self.config.evaluate.show if self.free else _SHOWN, len(record.inputs) - since)
@@ -303,7 +303,7 @@ class Reservoir(Task[ReservoirTaskConfig]):
             raise DataError(f"{record.name}: nothing to compare with", required="targets after the start", got="none")
         return self._outputs(model, record, count), truth[since : since + count]
 
-    def _figure(self, record: Record, outputs: Array, truth: Array) -> Figure:
+    def _figure(self, record: ReservoirRecord, outputs: Array, truth: Array) -> Figure:
         kind, label = ("free", "by its own outputs") if self.free else ("forecast", "network")
         steps = np.arange(len(outputs))
         panels = [
@@ -312,10 +312,12 @@ class Reservoir(Task[ReservoirTaskConfig]):
         ]
         return forecasts(panels, f"{record.name}: the first steps after what is known", axis="step")
 
-    def figures(self, model: nn.EchoStateNetwork, records: Sequence[Record]) -> Mapping[str, Callable[[], Figure]]:
+    def figures(
+        self, model: nn.EchoStateNetwork, records: Sequence[ReservoirRecord]
+    ) -> Mapping[str, Callable[[], Figure]]:
         return {"forecast": lambda: self._figure(records[0], *self._beside_truth(model, records[0]))}
 
-    def readings(self, model: nn.EchoStateNetwork, record: Record) -> list[Reading]:
+    def readings(self, model: nn.EchoStateNetwork, record: ReservoirRecord) -> list[Reading]:
         """Return the first steps after the washout, the state being that of all before."""
         start = max(record.start, 1)
         steps = range(start, min(start + _WATCHED, len(record.inputs)))
@@ -324,7 +326,7 @@ class Reservoir(Task[ReservoirTaskConfig]):
         xs = self._tensor(record.inputs[start : steps.stop])
         return [Reading([str(step) for step in steps], lambda: model(xs, state), times=True)]
 
-    def _outputs(self, model: nn.EchoStateNetwork, record: Record, count: int) -> Array:
+    def _outputs(self, model: nn.EchoStateNetwork, record: ReservoirRecord, count: int) -> Array:
         """Return outputs (count, outputs) from the record's start: driven by its inputs, or free after them."""
         with no_grad():
             if self.free:
@@ -348,19 +350,19 @@ class Reservoir(Task[ReservoirTaskConfig]):
 
     # Use.
 
-    def read(self, path: Path, *, targets: bool = True) -> list[Record]:
+    def read(self, path: Path, *, targets: bool = True) -> list[ReservoirRecord]:
         if self.free:
             values = read_series(path, self.inputs).values
-            return [Record(path.name, values[:-1], values[1:], self._warm(len(values) - 1))]
+            return [ReservoirRecord(path.name, values[:-1], values[1:], self._warm(len(values) - 1))]
         names = (*self.inputs, *self.targets)
         values = read_series(path, names if targets else self.inputs).values
         truth = values[:, len(self.inputs) :] if targets else None
-        return [Record(path.name, values[:, : len(self.inputs)], truth, self._warm(len(values)))]
+        return [ReservoirRecord(path.name, values[:, : len(self.inputs)], truth, self._warm(len(values)))]
 
     def _warm(self, length: int) -> int:
         return min(self.config.readout.washout, length // 2)
 
-    def records(self, inputs: Iterable[Any]) -> list[Record]:
+    def records(self, inputs: Iterable[Any]) -> list[ReservoirRecord]:
         records = []
         for number, values in enumerate(inputs):
             array = np.asarray(values, np.float64)
@@ -371,11 +373,11 @@ class Reservoir(Task[ReservoirTaskConfig]):
                     required=f"finite numbers (time, {len(self.inputs)}): {', '.join(self.inputs)}",
                     got=f"shape {np.shape(values)}",
                 )
-            records.append(Record(f"input {number}", array, None, 0))
+            records.append(ReservoirRecord(f"input {number}", array, None, 0))
         return records
 
     def predict(
-        self, model: nn.EchoStateNetwork, records: Sequence[Record], *, batch_size: int | None = None
+        self, model: nn.EchoStateNetwork, records: Sequence[ReservoirRecord], *, batch_size: int | None = None
     ) -> Iterator[dict[str, Any]]:
         """Yield what follows each series by the network's own outputs, or, for a driven system, all outputs."""
         for record in records:
@@ -384,9 +386,9 @@ class Reservoir(Task[ReservoirTaskConfig]):
                 if record.targets is not None:
                     inputs = np.concatenate([inputs, record.targets[-1:]])
                 count = self.config.evaluate.show
-                values = self._outputs(model, Record(record.name, inputs, None, len(inputs)), count)
+                values = self._outputs(model, ReservoirRecord(record.name, inputs, None, len(inputs)), count)
             else:
-                values = self._outputs(model, Record(record.name, inputs, None, 0), len(inputs))
+                values = self._outputs(model, ReservoirRecord(record.name, inputs, None, 0), len(inputs))
             outputs = {name: values[:, k].tolist() for k, name in enumerate(self.targets)}
             yield {"series": record.name, "after": len(inputs) if self.free else 0, "outputs": outputs}
 
