@@ -65,8 +65,8 @@ class _Stale(Exception):
 class _Binding:
     """The tensors that stand behind a trace's inputs now, and what is checked of them at each call."""
 
-    def __init__(self, captured: Sequence[Tensor], assigned: Sequence[Tensor], leaves: Sequence[Leaf]) -> None:
-        self.captured, self.assigned, self.leaves = captured, assigned, leaves
+    def __init__(self, captured: Sequence[Tensor], leaves: Sequence[Leaf]) -> None:
+        self.captured, self.leaves = captured, leaves
         self.members = set(captured)
         self.shapes = [leaf.shape for leaf in leaves]
         self.dtypes = [leaf.dtype for leaf in leaves]
@@ -75,8 +75,7 @@ class _Binding:
 
     def moved(self, moved: Mapping[Tensor, Tensor]) -> _Binding:
         """Return the binding in which some tensors have taken the place of others."""
-        captured, assigned = ([moved.get(x, x) for x in xs] for xs in (self.captured, self.assigned))
-        return _Binding(captured, assigned, self.leaves)
+        return _Binding([moved.get(x, x) for x in self.captured], self.leaves)
 
     def values(self, captured: list[Tensor]) -> list[Any]:
         """Return the arrays of the captured tensors.
@@ -122,7 +121,7 @@ class Entry:
         outside = self.guards.tensors()
         #: Arguments that lie outside too: as long as they are the same, they have one gradient.
         self.twice = [(index, x) for index, x in enumerate(tensors) if x in outside]
-        self.binding = _Binding([*traced.captured], [*traced.assigned], [*traced.captured.values()])
+        self.binding = _Binding([*traced.captured], [*traced.captured.values()])
         self.outputs = len(traced.graph.outputs)
         self.shapes = tuple([node.shape for node in traced.graph.outputs])
         self.dtypes = tuple([node.dtype for node in traced.graph.outputs])
@@ -141,6 +140,9 @@ class Entry:
         numbers = {x: number for number, x in enumerate(traced.captured)}
         #: Those gradients, which are inputs too: which captured tensor each is, and whose gradient.
         self.former = [(numbers[old], index) for index, old in touched.items() if old in numbers]
+        self.assigned = [place[leaf] for leaf in traced.assigned]
+        #: Of the arguments, which the key does not know for leaves.
+        self.replaced = [index for index in self.assigned if index < len(traced.arguments)]
         self.graded = [place[leaf] for leaf in traced.graded]
         self.cleared = [place[leaf] for leaf in traced.cleared]
         #: A function that moves weights or takes gradients itself is a whole step.
@@ -148,7 +150,18 @@ class Entry:
         followed = [leaf for leaf in self.leaves if leaf.requires_grad]
         returned = traced.graph.outputs[: traced.returned] if self.whole else ()
         #: Which of its results a gradient would flow from, if there were any further ones.
-        self.derived = [bool(path) for path in gradient_paths(returned, followed)]
+        self.derived = [bool(path) for path in gradient_paths(returned, [*followed, *tracing.renewed])]
+        #: Outputs that are, as eagerly, the very input, or the very output before them.
+        self.inputs_again = [(number, place[leaf]) for number, leaf in traced.inputs_again.items()]
+        self.outputs_again = [
+            (number, first)
+            for number, first in traced.outputs_again.items()
+            if number < traced.returned or not self.derived[first]
+        ]
+        #: Leaves that the function makes, and returns: new ones at each call.
+        self.made = sorted(
+            {index for _, index in self.inputs_again if tracing.is_own(tracing.tensors[self.leaves[index]])}
+        )
         #: Where the tensors stand that have a gradient; and all of them, a bit each.
         self.reached = [place[leaf] for leaf in compiled.reached]
         self.everywhere = (1 << len(compiled.reached)) - 1
@@ -179,6 +192,12 @@ class Entry:
             x = behind[index]
             if x is None or (gradient_before(x) is not None) != has:
                 raise _Stale("a gradient that is there, or is not")
+        for index in self.replaced:
+            if not behind[index].is_leaf:  # type: ignore[union-attr]
+                raise _Stale("an argument that is assigned, and was computed")
+        for index in self.made:
+            x = behind[index]
+            behind[index] = Tensor(x.value, Leaf(x.shape, x.dtype, True, x.name), True)  # type: ignore[union-attr]
         for number, index in self.former:
             behind[start + number] = gradient_before(behind[index])  # type: ignore[arg-type]
         return behind
@@ -187,6 +206,8 @@ class Entry:
         reason, moved = self.guards.renew()
         if reason:
             raise _Stale(reason)
+        if self.whole and any(old.is_leaf and not new.is_leaf for old, new in moved.items()):
+            raise _Stale("a tensor outside: computed now")
         if moved:
             self.binding = self.binding.moved(moved)
             self.twice = [(index, moved.get(x, x)) for index, x in self.twice]
@@ -353,6 +374,10 @@ class CompiledFunction:
         entry.last_values = values
         call = _Call(entry, values, behind)
         outputs = self._results(call)
+        for number, index in entry.inputs_again:
+            outputs[number] = behind[index]  # type: ignore[assignment]
+        for number, first in entry.outputs_again:
+            outputs[number] = outputs[first]
         traced = entry.traced
         for effect in traced.tracing.effects:
             effect()
@@ -392,18 +417,18 @@ class CompiledFunction:
 
     def _leave(self, entry: Entry, call: _Call, changed: Sequence[Tensor]) -> None:
         """Give tensors the values and gradients that the function left them."""
-        count = len(entry.binding.assigned)
-        for x, new in zip(entry.binding.assigned, changed[:count], strict=True):
-            x.value = new.value
+        behind: Sequence[Any] = call.behind
+        count = len(entry.assigned)
+        for index, new in zip(entry.assigned, changed[:count], strict=True):
+            behind[index].value = new.value
         for index, new in zip(entry.graded, changed[count : count + len(entry.graded)], strict=True):
-            x = call.behind[index]  # type: ignore[assignment]
+            x = behind[index]
             if isinstance(x.node, Leaf):
-                x.grad = Tensor(new.value)
+                x.grad = new
             else:  # computed outside: on to what it was computed from
-                x.backward(Tensor(new.value))
+                x.backward(new)
         for index in entry.cleared:
-            x = call.behind[index]  # type: ignore[assignment]
-            x.grad = None
+            behind[index].grad = None
 
     def _results(self, call: _Call) -> list[Tensor]:
         entry, recording = call.entry, mode.recording
