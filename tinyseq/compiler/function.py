@@ -116,7 +116,7 @@ class Entry:
         self.held = held
         self.idle = arena.idle()
         #: What the last call was given: references, not copies.
-        self.last_values: Mapping[Leaf, Any] = {}
+        self.last_arrays: Sequence[Any] = ()
         self.guards = Guards(traced.environment)
         outside = self.guards.tensors()
         #: Arguments that lie outside too: as long as they are the same, they have one gradient.
@@ -125,33 +125,52 @@ class Entry:
         self.outputs = len(traced.graph.outputs)
         self.shapes = tuple([node.shape for node in traced.graph.outputs])
         self.dtypes = tuple([node.dtype for node in traced.graph.outputs])
-        #: The only output of a function that returns one tensor: nothing to put together.
-        self.single = isinstance(traced.result, Tensor) and not traced.whole
+        #: Puts results together as the function does.
+        self.filled = trees.filling(traced.result)
         tracing, inputs = traced.tracing, set(traced.graph.inputs)
         self.leaves = (*traced.arguments, *traced.scalars, *traced.captured.values())
-        self.live = [(leaf, read) for leaf, read in tracing.live.items() if leaf in inputs]
-        self.looked_at = tracing.guards
+        live = [(leaf, read) for leaf, read in tracing.live.items() if leaf in inputs]
+        self.live = [read for _, read in live]
+        #: All inputs, in the order of a call's arrays; and whether the plan has them in this order.
+        self.inputs = (*self.leaves, *(leaf for leaf, _ in live))
+        self.in_order = tuple(plan.inputs)[: len(self.inputs)] == self.inputs
+        self.looked_at, self.effects = tracing.guards, tracing.effects
         self.pinned = [(i, scalars[i]) for i in sorted(tracing.pinned)]
         self.nonzero = sorted(tracing.nonzero - tracing.pinned)
         place = {leaf: index for index, leaf in enumerate(self.leaves)}
         touched = {place[leaf]: old for leaf, old in tracing.gradients.items() if leaf in place}
-        #: Whether each input whose gradient the function touches had one.
-        self.touched = [(index, old is not None) for index, old in touched.items()]
+        #: The inputs whose gradients the function touches, and whether each had one.
+        self.touched = list(touched)
+        self.had = [old is not None for old in touched.values()]
         numbers = {x: number for number, x in enumerate(traced.captured)}
         #: Those gradients, which are inputs too: which captured tensor each is, and whose gradient.
         self.former = [(numbers[old], index) for index, old in touched.items() if old in numbers]
         self.assigned = [place[leaf] for leaf in traced.assigned]
         #: Of the arguments, which the key does not know for leaves.
         self.replaced = [index for index in self.assigned if index < len(traced.arguments)]
-        self.graded = [place[leaf] for leaf in traced.graded]
+        count = traced.returned + len(self.assigned)
+        self.graded = [(place[leaf], count + number) for number, leaf in enumerate(traced.graded)]
         self.cleared = [place[leaf] for leaf in traced.cleared]
         #: A function that moves weights or takes gradients itself is a whole step.
         self.whole = traced.whole
         followed = [leaf for leaf in self.leaves if leaf.requires_grad]
-        returned = traced.graph.outputs[: traced.returned] if self.whole else ()
-        #: Which of its results a gradient would flow from, if there were any further ones.
-        self.derived = [bool(path) for path in gradient_paths(returned, [*followed, *tracing.renewed])]
-        #: Outputs that are, as eagerly, the very input, or the very output before them.
+        self.returned = traced.returned
+        #: Which of its results a gradient flows from; of a whole step, would flow, if there were any further ones.
+        self.derived = [seed is not None for seed in compiled.seeds]
+        if self.whole:
+            returned = traced.graph.outputs[: traced.returned]
+            self.derived = [bool(path) for path in gradient_paths(returned, [*followed, *tracing.renewed])]
+        #: Where the tensors stand that a gradient flows to.
+        self.sources = [place[leaf] for leaf in (followed if self.whole else compiled.reached)]
+        #: What a node of each result is made with, None in place of attributes where it has none; empty where all have.
+        picks = [
+            ({"index": number} if flows else None, node.shape, node.dtype)
+            for number, (node, flows) in enumerate(
+                zip(traced.graph.outputs[: self.returned], self.derived, strict=False)
+            )
+        ]
+        self.picks = picks if any(attrs is not None for attrs, *_ in picks) else []
+        #: Results, and gradients that are left, which are, as eagerly, the very input, or the very result before them.
         self.inputs_again = [(number, place[leaf]) for number, leaf in traced.inputs_again.items()]
         self.outputs_again = [
             (number, first)
@@ -162,8 +181,7 @@ class Entry:
         self.made = sorted(
             {index for _, index in self.inputs_again if tracing.is_own(tracing.tensors[self.leaves[index]])}
         )
-        #: Where the tensors stand that have a gradient; and all of them, a bit each.
-        self.reached = [place[leaf] for leaf in compiled.reached]
+        #: All that have a gradient, a bit each.
         self.everywhere = (1 << len(compiled.reached)) - 1
 
     def tensors(self, given: Sequence[Tensor], scalars: Sequence[Any]) -> list[Tensor | None]:
@@ -188,10 +206,9 @@ class Entry:
             raise _Stale("an argument that is closed over too")
         behind: list[Tensor | None] = [*given, *[None] * len(scalars), *binding.captured]
         start = len(given) + len(scalars)
-        for index, has in self.touched:
-            x = behind[index]
-            if x is None or (gradient_before(x) is not None) != has:
-                raise _Stale("a gradient that is there, or is not")
+        nodes = [behind[index]._node for index in self.touched]  # type: ignore[union-attr]
+        if [node.__class__ is Leaf and node.grad is not None for node in nodes] != self.had:
+            raise _Stale("a gradient that is there, or is not")
         for index in self.replaced:
             if not behind[index].is_leaf:  # type: ignore[union-attr]
                 raise _Stale("an argument that is assigned, and was computed")
@@ -213,9 +230,20 @@ class Entry:
             self.twice = [(index, moved.get(x, x)) for index, x in self.twice]
         self.guards = self.guards.renewed()
 
+    @property
+    def last_values(self) -> dict[Leaf, Any]:
+        """What the last call was given, by input."""
+        return dict(zip(self.inputs, self.last_arrays, strict=False))
+
+    def run(self, executable: Executable, arrays: list[Any]) -> list[Any]:
+        """Return the outputs for the inputs' arrays."""
+        if self.in_order:
+            return executable.forward_list(arrays, self.outputs)
+        return executable.forward(dict(zip(self.inputs, arrays, strict=True)), self.outputs)
+
     def forget(self) -> None:
         """Let go of what the last call was given."""
-        self.last_values = {}
+        self.last_arrays = ()
         self.binding.seen = [None] * len(self.binding.seen)
 
     def take(self) -> Executable:
@@ -234,10 +262,10 @@ class _Call:
     #: None until the forward pass has run: an interrupt may come at any line.
     executable: Executable | None = None
 
-    def __init__(self, entry: Entry, values: Mapping[Leaf, Any], behind: Sequence[Tensor | None]) -> None:
-        self.entry, self.values, self.behind = entry, values, behind
+    def __init__(self, entry: Entry, arrays: list[Any], behind: Sequence[Tensor | None]) -> None:
+        self.entry, self.arrays, self.behind = entry, arrays, behind
         executable = entry.take()
-        self.outputs = executable.forward(values, entry.outputs)
+        self.outputs = entry.run(executable, arrays)
         self.executable = executable
 
     def __del__(self) -> None:
@@ -252,14 +280,14 @@ class _Call:
     def sources(self) -> list[Tensor]:
         """Return the tensors that the gradients belong to."""
         behind = self.behind
-        return [behind[index] for index in self.entry.reached]  # type: ignore[misc]
+        return [behind[index] for index in self.entry.sources]  # type: ignore[misc]
 
     def backward(self, arriving: list[Any]) -> list[Any]:
         """Return the gradients of the leaves that have one; the buffers are free afterwards."""
         executable, self.executable = self.executable, None
         if executable is None:  # a second sweep over a retained graph: the buffers have been used since
             executable = self.entry.take()
-            executable.forward(self.values, self.entry.outputs)
+            self.entry.run(executable, self.arrays)
         seeds = {
             seed: np.zeros((), seed.dtype) if g is None else g
             for seed, g in zip(self.entry.compiled.seeds, arriving, strict=True)
@@ -281,14 +309,15 @@ class _Call:
         The traced graph runs again, op by op, on the values of the call, and its own history is differentiated.
         """
         entry = self.entry
+        values = dict(zip(entry.inputs, self.arrays, strict=True))
         backend = backends.load(entry.backend)
         inputs: dict[Node, Tensor] = {
             leaf: Tensor(value if type(value) is backend.array_type else backend.from_host(np.asarray(value)))
-            for leaf, value in self.values.items()
+            for leaf, value in values.items()
         }
         for leaf, x in zip(entry.leaves, self.behind, strict=True):
             if x is not None:
-                inputs[leaf] = Tensor(self.values[leaf], x.node, x.requires_grad)
+                inputs[leaf] = Tensor(values[leaf], x.node, x.requires_grad)
         outputs = replay(entry.traced.graph, inputs)[: entry.traced.returned]
         seeds: dict[Node, Tensor] = {}
         for x, g in zip(outputs, arriving, strict=False):
@@ -368,25 +397,22 @@ class CompiledFunction:
         if mode.tracing is not None:  # within another compiled function, it is part of that
             return self.fn(*args, **kwargs)
         entry, behind, arrays = self._prepared(args, kwargs)
-        values: dict[Leaf, Any] = dict(zip(entry.leaves, arrays))  # noqa: B905 - as many as there are leaves
-        for leaf, read in entry.live:
-            values[leaf] = np.asarray(read())
-        entry.last_values = values
-        call = _Call(entry, values, behind)
-        outputs = self._results(call)
-        for number, index in entry.inputs_again:
-            outputs[number] = behind[index]  # type: ignore[assignment]
+        for read in entry.live:
+            arrays.append(np.asarray(read()))
+        entry.last_arrays = arrays
+        call = _Call(entry, arrays, behind)
+        results = self._results(call)
+        again: dict[int, Any] = {number: behind[index] for number, index in entry.inputs_again}
         for number, first in entry.outputs_again:
-            outputs[number] = outputs[first]
-        traced = entry.traced
-        for effect in traced.tracing.effects:
+            again[number] = again[first] if first in again else results[first]
+        for number, x in again.items():
+            if number < entry.returned:
+                results[number] = x
+        for effect in entry.effects:
             effect()
         if entry.whole:
-            self._leave(entry, call, outputs[traced.returned :])
-        if entry.single:
-            return outputs[0]
-        results = iter(outputs)
-        return trees.map_leaves(lambda _: next(results), traced.result)
+            self._leave(call, again)
+        return entry.filled(results)
 
     def entry(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Entry:
         """Return what a call with these arguments would run from, compiling now if nothing that was compiled fits."""
@@ -397,61 +423,56 @@ class CompiledFunction:
         tensors: list[Tensor] = []
         scalars: list[Any] = []
         held: list[Any] = []
-        form = [_form(x, tensors, scalars, held) for x in args]
+        form = _forms(args, tensors, scalars, held)
         if kwargs:
-            form.append(tuple((key, _form(x, tensors, scalars, held)) for key, x in kwargs.items()))
+            form = (form, tuple((key, _form(x, tensors, scalars, held)) for key, x in kwargs.items()))
         recording = mode.recording
         backend = _backend_of(tensors)
         key: tuple[Any, ...] = (
-            tuple(form),
-            tuple([(x.value.shape, x.value.dtype, x.requires_grad and recording) for x in tensors]),
+            form,
+            tuple([((value := x.value).shape, value.dtype, x.requires_grad and recording) for x in tensors]),
             recording,
             backend.name,
             backends.precision(),
         )
-        if len(tensors) > 1 and len(set(map(id, tensors))) < len(tensors):
+        if len(set(tensors)) < len(tensors):
             identities = list(map(id, tensors))
             key = (*key, tuple([identities.index(one) for one in identities]))
             tensors = list(dict.fromkeys(tensors))
         return self._entry(key, args, kwargs, tensors, scalars, held, backend)
 
-    def _leave(self, entry: Entry, call: _Call, changed: Sequence[Tensor]) -> None:
+    def _leave(self, call: _Call, again: Mapping[int, Tensor]) -> None:
         """Give tensors the values and gradients that the function left them."""
+        entry, outputs = call.entry, call.outputs
         behind: Sequence[Any] = call.behind
-        count = len(entry.assigned)
-        for index, new in zip(entry.assigned, changed[:count], strict=True):
-            behind[index].value = new.value
-        for index, new in zip(entry.graded, changed[count : count + len(entry.graded)], strict=True):
+        for number, index in enumerate(entry.assigned, entry.returned):
+            behind[index].value = outputs[number]
+        for index, number in entry.graded:
             x = behind[index]
-            if isinstance(x.node, Leaf):
-                x.grad = new
+            new = again[number] if number in again else Tensor(outputs[number])
+            if isinstance(leaf := x.node, Leaf):
+                leaf.grad = new
             else:  # computed outside: on to what it was computed from
                 x.backward(new)
         for index in entry.cleared:
             behind[index].grad = None
 
     def _results(self, call: _Call) -> list[Tensor]:
-        entry, recording = call.entry, mode.recording
-        marks: Sequence[Any] = entry.derived if entry.whole else entry.compiled.seeds
-        if not recording or not (entry.derived if entry.whole else entry.compiled.reached):
+        """Return a call's results, with their history where a gradient may be asked for."""
+        entry = call.entry
+        if not mode.recording or not entry.picks:
             call.release()
-            return [Tensor(value) for value in call.outputs]
+            return [Tensor(value) for value in call.outputs[: entry.returned]]
+        op: Op = _step if entry.whole else _compiled
+        attrs: Any = {"call": self.__name__ if entry.whole else call}
         if entry.whole:
             call.release()
-            sources = [x for x in call.behind if x is not None and x.requires_grad]
-            op: Op = _step
-            attrs: Any = {"call": self.__name__}
-            marks = [*marks, *[False] * (entry.outputs - len(marks))]
-        else:
-            sources, op, attrs = call.sources(), _compiled, {"call": call}
-            marks = [seed is not None for seed in marks]
         source = caller(3)
-        parent = Node(op, tuple([x._node or x.node for x in sources]), attrs, entry.shapes, entry.dtypes, source)
+        nodes = tuple([x._node or x.node for x in call.sources()])
+        inputs = (Node(op, nodes, attrs, entry.shapes, entry.dtypes, source),)
         return [
-            Tensor(value, Node(pick, (parent,), {"index": i}, value.shape, value.dtype, source), True)
-            if marked
-            else Tensor(value)
-            for i, (value, marked) in enumerate(zip(call.outputs, marks, strict=True))
+            Tensor(value) if index is None else Tensor(value, Node(pick, inputs, index, shape, dtype, source), True)
+            for value, (index, shape, dtype) in zip(call.outputs, entry.picks, strict=False)
         ]
 
     def _entry(
@@ -571,7 +592,7 @@ def _backend_of(tensors: Sequence[Tensor]) -> Backend:
         BackendError: they are on several.
     """
     current = backends.current()
-    if all(type(x.value) is current.array_type for x in tensors):
+    if {type(x.value) for x in tensors} <= {current.array_type}:
         return current
     found = tensors[0].backend
     _require_same(found, tensors)
@@ -615,21 +636,35 @@ def _given(entry: Entry, tensors: list[Tensor], scalars: list[Any]) -> tuple[lis
     return behind, arrays + entry.binding.values(captured)
 
 
+def _forms(xs: Sequence[Any], tensors: list[Tensor], scalars: list[Any], held: list[Any]) -> Any:
+    """Return what tells arguments from others besides tensors and floats, which are gathered in order."""
+    forms: list[Any] = []
+    for x in xs:
+        if x.__class__ is Tensor:
+            tensors.append(x)
+            forms.append(Tensor)
+        else:
+            forms.append(_form(x, tensors, scalars, held))
+    return tuple(forms)
+
+
 def _form(x: Any, tensors: list[Tensor], scalars: list[Any], held: list[Any]) -> Any:
-    """Return what tells an argument from another besides tensors and floats, which are gathered in order."""
+    """Return what tells one argument from another."""
     kind = x.__class__
+    if kind in _WORDS:
+        return kind, x
+    if isinstance(x, tuple) or kind is list:
+        return kind, _forms(x, tensors, scalars, held)
     if isinstance(x, Tensor):
         tensors.append(x)
         return Tensor
     if kind in SCALARS:
         scalars.append(x)
         return kind
-    if kind in _WORDS:
-        return kind, x
     if isinstance(x, dict):
         return dict, tuple([(key, _form(part, tensors, scalars, held)) for key, part in x.items()])
-    if isinstance(x, tuple | list):
-        return kind, tuple([_form(part, tensors, scalars, held) for part in x])
+    if isinstance(x, list):
+        return kind, _forms(x, tensors, scalars, held)
     if kind is np.ndarray:
         return "array", x.shape, x.dtype.str, x.tobytes()
     if kind is slice:
