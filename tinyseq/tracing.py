@@ -221,9 +221,9 @@ class Tracing:
             x = self.tensors.get(leaf)
             self.gradients[leaf] = leaf.grad = None if x is None or self.is_own(x) else gradient_before(x)
 
-    def is_own(self, x: Tensor) -> bool:
+    def is_own(self, x: Tensor | None) -> bool:
         """Return whether a concrete tensor was made within the traced function."""
-        return isinstance(x._node, Leaf) and x._node.serial > self.began
+        return x is not None and isinstance(x._node, Leaf) and x._node.serial > self.began
 
     def pin(self, sources: frozenset[int], *, but_for_zero: bool = False) -> None:
         """Note that the trace is right for these values of float arguments only; or, that they may not become 0."""

@@ -210,8 +210,9 @@ def _traced(
     closed_over = [leaf for x, leaf in tracing.captured.items() if x not in inputs]
     graph = Graph(nodes, [*(x.node for x in own), *scalars, *closed_over, *read])
     replaced = tuple(tracing.captured[x] for x in assigned)
-    for x in inputs:
-        del tracing.captured[x]
+    for x in inputs:  # what stands behind arguments is this call's
+        del tracing.tensors[tracing.captured.pop(x)]
+    tracing.arguments.clear()
     return Traced(
         graph,
         tuple(x.node for x in own),  # type: ignore[misc]

@@ -145,6 +145,7 @@ class Entry:
         numbers = {x: number for number, x in enumerate(traced.captured)}
         #: Those gradients, which are inputs too: which captured tensor each is, and whose gradient.
         self.former = [(numbers[old], index) for index, old in touched.items() if old in numbers]
+        tracing.gradients.clear()
         self.assigned = [place[leaf] for leaf in traced.assigned]
         #: Of the arguments, which the key does not know for leaves.
         self.replaced = [index for index in self.assigned if index < len(traced.arguments)]
@@ -179,7 +180,7 @@ class Entry:
         ]
         #: Leaves that the function makes, and returns: new ones at each call.
         self.made = sorted(
-            {index for _, index in self.inputs_again if tracing.is_own(tracing.tensors[self.leaves[index]])}
+            {place[leaf] for leaf in traced.inputs_again.values() if tracing.is_own(tracing.tensors.get(leaf))}
         )
         #: All that have a gradient, a bit each.
         self.everywhere = (1 << len(compiled.reached)) - 1
@@ -244,6 +245,7 @@ class Entry:
     def forget(self) -> None:
         """Let go of what the last call was given."""
         self.last_arrays = ()
+        self.idle.forget()
         self.binding.seen = [None] * len(self.binding.seen)
 
     def take(self) -> Executable:
@@ -500,14 +502,14 @@ class CompiledFunction:
                     reason = reason or str(stale)
                     continue
                 self.entries[key] = self.entries.pop(key)  # the most recently used comes last
-                self._key, self.last = key, entry
+                self._remain(key, entry)
                 return entry, *found
             entry = self._compile(args, kwargs, tensors, scalars, held, backend)
             self._remember(args, kwargs, reason)
             self.entries.setdefault(key, []).append(entry)
             self.entries[key] = self.entries.pop(key)
             self._forget()
-            self._key, self.last = key, entry
+            self._remain(key, entry)
             return entry, *_given(entry, tensors, scalars)
 
     def _compile(
@@ -531,6 +533,12 @@ class CompiledFunction:
         shapes = ", ".join(f"{x.dtype}{x.shape}" for x in tensors)
         log.info("compiled %s for %s in %.0f ms", self.__name__, shapes, seconds * 1e3)
         return Entry(traced, compiled, plan, target, seconds, held, tensors, scalars, self._arena, backend.name)
+
+    def _remain(self, key: Any, entry: Entry) -> None:
+        """Keep in mind what ran last; of the one before, not what it was given."""
+        before, self._key, self.last = self.last, key, entry
+        if before is not None and before is not entry:
+            before.forget()
 
     def _forget(self) -> None:
         """Keep so many compilations, those used last."""
