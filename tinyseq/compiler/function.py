@@ -21,7 +21,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import numpy as np
 
@@ -29,13 +29,8 @@ from tinyseq import backends, trees
 from tinyseq.backends import Backend
 from tinyseq.compiler.arena import Arena
 from tinyseq.compiler.capture import Traced, parameter_names, replay, trace_function
-from tinyseq.compiler.checking import verify_plan
 from tinyseq.compiler.environment import Guards, alike
-from tinyseq.compiler.lower.base import Executable
-from tinyseq.compiler.pipeline import Compiled, PipelineLike, Stage, choose, run_passes
 from tinyseq.compiler.plan import Plan
-from tinyseq.compiler.planning import make_plan
-from tinyseq.compiler.target import TARGETS, Target
 from tinyseq.dependence import gradient_paths
 from tinyseq.errors import BackendError, GraphError
 from tinyseq.graph import Graph, Leaf, Node, caller, signature
@@ -45,6 +40,11 @@ from tinyseq.ops.tuples import pick
 from tinyseq.scalars import SCALARS
 from tinyseq.tensors import Tensor, sweep
 from tinyseq.tracing import gradient_before
+
+if TYPE_CHECKING:  # what the first compilation needs is loaded then
+    from tinyseq.compiler.lower.base import Executable
+    from tinyseq.compiler.pipeline import Compiled, PipelineLike, Stage
+    from tinyseq.compiler.target import Target
 
 log = logging.getLogger("tinyseq.compiler")
 
@@ -515,6 +515,11 @@ class CompiledFunction:
     def _compile(
         self, args: Any, kwargs: Any, tensors: list[Tensor], scalars: list[Any], held: list[Any], backend: Backend
     ) -> Entry:
+        from tinyseq.compiler.checking import verify_plan
+        from tinyseq.compiler.pipeline import choose, run_passes
+        from tinyseq.compiler.planning import make_plan
+        from tinyseq.compiler.target import TARGETS
+
         start = time.perf_counter()
         with backends.use(backend.name):
             traced = trace_function(self.fn, args, kwargs, repeatable=True)
