@@ -13,6 +13,7 @@ from tinyseq import nn
 from tinyseq.data.batching import IGNORED
 from tinyseq.data.examples import Example
 from tinyseq.data.measures import confusion_matrix, macro_f1, scores
+from tinyseq.data.splitting import unseen_note
 from tinyseq.errors import DataError
 from tinyseq.figures import confusion_matrix as draw_confusion
 from tinyseq.tensors import Tensor
@@ -132,9 +133,14 @@ class Classification(ManyToOne[ManyToOneConfig]):
         matrix = self.matrix(self.part("test"), guess)[1]
         return {"majority class": {"accuracy": float((test == guess).mean()), "macro_f1": macro_f1(matrix)}}
 
+    def _unseen(self) -> dict[str, dict[str, int]]:
+        return {name: dict(sorted(self.unseen(self.part(name)).items())) for name in ("valid", "test")}
+
+    def notes(self) -> list[str]:
+        return [*super().notes(), *unseen_note("classes", self._unseen(), split=self.data.split_alone)]
+
     def describe_data(self) -> dict[str, Any]:
-        unseen = {name: dict(sorted(self.unseen(self.part(name)).items())) for name in ("valid", "test")}
-        told = {name: classes for name, classes in unseen.items() if classes}
+        told = {name: classes for name, classes in self._unseen().items() if classes}
         return {**super().describe_data(), **({"unseen_classes": told} if told else {})}
 
     def leave(self, model: nn.Module, records: Sequence[Example], directory: Path) -> str:
