@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ import tinyseq
 from tinyseq.cli.boundary import guarded
 from tinyseq.errors import did_you_mean
 from tinyseq.registry import Registry
+from tinyseq.terminal import open_standard_streams, settle
 
 #: Command -> where it is; it is imported when it is asked for.
 COMMANDS: Registry[click.Command] = Registry(
@@ -50,6 +52,14 @@ class Commands(click.Group):
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             ctx.fail(f"no command {args[0]!r}; {did_you_mean(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        open_standard_streams()
+        try:
+            return super().main(*args, **kwargs)
+        finally:
+            settle(sys.stdout)
+            settle(sys.stderr)
 
     def invoke(self, ctx: click.Context) -> Any:
         return guarded(ctx, super().invoke)

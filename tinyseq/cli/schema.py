@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tinyseq.cli.boundary import debug_option
+from tinyseq.cli.output import echo, echo_json
 
 
 @click.command("schema", short_help="Print the JSON Schema of configs, for editors.")
@@ -23,8 +24,6 @@ def command(where: bool) -> None:
     from tinyseq.train.config.json_schema import SCHEMA_FILE, schema
 
     if where:
-        click.echo(SCHEMA_FILE)
+        echo(SCHEMA_FILE)
         return
-    import json
-
-    click.echo(json.dumps(schema(), indent=1, ensure_ascii=False))
+    echo_json(schema(), indent=1)

@@ -28,7 +28,7 @@ from tinyseq.train.loop import environment
 from tinyseq.train.loop.digest import code_digests, data_digest
 from tinyseq.train.loop.nonfinite import DivergedError
 from tinyseq.train.loop.progress import Progress, choose
-from tinyseq.train.loop.train_loop import Outcome, Row, train
+from tinyseq.train.loop.train_loop import Outcome, train
 from tinyseq.train.loop.train_state import snapshot
 from tinyseq.train.storage import checkpoint_file
 from tinyseq.train.storage.checkpoint_file import Checkpoint
@@ -176,7 +176,7 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumeP
     baselines = task.baselines()
     set_seed(config.seed)  # whatever was drawn until now
     model = task.build().cast(config.dtype)
-    outcome, rows = _train(task, model, config, point, data, progress)
+    outcome = _train(task, model, config, point, data, progress)
     diverged = outcome.error is not None
     if outcome.weights:
         model.load_state_dict(outcome.weights)
@@ -189,7 +189,7 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumeP
     test = task.evaluate(model, "test") if finished else {}
     result = _result(task, config, model, outcome, baselines, test, time.perf_counter() - began)
     directory.write_json(RESULT, result)
-    draw_run(task, model, directory, rows, baselines, outcome.best_step, test, progress)
+    draw_run(task, model, directory, baselines, outcome.best_step, test, progress)
     preview = ""
     if finished:
         with _only_noted(progress, "samples"), directory.drafts() as drafts:
@@ -205,19 +205,26 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumeP
 
 def _train(
     task: Task[Any], model: nn.Module, config: RunConfig, point: ResumePoint, data: dict[str, Any], progress: Progress
-) -> tuple[Outcome, list[Row]]:
-    """Run the loop while its rows and checkpoints are written; return the outcome, and all rows of the run.
+) -> Outcome:
+    """Run the loop while its rows and checkpoints are written; return the outcome.
 
     Raises:
         KeyboardInterrupt: the run was asked twice to stop, and shall write nothing more.
     """
     directory, identity = point.directory, point.identity
     plain = config.model_dump(mode="json")
-    with closing(MetricsLog(directory.path / METRICS, progress.note, identity.metrics_bytes if identity else 0)) as log:
+    written = (identity.metrics_bytes, identity.metrics_sha256) if identity else (0, "")
+    with closing(MetricsLog(directory.path / METRICS, progress.note, *written)) as log:
         manager = CheckpointManager(directory.checkpoints, config.train.checkpoint, progress.note, log.sync)
 
         def identified(found: Checkpoint) -> Checkpoint:
-            identity = RunIdentity(config=plain, metrics_bytes=log.end, tinyseq=tinyseq.__version__, **data)
+            identity = RunIdentity(
+                config=plain,
+                metrics_bytes=log.end,
+                metrics_sha256=log.digest,
+                tinyseq=tinyseq.__version__,
+                **data,
+            )
             return Checkpoint({**found.facts, **identity.model_dump()}, found.tensors)
 
         at_once = False
@@ -240,7 +247,7 @@ def _train(
             raise outcome.interrupt
         if outcome.error is not None and outcome.bundle is not None:
             _write_bundle(directory, outcome.error, identified(outcome.bundle))
-        return outcome, log.rows()
+        return outcome
 
 
 def _write_environment(directory: RunDirectory, data: dict[str, Any], start: Checkpoint | None) -> None:
@@ -268,7 +275,6 @@ def draw_run(
     task: Task[Any],
     model: nn.Module,
     directory: RunDirectory,
-    rows: list[Row],
     baselines: dict[str, dict[str, float]],
     best_step: int,
     test: dict[str, float],
@@ -283,7 +289,7 @@ def draw_run(
     with _only_noted(progress, "curve.png"), directory.drafts() as drafts:
         measure = task.measure
         curves = learning_curves(
-            rows,
+            directory.rows(progress.note),
             measure.key,
             measure.label,
             lower_is_better=measure.lower_is_better,

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from tinyseq import files
 from tinyseq.errors import DataError
@@ -24,10 +23,8 @@ from tinyseq.train.storage import tensorfile
 Array = np.ndarray[Any, Any]
 #: What the file is; a file with a higher version is of a newer tinyseq.
 FORMAT, VERSION = "tinyseq checkpoint", 1
-#: safetensors, NumPy and JSON name what is wrong in many ways; all of them mean that a file is not as it was written.
-_UNREADABLE = (SafetensorError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
-#: A checkpoint without its data is small; a header that claims more is not one of ours.
-_MOST_FACTS = 1 << 28
+#: NumPy and JSON name what is wrong in many ways; all of them mean that a file is not as it was written.
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 class DamagedError(DataError):
@@ -62,7 +59,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     tensors = tensorfile.plain(checkpoint.tensors)
     digest = _digest(str(VERSION), facts, tensors)
     metadata = {"format": FORMAT, "version": str(VERSION), "facts": facts, "sha256": digest}
-    files.write(path, tensorfile.dumps(tensors, metadata))
+    files.write(path, tensorfile.parts(tensors, metadata))
 
 
 def read(path: Path) -> Checkpoint:
@@ -73,13 +70,9 @@ def read(path: Path) -> Checkpoint:
         DataError: it is no checkpoint, of a newer format, or cannot be opened.
     """
     try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            _check_format(path, metadata)
-            facts = metadata["facts"]
-            if len(facts) > _MOST_FACTS:
-                raise ValueError(f"{len(facts):,} characters of facts")
-            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        metadata, tensors = tensorfile.read(path)
+        _check_format(path, metadata)
+        facts = metadata["facts"]
         if _digest(metadata["version"], facts, tensors) != metadata["sha256"]:
             raise ValueError("its digest is not that of its content")
         content = _decoded(json.loads(facts))

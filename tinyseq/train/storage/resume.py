@@ -33,6 +33,8 @@ class RunIdentity(BaseModel):
     #: Of the Python files that the config names.
     code: dict[str, str]
     metrics_bytes: int = Field(ge=0)
+    #: Of these bytes; older checkpoints have none.
+    metrics_sha256: str = ""
     tinyseq: str
 
 

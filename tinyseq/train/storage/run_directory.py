@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from tinyseq import files
 from tinyseq.errors import ConfigError, DataError
 from tinyseq.train.config import yaml
 from tinyseq.train.config.run_config import RunConfig, check
-from tinyseq.train.storage import tensorfile
+from tinyseq.train.storage import plain, tensorfile
 from tinyseq.train.storage.checkpoint_manager import Checkpoints
+from tinyseq.train.storage.metrics_log import log, read_rows
 
 CONFIG, RESOLVED = "config.yaml", "config.resolved.yaml"
 ENVIRONMENT, RESULT = "env.json", "result.json"
 WEIGHTS, METADATA, METRICS = "weights.safetensors", "metadata.json", "metrics.jsonl"
+#: The largest file of JSON that is read: a vocabulary of some millions of words.
+_LARGEST: Final = 1 << 28
 
 
 class RunDirectory:
@@ -39,13 +39,14 @@ class RunDirectory:
         """
         parent = Path(output, name)
         try:
-            parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder(parent)
             number = max((int(p.name) for p in parent.iterdir() if p.name.isdecimal()), default=0)
             while True:
                 number += 1
                 try:
                     path = parent / f"{number:04}"
-                    path.mkdir()  # fails where another run was quicker; then the next number is tried
+                    # Fails where another run was quicker; then the next number is tried.
+                    files.make_folder(path, new=True)
                     return cls(path)
                 except FileExistsError:
                     continue
@@ -53,7 +54,7 @@ class RunDirectory:
             raise ConfigError(
                 "the run directory cannot be made",
                 required="a folder that can be written to",
-                got=f"{parent}: {error.strerror}",
+                got=f"{error.filename or parent}: {error.strerror}",
                 fix="another output: in the config, or --output FOLDER",
             ) from None
 
@@ -96,7 +97,7 @@ class RunDirectory:
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Write a JSON file."""
-        self.write_text(name, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        self.write_text(name, plain.dumps(data, indent=2) + "\n")
 
     def write_config(self, config: RunConfig, written: str | None) -> None:
         """Write the config as it came, and as it was understood, every default included."""
@@ -111,7 +112,7 @@ class RunDirectory:
 
     def write_weights(self, weights: dict[str, np.ndarray[Any, Any]], metadata: Mapping[str, Any]) -> None:
         """Write weights, and the metadata that a task needs to use them."""
-        files.write(self.path / WEIGHTS, tensorfile.dumps(weights, {"format": "tinyseq"}))
+        files.write(self.path / WEIGHTS, tensorfile.parts(weights, {"format": "tinyseq"}))
         self.write_json(METADATA, metadata)
 
     def weights(self) -> dict[str, np.ndarray[Any, Any]]:
@@ -122,15 +123,15 @@ class RunDirectory:
         """
         path = self.path / WEIGHTS
         try:
-            found: dict[str, np.ndarray[Any, Any]] = load_file(path)
-            return found
+            return tensorfile.read(path)[1]
         except FileNotFoundError:
             raise DataError(
                 "the run has no weights", required=str(path), got="no such file", fix="a run that came to its end"
             ) from None
-        except (SafetensorError, OSError) as error:
+        except (OSError, tensorfile.TensorFileError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
             raise DataError(
-                "the weights cannot be read", required="a safetensors file", got=f"{path}: {error}"
+                "the weights cannot be read", required="a safetensors file", got=f"{path}: {reason}"
             ) from None
 
     def metadata(self) -> dict[str, Any]:
@@ -150,30 +151,23 @@ class RunDirectory:
         what = f"the run's {Path(name).stem} cannot be read"
         path = self.path / name
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(what, required="a JSON file", got=f"{path}: {error}") from None
+            found = plain.loads(files.read_bytes(path, _LARGEST))
+        except (OSError, *plain.UNREADABLE) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            got = "nested too deep" if isinstance(error, RecursionError) else reason
+            raise DataError(what, required="a JSON file", got=f"{path}: {got}") from None
         if not isinstance(found, dict):
             raise DataError(what, required="a JSON object", got=str(path))
         return found
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Read the metrics, as the training loop recorded them; of a line that was not written whole there is nothing.
+    def rows(self, tell: Callable[[str], None] = log.warning) -> list[dict[str, Any]]:
+        """Read the metrics, as the training loop recorded them; lines that are damaged are left out, and told.
 
         Raises:
             DataError: there are none.
         """
         path = self.path / METRICS
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            return read_rows(path, tell)
         except OSError as error:
             raise DataError("the run's metrics cannot be read", required=str(path), got=str(error.strerror)) from None
-        found = []
-        for line in lines:
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict) and {"step", "split"} <= row.keys():
-                found.append(row)
-        return found
