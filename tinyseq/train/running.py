@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -13,9 +14,9 @@ from typing import Any
 import numpy as np
 
 import tinyseq
-from tinyseq import backends, nn
+from tinyseq import backends, files, nn
 from tinyseq.backends import use
-from tinyseq.errors import TinyseqError
+from tinyseq.errors import DataError, TinyseqError
 from tinyseq.figures import learning_curves, save
 from tinyseq.random import seed as set_seed
 from tinyseq.random import seeded
@@ -172,7 +173,7 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumeP
         directory.checkpoints.set_aside_after(start.step)
     if point.identity is None or point.identity.config != config.model_dump(mode="json"):
         directory.write_config(config, written)
-    _write_environment(directory, {**task.describe_data(), "digest": data["data_sha256"]}, start)
+    _write_environment(directory, {**task.describe_data(), "digest": data["data_sha256"]}, start, progress)
     baselines = task.baselines()
     set_seed(config.seed)  # whatever was drawn until now
     model = task.build().cast(config.dtype)
@@ -250,15 +251,24 @@ def _train(
         return outcome
 
 
-def _write_environment(directory: RunDirectory, data: dict[str, Any], start: Checkpoint | None) -> None:
+def _write_environment(
+    directory: RunDirectory, data: dict[str, Any], start: Checkpoint | None, progress: Progress
+) -> None:
     """Write where the run was made, and for each time that it went on, where that was."""
     now = environment.describe()
-    if start is None or not (directory.path / ENVIRONMENT).is_file():
-        directory.write_json(ENVIRONMENT, {**now, "data": data, "resumed": []})
-        return
-    kept = directory.json(ENVIRONMENT)
-    resumed = [*kept.get("resumed", []), {"after": start.step, **now}]
-    directory.write_json(ENVIRONMENT, {**kept, "resumed": resumed})
+    path = directory.path / ENVIRONMENT
+    kept: dict[str, Any] = {**now, "data": data, "resumed": []}
+    if start is not None and os.path.lexists(path):
+        again = {"after": start.step, **now}
+        try:
+            kept = directory.json(ENVIRONMENT)
+            if not isinstance(kept.setdefault("resumed", []), list):
+                raise DataError("the run's env cannot be read", required="a list of what it was resumed after")
+            kept["resumed"].append(again)
+        except DataError as error:  # it is a record, and nothing depends on it
+            progress.note(f"warning: {error.what}; it is kept as {files.set_aside(path).name}, and begun anew")
+            kept = {**now, "data": data, "resumed": [again]}
+    directory.write_json(ENVIRONMENT, kept)
 
 
 def _write_bundle(directory: RunDirectory, error: DivergedError, bundle: Checkpoint) -> None:

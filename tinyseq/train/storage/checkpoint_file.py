@@ -6,7 +6,6 @@ are bytes with a shape, the rest is JSON.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -57,7 +56,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     """
     facts = json.dumps(_encoded(checkpoint.facts), allow_nan=False)  # ASCII: a path may hold what UTF-8 does not
     tensors = tensorfile.plain(checkpoint.tensors)
-    digest = _digest(str(VERSION), facts, tensors)
+    digest = tensorfile.digest(f"{VERSION}\0{facts}", tensors)
     metadata = {"format": FORMAT, "version": str(VERSION), "facts": facts, "sha256": digest}
     files.write(path, tensorfile.parts(tensors, metadata))
 
@@ -73,7 +72,7 @@ def read(path: Path) -> Checkpoint:
         metadata, tensors = tensorfile.read(path)
         _check_format(path, metadata)
         facts = metadata["facts"]
-        if _digest(metadata["version"], facts, tensors) != metadata["sha256"]:
+        if tensorfile.digest(f"{metadata['version']}\0{facts}", tensors) != metadata["sha256"]:
             raise ValueError("its digest is not that of its content")
         content = _decoded(json.loads(facts))
     except DataError:
@@ -103,15 +102,6 @@ def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
             got=f"{path}: version {version}",
             fix="a newer tinyseq: pip install --upgrade tinyseq",
         )
-
-
-def _digest(version: str, facts: str, tensors: Mapping[str, Array]) -> str:
-    """Return the SHA-256 of the version, the facts, and each tensor's name, dtype, shape and bytes."""
-    total = hashlib.sha256(f"{version}\0{facts}".encode("utf-8", "surrogatepass"))
-    for name, value in sorted(tensors.items()):
-        total.update(f"\0{name}\0{value.dtype.str}\0{value.shape}\0".encode("utf-8", "surrogatepass"))
-        total.update(np.ascontiguousarray(value).data)
-    return total.hexdigest()
 
 
 def _encoded(value: Any) -> Any:

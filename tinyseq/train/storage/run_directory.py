@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tinyseq import files
 from tinyseq.errors import ConfigError, DataError
@@ -20,8 +21,26 @@ from tinyseq.train.storage.metrics_log import log, read_rows
 CONFIG, RESOLVED = "config.yaml", "config.resolved.yaml"
 ENVIRONMENT, RESULT = "env.json", "result.json"
 WEIGHTS, METADATA, METRICS = "weights.safetensors", "metadata.json", "metrics.jsonl"
+Metrics = dict[str, int | float | None]
 #: The largest file of JSON that is read: a vocabulary of some millions of words.
 _LARGEST: Final = 1 << 28
+
+
+class Result(BaseModel):
+    """What result.json holds of a run's end, as far as it is read again; null is a number that JSON does not have."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    status: str | None = None
+    error: str | None = None
+    measure: str = ""
+    test: Metrics = Field(default_factory=dict)
+    valid: Metrics = Field(default_factory=dict)
+    baselines: dict[str, Metrics] = Field(default_factory=dict)
+    best_step: int = Field(0, ge=0)
+    steps: int | None = Field(None, ge=0)
+    seconds: float | None = Field(None, ge=0)
+    parameters: int | None = Field(None, ge=0)
 
 
 class RunDirectory:
@@ -97,7 +116,7 @@ class RunDirectory:
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Write a JSON file."""
-        self.write_text(name, plain.dumps(data, indent=2) + "\n")
+        self.write_text(name, _as_json(data))
 
     def write_config(self, config: RunConfig, written: str | None) -> None:
         """Write the config as it came, and as it was understood, every default included."""
@@ -112,8 +131,10 @@ class RunDirectory:
 
     def write_weights(self, weights: dict[str, np.ndarray[Any, Any]], metadata: Mapping[str, Any]) -> None:
         """Write weights, and the metadata that a task needs to use them."""
-        files.write(self.path / WEIGHTS, tensorfile.parts(weights, {"format": "tinyseq"}))
-        self.write_json(METADATA, metadata)
+        text, tensors = _as_json(metadata), tensorfile.plain(weights)
+        header = {"format": "tinyseq", "sha256": tensorfile.digest(text, tensors)}
+        files.write(self.path / WEIGHTS, tensorfile.parts(tensors, header))
+        self.write_text(METADATA, text)
 
     def weights(self) -> dict[str, np.ndarray[Any, Any]]:
         """Read the weights.
@@ -123,7 +144,11 @@ class RunDirectory:
         """
         path = self.path / WEIGHTS
         try:
-            return tensorfile.read(path)[1]
+            header, tensors = tensorfile.read(path)
+            written = header.get("sha256")
+            if written is not None and written != tensorfile.digest(self._metadata_text(), tensors):
+                raise tensorfile.TensorFileError(f"it, or {METADATA} beside it, is not as it was written")
+            return tensors
         except FileNotFoundError:
             raise DataError(
                 "the run has no weights", required=str(path), got="no such file", fix="a run that came to its end"
@@ -133,6 +158,9 @@ class RunDirectory:
             raise DataError(
                 "the weights cannot be read", required="a safetensors file", got=f"{path}: {reason}"
             ) from None
+
+    def _metadata_text(self) -> str:
+        return files.read_bytes(self.path / METADATA, _LARGEST).decode("utf-8", "replace")
 
     def metadata(self) -> dict[str, Any]:
         """Read what the task left beside the weights.
@@ -160,6 +188,22 @@ class RunDirectory:
             raise DataError(what, required="a JSON object", got=str(path))
         return found
 
+    def result(self) -> dict[str, Any]:
+        """Read how the run ended; what is not there is left out.
+
+        Raises:
+            DataError: the file is not there, or damaged.
+        """
+        try:
+            found = Result.model_validate(self.json(RESULT))
+        except ValidationError as error:
+            place, reason = ".".join(map(str, error.errors()[0]["loc"])), error.errors()[0]["msg"]
+            path = self.path / RESULT
+            raise DataError(
+                "the run's result cannot be read", required=f"a right {place!r}", got=f"{path}: {reason}"
+            ) from None
+        return found.model_dump(exclude_none=True)
+
     def rows(self, tell: Callable[[str], None] = log.warning) -> list[dict[str, Any]]:
         """Read the metrics, as the training loop recorded them; lines that are damaged are left out, and told.
 
@@ -171,3 +215,7 @@ class RunDirectory:
             return read_rows(path, tell)
         except OSError as error:
             raise DataError("the run's metrics cannot be read", required=str(path), got=str(error.strerror)) from None
+
+
+def _as_json(data: Mapping[str, Any]) -> str:
+    return plain.dumps(data, indent=2) + "\n"

@@ -7,6 +7,7 @@ and what other programs would read in two ways is refused.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -17,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from tinyseq import files
+from tinyseq.machine import free_memory, in_bytes
 from tinyseq.train.storage import plain as plain_json
 
 Array = np.ndarray[Any, Any]
@@ -71,6 +73,15 @@ def dumps(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:
     return b"".join(parts(tensors, metadata))
 
 
+def digest(text: str, tensors: Mapping[str, Array]) -> str:
+    """Return the SHA-256 of a text and of each tensor's name, dtype, shape and bytes."""
+    total = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
+    for name, value in sorted(tensors.items()):
+        total.update(f"\0{name}\0{value.dtype.str}\0{value.shape}\0".encode("utf-8", "surrogatepass"))
+        total.update(np.ascontiguousarray(value).data)
+    return total.hexdigest()
+
+
 def read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
     """Return the metadata and the tensors of a file; each byte is copied once, from the file into its array's memory.
 
@@ -83,6 +94,8 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
         size = os.fstat(file.fileno()).st_size
         metadata, places = _header(file, size)
         total = max((end for _, _, _, end in places.values()), default=0)
+        if (free := free_memory()) is not None and total > free:
+            raise MemoryError(f"{path}: {in_bytes(total)} of tensors, and {in_bytes(free)} are free")
         memory = np.empty(total, np.uint8)
         view = memoryview(memory)
         while view:
