@@ -87,7 +87,7 @@ def test_a_flipped_bit_in_the_metrics_costs_a_resumed_run_nothing(run, original)
     chance = random.Random(0)
     content = (run / "metrics.jsonl").read_bytes()
     end = size_at(run, 6)
-    for _ in range(12):
+    for _ in range(6):
         damaged = bytearray(content)
         damaged[chance.randrange(end)] ^= 1 << chance.randrange(8)
         (run / "metrics.jsonl").write_bytes(damaged)
@@ -97,9 +97,7 @@ def test_a_flipped_bit_in_the_metrics_costs_a_resumed_run_nothing(run, original)
         assert any("is not as it was at the checkpoint" in note for note in notes), "also where it is JSON still"
         assert weights(run) == weights(original)
         assert json.loads((run / "result.json").read_text())["status"] == "done"
-        assert (
-            rows(original)[-1] == json.loads((run / "metrics.jsonl").read_bytes().splitlines()[-1]) | rows(original)[-1]
-        )
+        assert json.loads((run / "metrics.jsonl").read_bytes().splitlines()[-1]) == rows(original)[-1]
 
 
 LINES = {
@@ -320,7 +318,7 @@ def test_a_damaged_file_of_json_is_answered_in_words(run, name, text):
 
 REGRESSION = {
     "task": "regression",
-    "data": {"source": "adding", "options": {"count": 40, "length": [5, 8]}},
+    "data": {"source": "adding", "options": {"count": 40, "length": 6}},
     "model": {"hidden_size": 3},
     "train": {"steps": 1, "batch_size": 8},
 }
