@@ -10,8 +10,9 @@ import click
 
 from tinyseq.cli.output import note
 from tinyseq.errors import ConfigError, TinyseqError
+from tinyseq.starting import INTERRUPTED
 
-FAILURE, USAGE, DIVERGED, INTERRUPTED = 1, 2, 3, 130
+FAILURE, USAGE, DIVERGED = 1, 2, 3
 _DEBUG = "tinyseq.debug"
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tinyseq.cli.boundary import debug_option
-from tinyseq.cli.output import echo, echo_json
+from tinyseq.cli.output import echo
 
 
 @click.command("schema", short_help="Print the JSON Schema of configs, for editors.")
@@ -21,9 +21,6 @@ def command(where: bool) -> None:
     Editors with the YAML language server (VS Code, Neovim, Emacs, ...) complete and check keys of a file that names it:
         # yaml-language-server: $schema=tinyseq.schema.json
     """
-    from tinyseq.train.config.json_schema import SCHEMA_FILE, schema
+    from tinyseq.train.config.json_schema import SCHEMA_FILE
 
-    if where:
-        echo(SCHEMA_FILE)
-        return
-    echo_json(schema(), indent=1)
+    echo(SCHEMA_FILE if where else SCHEMA_FILE.read_text(encoding="utf-8").rstrip())
