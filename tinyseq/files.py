@@ -48,7 +48,7 @@ def write(path: Path, content: bytes | Iterable[ReadableBuffer], *, durable: boo
     try:
         handle = os.open(draft, os.O_WRONLY | os.O_EXCL | FLAGS, mode)
         try:
-            for part in [content] if isinstance(content, bytes) else content:
+            for part in _joined([content] if isinstance(content, bytes) else content):
                 write_all(handle, part)
             if durable:
                 os.fsync(handle)
@@ -63,6 +63,22 @@ def write(path: Path, content: bytes | Iterable[ReadableBuffer], *, durable: boo
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def _joined(parts: Iterable[ReadableBuffer]) -> Iterator[ReadableBuffer]:
+    """Yield parts, small ones together: each is a call of the system."""
+    small = bytearray()
+    for part in parts:
+        large = memoryview(part).nbytes >= _PART
+        if not large:
+            small += part
+        if small and (large or len(small) >= _PART):
+            yield small
+            small = bytearray()
+        if large:
+            yield part
+    if small:
+        yield small
 
 
 def write_all(handle: int, content: ReadableBuffer) -> None:

@@ -60,6 +60,7 @@ tensors = st.dictionaries(
         st.sampled_from(TYPES),
         st.lists(st.integers(0, 3), max_size=3),
     ),
+    min_size=1,  # without, the package writes no JSON
     max_size=4,
 ).filter(lambda found: "__metadata__" not in found)
 
