@@ -8,6 +8,7 @@ import click
 
 from tinyseq.cli.boundary import FAILURE, debug_option
 from tinyseq.cli.options import set_option
+from tinyseq.cli.output import echo, echo_json, note
 
 if TYPE_CHECKING:
     from tinyseq.train.analysis.inspection import Inspection
@@ -36,26 +37,23 @@ def command(ctx: click.Context, config: str, settings: list[Any], only_config: b
 
     checked = load_config(config, settings)
     if only_config:
-        click.echo(f"{config}: valid, a run of the task {checked.task}")
+        echo(f"{config}: valid, a run of the task {checked.task}")
         return
     from tinyseq.train.analysis.inspection import inspect
 
     inspection = inspect(checked)
     if as_json:
-        import json
-
-        click.echo(json.dumps(inspection.plain(), indent=2, ensure_ascii=False))
+        echo_json(inspection.plain(), indent=2)
     else:
-        click.echo(f"{config}: valid, a run of the task {checked.task}\n{_table(inspection)}")
+        echo(f"{config}: valid, a run of the task {checked.task}\n{_table(inspection)}")
     if inspection.gradient is not None and not inspection.gradient.right:
         g = inspection.gradient
-        click.echo(
+        note(
             f"error: the gradients of {len(g.wrong)} parameters are wrong: {', '.join(g.wrong)}\n"
             f"  required {g.numeric:.9g}, by central differences along a random direction in {g.parameter}\n"
             f"  got      {g.analytic:.9g}, from backward()\n"
             "  try      ts.testing.check_grads on the cell's step: an op that cuts or replaces gradients (detach, "
-            "stop_gradient, round)",
-            err=True,
+            "stop_gradient, round)"
         )
         ctx.exit(FAILURE)
 

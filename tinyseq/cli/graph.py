@@ -9,6 +9,7 @@ import click
 
 from tinyseq.cli.boundary import debug_option
 from tinyseq.cli.options import set_option
+from tinyseq.cli.output import note, show
 
 if TYPE_CHECKING:
     from tinyseq.drawing import Drawing
@@ -151,6 +152,6 @@ def _compiled(task: Learning[Any], model: Any, steps: int) -> Any:
 
 
 def _tell(drawing: Drawing, path: Path) -> None:
-    for note in drawing.view.notes:
-        click.echo(note, err=True)
-    click.echo(path)
+    for line in drawing.view.notes:
+        note(line)
+    show(path)
