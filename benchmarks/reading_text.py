@@ -1,10 +1,10 @@
-"""Reading real files, against the plainest way to read the same file: time and memory.
+"""Reading a text at level char, against reading and decoding the same file: time and memory.
 
-    python benchmarks/reading.py                 100 MB of English, of Russian, of English with an emoji
-    python benchmarks/reading.py --size 10
+    python benchmarks/reading_text.py                 100 MB of English, of Russian, of English with an emoji
+    python benchmarks/reading_text.py --size 10
 
-A time is the shortest of several, our way and the plain one in turn. Memory is the most that Python and NumPy held while
-the file was read, over the file's size.
+A time is the shortest of several, our way and the plain one in turn. Memory is the most that Python and NumPy held
+while the file was read, over the file's size.
 """
 
 from __future__ import annotations
