@@ -61,7 +61,10 @@ class Place:
     """Where nodes are being made: a scope (``encoder/lstm0``) and a time step. Nodes share one object a place.
 
     ``draws`` counts the random draws made in the step, so that two of them differ; scopes within a step share it.
-    ``clock`` is the step's number as a value, which differs from ``step`` only in the body of a traced loop.
+    ``clock`` is the step's number as a value, which differs from ``step`` only in the body of a traced loop::
+
+        step 2 of a cell, run eagerly      scope "encoder/lstm0"   step 2      clock 2
+        any step of it, traced as a scan   scope "encoder/lstm0"   step None   clock the body's input for t
     """
 
     __slots__ = ("clock", "draws", "scope", "step")

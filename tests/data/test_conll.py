@@ -203,6 +203,7 @@ def test_columns_of_conllu_plus_are_named_in_the_file(tmp_path):
             "# sent_id = 1\n# O\nParis B-LOC\n\n# a b c d\n#NBA O\n# O\n",
             [(("#", "Paris"), ("O", "B-LOC")), (("#NBA", "#"), ("O", "O"))],
         ),
+        ("# c\nParis B-LOC\n\n# d\n5 O\n", [(("Paris",), ("B-LOC",)), (("5",), ("O",))]),
         ("# #\n5 CD\n\nAda NNP\n", [(("#", "5"), ("#", "CD")), (("Ada",), ("NNP",))]),
         # Blanks in words, where tabs separate; a no-break space separates nothing.
         ("environ\tADV\n50 000\tNUM\n", [(("environ", "50 000"), ("ADV", "NUM"))]),

@@ -271,7 +271,12 @@ def test_a_rare_class_or_tag_is_no_reason_to_refuse(tmp_path):
             data = {"path": str(tmp_path / name)}
             made = find_task(task)(parse_config({"task": task, "seed": seed, "data": data}))
             made.prepare()
-            told += list(made.describe_data().get(key, {}))
+            found = list(made.describe_data().get(key, {}))
+            notes = [note for note in made.notes() if "that training has not seen" in note]
+            assert [part in note for part in found for note in notes] == [True] * len(found)
+            assert len(notes) == len(found)
+            assert all(note.endswith("try data.split_by: class") for note in notes)
+            told += found
             made.baselines()
             made = find_task(task)(parse_config({"task": task, "seed": seed, "data": {**data, "split_by": "class"}}))
             made.prepare()

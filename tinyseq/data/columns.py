@@ -126,7 +126,7 @@ def words_among_comments(
         known = fields[-1] in tags or (bool(kind) and _fits(fields[-1], kind))
         if known or width == 1 or separator is not _BLANKS:
             found.add(number)
-        elif not _KEY.match(line):
+        elif not kind and not _KEY.match(line):
             raise DataError(
                 "a line that may be a comment or a word",
                 required="# WORD with a tag that other words have, or a comment",

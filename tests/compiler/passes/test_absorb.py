@@ -11,12 +11,13 @@ import tinyseq as ts
 from support.passes import acts, loop, stays
 from tinyseq.compiler.passes.absorb import absorb
 from tinyseq.compiler.passes.distribute import distribute
+from tinyseq.compiler.passes.hoist import hoist
 from tinyseq.graph import Graph
 
 
 def after_distribute(step: Callable[..., Any]) -> Graph:
-    """A loop as ``absorb`` finds it: what needs no state was done before it, for all steps."""
-    return distribute(loop(step))
+    """A loop as ``absorb`` finds it: what needs no state was done before it, once or for all steps."""
+    return distribute(hoist(loop(step)))
 
 
 def test_a_projection_and_a_bias() -> None:
@@ -191,22 +192,22 @@ def test_a_projection_in_another_precision_stays() -> None:
             v : float32(3, 2)
             %0 : int64(4)
             %1 = transpose(x) axes=[1,0,2] : float32(4, 1, 3)
-            %2 = scan(h, %1, %0, w, v) 1 carried, 2 sequences, 4 steps
+            %2 = cast(v) dtype=float64 : float64(3, 2)
+            %3 = scan(h, %1, %0, w, v, %2) 1 carried, 2 sequences, 4 steps
                 h : float32(1, 2)
                 x : float32(1, 3)
                 w : float32(2, 2)
-                v : float32(3, 2)
-                %0 = matmul(h, w) : float32(1, 2)
-                %1 = cast(x) dtype=float64 : float64(1, 3)
-                %2 = cast(v) dtype=float64 : float64(3, 2)
-                %3 = matmul(%1, %2) : float64(1, 2)
-                %4 = add(%0, %3) : float64(1, 2)
+                %0 : float64(3, 2)
+                %1 = matmul(h, w) : float32(1, 2)
+                %2 = cast(x) dtype=float64 : float64(1, 3)
+                %3 = matmul(%2, %0) : float64(1, 2)
+                %4 = add(%1, %3) : float64(1, 2)
                 %5 = cast(%4) dtype=float32 : float32(1, 2)
                 return %5, %5
-            %3 = pick(%2) index=1 : float32(4, 1, 2)
-            %4 = transpose(%3) axes=[1,0,2] : float32(1, 4, 2)
-            %5 = pick(%2) index=0 : float32(1, 2)
-            return %4, %5
+            %4 = pick(%3) index=1 : float32(4, 1, 2)
+            %5 = transpose(%4) axes=[1,0,2] : float32(1, 4, 2)
+            %6 = pick(%3) index=0 : float32(1, 2)
+            return %5, %6
         """,
     )
 

@@ -216,7 +216,7 @@ def test_states_that_need_each_other_stay_together() -> None:
     stays(
         distribute,
         ts.trace(
-            lambda x, h: ts.unroll(lambda x, s: (s[1], (ts.tanh(s[0] + s[1]), ts.exp(s[0]))), x, (h, h)),
+            lambda x, h: ts.unroll(lambda x, s: (s[0], (ts.tanh(s[1]), ts.exp(s[2]), s[0] * x)), x, (h, h, h)),
             zeros(1, 4, 2),
             zeros(1, 2),
         ),
@@ -225,18 +225,21 @@ def test_states_that_need_each_other_stay_together() -> None:
             h : float32(1, 2)
             %0 : int64(4)
             %1 = transpose(x) axes=[1,0,2] : float32(4, 1, 2)
-            %2 = scan(h, h, %1, %0) 2 carried, 2 sequences, 4 steps
+            %2 = scan(h, h, h, %1, %0) 3 carried, 2 sequences, 4 steps
                 %0 : float32(1, 2)
                 %1 : float32(1, 2)
-                %2 = add(%0, %1) : float32(1, 2)
-                %3 = tanh(%2) : float32(1, 2)
-                %4 = exp(%0) : float32(1, 2)
-                return %3, %4, %1
-            %3 = pick(%2) index=2 : float32(4, 1, 2)
+                %2 : float32(1, 2)
+                x : float32(1, 2)
+                %3 = tanh(%1) : float32(1, 2)
+                %4 = exp(%2) : float32(1, 2)
+                %5 = mul(%0, x) : float32(1, 2)
+                return %3, %4, %5, %0
+            %3 = pick(%2) index=3 : float32(4, 1, 2)
             %4 = transpose(%3) axes=[1,0,2] : float32(1, 4, 2)
             %5 = pick(%2) index=0 : float32(1, 2)
             %6 = pick(%2) index=1 : float32(1, 2)
-            return %4, %5, %6
+            %7 = pick(%2) index=2 : float32(1, 2)
+            return %4, %5, %6, %7
         """,
     )
 

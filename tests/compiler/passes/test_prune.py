@@ -5,6 +5,7 @@ from __future__ import annotations
 import tinyseq as ts
 from support.passes import acts, loop, zeros
 from tinyseq.compiler.passes.prune import prune
+from tinyseq.compiler.passes.simplify import simplify
 
 
 def test_an_input_that_nothing_reads() -> None:
@@ -162,47 +163,44 @@ def test_a_state_that_nobody_reads() -> None:
 def test_a_sequence_that_is_given_twice() -> None:
     acts(
         prune,
-        ts.trace(
-            lambda x, h: ts.unroll(lambda xs, h: ((new := h + xs[0] * xs[1]), new), (y := ts.exp(x), y), h),
-            zeros(1, 4, 2),
-            zeros(1, 2),
+        simplify(
+            ts.trace(
+                lambda x, h: ts.unroll(lambda xs, h: ((new := h + xs[0] * xs[1]), new), (x, x), h),
+                zeros(1, 4, 2),
+                zeros(1, 2),
+            )
         ),
         """
             x : float32(1, 4, 2)
             h : float32(1, 2)
             %0 : int64(4)
-            %1 = exp(x) : float32(1, 4, 2)
-            %2 = transpose(%1) axes=[1,0,2] : float32(4, 1, 2)
-            %3 = transpose(%1) axes=[1,0,2] : float32(4, 1, 2)
-            %4 = scan(h, %2, %3, %0) 1 carried, 3 sequences, 4 steps
+            %1 = transpose(x) axes=[1,0,2] : float32(4, 1, 2)
+            %2 = scan(h, %1, %1, %0) 1 carried, 3 sequences, 4 steps
                 h : float32(1, 2)
                 %0 : float32(1, 2)
                 %1 : float32(1, 2)
                 %2 = mul(%0, %1) : float32(1, 2)
                 %3 = add(h, %2) : float32(1, 2)
                 return %3, %3
-            %5 = pick(%4) index=1 : float32(4, 1, 2)
-            %6 = transpose(%5) axes=[1,0,2] : float32(1, 4, 2)
-            %7 = pick(%4) index=0 : float32(1, 2)
-            return %6, %7
+            %3 = pick(%2) index=1 : float32(4, 1, 2)
+            %4 = transpose(%3) axes=[1,0,2] : float32(1, 4, 2)
+            %5 = pick(%2) index=0 : float32(1, 2)
+            return %4, %5
         """,
         """
             x : float32(1, 4, 2)
             h : float32(1, 2)
-            %0 = exp(x) : float32(1, 4, 2)
-            %1 = transpose(%0) axes=[1,0,2] : float32(4, 1, 2)
-            %2 = transpose(%0) axes=[1,0,2] : float32(4, 1, 2)
-            %3 = scan(h, %1, %2) 1 carried, 2 sequences, 4 steps
+            %0 = transpose(x) axes=[1,0,2] : float32(4, 1, 2)
+            %1 = scan(h, %0) 1 carried, 1 sequences, 4 steps
                 h : float32(1, 2)
-                %0 : float32(1, 2)
-                %1 : float32(1, 2)
-                %2 = mul(%0, %1) : float32(1, 2)
-                %3 = add(h, %2) : float32(1, 2)
-                return %3, %3
-            %4 = pick(%3) index=1 : float32(4, 1, 2)
-            %5 = transpose(%4) axes=[1,0,2] : float32(1, 4, 2)
-            %6 = pick(%3) index=0 : float32(1, 2)
-            return %5, %6
+                x : float32(1, 2)
+                %0 = mul(x, x) : float32(1, 2)
+                %1 = add(h, %0) : float32(1, 2)
+                return %1, %1
+            %2 = pick(%1) index=1 : float32(4, 1, 2)
+            %3 = transpose(%2) axes=[1,0,2] : float32(1, 4, 2)
+            %4 = pick(%1) index=0 : float32(1, 2)
+            return %3, %4
         """,
     )
 

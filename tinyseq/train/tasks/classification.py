@@ -13,6 +13,7 @@ from tinyseq import nn
 from tinyseq.data.batching import IGNORED
 from tinyseq.data.examples import Example
 from tinyseq.data.measures import confusion_matrix, macro_f1, scores
+from tinyseq.data.splitting import unseen_note
 from tinyseq.errors import DataError
 from tinyseq.figures import confusion_matrix as draw_confusion
 from tinyseq.tensors import Tensor
@@ -63,6 +64,7 @@ class Classification(ManyToOne[ManyToOneConfig]):
 
     def matrix(self, examples: Sequence[Example], predicted: Array) -> tuple[tuple[str, ...], Array]:
         """Return the classes, those that training has not seen last, and the confusion matrix."""
+        self.encode_targets(examples)  # refuses missing ones
         names = (*self.classes, *sorted(self.unseen(examples)))
         numbers = {label: number for number, label in enumerate(names)}
         return names, confusion_matrix([numbers[e.target] for e in examples], predicted, len(names))
@@ -104,7 +106,6 @@ class Classification(ManyToOne[ManyToOneConfig]):
 
     def details(self, model: nn.Module, records: Sequence[Example], *, batch_size: int | None = None) -> dict[str, Any]:
         """Return the confusion matrix, and precision, recall and F1 of each class; and what training has not seen."""
-        self.encode_targets(records)  # refuses missing ones
         names, matrix = self.matrix(records, self.compute(model, records, batch_size).argmax(1))
         unseen = dict(sorted(self.unseen(records).items()))
         return {
@@ -132,9 +133,14 @@ class Classification(ManyToOne[ManyToOneConfig]):
         matrix = self.matrix(self.part("test"), guess)[1]
         return {"majority class": {"accuracy": float((test == guess).mean()), "macro_f1": macro_f1(matrix)}}
 
+    def _unseen(self) -> dict[str, dict[str, int]]:
+        return {name: dict(sorted(self.unseen(self.part(name)).items())) for name in ("valid", "test")}
+
+    def notes(self) -> list[str]:
+        return [*super().notes(), *unseen_note("classes", self._unseen(), split=self.data.split_alone)]
+
     def describe_data(self) -> dict[str, Any]:
-        unseen = {name: dict(sorted(self.unseen(self.part(name)).items())) for name in ("valid", "test")}
-        told = {name: classes for name, classes in unseen.items() if classes}
+        told = {name: classes for name, classes in self._unseen().items() if classes}
         return {**super().describe_data(), **({"unseen_classes": told} if told else {})}
 
     def leave(self, model: nn.Module, records: Sequence[Example], directory: Path) -> str:

@@ -100,6 +100,11 @@ class ExamplesConfig(Section):
             yield Problem(("split_column",), f"{self.target!r} is what is learned", involves=(("target",),))
 
     @property
+    def split_alone(self) -> bool:
+        """Whether one file is split into all three parts."""
+        return self.path is not None and self.valid is None and self.test is None
+
+    @property
     def apart(self) -> tuple[str, ...]:
         """The columns that are no features unless they are named."""
         return () if self.split_column is None else (self.split_column,)

@@ -75,6 +75,7 @@ class TagsPresentation(SentenceCodec, Presentation[TaggingConfig]):
         return {"confusion": lambda: self._confusion(model, records)}
 
     def _confusion(self, model: Tagger, records: Sequence[Tagged]) -> Figure:
+        self.numbers(records)  # refuses sentences without tags
         names = (*self.tags, *sorted(self.unseen(records)))
         numbers = {tag: number for number, tag in enumerate(names)}
         tags = [tag for record in records for tag in record.tags or ()]

@@ -16,6 +16,7 @@ from tinyseq.data.conll import UNTAGGED, Tagged, most_frequent_tags
 from tinyseq.data.examples import split_examples
 from tinyseq.data.measures import Score, span_scores
 from tinyseq.data.padding import pad, shuffled
+from tinyseq.data.splitting import unseen_note
 from tinyseq.data.tagging import entity_sentences
 from tinyseq.data.tokens import build_vocabulary
 from tinyseq.errors import DataError
@@ -173,16 +174,25 @@ class Tagging(TagsPresentation, Task[TaggingConfig]):
         tags_of = [[best.get(word, other) for word in sentence.words] for sentence in test]
         return {"most frequent tag of each word": self.judged(test, tags_of)}
 
+    def _unseen(self) -> dict[str, dict[str, int]]:
+        return {name: dict(sorted(self.unseen(self.part(name)).items())) for name in ("valid", "test")}
+
+    def notes(self) -> list[str]:
+        """Return what the file was read as, and which tags training has not seen."""
+        told = [] if self.form is None else [f"{key}: {value}" for key, value in self.form.described().items()]
+        read = [f"{self.config.data.path} is read as {', '.join(told)}"] if told else []
+        return [*read, *unseen_note("tags", self._unseen(), split=self.config.data.split_alone)]
+
     def describe_data(self) -> dict[str, Any]:
         sizes = {name: len(self.part(name)) for name in ("train", "valid", "test")}
-        unseen = {name: dict(sorted(self.unseen(self.part(name)).items())) for name in ("valid", "test")}
+        unseen = {name: tags for name, tags in self._unseen().items() if tags}
         return {
             "source": self.config.data.path or "entity_sentences",
             **({} if self.form is None else self.form.described()),
             **sizes,
             "vocabulary": len(self.words),
             "tags": list(self.tags),
-            **({"unseen_tags": {name: tags for name, tags in unseen.items() if tags}} if any(unseen.values()) else {}),
+            **({"unseen_tags": unseen} if unseen else {}),
         }
 
 
