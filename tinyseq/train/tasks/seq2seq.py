@@ -225,8 +225,8 @@ class Seq2Seq(GenerationTask[Seq2SeqConfig]):
         answers = Counter(example.input for example in set(self.examples.test))
         if several := sum(count > 1 for count in answers.values()):
             found.append(
-                f"{several} of {len(answers)} test sources have more than one true target: exact_match is right by one "
-                "of them a row, and cannot be 1"
+                f"{several} of {len(answers)} test sources have more than one true target: exact_match takes the one "
+                "of each row, and cannot be 1"
             )
         return list(dict.fromkeys(filter(None, found)))
 
