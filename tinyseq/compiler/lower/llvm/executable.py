@@ -17,7 +17,7 @@ from tinyseq.compiler.lower.describe import Forms
 from tinyseq.compiler.lower.giving import fitting
 from tinyseq.compiler.lower.llvm.cache import cached
 from tinyseq.compiler.lower.llvm.cost import time_of
-from tinyseq.compiler.lower.llvm.host import Library, host, key_of, object_code
+from tinyseq.compiler.lower.llvm.host import Library, give_back, host, key_of, object_code
 from tinyseq.compiler.lower.llvm.kernels import load
 from tinyseq.compiler.lower.llvm.lowering import FORMS, lower
 from tinyseq.compiler.lower.llvm.segments import write_segments
@@ -67,6 +67,7 @@ def _native(plan: Plan, forms: Forms) -> _Native:
             (library.function(f"segment{number}", *arguments), sum(map(time_of, stages)) >= _WORTH_SHARING)
             for number, stages in enumerate(lowered.segments)
         ]
+        give_back()
         found = _known[plan] = _Native(lowered, segments, scratch, forms)
     return found
 
