@@ -433,8 +433,10 @@ def alike(a: Any, b: Any) -> bool:
     """Return whether code that read one value would have done the same with the other."""
     if a is b:
         return True
-    if type(a) is not type(b):
+    if (kind := type(a)) is not type(b):
         return False
+    if kind is int or kind is str:  # the state of ``random`` is 625 of them
+        return bool(a == b)
     if isinstance(a, float | complex | np.generic):
         return repr(a) == repr(b)  # NaN is itself, and -0.0 is not 0.0
     if isinstance(a, np.ndarray):

@@ -15,7 +15,14 @@ from tinyseq.compiler.arena import Slab
 from tinyseq.compiler.lower import numpy as on_numpy
 from tinyseq.compiler.lower.describe import Forms
 from tinyseq.compiler.lower.giving import fitting
+<<<<<<< HEAD
 from tinyseq.compiler.lower.llvm.kernels.loading import load
+=======
+from tinyseq.compiler.lower.llvm.cache import cached
+from tinyseq.compiler.lower.llvm.cost import time_of
+from tinyseq.compiler.lower.llvm.host import Library, give_back, host, key_of, object_code
+from tinyseq.compiler.lower.llvm.kernels import load
+>>>>>>> calls
 from tinyseq.compiler.lower.llvm.lowering import FORMS, lower
 from tinyseq.compiler.lower.llvm.runtime.cache import cached
 from tinyseq.compiler.lower.llvm.runtime.host import Library, host, key_of, object_code
@@ -67,6 +74,7 @@ def _native(plan: Plan, forms: Forms) -> _Native:
             (library.function(f"segment{number}", *arguments), sum(map(time_of, stages)) >= _WORTH_SHARING)
             for number, stages in enumerate(lowered.segments)
         ]
+        give_back()
         found = _known[plan] = _Native(lowered, segments, scratch, forms)
     return found
 
