@@ -25,6 +25,8 @@ def reservoir(size: int, *, spectral_radius: float, density: float) -> Array:
             required="size >= 1, 0 < density <= 1, spectral_radius >= 0",
             got=f"{size}, {density}, {spectral_radius}",
         )
+    if init.is_shapes_only():
+        return init.zeros(size, size)
     W = np.where(init.uniform(size, size) < density, init.uniform(size, size, low=-1.0), 0.0)
     radius = float(np.abs(np.linalg.eigvals(W)).max())
     if radius < 1e-12:
