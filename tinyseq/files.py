@@ -124,28 +124,37 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
         OSError: it is larger (EFBIG), or a device (EINVAL), or a pipe that nobody writes to, or cannot be read;
             ``strerror`` says it in words.
     """
+    return b"".join(read_blocks(path, largest))
+
+
+def read_blocks(path: Path, largest: int = LARGEST) -> Iterator[bytes]:
+    """Yield the bytes of a file, or of a pipe, block by block.
+
+    Raises:
+        OSError: as of ``read_bytes``; where a pipe is too large, after what is allowed of it.
+    """
     try:
         # A pipe without a writer would else be waited for here, and no message could be given.
         handle = os.open(path, os.O_RDONLY | _AT_ONCE)
     except ValueError as error:  # a NUL in the name
         raise OSError(errno.EINVAL, str(error), str(path)) from None
-    with open(handle, "rb") as file:
+    with open(handle, "rb", buffering=0) as file:
         status = os.fstat(handle)
-        total, parts = 0, []
+        size, total = status.st_size, 0
         if stat.S_ISFIFO(status.st_mode):
-            parts.append(_first_byte(handle, path))
+            first = _first_byte(handle, path)
             os.set_blocking(handle, True)
-            total = len(parts[0])
+            total = len(first)
+            yield first
         elif not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, _kind(status.st_mode), str(path))
-        size = status.st_size
         # A pipe has no size, and a file may grow while it is read: what comes is counted as well.
         while size <= largest and total <= largest and (part := file.read(min(_PART, largest + 1 - total))):
-            parts.append(part)
             total += len(part)
+            if total <= largest:
+                yield part
     if max(size, total) > largest:
         raise OSError(errno.EFBIG, f"{max(size, total):,} bytes, and at most {largest:,} are read", str(path))
-    return b"".join(parts)
 
 
 def open_regular(path: Path, flags: int) -> int:

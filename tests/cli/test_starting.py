@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from smallruns import CONFIG, write_config
 
 import tinyseq as ts
+from support.smallruns import CONFIG, write_config
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and pipes of POSIX")
 

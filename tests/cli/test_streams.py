@@ -10,7 +10,8 @@ import sys
 from contextlib import suppress
 
 import pytest
-from smallruns import CONFIG, write_config
+
+from support.smallruns import CONFIG, write_config
 
 COMMAND = [sys.executable, "-c", "from tinyseq.cli import main; main()"]
 EVIL = "\x1b]0;title\x07\x9b2J\u202e\0"

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cells import CELLS, FUNCTIONS, Case, Sizes, cell_case, recurrent, registered
-from checking import compiled, entry_of, leaf_values, run
 
 import tinyseq as ts
+from support.cells import CELLS, FUNCTIONS, Case, Sizes, cell_case, recurrent, registered
+from support.checking import compiled, entry_of, leaf_values, run
 from tinyseq import nn
 from tinyseq.compiler.checking import verify_plan
 from tinyseq.compiler.function import Entry
@@ -69,6 +69,16 @@ def test_two_live_buffers_in_one_slot_are_found() -> None:
             b.slot = old
     assert harmful > 20
     verify_plan(plan)
+
+
+def test_a_product_that_writes_over_its_operand_is_found() -> None:
+    fast = ts.compile(lambda x, w: ts.tanh(x) @ w)
+    with ts.no_grad():
+        fast(ts.ones(4, 4), ts.ones(4, 4))
+    tanh, product = (i for i in fast.plan.instructions if isinstance(i, Call))
+    product.output.buffer.slot = tanh.output.buffer.slot
+    with pytest.raises(GraphError, match="writes over what it reads"):
+        verify_plan(fast.plan)
 
 
 def loops(plan: Plan) -> list[Loop]:

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from smallruns import write_config
 
 import tinyseq as ts
+from support.smallruns import write_config
 from tinyseq.train.loop.commit import commit_of
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git makes the folders")

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from safetensors.numpy import load_file, save_file
-from smallruns import CONFIG, rows, weights, write_config
 
 import tinyseq as ts
+from support.smallruns import CONFIG, rows, weights, write_config
 from tinyseq.cli import main
 from tinyseq.errors import DataError, TinyseqError
 from tinyseq.train import running

@@ -42,13 +42,13 @@ def command(ctx: click.Context, config: str, settings: list[Any], only_config: b
         return
     from tinyseq.train.analysis.inspection import inspect
 
-    found = inspect(checked)
+    inspection = inspect(checked)
     if as_json:
-        echo_json(found.plain(), indent=2)
+        echo_json(inspection.plain(), indent=2)
     else:
-        echo(f"{config}: valid, a run of the task {checked.task}\n{_table(found)}")
-    if found.gradient is not None and not found.gradient.right:
-        g = found.gradient
+        echo(f"{config}: valid, a run of the task {checked.task}\n{_table(inspection)}")
+    if inspection.gradient is not None and not inspection.gradient.right:
+        g = inspection.gradient
         note(
             f"error: the gradients of {len(g.wrong)} parameters are wrong: {', '.join(g.wrong)}\n"
             f"  required {g.numeric:.9g}, by central differences along a random direction in {g.parameter}\n"
@@ -59,25 +59,27 @@ def command(ctx: click.Context, config: str, settings: list[Any], only_config: b
         ctx.exit(FAILURE)
 
 
-def _table(found: Inspection) -> str:
-    parts = ", ".join(f"{name} {count:,}" for name, count in found.parameters.items() if count)
+def _table(inspection: Inspection) -> str:
+    parts = ", ".join(f"{name} {count:,}" for name, count in inspection.parameters.items() if count)
     data = ", ".join(
-        f"{key} {_shown(value)}" for key, value in found.data.items() if value is not None and key != "sha256"
+        f"{key} {_shown(value)}" for key, value in inspection.data.items() if value is not None and key != "sha256"
     )
-    rows = [("data", data), ("parameters", f"{sum(found.parameters.values()):,}: {parts}")]
-    if found.flops is not None:
-        per = f", {found.flops / found.tokens:,.0f} a token" if found.tokens else ""
-        rows.append(("arithmetic", f"{_scaled(found.flops)}FLOP a step, forward and backward{per}"))
-    memory = ", ".join(f"{name} {_scaled(size)}B" for name, size in found.memory.items())
-    rows.append(("memory", f"{_scaled(sum(found.memory.values()))}B: {memory}"))
+    rows = [("data", data), ("parameters", f"{sum(inspection.parameters.values()):,}: {parts}")]
+    if inspection.flops is not None:
+        per = f", {inspection.flops / inspection.tokens:,.0f} a token" if inspection.tokens else ""
+        rows.append(("arithmetic", f"{_scaled(inspection.flops)}FLOP a step, forward and backward{per}"))
+    memory = ", ".join(f"{name} {_scaled(size)}B" for name, size in inspection.memory.items())
+    rows.append(("memory", f"{_scaled(sum(inspection.memory.values()))}B: {memory}"))
     free = free_memory()
-    if free is not None and sum(found.memory.values()) > free:
+    if free is not None and sum(inspection.memory.values()) > free:
         rows.append(("", f"MORE than the {_scaled(free)}B that are free here: a smaller batch_size, bptt or model"))
-    if found.not_compiled:
-        rows.append(("compiled", f"no: {found.not_compiled}"))
-    if found.gradient is not None:
-        verdict = "agree with" if found.gradient.right else "DIFFER from"
-        rows.append(("gradients", f"{verdict} central differences, to {found.gradient.error:.1e} relative (float64)"))
+    if inspection.not_compiled:
+        rows.append(("compiled", f"no: {inspection.not_compiled}"))
+    if inspection.gradient is not None:
+        verdict = "agree with" if inspection.gradient.right else "DIFFER from"
+        rows.append(
+            ("gradients", f"{verdict} central differences, to {inspection.gradient.error:.1e} relative (float64)")
+        )
     return "\n".join(f"  {name:<12}{text}" for name, text in rows)
 
 

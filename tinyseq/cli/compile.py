@@ -87,15 +87,15 @@ def _without(pipeline: Pipeline, names: tuple[str, ...]) -> Pipeline:
 def _stage(stages: tuple[Stage, ...], wanted: str) -> Stage:
     """Return the stage of that name, the last of its kind unless a number says which."""
     name, _, number = wanted.partition(":")
-    found = [stage for stage in stages if stage.name == name]
-    if not found:
+    runs = [stage for stage in stages if stage.name == name]
+    if not runs:
         names = list(dict.fromkeys(stage.name for stage in stages))
         raise click.BadParameter(f"no pass {name!r}; {did_you_mean(name, names)}", param_hint="'--after'")
     if not number:
-        return found[-1]
-    if not number.isdecimal() or not 1 <= int(number) <= len(found):
-        raise click.BadParameter(f"{name} runs {len(found)} time(s)", param_hint="'--after'")
-    return found[int(number) - 1]
+        return runs[-1]
+    if not number.isdecimal() or not 1 <= int(number) <= len(runs):
+        raise click.BadParameter(f"{name} runs {len(runs)} time(s)", param_hint="'--after'")
+    return runs[int(number) - 1]
 
 
 def _table(fast: CompiledFunction) -> None:

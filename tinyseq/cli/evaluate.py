@@ -26,7 +26,7 @@ def command(run: str, file: str | None, batch_size: int | None, details: bool) -
     from tinyseq.train import load
 
     trained = load(run)
-    found = dict(trained.evaluate(file, batch_size=batch_size))
+    metrics = dict(trained.evaluate(file, batch_size=batch_size))
     if details:
-        found |= trained.details(file, batch_size=batch_size)
-    echo_json(found, indent=2)
+        metrics |= trained.details(file, batch_size=batch_size)
+    echo_json(metrics, indent=2)

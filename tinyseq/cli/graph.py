@@ -13,7 +13,7 @@ from tinyseq.cli.output import note, show
 
 if TYPE_CHECKING:
     from tinyseq.drawing import Drawing
-    from tinyseq.train.tasks.base import Task
+    from tinyseq.train.tasks.learning import Learning
 
     _ParamType = click.ParamType[Any]
 else:
@@ -24,7 +24,7 @@ else:
 MOST_STEPS = 10_000
 
 
-class Steps(_ParamType):
+class StepRange(_ParamType):
     """``5``, the steps to unroll; or ``3:6``, the window of steps to show."""
 
     name = "N or A:B"
@@ -55,7 +55,9 @@ class Steps(_ParamType):
 
 @click.command("graph", short_help="Draw the graph of a model.")
 @click.argument("what", type=click.Path(), metavar="CONFIG|RUN")
-@click.option("--steps", type=Steps(), default="3", show_default=True, help="Steps to unroll; 3:6 shows 3, 4 and 5.")
+@click.option(
+    "--steps", type=StepRange(), default="3", show_default=True, help="Steps to unroll; 3:6 shows 3, 4 and 5."
+)
 @click.option("--level", type=click.Choice(["model", "cell", "op"]), default="op", show_default=True)
 @click.option("--rolled", is_flag=True, help="One step of each loop, its states led back through z⁻¹.")
 @click.option("--collapse", multiple=True, metavar="SCOPE", help="Draw a scope as one box; may be given again.")
@@ -67,7 +69,7 @@ class Steps(_ParamType):
 @click.option(
     "--budget", type=click.IntRange(min=0), default=400, show_default=True, help="Fold above so many nodes; 0: never."
 )
-@click.option("--engine", type=click.Choice(["auto", "grid", "graphviz"]), default="auto", show_default=True)
+@click.option("--engine", type=click.Choice(["grid", "graphviz"]), default="grid", show_default=True)
 @click.option(
     "--out",
     "-o",
@@ -138,7 +140,7 @@ def command(
     _tell(drawing, path)
 
 
-def _example(task: Task[Any], model: Any, steps: int) -> Any:
+def _example(task: Learning[Any], model: Any, steps: int) -> Any:
     """The loss of the task's example, traced: with loops, and the initial states that an eager pass does not record."""
     from tinyseq.drawing import valued
     from tinyseq.errors import GraphError
@@ -153,7 +155,7 @@ def _plural(steps: int) -> str:
     return f"{steps} step{'' if steps == 1 else 's'}"
 
 
-def _compiled(task: Task[Any], model: Any, steps: int) -> Any:
+def _compiled(task: Learning[Any], model: Any, steps: int) -> Any:
     import tinyseq as ts
 
     fast = ts.compile(lambda: task.example(model, steps))

@@ -35,14 +35,14 @@ def command(run: str, file: str, text: bool, picture: str | None, batch_size: in
     if picture is not None:
         check_format(Path(picture))  # before anything is computed
     trained = load(run)
-    found: list[dict[str, Any]] = []
+    predictions: list[dict[str, Any]] = []
     for prediction in trained.predictions(file, batch_size=batch_size):
         if text:
             echo(trained.task.as_text(prediction))
         else:
             echo_json(prediction)
         if picture is not None:
-            found.append(prediction)
+            predictions.append(prediction)
     if picture is not None:
-        save(trained.task.picture(found), picture)
+        save(trained.task.picture(predictions), picture)
         note(picture)

@@ -113,7 +113,7 @@ def _show_result(result: Any) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    found = result.result
+    facts = result.result
     keys = [key for key, value in result.metrics.items() if key != "loss" and not isinstance(value, int)]  # no counts
     table = Table()
     table.add_column("test, unseen in training")
@@ -123,8 +123,8 @@ def _show_result(result: Any) -> None:
         table.add_row(escape(printable(name)), *(f"{values[key]:.3f}" if key in values else "" for key in keys))
     show_table(table)
     show(
-        f"{found['steps']:,} steps, {found['tokens']:,} tokens in {found['seconds']:.0f} s "
-        f"({found['tokens_per_second']:,.0f} tokens/s), {found['parameters']:,} parameters"
+        f"{facts['steps']:,} steps, {facts['tokens']:,} tokens in {facts['seconds']:.0f} s "
+        f"({facts['tokens_per_second']:,.0f} tokens/s), {facts['parameters']:,} parameters"
     )
     if result.preview:
         show("\n" + result.preview.rstrip())

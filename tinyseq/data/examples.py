@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyseq.data.batching import Splits
+from tinyseq.data.splitting import split_examples
 from tinyseq.data.tables import Table, read_table
 from tinyseq.data.text import load_text
 from tinyseq.errors import DataError
 
 Array = np.ndarray[Any, Any]
+
+__all__ = ["READ_TARGETS", "Example", "read_keys", "read_sequences", "read_texts", "read_vectors", "split_examples"]
 
 
 class Example(NamedTuple):
@@ -70,10 +72,14 @@ def read_vectors(
     kind: str,
     targets: bool = True,
     header: bool = True,
+    apart: Collection[str] = (),
 ) -> list[Example]:
-    """Return an example for each row: the numbers of ``columns`` (None: all but the target), float64 (features,)."""
+    """Return an example for each row: the numbers of ``columns``, float64 (features,).
+
+    None for ``columns``: all but the target and those ``apart``.
+    """
     table = read_table(path, header=header)
-    names = _features(table, columns, {target})
+    names = _features(table, columns, {target, *apart})
     return [*map(Example, table.numbers(names), _targets(table, target, kind, targets))]
 
 
@@ -86,6 +92,7 @@ def read_sequences(
     kind: str,
     targets: bool = True,
     header: bool = True,
+    apart: Collection[str] = (),
 ) -> list[Example]:
     """Return an example for each run of rows with one value in the column ``sequence``: a row is a time step.
 
@@ -96,8 +103,8 @@ def read_sequences(
     """
     table = read_table(path, header=header)
     keys = table.texts(sequence)
-    names = _features(table, columns, {target, sequence})
-    values, found = table.numbers(names), _targets(table, target, kind, targets)
+    names = _features(table, columns, {target, sequence, *apart})
+    values, target_of = table.numbers(names), _targets(table, target, kind, targets)
     starts = [row for row in range(len(keys)) if row == 0 or keys[row] != keys[row - 1]]
     seen: set[str] = set()
     examples = []
@@ -111,14 +118,14 @@ def read_sequences(
             )
         seen.add(keys[start])
         for row in range(start + 1, end):
-            if found[row] != found[start]:
+            if target_of[row] != target_of[start]:
                 raise DataError(
                     "the target changes within a sequence",
                     required=f"{table.rows[start][table.index(target)]!r}, as in line {table.lines[start]}",
                     got=repr(table.rows[row][table.index(target)]),
                     where=table.place(row, target),
                 )
-        examples.append(Example(values[start:end], found[start]))
+        examples.append(Example(values[start:end], target_of[start]))
     return examples
 
 
@@ -129,32 +136,11 @@ def _features(table: Table, columns: Sequence[str] | None, others: set[str]) -> 
     return names
 
 
-def split_examples(
-    examples: Sequence[Any],
-    shares: Sequence[float],
-    rng: np.random.Generator,
-    *,
-    valid: Sequence[Any] | None = None,
-    test: Sequence[Any] | None = None,
-) -> Splits:
-    """Return three parts of shuffled examples; a part that is given is taken as it is, and its share is dropped.
-
-    Raises:
-        DataError: a part would be empty.
-    """
-    wanted = [shares[0], 0.0 if valid is not None else shares[1], 0.0 if test is not None else shares[2]]
-    total = sum(wanted)
-    order = rng.permutation(len(examples))
-    first = round(len(order) * wanted[0] / total)
-    second = round(len(order) * (wanted[0] + wanted[1]) / total)
-    pieces = [[examples[i] for i in part] for part in (order[:first], order[first:second], order[second:])]
-    parts = Splits(pieces[0], pieces[1] if valid is None else list(valid), pieces[2] if test is None else list(test))
-    for name in ("train", "valid", "test"):
-        if not getattr(parts, name):
-            raise DataError(
-                f"no examples for the {name} part",
-                required="at least 1",
-                got=f"{len(examples)} examples, split {list(shares)}",
-                fix="more data, or other shares in data.split",
-            )
-    return parts
+def read_keys(path: str | Path, column: str, *, header: bool = True, sequence: str | None = None) -> list[str]:
+    """Return a column's text for each row, or for the first row of each run with one value in ``sequence``."""
+    table = read_table(path, header=header)
+    found = table.texts(column)
+    if sequence is None:
+        return found
+    runs = table.texts(sequence)
+    return [key for row, key in enumerate(found) if row == 0 or runs[row] != runs[row - 1]]

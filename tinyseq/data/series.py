@@ -37,7 +37,12 @@ class Series:
 
 
 def read_series(
-    path: str | Path, columns: Sequence[str] | None = None, *, time: str | None = None, missing: str = "refuse"
+    path: str | Path,
+    columns: Sequence[str] | None = None,
+    *,
+    time: str | None = None,
+    time_may_lack: bool = False,
+    missing: str = "refuse",
 ) -> Series:
     """Read a CSV file: a header with the names of the columns, then a row a time step.
 
@@ -47,6 +52,7 @@ def read_series(
         path: the file, UTF-8.
         columns: which columns, in this order; None: all but ``time``.
         time: the column that says when; None: rows are numbered from 0.
+        time_may_lack: whether rows are numbered too where the file has no column ``time``.
         missing: "refuse" a missing value, or "carry" the last one on (which looks at nothing that comes later).
 
     Raises:
@@ -65,6 +71,8 @@ def read_series(
     delimiter = next((mark for mark in ",;\t" if mark in first), ",")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     header = [name.strip() for name in next(_rows(reader, path), [])]
+    if time_may_lack and time not in header:
+        time = None
     wanted = _columns(path, header, columns, time)
     rows: list[list[float]] = []
     times: list[str] = []
@@ -170,8 +178,8 @@ class Scaler:
 
     def apply(self, values: Array) -> Array:
         """Return z, float64, for values (..., columns)."""
-        found: Array = (TRANSFORMS[self.transform][0](_admissible(values, self.transform)) - self.mean) / self.std
-        return found
+        scaled: Array = (TRANSFORMS[self.transform][0](_admissible(values, self.transform)) - self.mean) / self.std
+        return scaled
 
     def invert(self, z: Array, columns: Sequence[int] | None = None) -> Array:
         """Return x for z (..., columns), or for those columns only."""

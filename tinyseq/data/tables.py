@@ -58,11 +58,11 @@ class Table:
             DataError: a field is empty.
         """
         index = self.index(column)
-        found = [row[index].strip() for row in self.rows]
-        for row, text in enumerate(found):
+        fields = [row[index].strip() for row in self.rows]
+        for row, text in enumerate(fields):
             if not text:
                 raise DataError("a missing value", required="text", got="an empty field", where=self.place(row, column))
-        return found
+        return fields
 
     def numbers(self, columns: Sequence[str]) -> Array:
         """Return columns as float64 (rows, columns).
@@ -71,8 +71,8 @@ class Table:
             DataError: a value is missing, or no finite number.
         """
         indices = [(name, self.index(name)) for name in columns]
-        found = [[self._number(row, name, i) for name, i in indices] for row in range(len(self.rows))]
-        return np.array(found, np.float64).reshape(len(self.rows), len(indices))
+        numbers = [[self._number(row, name, i) for name, i in indices] for row in range(len(self.rows))]
+        return np.array(numbers, np.float64).reshape(len(self.rows), len(indices))
 
     def _number(self, row: int, column: str, index: int) -> float:
         field = self.rows[row][index].strip()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tinyseq.files import read_bytes
 DEFAULT = "pydoc-topics"
 #: Paragraphs shorter than this may repeat: headings, "See also:", closing brackets.
 _SHORT = 40
+_REQUIRED = "a text file in UTF-8"
 
 
 @dataclass(frozen=True)
@@ -39,28 +42,8 @@ def load_text(path: str | Path | None = None) -> Corpus:
     if path is None:
         return _corpus(DEFAULT, _pydoc_topics())
     path = Path(path)
-    required = "a text file in UTF-8"
-    try:
+    with told(path):
         raw = read_bytes(path)
-    except FileNotFoundError:
-        raise DataError(
-            "the text file does not exist",
-            required=required,
-            got=str(path),
-            where=f"looked in {path.absolute().parent}",
-            fix="correct the path, or leave it out for Python's own documentation",
-        ) from None
-    except IsADirectoryError:
-        raise DataError(
-            "the text file is a directory", required=required, got=str(path), fix="name one file in it"
-        ) from None
-    except OSError as error:
-        raise DataError(
-            "the text file cannot be read",
-            required=required,
-            got=f"{path}: {error.strerror}",
-            fix="check the file's permissions" if error.errno == errno.EACCES else "",
-        ) from None
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -69,15 +52,45 @@ def load_text(path: str | Path | None = None) -> Corpus:
         line = raw.count(b"\n", 0, offset) + 1
         raise DataError(
             "the text file is not UTF-8",
-            required=required,
+            required=_REQUIRED,
             got=f"byte 0x{raw[offset]:02x} ({error.reason})",
             where=f"{path}, line {line}, byte offset {offset}",
             fix=f"convert it: iconv -f latin1 -t utf-8 {path.name} > utf8-{path.name}, or save it as UTF-8",
         ) from None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
-        raise DataError("the text file is empty", required=required, got=f"{path}: {len(raw)} bytes, no characters")
+        raise DataError("the text file is empty", required=_REQUIRED, got=f"{path}: {len(raw)} bytes, no characters")
     return _corpus(str(path), text)
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Tell in words why a text file cannot be read.
+
+    Raises:
+        DataError: the body raised an OSError.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(
+            "the text file does not exist",
+            required=_REQUIRED,
+            got=str(path),
+            where=f"looked in {path.absolute().parent}",
+            fix="correct the path, or leave it out for Python's own documentation",
+        ) from None
+    except IsADirectoryError:
+        raise DataError(
+            "the text file is a directory", required=_REQUIRED, got=str(path), fix="name one file in it"
+        ) from None
+    except OSError as error:
+        raise DataError(
+            "the text file cannot be read",
+            required=_REQUIRED,
+            got=f"{path}: {error.strerror}",
+            fix="check the file's permissions" if error.errno == errno.EACCES else "",
+        ) from None
 
 
 def _corpus(name: str, text: str) -> Corpus:

@@ -20,6 +20,7 @@ from tinyseq.errors import DataError, TinyseqError
 from tinyseq.figures import learning_curves, save
 from tinyseq.random import seed as set_seed
 from tinyseq.random import seeded
+from tinyseq.threads import blas_threads
 from tinyseq.train.config import yaml
 from tinyseq.train.config.overrides import Overrides, as_overrides
 from tinyseq.train.config.registry import find_task
@@ -40,7 +41,7 @@ from tinyseq.train.storage.metrics_log import MetricsLog
 from tinyseq.train.storage.resume import ResumePoint, RunIdentity, find_directory, find_point, refuse_other_data
 from tinyseq.train.storage.run_directory import ENVIRONMENT, METRICS, RESULT, RunDirectory
 from tinyseq.train.tasks.base import Task
-from tinyseq.train.threads import blas_threads
+from tinyseq.train.tasks.learning import Learning
 
 #: How many time steps the picture of the graph shows.
 GRAPH_STEPS = 3
@@ -116,11 +117,13 @@ def run(
     ):
         # What `auto` found here, and the name that a rerun shall go by, belong to the resolved config.
         resolved = checked.model_copy(update={"backend": chosen.name, "name": checked.name or name})
+        if faster := backends.faster():
+            progress.info(faster)
         named = Path(resume) if isinstance(resume, str | Path) else None
-        found = find_directory(resolved, resolved.name or name, named) if resume else None
-        if found is not None:
-            with locked(found.path):
-                point = find_point(found, resolved, named)
+        previous = find_directory(resolved, resolved.name or name, named) if resume else None
+        if previous is not None:
+            with locked(previous.path):
+                point = find_point(previous, resolved, named)
                 task = find_task(resolved.task)(resolved)
                 task.prepare()
                 refuse_too_large(task)
@@ -164,6 +167,8 @@ def _read(
 def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumePoint, progress: Progress) -> RunResult:
     began = time.perf_counter()
     directory, start = point.directory, point.start
+    for note in task.notes():
+        progress.note(f"note: {note}")
     data = {
         "data_sha256": data_digest(task),
         "metadata": json.loads(json.dumps(task.metadata())),  # as JSON has it: to be compared with a checkpoint's
@@ -209,7 +214,12 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumeP
 
 
 def _train(
-    task: Task[Any], model: nn.Module, config: RunConfig, point: ResumePoint, data: dict[str, Any], progress: Progress
+    task: Learning[Any],
+    model: nn.Module,
+    config: RunConfig,
+    point: ResumePoint,
+    data: dict[str, Any],
+    progress: Progress,
 ) -> Outcome:
     """Run the loop while its rows and checkpoints are written; return the outcome.
 
@@ -222,7 +232,7 @@ def _train(
     with closing(MetricsLog(directory.path / METRICS, progress.note, *written)) as log:
         manager = CheckpointManager(directory.checkpoints, config.train.checkpoint, progress.note, log.sync)
 
-        def identified(found: Checkpoint) -> Checkpoint:
+        def identified(checkpoint: Checkpoint) -> Checkpoint:
             identity = RunIdentity(
                 config=plain,
                 metrics_bytes=log.end,
@@ -230,7 +240,7 @@ def _train(
                 tinyseq=tinyseq.__version__,
                 **data,
             )
-            return Checkpoint({**found.facts, **identity.model_dump()}, found.tensors)
+            return Checkpoint({**checkpoint.facts, **identity.model_dump()}, checkpoint.tensors)
 
         at_once = False
         try:
@@ -241,7 +251,7 @@ def _train(
                 progress,
                 log.add,
                 compiled=config.compile,
-                save=lambda found: manager.save(identified(found)),
+                save=lambda checkpoint: manager.save(identified(checkpoint)),
                 start=point.start,
             )
             at_once = outcome.at_once
@@ -286,7 +296,7 @@ def _write_bundle(directory: RunDirectory, error: DivergedError, bundle: Checkpo
 
 
 def draw_run(
-    task: Task[Any],
+    task: Learning[Any],
     model: nn.Module,
     directory: RunDirectory,
     baselines: dict[str, dict[str, float]],
@@ -317,7 +327,7 @@ def draw_run(
             draw_example(task, model, GRAPH_STEPS, drafts / "graph.svg")
 
 
-def draw_example(task: Task[Any], model: Any, steps: int, path: Path) -> None:
+def draw_example(task: Learning[Any], model: Any, steps: int, path: Path) -> None:
     """Draw the graph of a small example, unrolled over so many steps."""
     from tinyseq.drawing import draw
 
@@ -336,7 +346,7 @@ def _only_noted(progress: Progress, what: str) -> Iterator[None]:
 
 
 def _result(
-    task: Task[Any],
+    task: Learning[Any],
     config: RunConfig,
     model: nn.Module,
     outcome: Outcome,

@@ -12,6 +12,7 @@ import numpy as np
 
 from tinyseq.backends import use
 from tinyseq.errors import DataError, TinyseqError
+from tinyseq.threads import blas_threads
 from tinyseq.train.analysis import pictures
 from tinyseq.train.analysis.report import Model, write_report
 from tinyseq.train.config.overrides import Overrides
@@ -21,7 +22,6 @@ from tinyseq.train.loop.budget import refuse_too_large
 from tinyseq.train.running import prepared
 from tinyseq.train.storage.run_directory import METADATA, WEIGHTS, RunDirectory
 from tinyseq.train.tasks.base import Task
-from tinyseq.train.threads import blas_threads
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,10 +86,10 @@ class Trained:
                 records = self.task.read(Path(inputs), targets=False)
             else:
                 records = self.task.records(inputs)
-            found = self.task.predict(self.model, records, batch_size=batch_size)
+            predictions = self.task.predict(self.model, records, batch_size=batch_size)
         while True:
             with self._running():
-                prediction = next(found, None)
+                prediction = next(predictions, None)
             if prediction is None:
                 return
             yield prediction

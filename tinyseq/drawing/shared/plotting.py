@@ -21,6 +21,6 @@ def plotting(settings: Mapping[Any, Any] | None = None) -> Iterator[None]:
     """
     from matplotlib import rc_context
 
-    with _lock, warnings.catch_warnings(), rc_context({**_OURS, **(settings or {})}):
+    with _lock, warnings.catch_warnings(), rc_context(dict[Any, Any](_OURS) | dict(settings or {})):
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a text may hold any letter
         yield

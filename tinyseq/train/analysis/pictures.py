@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from tinyseq import nn
@@ -13,7 +14,8 @@ from tinyseq.nn.latex import equations_within
 from tinyseq.train.analysis.gradflow import measure
 from tinyseq.train.config.registry import find_task
 from tinyseq.train.storage.run_directory import RunDirectory
-from tinyseq.train.tasks.base import Reading, Task
+from tinyseq.train.tasks.base import Task
+from tinyseq.train.tasks.presentation import Presentation, Reading
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,7 +50,10 @@ def curves(directory: RunDirectory) -> Figure:
     except DataError:  # the run did not come to its end
         result = {}
     config = directory.config()
-    judged = find_task(config.task)(config).measure
+    task = find_task(config.task)(config)
+    with suppress(DataError):  # an unfinished run has left nothing; what judges it may depend on its data
+        task.restore(directory.metadata())
+    judged = task.measure
     tested = result.get("test", {}).get(judged.key)
     size = [f"{result['parameters']:,} parameters"] if "parameters" in result else []
     return learning_curves(
@@ -62,7 +67,7 @@ def curves(directory: RunDirectory) -> Figure:
     )
 
 
-def names(task: Task[Any], model: nn.Module) -> list[str]:
+def names(task: Presentation[Any], model: nn.Module) -> list[str]:
     """Return the names of the figures that there are of a trained model, the learning curves first."""
     of_cells = ["gradients", "activations", "equations"] if has_cells(model) else []
     return ["curves", *of_cells, *task.figures(model, [])]
@@ -125,7 +130,7 @@ def _near(name: str, known: Sequence[str]) -> str:
 
 
 def layers(
-    task: Task[Any], model: nn.Module, records: Sequence[Any], units: int | None = None
+    task: Presentation[Any], model: nn.Module, records: Sequence[Any], units: int | None = None
 ) -> dict[str, Callable[[], Figure]]:
     """Return, by layer, what draws its states and gates on the first record that has steps; two directions are a layer.
 

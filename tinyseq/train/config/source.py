@@ -116,8 +116,8 @@ class Document:
                     return _in_option(number, option, option.key_at + len(before) + bool(before))
         while path:
             first, second = (self.keys, self.values) if key else (self.values, self.keys)
-            if (found := first.get(path, second.get(path))) is not None:
-                return self._in_text(found)
+            if (place := first.get(path, second.get(path))) is not None:
+                return self._in_text(place)
             # What is missing is reported at the key of the section that lacks it.
             path, key = path[:-1], True
         return self._in_text((0, 0)) if self.text else _Place(self.name, (-1, 0, 0))

@@ -104,12 +104,12 @@ def value(text: str) -> Any:
     """
     document = Document({}, "value", text)
     try:
-        found = _Plain(document).top(_composed(text, document))
+        values = _Plain(document).top(_composed(text, document))
     except RecursionError:  # the caller's own stack is deep already
         raise document.error_at((0, 0), _TOO_DEEP) from None
     if document.problems:
         raise document.error(document.problems)
-    return found
+    return values
 
 
 def write(data: dict[str, Any], *, heading: str = "") -> str:
@@ -160,8 +160,8 @@ def _composed(text: str, document: Document) -> Node | None:
     if len(text) > LARGEST:
         raise document.error_at((0, 0), f"{len(text):,} characters, and at most {LARGEST:,} are read")
     try:
-        found: Node | None = _reader().compose(text)
-        return found
+        root: Node | None = _reader().compose(text)
+        return root
     except MarkedYAMLError as error:
         problem = str(error.problem or error.context or "not YAML")
         raise document.error_at(_mark(error), _in_words(problem)) from None
@@ -291,7 +291,7 @@ class _Plain:
         return None
 
     def mapping(self, node: MappingNode, path: Path_) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        entries: dict[str, Any] = {}
         merged: list[Node] = []
         lines: dict[str, int] = {}
         for key, inner in node.value:
@@ -305,7 +305,7 @@ class _Plain:
                 continue
             name = str(key.value)
             here = (*path, name)
-            if name in found:
+            if name in entries:
                 message = f"the key is here for the second time; the first is in line {lines[name] + 1}"
                 self.document.problems.append(Problem(here, message, place=place))
                 continue
@@ -314,13 +314,13 @@ class _Plain:
             if isinstance(inner, ScalarNode) and not inner.value and not inner.style and not inner.anchor:
                 # Where nothing is written after the colon, the node's place is that of what comes next.
                 self.document.values.setdefault(here, place)
-            found[name] = self.value(inner, here)
+            entries[name] = self.value(inner, here)
         for other in merged:
             if isinstance(other, MappingNode):
-                found = {**self.value(other, path), **found} if self.plain(other, "map", path) else found
+                entries = {**self.value(other, path), **entries} if self.plain(other, "map", path) else entries
             else:
                 self.document.problems.append(Problem(path, "<< takes in a section, or a list of them"))
-        return found
+        return entries
 
 
 def _tag(node: Node) -> str:

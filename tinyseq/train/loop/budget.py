@@ -99,8 +99,8 @@ def refuse_too_large(task: Task[Any], *, training: bool = True) -> None:
 def _largest(task: Task[Any], free: int) -> str:
     """Return, in words, the largest size that fits."""
     for key in ("hidden_size", "num_layers"):
-        asked = getattr(task.config.model, key, None)  # type: ignore[attr-defined]
-        step = getattr(task.config.model, "heads", 1) if key == "hidden_size" else 1  # type: ignore[attr-defined]
+        asked = getattr(task.config.model, key, None)
+        step = getattr(task.config.model, "heads", 1) if key == "hidden_size" else 1
         if not isinstance(asked, int):
             continue
         low, high = 0, asked // step

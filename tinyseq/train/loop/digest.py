@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from tinyseq.train.tasks.base import Task
+from tinyseq.train.tasks.learning import Learning
 
 
-def data_digest(task: Task[Any]) -> str:
+def data_digest(task: Learning[Any]) -> str:
     """Return the SHA-256 of the records of the training, validation and test part; "" where a task has no parts."""
     total = hashlib.sha256()
     for split in ("train", "valid", "test"):
         try:
-            records = task.part(split)
+            records = task.fingerprint(split)
         except NotImplementedError:
             return ""
-        _add(total, list(records))
+        _add(total, records)
     return total.hexdigest()
 
 
@@ -47,7 +47,7 @@ def _add(total: Any, value: Any) -> None:
             total.update(content)
         elif isinstance(part, np.ndarray) and part.dtype.kind != "O":
             total.update(f"a{part.dtype.str}{part.shape}:".encode())
-            total.update(np.ascontiguousarray(part).tobytes())
+            total.update(np.ascontiguousarray(part).data)
         elif isinstance(part, dict):
             total.update(b"d%d:" % len(part))
             stack += [item for pair in sorted(part.items()) for item in pair]

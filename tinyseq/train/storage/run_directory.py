@@ -179,14 +179,14 @@ class RunDirectory:
         what = f"the run's {Path(name).stem} cannot be read"
         path = self.path / name
         try:
-            found = plain.loads(files.read_bytes(path, _LARGEST))
+            content = plain.loads(files.read_bytes(path, _LARGEST))
         except (OSError, *plain.UNREADABLE) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             got = "nested too deep" if isinstance(error, RecursionError) else reason
             raise DataError(what, required="a JSON file", got=f"{path}: {got}") from None
-        if not isinstance(found, dict):
+        if not isinstance(content, dict):
             raise DataError(what, required="a JSON object", got=str(path))
-        return found
+        return content
 
     def result(self) -> dict[str, Any]:
         """Read how the run ended; what is not there is left out.

@@ -43,8 +43,8 @@ class TensorFileError(ValueError):
 
 def plain(tensors: Mapping[str, Any]) -> dict[str, Array]:
     """Return the same values in C order and native byte order."""
-    found = {name: np.asarray(value) for name, value in tensors.items()}
-    return {name: np.asarray(value, value.dtype.newbyteorder("="), order="C") for name, value in found.items()}
+    arrays = {name: np.asarray(value) for name, value in tensors.items()}
+    return {name: np.asarray(value, value.dtype.newbyteorder("="), order="C") for name, value in arrays.items()}
 
 
 def parts(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> Iterator[bytes | memoryview]:
@@ -97,12 +97,12 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
         if (free := free_memory()) is not None and total > free:
             raise MemoryError(f"{path}: {in_bytes(total)} of tensors, and {in_bytes(free)} are free")
         memory = np.empty(total, np.uint8)
-        view = memoryview(memory)
+        view = memory.data
         while view:
             if not (count := file.readinto(view[: files.CHUNK])):
                 raise TensorFileError("it ends too early")
             view = view[count:]
-    return metadata, {name: _array(memory[start:end], *kind) for name, (*kind, start, end) in places.items()}
+    return metadata, {n: _array(memory[start:end], kind, shape) for n, (kind, shape, start, end) in places.items()}
 
 
 _Place = tuple[str, tuple[int, ...], int, int]
