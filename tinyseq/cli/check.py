@@ -9,6 +9,7 @@ import click
 from tinyseq.cli.boundary import FAILURE, debug_option
 from tinyseq.cli.options import set_option
 from tinyseq.cli.output import echo, echo_json, note
+from tinyseq.machine import free_memory
 
 if TYPE_CHECKING:
     from tinyseq.train.analysis.inspection import Inspection
@@ -69,6 +70,9 @@ def _table(inspection: Inspection) -> str:
         rows.append(("arithmetic", f"{_scaled(inspection.flops)}FLOP a step, forward and backward{per}"))
     memory = ", ".join(f"{name} {_scaled(size)}B" for name, size in inspection.memory.items())
     rows.append(("memory", f"{_scaled(sum(inspection.memory.values()))}B: {memory}"))
+    free = free_memory()
+    if free is not None and sum(inspection.memory.values()) > free:
+        rows.append(("", f"MORE than the {_scaled(free)}B that are free here: a smaller batch_size, bptt or model"))
     if inspection.not_compiled:
         rows.append(("compiled", f"no: {inspection.not_compiled}"))
     if inspection.gradient is not None:

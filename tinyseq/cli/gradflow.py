@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("gradflow", short_help="Measure how gradients flow through time.")
 @click.argument("configs", nargs=-1, required=True, type=click.Path(), metavar="CONFIG [CONFIG ...]")
-@click.option("--steps", type=click.IntRange(min=2), default=64, show_default=True, help="Time steps, T.")
+@click.option("--steps", type=click.IntRange(2, 100_000), default=64, show_default=True, help="Time steps, T.")
 @click.option("--clip", type=click.FloatRange(min=0.0, min_open=True), help="Train with and without this clip_norm.")
 @click.option("--updates", type=click.IntRange(min=1), default=60, show_default=True, help="How many, with --clip.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the configs'.")

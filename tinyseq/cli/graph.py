@@ -20,6 +20,10 @@ else:
     _ParamType = click.ParamType  # which takes no type before click 8.3
 
 
+#: Each is drawn of as many ops as a step has; of more, nobody sees more.
+MOST_STEPS = 10_000
+
+
 class StepRange(_ParamType):
     """``5``, the steps to unroll; or ``3:6``, the window of steps to show."""
 
@@ -32,13 +36,21 @@ class StepRange(_ParamType):
         if (not (first or colon).removeprefix(":").isdecimal() and first) or not (end.isdecimal() or not end):
             self.fail(f"{value!r} is neither a number of steps, 5, nor a window of them, 3:6", param, ctx)
         if not colon:
-            if int(first) < 1:
-                self.fail("at least one step", param, ctx)
+            self.bounded(first, param, ctx)
             return int(first), None
+        if max(len(first), len(end)) > len(str(MOST_STEPS)):
+            self.bounded(max(first, end, key=len), param, ctx)
         window = int(first or 0), int(end) if end else int(first or 0) + 3
+        self.bounded(str(window[1]), param, ctx)
         if window[1] <= window[0]:
             self.fail(f"{value!r} holds no step: A:B ends before B", param, ctx)
         return window[1] + 1, window
+
+    def bounded(self, number: str, param: click.Parameter | None, ctx: click.Context | None) -> None:
+        if len(number) > len(str(MOST_STEPS)) or not 1 <= int(number) <= MOST_STEPS:
+            self.fail(
+                f"at least one step, and at most {MOST_STEPS:,} are unrolled; --rolled shows the loop", param, ctx
+            )
 
 
 @click.command("graph", short_help="Draw the graph of a model.")

@@ -19,7 +19,9 @@ from tinyseq.cli.output import echo, show
 )
 @click.option("--layer", metavar="NAME", help="Whose activations; by default the first layer's.")
 @click.option("--units", type=click.IntRange(min=1), metavar="N", help="Activations of the N units that vary most.")
-@click.option("--steps", type=click.IntRange(min=2), help="Over how many steps gradients are followed.  [default: 32]")
+@click.option(
+    "--steps", type=click.IntRange(2, 100_000), help="Over how many steps gradients are followed.  [default: 32]"
+)
 @click.option("--out", "-o", type=click.Path(dir_okay=False), metavar="FILE", help=".png, .svg or .pdf; FIGURE.png.")
 @debug_option
 def command(

@@ -27,6 +27,7 @@ from tinyseq.train.config.registry import find_task
 from tinyseq.train.config.run_config import RunConfig, check
 from tinyseq.train.config.source import Document
 from tinyseq.train.loop import environment
+from tinyseq.train.loop.budget import refuse_too_large
 from tinyseq.train.loop.digest import code_digests, data_digest
 from tinyseq.train.loop.nonfinite import DivergedError
 from tinyseq.train.loop.progress import Progress, choose
@@ -125,11 +126,13 @@ def run(
                 point = find_point(previous, resolved, named)
                 task = find_task(resolved.task)(resolved)
                 task.prepare()
+                refuse_too_large(task)
                 return _run(task, resolved, written, point, progress)
         if resume:
             progress.note(f"no run to go on with in {Path(resolved.output, resolved.name or name)}: it begins")
         task = find_task(resolved.task)(resolved)
         task.prepare()
+        refuse_too_large(task)
         directory = RunDirectory.create(resolved.output, resolved.name or name)
         with locked(directory.path):
             return _run(task, resolved, written, ResumePoint(directory), progress)
@@ -141,6 +144,7 @@ def prepared(config: RunConfig) -> Iterator[tuple[Task[Any], nn.Module]]:
     with use(config.backend, config.precision), blas_threads(config.threads), seeded(config.seed):
         task = find_task(config.task)(config)
         task.prepare()
+        refuse_too_large(task)
         set_seed(config.seed)  # whatever was drawn until now
         yield task, task.build().cast(config.dtype)
 

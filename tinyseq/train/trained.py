@@ -18,6 +18,7 @@ from tinyseq.train.analysis.report import Model, write_report
 from tinyseq.train.config.overrides import Overrides
 from tinyseq.train.config.registry import find_task
 from tinyseq.train.config.run_config import load_config
+from tinyseq.train.loop.budget import refuse_too_large
 from tinyseq.train.running import prepared
 from tinyseq.train.storage.run_directory import METADATA, WEIGHTS, RunDirectory
 from tinyseq.train.tasks.base import Task
@@ -48,6 +49,7 @@ class Trained:
         """Return the model that the weights are of, its task restored."""
         try:
             self.task.restore(metadata)
+            refuse_too_large(self.task, training=False)
             return self.task.build().cast(self.config.dtype)
         except TinyseqError:
             raise
