@@ -38,7 +38,7 @@ class DecodeConfig(Section):
 
     def contradictions(self) -> Iterator[Problem]:
         if self.measure in ("bleu", "chrf") and not self.bleu:
-            message = f"judged by {self.measure}, and `bleu` is false; required decode.bleu: true"
+            message = f"judged by {MEASURES[self.measure].label}, and `bleu` is false; required decode.bleu: true"
             yield Problem(("measure",), message, involves=(("bleu",),))
 
 
