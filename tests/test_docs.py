@@ -252,10 +252,6 @@ TWICE = {
     "Track": "a value over a loop's buffer; a line of a figure",
     "Text": "a part of a formula; words in a scene",
     "Panel": "an axis of a figure; a margin of a picture",
-    "Part": "a part of a report; a part of a persistent kernel",
-    "Rule": "an identity of simplify; how weights of one class convert",
-    "Section": "a part of a config; a part of a report",
-    "Record": "an example of forecasting; one of reservoirs",
     "Flow": "the figure's input; the measurement, which the trainer makes",
     "Updates": "the figure's input; the measurement, which the trainer makes",
 }

@@ -300,7 +300,7 @@ class Tensor(Operators):
         self._require_no_history("copy.deepcopy")
         leaf = self._node
         if not isinstance(leaf, Leaf):
-            return Tensor(self.value.copy())
+            return Tensor(self.value.copy(), Leaf(self.shape, self.dtype))
         fresh = Leaf(leaf.shape, leaf.dtype, leaf.requires_grad, leaf.name, passing=leaf.passing)
         fresh.grad = copy.deepcopy(leaf.grad, memo)
         return Tensor(self.value.copy(), fresh, self.requires_grad)

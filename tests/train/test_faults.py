@@ -106,8 +106,8 @@ def test_killed_at_every_call_of_a_save_it_goes_on_as_if_nothing_had_been(tmp_pa
 
 
 def test_killed_at_random_moments(tmp_path):
-    told = killed("moments", 20, tmp_path)
-    assert len(told) == 20
+    told = killed("moments", 12, tmp_path)
+    assert len(told) == 12
     assert any(one["after"] for one in told), "all died before their first checkpoint, which shows nothing"
 
 

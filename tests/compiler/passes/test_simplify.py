@@ -13,7 +13,7 @@ import tinyseq as ts
 from support.checking import interpret
 from support.passes import acts, stays, text
 from tinyseq.compiler.passes import simplify as module
-from tinyseq.compiler.passes.simplify import RULES, Rule, simplify
+from tinyseq.compiler.passes.simplify import RULES, RewriteRule, simplify
 from tinyseq.graph import Graph
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import shape as sh
@@ -136,7 +136,7 @@ CASES: dict[str, list[Case]] = {
     "joined_alone": [Case(lambda x: ts.concat([x], 0), (lambda x: ts.concat([x, x], 0),))],
 }  # fmt: skip
 
-NAMES = {name for name, thing in vars(module).items() if isinstance(thing, Rule)}
+NAMES = {name for name, thing in vars(module).items() if isinstance(thing, RewriteRule)}
 EACH = [
     pytest.param(name, case, dtype, id=f"{name}-{number}-{np.dtype(dtype).name}")
     for name, cases in CASES.items()
@@ -152,7 +152,7 @@ def test_every_rule_is_in_the_table_and_tested() -> None:
 
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_a_rules_docstring_says_its_contract(name: str) -> None:
-    rule: Rule = vars(module)[name]
+    rule: RewriteRule = vars(module)[name]
     assert ("Exact." if rule.exact else "Rounds") in (rule.apply.__doc__ or "")
 
 
@@ -160,7 +160,7 @@ def traced(fn: Callable[[Any], Any], dtype: Any) -> Graph:
     return ts.trace(fn, ts.Tensor(special(dtype)))
 
 
-def applied(rule: Rule, graph: Graph) -> Any:
+def applied(rule: RewriteRule, graph: Graph) -> Any:
     """What a rule alone makes of a graph's output, None where it leaves it."""
     node = graph.outputs[0]
     return rule.apply(node) if rule in RULES.get(node.op, ()) else None
@@ -173,7 +173,7 @@ def bits(a: np.ndarray) -> bytes:
 
 @pytest.mark.parametrize(("name", "case", "dtype"), EACH)
 def test_a_rule_keeps_its_contract_for_special_values(name: str, case: Case, dtype: Any) -> None:
-    rule: Rule = vars(module)[name]
+    rule: RewriteRule = vars(module)[name]
     before = traced(case.acts, dtype)
     simpler = applied(rule, before)
     assert simpler is not None, "the rule does not act"
@@ -192,7 +192,7 @@ def test_a_rule_keeps_its_contract_for_special_values(name: str, case: Case, dty
 
 @pytest.mark.parametrize(("name", "case", "dtype"), EACH)
 def test_a_rule_leaves_what_only_looks_like_it(name: str, case: Case, dtype: Any) -> None:
-    rule: Rule = vars(module)[name]
+    rule: RewriteRule = vars(module)[name]
     for number, fn in enumerate(case.stays):
         graph = traced(fn, dtype)
         assert applied(rule, graph) is None, f"the rule acts on number {number}: {graph}"

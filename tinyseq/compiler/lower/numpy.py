@@ -123,6 +123,9 @@ class Executable:
         full = out.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
         return _reduce, (x, axes, True, full)
 
+    def forget(self) -> None:
+        """Let go of the arrays of the last run: they were copied."""
+
     def notes(self) -> list[str]:
         """Say what a reader of the plan should know of how it runs, a line each."""
         return []
