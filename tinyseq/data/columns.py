@@ -88,8 +88,10 @@ def column_number(name: int | str, names: Sequence[str], where: str, key: str) -
     )
 
 
-def header(first: Line, asked: Sequence[int | str | None]) -> bool:
-    """Return whether a file's first line names its columns."""
+def header(first: Line, asked: Sequence[int | str | None], known: Sequence[str]) -> bool:
+    """Return whether a file's first line names its columns, some of them ``known`` from another file."""
+    if {field.strip() for field in first.fields} <= {name for name in known if not name.isdecimal()}:
+        return True
     names = {field.strip().casefold() for field in first.fields}
     wanted = {one.casefold() for one in asked if isinstance(one, str) and not one.isdecimal()}
     return bool(wanted and wanted <= names) or bool(len(names) > 1 and names & _WORD_NAMES and names & _TAG_NAMES)

@@ -123,7 +123,7 @@ def read_tagged(
     if format == "auto":
         format = "conllu" if _is_conllu(Path(path), lines) else "columns"
     sentences, documents, names = (
-        _conllu(path, lines) if format == "conllu" else _columns(path, lines, comments, word, tag)
+        _conllu(path, lines) if format == "conllu" else _columns(path, lines, comments, like, word, tag)
     )
     if not sentences:
         raise DataError("a file without sentences", required="words with tags, a line each", got=str(path))
@@ -210,7 +210,7 @@ def _is_word(field: str, before: int, where: str) -> bool:
 
 
 def _columns(
-    path: str | Path, lines: Sequence[str], comments: bool | None, *asked: int | str | None
+    path: str | Path, lines: Sequence[str], comments: bool | None, like: Form | None, *asked: int | str | None
 ) -> tuple[list[list[Line]], list[int], tuple[str, ...]]:
     """Return the word lines of each sentence, its document, and the columns' names."""
     full = [(number, line) for number, line in enumerate(lines, start=1) if line.strip() and not is_document(line)]
@@ -231,10 +231,12 @@ def _columns(
             where=f"{path}, line {full[0][0]}",
             fix="write the columns of word and tag with a tab between them",
         )
+    while all(len(fields) > 1 and not fields[-1] for fields in cuts.values()):
+        cuts = {number: fields[:-1] for number, fields in cuts.items()}  # a tab at the end of every line
     width = width_of([Line(number, fields) for number, fields in cuts.items()])
     first = next(iter(cuts))
     names = tuple(map(str, range(1, width + 1)))
-    if len(cuts[first]) == width and header(Line(first, cuts[first]), asked):
+    if len(cuts[first]) == width and header(Line(first, cuts[first]), asked, () if like is None else like.columns):
         names = tuple(name.strip() for name in cuts.pop(first))
     if comments is None and marked:
         tags = {fields[-1] for fields in cuts.values() if len(fields) == width}
@@ -300,18 +302,15 @@ def _form(
     like: Form | None,
 ) -> Form:
     """Return which columns are the word and the tag."""
-    given = [
-        column_number(one, names, str(path), key)
-        if one is not None and (key == "word" or targets or _there(one, names))
-        else None
+    known = _as_before(like, format, names, targets)
+    if known is not None:
+        return known
+    word, tag = (
+        None
+        if one is None or (key == "tag" and not targets and not _there(one, names))
+        else column_number(one, names, str(path), key)
         for key, one in zip(("word", "tag"), asked, strict=True)
-    ]
-    word, tag = given
-    if like is not None and like.format == format:
-        if len(like.columns) == len(names):
-            word, tag = like.word, like.tag
-        elif not targets:
-            return Form(format, names, like.word if like.word < len(names) else 0, None)
+    )
     if format == "columns":
         choice = choose(sentences, names, word=word, tag=tag, targets=targets, scheme=scheme, where=str(path))
         return Form(format, names, choice.word, choice.tag)
@@ -326,6 +325,21 @@ def _form(
             fix="merge them in from the text that the treebank's README names",
         )
     return Form(format, names, word, _conllu_tag(path, sentences, names, targets) if tag is None else tag)
+
+
+def _as_before(like: Form | None, format: str, names: tuple[str, ...], targets: bool) -> Form | None:
+    """Return the columns of a file like another, the same by name, or, where they have none, by number."""
+    if like is None or like.format != format:
+        return None
+    if not all(name.isdecimal() for name in names):
+        wanted = [None if i is None else like.columns[i] for i in (like.word, like.tag)]
+        found = [names.index(name) if name in names else None for name in wanted]
+        if found[0] is not None and (found[1] is not None or not targets):
+            return Form(format, names, found[0], found[1])
+        return None
+    if len(like.columns) == len(names):
+        return Form(format, names, like.word, like.tag)
+    return None if targets else Form(format, names, like.word if like.word < len(names) else 0, None)
 
 
 def _there(name: int | str, names: Sequence[str]) -> bool:
