@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import click
 
 from tinyseq import backends
 from tinyseq.cli.boundary import debug_option
-from tinyseq.cli.options import NameOf, set_option
+from tinyseq.cli.options import NameOf, say_what_compiles, set_option
 
 
 @click.command("run", short_help="Train as a config says.")
@@ -70,7 +69,7 @@ def command(
 
     overrides: dict[str, Any] = {"seed": seed, "steps": steps, "backend": backend, "output": output}
     if verbose:
-        _say_what_compiles()
+        say_what_compiles()
         _show_plan(config, settings, {**overrides, "compile": False if eager else None})
     result = train.run(
         config,
@@ -85,13 +84,6 @@ def command(
         click.echo(result.directory)
     else:
         _show_result(result)
-
-
-def _say_what_compiles() -> None:
-    """Print the compiler's notes, such as a compilation for new shapes, as lines on stderr."""
-    log = logging.getLogger("tinyseq.compiler")
-    log.setLevel(logging.INFO)
-    log.addHandler(logging.StreamHandler())
 
 
 def _show_plan(path: str, settings: list[Any], overrides: dict[str, Any]) -> None:
