@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -66,3 +67,15 @@ def set_option(command: F) -> F:
         help="Replace a setting of the config, such as train.steps=10; may be given again.",
     )
     return option(command)
+
+
+def verbose_option(command: F) -> F:
+    """Give a command ``--verbose``."""
+    return click.option("--verbose", "-v", is_flag=True, help="Say what is compiled, and what is not and why.")(command)
+
+
+def say_what_compiles() -> None:
+    """Print the compiler's notes, such as a compilation for new shapes, as lines on stderr."""
+    log = logging.getLogger("tinyseq.compiler")
+    log.setLevel(logging.INFO)
+    log.addHandler(logging.StreamHandler())

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import click
 
 from tinyseq import backends
 from tinyseq.cli.boundary import debug_option
-from tinyseq.cli.options import NameOf, set_option
+from tinyseq.cli.options import NameOf, say_what_compiles, set_option
 from tinyseq.cli.output import note, show, show_table
 from tinyseq.terminal import printable
 
@@ -72,7 +71,7 @@ def command(
 
     overrides: dict[str, Any] = {"seed": seed, "steps": steps, "backend": backend, "output": output}
     if verbose:
-        _say_what_compiles()
+        say_what_compiles()
         _show_plan(config, settings, {**overrides, "compile": False if eager else None})
     result = train.run(
         config,
@@ -87,13 +86,6 @@ def command(
         show(result.directory)
     else:
         _show_result(result)
-
-
-def _say_what_compiles() -> None:
-    """Print the compiler's notes, such as a compilation for new shapes, as lines on stderr."""
-    log = logging.getLogger("tinyseq.compiler")
-    log.setLevel(logging.INFO)
-    log.addHandler(logging.StreamHandler())
 
 
 def _show_plan(path: str, settings: list[Any], overrides: dict[str, Any]) -> None:
