@@ -14,6 +14,7 @@ from tinyseq.files import read_bytes
 DEFAULT = "pydoc-topics"
 #: Paragraphs shorter than this may repeat: headings, "See also:", closing brackets.
 _SHORT = 40
+_REQUIRED = "a text file in UTF-8"
 
 
 @dataclass(frozen=True)
@@ -39,45 +40,58 @@ def load_text(path: str | Path | None = None) -> Corpus:
     if path is None:
         return _corpus(DEFAULT, _pydoc_topics())
     path = Path(path)
-    required = "a text file in UTF-8"
+    raw = read_raw(path, "correct the path, or leave it out for Python's own documentation")
     try:
-        raw = read_bytes(path)
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise not_utf8(path, raw, error) from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.strip():
+        raise DataError("the text file is empty", required=_REQUIRED, got=f"{path}: {len(raw)} bytes, no characters")
+    return _corpus(str(path), text)
+
+
+def read_raw(path: Path, instead: str = "correct the path") -> bytes:
+    """Return the bytes of a text file; ``instead`` is what to do where there is none.
+
+    Raises:
+        DataError: it is missing, a directory or unreadable.
+    """
+    try:
+        return read_bytes(path)
     except FileNotFoundError:
         raise DataError(
             "the text file does not exist",
-            required=required,
+            required=_REQUIRED,
             got=str(path),
             where=f"looked in {path.absolute().parent}",
-            fix="correct the path, or leave it out for Python's own documentation",
+            fix=instead,
         ) from None
     except IsADirectoryError:
         raise DataError(
-            "the text file is a directory", required=required, got=str(path), fix="name one file in it"
+            "the text file is a directory", required=_REQUIRED, got=str(path), fix="name one file in it"
         ) from None
     except OSError as error:
         raise DataError(
             "the text file cannot be read",
-            required=required,
+            required=_REQUIRED,
             got=f"{path}: {error.strerror}",
             fix="check the file's permissions" if error.errno == errno.EACCES else "",
         ) from None
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # The codec counts from behind a byte order mark; the file's reader counts from its first byte.
-        offset = error.start + (3 if raw.startswith(b"\xef\xbb\xbf") else 0)
-        line = raw.count(b"\n", 0, offset) + 1
-        raise DataError(
-            "the text file is not UTF-8",
-            required=required,
-            got=f"byte 0x{raw[offset]:02x} ({error.reason})",
-            where=f"{path}, line {line}, byte offset {offset}",
-            fix=f"convert it: iconv -f latin1 -t utf-8 {path.name} > utf8-{path.name}, or save it as UTF-8",
-        ) from None
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if not text.strip():
-        raise DataError("the text file is empty", required=required, got=f"{path}: {len(raw)} bytes, no characters")
-    return _corpus(str(path), text)
+
+
+def not_utf8(path: Path, raw: bytes, error: UnicodeDecodeError) -> DataError:
+    """Return what to say of bytes that are not UTF-8: which, and in which line."""
+    # The codec counts from behind a byte order mark; the file's reader counts from its first byte.
+    offset = error.start + (3 if raw.startswith(b"\xef\xbb\xbf") else 0)
+    line = raw.count(b"\n", 0, offset) + 1
+    return DataError(
+        "the text file is not UTF-8",
+        required=_REQUIRED,
+        got=f"byte 0x{raw[offset]:02x} ({error.reason})",
+        where=f"{path}, line {line}, byte offset {offset}",
+        fix=f"convert it: iconv -f latin1 -t utf-8 {path.name} > utf8-{path.name}, or save it as UTF-8",
+    )
 
 
 def _corpus(name: str, text: str) -> Corpus:
