@@ -310,7 +310,8 @@ class Source:
                 if not rows:
                     return
                 lines: list[int] | range = range(start + 1, start + len(rows) + 1)
-                even = width > 1 and lines.stop - 1 == before + reader.line_num
+                last = start + len(rows)
+                even = width > 1 and last == before + reader.line_num
                 if header or layout.comment or not even or any(len(row) != width for row in rows):
                     rows, lines, header = self._sift(rows, start, header)
                 if rows:
@@ -381,7 +382,7 @@ def _encoding(raw: bytes, form: Form, path: Path) -> str:
 
 
 def _reader(lines: Any, separator: str, quotes: bool) -> Any:
-    quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
+    quoting: Any = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
     if separator == " ":
         lines = (" ".join(line.split()) if '"' not in line else line.strip() for line in lines)
         return csv.reader(lines, delimiter=" ", quoting=quoting, strict=quotes, skipinitialspace=True)

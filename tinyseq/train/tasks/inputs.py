@@ -25,9 +25,10 @@ from tinyseq.nn import Module
 from tinyseq.registry import Registry
 from tinyseq.tensors import Tensor
 from tinyseq.train.config.model_sections import Shares, without_path
+from tinyseq.train.config.registry import option_problems, value_problems
 from tinyseq.train.config.run_config import FilePath
 from tinyseq.train.config.section import OneOf, Section
-from tinyseq.train.config.source import Problem
+from tinyseq.train.config.source import Problem, within
 from tinyseq.train.tasks.summary import MLP, SequenceNet, SummaryConfig, TextNet
 
 Array = np.ndarray[Any, Any]
@@ -71,6 +72,8 @@ class ExamplesConfig(Section):
             if name not in known:
                 near = did_you_mean(name, known) if known else "it takes none"
                 yield Problem(("options", name), f"unknown option; {near}", at_key=True, involves=(("source",),))
+        if self.path is None and not set(self.options) - set(known):
+            yield from within("options", self._values(), involves=("source",))
         for other in ("text",) if self.kind == "text" else ("sequence",) if self.kind == "sequence" else ():
             if self.path is not None and getattr(self, other) == self.target:
                 message = f"{self.target!r} is the column of the {other}; it cannot be what is learned too"
@@ -78,6 +81,14 @@ class ExamplesConfig(Section):
         if self.target in (self.columns or ()):
             message = f"{self.target!r} is what is learned; a model that reads it has nothing to learn"
             yield Problem(("columns",), message, involves=(("target",),))
+
+    def _values(self) -> Iterator[Problem]:
+        """Yield what is wrong with values of options, each by itself and together."""
+        make = SOURCES[self.source].make
+        problems = list(value_problems(make, self.options))
+        yield from problems
+        if not problems and set(self.options) - {"count"} and "count" in options_of(self.source):
+            yield from option_problems(make, {**self.options, "count": 10}, (0,))
 
     @property
     def kind(self) -> str:

@@ -19,7 +19,7 @@ from tinyseq.figures import Line, Panel, forecasts, save
 from tinyseq.modes import no_grad
 from tinyseq.ops.shape import concat
 from tinyseq.tensors import Tensor
-from tinyseq.train.config.registry import option_problems
+from tinyseq.train.config.registry import option_problems, value_problems
 from tinyseq.train.config.run_config import RunConfig
 from tinyseq.train.config.section import OneOf, Section
 from tinyseq.train.config.source import Problem, within
@@ -45,7 +45,8 @@ class SystemConfig(Section):
     test: int = Field(8400, ge=2, description="Steps that follow, for the result.")
 
     def contradictions(self) -> Iterator[Problem]:
-        problems = option_problems(SYSTEMS[self.system], self.options, (2, 0))
+        make = SYSTEMS[self.system]
+        problems = list(value_problems(make, self.options)) or option_problems(make, self.options, (2, 0))
         yield from within("options", problems, involves=("system",))
 
 
