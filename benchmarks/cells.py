@@ -18,7 +18,7 @@ from side_by_side import interleaved, print_table, ratios, require_same
 
 import tinyseq as ts
 from tinyseq import nn
-from tinyseq.train.threads import blas_threads
+from tinyseq.threads import blas_threads
 
 BATCH, STEPS, INPUTS, HIDDEN = 32, 64, 64, 128
 LIMIT = 1.5

@@ -40,6 +40,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _auto_is_numpy() -> Iterator[None]:
+    """What does not name its backend runs on the reference, whatever is installed; the other tests name theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINYSEQ_BACKEND", "numpy")
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _fresh_seed() -> Iterator[None]:
     """Each test starts from the same random numbers, whatever ran before it, and leaves no tracing behind."""

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fuzz_inputs import CORPUS, READERS, hostile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.fuzz_inputs import CORPUS, READERS, hostile
 from tinyseq.errors import ConfigError, TinyseqError
 from tinyseq.train.config import yaml
 from tinyseq.train.config.registry import task_names
@@ -89,7 +89,7 @@ resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from fuzz_inputs import CORPUS, READERS
+from support.fuzz_inputs import CORPUS, READERS
 from tinyseq.errors import TinyseqError
 for path in sorted(CORPUS.glob("*/*")):
     try:

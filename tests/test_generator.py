@@ -6,9 +6,9 @@ import threading
 
 import numpy as np
 import pytest
-from side_by_side import side_by_side, wait
 
 import tinyseq as ts
+from support.side_by_side import side_by_side, wait
 from tinyseq import nn
 from tinyseq.random import Generator, generator, seeded
 

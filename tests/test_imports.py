@@ -8,14 +8,13 @@ import os
 import pkgutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import tinyseq as ts
+from support.source_files import ROOT, files, imports, known
 
-ROOT = Path(ts.__file__).parent
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 #: The parts, lowest first: each imports only from those before it (and from itself). On one line: neither imports the
@@ -71,9 +70,16 @@ ROOMS: dict[str, list[set[str]]] = {
         {"partition"},
         {"cupy", "llvm"},
     ],
+    "compiler/lower/llvm": [
+        {"runtime"},
+        {"ir"},
+        {"kernels"},
+        {"schedule"},
+        {"lowering", "segments", "thread_pool"},
+        {"executable"},
+    ],
     "drawing": [{"shared"}, {"source"}, {"view"}, {"layout"}, {"formats"}, {"page"}, {"output"}],
     "train": [
-        {"threads"},
         {"config"},
         {"registry"},
         {"storage", "tasks"},
@@ -100,40 +106,6 @@ def part_of(module: str) -> str:
     """``tinyseq.ops.shape`` -> ``ops``; the package itself -> ``__init__``."""
     names = module.split(".")
     return names[1] if len(names) > 1 else "__init__"
-
-
-def imports(path: Path) -> Iterator[tuple[str, int]]:
-    """Yield the tinyseq modules that a file imports, wherever in the file it does."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    package = list(path.relative_to(ROOT.parent).with_suffix("").parts[:-1])
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, node.lineno
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            if module != "tinyseq":
-                yield module, node.lineno
-            for alias in node.names:  # `from tinyseq import nn` takes in a part, `from tinyseq import exp` the face
-                yield f"{module}.{alias.name}", node.lineno
-
-
-def files() -> list[Path]:
-    return sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)
-
-
-def known(module: str) -> str | None:
-    """The module a dotted name leads into, or None where it is another package's."""
-    names = module.split(".")
-    if names[0] != "tinyseq":
-        return None
-    while len(names) > 1:
-        place = ROOT.joinpath(*names[1:])
-        if place.is_dir() or place.with_suffix(".py").is_file():
-            break
-        names.pop()
-    return ".".join(names)
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))

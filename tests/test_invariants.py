@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_imports import ROOT, files, imports, known
+
+from support.source_files import ROOT, files, imports, known
 
 #: The rule in words: (whose files, what none of them imports), each as paths or modules that begin so.
 ABSENCES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -65,7 +66,7 @@ DOORS: dict[str, set[str]] = {
     # The second loads the library whose functions lower/cupy/cublas.py then calls.
     "cupy": {"backends/cupy.py", "compiler/lower/cupy/executable.py"},
     "cupyx": {"backends/cupy.py"},
-    "llvmlite": {"compiler/lower/llvm/host.py"},
+    "llvmlite": {"compiler/lower/llvm/runtime/host.py"},
     "pygraphviz": {"drawing/formats/graphviz.py"},
     "ruamel": {"train/config/yaml.py"},
     "torch": set(),

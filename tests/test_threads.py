@@ -126,7 +126,7 @@ def test_a_turn_that_was_not_given_back_is_free() -> None:
 
 def test_a_run_may_limit_threads_without_the_compiler() -> None:
     program = (
-        "import sys, tinyseq.train.threads as t\n"
+        "import sys, tinyseq.train, tinyseq.threads as t\n"
         "with t.blas_threads(1): pass\n"
         "print([m for m in sys.modules if m.startswith(('llvmlite', 'tinyseq.compiler.lower.llvm'))])"
     )

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from side_by_side import side_by_side, wait
 
 import tinyseq as ts
+from support.side_by_side import side_by_side, wait
 from tinyseq import backends
 from tinyseq.backends.base import Backend
 from tinyseq.backends.numpy import NumpyBackend
+from tinyseq.errors import BackendError
 
 NUMPY = backends.load("numpy")
 
@@ -171,3 +172,28 @@ def test_cupy_agrees_with_numpy() -> None:
     assert t.grad is not None
     for a, b in zip(there, [y.numpy(), t.grad.numpy(), NUMPY.erf(x)], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [("numpy", "numpy"), ("llvm", "llvm"), ("auto", None), (None, None)])
+def test_auto_is_what_the_environment_names_else_the_best_that_works(
+    chosen: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if chosen is None:
+        monkeypatch.delenv(backends.VARIABLE)
+    else:
+        monkeypatch.setenv(backends.VARIABLE, chosen)
+    with ts.backend("auto") as found:
+        assert found.name == expected or (expected is None and found.name in {"cupy", "llvm"})
+
+
+def test_auto_never_falls_behind_what_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(backends.VARIABLE, "nump")
+    with pytest.raises(BackendError, match="did you mean 'numpy'"), ts.backend("auto"):
+        pass
+
+
+def test_numpy_says_what_would_be_faster_and_llvm_does_not() -> None:
+    with ts.backend("numpy"):
+        assert 'pip install "tinyseq[llvm]"' in backends.faster()
+    with ts.backend("llvm"):
+        assert backends.faster() == ""

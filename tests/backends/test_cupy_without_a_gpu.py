@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import cuda_support
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from strict import ALLOWED
 
 import tinyseq as ts
+from support import cuda_on_host
+from support.cuda_on_host import needs_compiler
+from support.strict import ALLOWED
 from tinyseq import backends
 from tinyseq.backends import cuda
 from tinyseq.backends import cupy as cupy_backend
@@ -205,7 +206,7 @@ class RowsKernel:
         declared = declared.replace("int64 places", "long long* places").replace("int64 ", "long long ")
         head = f'extern "C" void {name}({declared}, long long size)'
         loop = f"{{ typedef double T; for (long long i = 0; i < size; ++i) {{ {body} }} }}"
-        self.run = getattr(cuda_support.shim(f"{head} {loop}"), name)
+        self.run = getattr(cuda_on_host.shim(f"{head} {loop}"), name)
 
     def __call__(self, rows: Any, order: Any, places: Any, count: int, width: int, out: Any, size: int) -> None:
         assert rows.dtype == out.dtype == np.float64
@@ -230,7 +231,7 @@ ADDED: list[tuple[tuple[int, ...], tuple[Any, ...], tuple[int, ...]]] = [
 ]
 
 
-@pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler on this machine")
+@needs_compiler
 @pytest.mark.parametrize(("shape", "key", "given"), ADDED, ids=str)
 def test_eager_gradients_of_indexing_are_added_in_order(shape: Any, key: Any, given: Any) -> None:
     """By NumPy in the place of CuPy, whose `add.at`, which adds in any order, is not there to be asked."""

@@ -4,41 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-import cells as compiler_cells
-import checking
 import numpy as np
 import pytest
-from cells import CELLS, FUNCTIONS, Sizes, cell_case
-from optable import ROWS, Case, Row
-from strict import DeviceArray
-from test_ops import Check
 
 import tinyseq as ts
+from support import cells as compiler_cells
+from support import checking
+from support.cells import CELLS, FUNCTIONS, Sizes, cell_case
+from support.op_check import Check, OnDevice, values
+from support.optable import ROWS, Case, Row
+from support.strict import DeviceArray
 from tinyseq import backends
 from tinyseq.compiler import report
 
-backends.register("strict", "strict")
+backends.register("strict", "support.strict")
 CASES = [pytest.param(row, this, id=f"{row.name}-{this}") for row in ROWS for this in row.cases]
-
-
-class OnDevice(Check):
-    """A row's case with its arguments on the strict device."""
-
-    def leaves(self, arrays: list[Any] | None = None) -> list[ts.Tensor]:
-        return [
-            ts.tensor(a, dtype=a.dtype, requires_grad=a.dtype.kind == "f")
-            for a in (self.arrays if arrays is None else arrays)
-        ]
-
-
-def values(row: Row, this: Case, kind: type[Check]) -> tuple[list[Any], list[Any]]:
-    check = kind(row, this)
-    xs = check.leaves()
-    ys = check.outputs(*xs)
-    loss = check.projected(ys)
-    wanted = [x for x in xs if x.requires_grad]
-    found = ts.gradients(loss, wanted) if loss.requires_grad else [None] * len(wanted)
-    return ys, found
 
 
 @pytest.mark.parametrize(("row", "this"), CASES)

@@ -9,19 +9,19 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cells as compiler_cells
-import checking
 import numpy as np
 import pytest
-from cells import CELLS, FUNCTIONS, Sizes, cell_case, registered
-from optable import ROWS, Case, Row
-from test_cuda_copying import Steps
-from test_cuda_kernels import EINSUMS, NORMALISED, REDUCED, softmax, whole
-from test_dispatch import OnDevice, values
-from test_dispatch_training import EXAMPLES, OPTIMIZERS, Model, config_of, gone_on, moved, trained
-from test_ops import Check
 
+import support
 import tinyseq as ts
+from support import cells as compiler_cells
+from support import checking
+from support.cells import CELLS, FUNCTIONS, Sizes, cell_case, registered
+from support.device_training import EXAMPLES, Model, Steps, config_of, gone_on, moved, trained
+from support.kernel_cases import EINSUMS, NORMALISED, REDUCED, softmax, whole
+from support.op_check import Check, OnDevice, values
+from support.optable import ROWS, Case, Row
+from support.optimizers import OPTIMIZERS
 from tinyseq import backends, nn, optim
 from tinyseq.backends.cupy import DeviceMemoryError
 from tinyseq.train.running import prepared
@@ -388,7 +388,7 @@ def test_a_compiled_training_step_moves_its_batch_in_and_its_loss_out() -> None:
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("this PyTorch has no CUDA")
-    script = Path(__file__).with_name("copies_of_a_step.py")
+    script = Path(support.__file__).with_name("copies_of_a_step.py")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyseq as ts
+from support import reference
 from tinyseq.backends.philox import philox4x32, random_bits, random_uniform
 from tinyseq.graph import at_step
 from tinyseq.ops.nn import uniform

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from streams import Device, module
 
+from support.streams import Device, module
 from tinyseq.backends import transfers
 from tinyseq.backends.cupy import CupyBackend
 from tinyseq.backends.transfers import LARGEST, ROOM
@@ -162,7 +162,7 @@ def test_where_there_is_no_room_for_sets_an_array_goes_the_plain_way(monkeypatch
 @pytest.mark.parametrize("broken", ["computing waits", "the stream waits", "the host waits", "fetched memory is held"])
 def test_the_stand_in_sees_what_is_missing(monkeypatch: Any, broken: str) -> None:
     """Each wait is needed: without it some order gives wrong numbers."""
-    from streams import Event, Stream
+    from support.streams import Event, Stream
 
     wait_event = Stream.wait_event
     if broken == "computing waits":

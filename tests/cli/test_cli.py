@@ -23,7 +23,7 @@ model: {hidden_size: 8, embedding_size: 4}
 train: {steps: 5, batch_size: 4, bptt: {every: 8}, evaluate_every: 5, log_every: 1}
 sample: {length: 20, prime: "the ", count: 1}
 """
-COMMAND = [sys.executable, "-c", "from tinyseq.cli import main; main()"]
+COMMAND = [sys.executable, "-m", "tinyseq"]
 
 
 @pytest.fixture
@@ -55,6 +55,14 @@ def test_unknown_command_suggests_one():
     result = invoke("rnu")
     assert result.exit_code == 2
     assert "did you mean 'run'?" in result.stderr
+
+
+def test_the_package_is_the_command_line():
+    """As `tinyseq`, by the name of the package: same words, same exit codes."""
+    told = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=True)
+    assert told.stdout == invoke("--version").stdout
+    wrong = subprocess.run([*COMMAND, "rnu"], capture_output=True, text=True, check=False)
+    assert (wrong.returncode, wrong.stderr) == (2, invoke("rnu").stderr.replace("main", "tinyseq"))
 
 
 def test_run_then_sample(folder):

@@ -7,9 +7,9 @@ import sys
 
 import numpy as np
 import pytest
-from side_by_side import side_by_side
 
 import tinyseq as ts
+from support.side_by_side import side_by_side
 from tinyseq import nn
 
 THREADS = 4

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from cells import BATCHLESS, CELLS, FUNCTIONS, Case, Draw, Sizes, cell_case, recurrent, registered
-from checking import check_plan, check_stages, compiled, run
 
 import tinyseq as ts
-from tinyseq import nn
+from support.cells import BATCHLESS, CELLS, FUNCTIONS, Case, Draw, Sizes, cell_case, recurrent, registered
+from support.checking import check_plan, check_stages, compiled, run
+from tinyseq import compiler, nn
 
 #: All extents alike: an axis taken for another is then no error but a wrong value.
 ALIKE = Sizes(3, 3, 3, 3)
@@ -30,6 +31,14 @@ OPTIONS: list[dict[str, Any]] = [
 
 def name_of(options: dict[str, Any]) -> str:
     return "-".join(key if value is True else f"{key}{value}".replace(" ", "") for key, value in options.items())
+
+
+def test_each_cell_says_which_part_of_the_compiler_could_get_it_wrong() -> None:
+    parts = {path.stem for path in Path(compiler.__file__).parent.rglob("*.py")} | {"unrolling"}
+    for name, make in {**CELLS, **FUNCTIONS}.items():
+        named, _, how = (make.__doc__ or "").partition(": ")
+        assert set(named.split(", ")) <= parts, name
+        assert how, name
 
 
 @pytest.mark.parametrize("name", CELLS)

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from cells import FUNCTIONS, Case, Sizes, cell_case, recurrent, registered
-from checking import TOLERANCE, arrays, assert_close, assert_equal, run, total
 
 import tinyseq as ts
+from support.cells import FUNCTIONS, Case, Sizes, cell_case, recurrent, registered
+from support.checking import TOLERANCE, arrays, assert_close, assert_equal, run, total
 from tinyseq import nn, optim
 from tinyseq.compiler.plan import Loop
 from tinyseq.errors import DataError, GraphError, TinyseqError

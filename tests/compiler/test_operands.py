@@ -12,20 +12,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import cuda_support
 import numpy as np
 import pytest
-from optable import ROWS, Row, draw
 
 import tinyseq as ts
+from support import cuda_on_host
+from support.cuda_on_host import needs_compiler
+from support.optable import ROWS, Row, draw
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import predicates
 from tinyseq.ops.base import Op
 
 Tensor = ts.Tensor
 Function = Callable[..., Any]
-needs_compiler = pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler on this machine")
-WAYS = ["numpy", "llvm", pytest.param(cuda_support.HostBackend.name, marks=needs_compiler)]
+WAYS = ["numpy", "llvm", pytest.param(cuda_on_host.HostBackend.name, marks=needs_compiler)]
 #: Relative to the larger of an element and 1, in the coarser dtype of two results.
 TOLERANCES = {np.float16: 4e-3, np.float32: 4e-6, np.float64: 1e-12}
 
@@ -173,3 +173,17 @@ def test_foreign_byte_order(dtype: str, way: str) -> None:
         wanted = values + values, values.T.reshape(-1), values.sum(), values @ values.T, values[:, ::2] * 0.5
         for a, b in zip(found, wanted, strict=True):
             np.testing.assert_array_equal(a.numpy(), b)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+def test_what_is_scattered_has_the_shape_of_what_the_index_takes(backend: str) -> None:
+    """Five rows at eight places: eagerly refused by NumPy, and once read as the first five by native code."""
+    places = ts.tensor([0, 3, 2, 1, 3, 0, 3, 2])
+
+    def scattered(x: ts.Tensor) -> ts.Tensor:
+        return ts.scatter_add(x, places, key=("array",), shape=(4, 1))
+
+    with ts.backend(backend):
+        for fn in (scattered, ts.compile(scattered)):
+            with pytest.raises(ts.errors.ShapeError, match="scatter_add"):
+                fn(ts.ones(5, 1))

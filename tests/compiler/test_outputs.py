@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import cuda_support
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tinyseq as ts
+from support import cuda_on_host
+from support.cuda_on_host import needs_compiler
 from tinyseq import nn
 from tinyseq.ops.reduce import sum_
 
 Tensor = ts.Tensor
-needs_compiler = pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler on this machine")
-WAYS = ["numpy", "llvm", pytest.param(cuda_support.HostBackend.name, marks=needs_compiler)]
+WAYS = ["numpy", "llvm", pytest.param(cuda_on_host.HostBackend.name, marks=needs_compiler)]
 
 
 def arrays(seed: int) -> list[np.ndarray]:
@@ -211,5 +211,5 @@ def test_random_programs_that_end_in_views(way: str, count: int) -> None:
 
 @needs_compiler
 def test_random_programs_that_end_in_views_by_generated_kernels() -> None:
-    with ts.backend(cuda_support.HostBackend.name):
+    with ts.backend(cuda_on_host.HostBackend.name):
         search(10)

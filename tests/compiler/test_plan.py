@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cells import CELLS, FUNCTIONS, Case, Sizes, cell_case, recurrent, registered
-from checking import compiled, entry_of, leaf_values, run
 
 import tinyseq as ts
+from support.cells import CELLS, FUNCTIONS, Case, Sizes, cell_case, recurrent, registered
+from support.checking import compiled, entry_of, leaf_values, run
 from tinyseq import nn
 from tinyseq.compiler.checking import verify_plan
 from tinyseq.compiler.function import Entry

@@ -7,12 +7,12 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import cuda_support
 import numpy as np
 import pytest
-import strict
 
 import tinyseq as ts
+from support import strict
+from support.cuda_on_host import needs_compiler
 from tinyseq import backends
 from tinyseq.errors import TinyseqError
 from tinyseq.masks import length_mask
@@ -155,7 +155,7 @@ def test_each_element_is_looked_at_and_none_beyond(dtype: str, count: int, backe
             fast(ts.tensor(wrong))
 
 
-@pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler")
+@needs_compiler
 @pytest.mark.parametrize("name", ["embedding", "cross_entropy", "cross_entropy of some", "binary_cross_entropy"])
 def test_on_a_device_what_is_refused_is_no_number(name: str) -> None:
     """Nothing can be raised from a kernel, and to ask whether one has met it would be to wait for it."""

@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 
 import pytest
-from cells import CELLS, Case, Sizes, cell_case, recurrent, registered
-from checking import compiled
 
+from support.cells import CELLS, Case, Sizes, cell_case, recurrent, registered
+from support.checking import compiled
 from tinyseq import compiler, nn
 from tinyseq.compiler.capture import trace_function
 from tinyseq.compiler.function import CompiledFunction
@@ -135,7 +135,7 @@ def test_instructions_name_the_users_lines(direction: int) -> None:
     found = [i for i in compiled(named("minimal_gated_unit")).plan.instructions if isinstance(i, Loop)]
     inner = [i for i in found[direction].body if not isinstance(i, Copy)]
     assert inner
-    assert all("cells.py" in i.node.line for i in inner), [i.node.line for i in inner]
+    assert all("support/cells/gates.py" in i.node.line for i in inner), [i.node.line for i in inner]
 
 
 # -- snapshots ---------------------------------------------------------------------------------------------------------

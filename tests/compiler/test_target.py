@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cells import F64, Sizes, registered
-from checking import assert_close, run
 
 import tinyseq as ts
+from support.cells import F64, Sizes, registered
+from support.checking import assert_close, run
 from tinyseq import backends
 from tinyseq.compiler.function import CompiledFunction
 from tinyseq.compiler.layout import FeaturesFirst, Layout

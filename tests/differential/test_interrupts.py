@@ -130,7 +130,7 @@ def chosen(backend: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             yield
         return
     pytest.importorskip("llvmlite")
-    from llvm_support import shared_by
+    from support.native import shared_by
 
     with shared_by(monkeypatch, 3):
         yield

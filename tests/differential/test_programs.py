@@ -1,6 +1,6 @@
 """Random programs run eagerly and compiled: what differs, differs by rounding only.
 
-Longer, and on all cores: ``python tests/differential/run.py``. What the machine can see: ``plant.py`` beside it.
+Longer, and on all cores: ``python tests/support/differential/run.py``. What the machine can see: ``plant.py`` there.
 """
 
 from __future__ import annotations
@@ -16,16 +16,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-import run as machine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from playing import BACKENDS, SCRIPT, Raised, Shown, Verdict, blurred, compare, eagerly, judge, loaded, play
-from programs import Writer, written
-from shrinking import shrunk
 
 import tinyseq as ts
+from support.differential import run as machine
+from support.differential.playing import (
+    BACKENDS,
+    SCRIPT,
+    Raised,
+    Shown,
+    Verdict,
+    blurred,
+    compare,
+    eagerly,
+    judge,
+    loaded,
+    play,
+)
+from support.differential.programs import Writer, written
+from support.differential.shrinking import shrunk
 
-FOLDER = Path(__file__).parent
 #: The seeds that CI tries begin here; those of the long run begin at 0.
 FIRST, CHUNKS, CHUNK = 1_000_000, 10, 32
 
@@ -95,7 +106,7 @@ def test_twenty_thousand_programs(tmp_path: Path) -> None:
     """TINYSEQ_DIFFERENTIAL names a folder to go on in."""
     folder = os.environ.get("TINYSEQ_DIFFERENTIAL", str(tmp_path))
     options = ["--programs=20000", f"--resume={folder}", f"--backends={','.join(available())}"]
-    done = subprocess.run([sys.executable, str(FOLDER / "run.py"), *options], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, machine.__file__, *options], capture_output=True, text=True)
     print(done.stdout)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
@@ -103,7 +114,7 @@ def test_twenty_thousand_programs(tmp_path: Path) -> None:
 def test_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
     def run(programs: int) -> str:
         options = [f"--programs={programs}", "--shards=2", f"--resume={tmp_path}", "--backends=numpy", "--keep=0"]
-        done = subprocess.run([sys.executable, str(FOLDER / "run.py"), *options], capture_output=True, text=True)
+        done = subprocess.run([sys.executable, machine.__file__, *options], capture_output=True, text=True)
         assert not done.stderr
         return done.stdout
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing_models import LanguageModel, language_model
 
 import tinyseq as ts
+from support.drawing_models import LanguageModel, language_model
 from tinyseq import nn
 from tinyseq.drawing import View, valued
 from tinyseq.drawing.shared.palette import heat

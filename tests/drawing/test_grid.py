@@ -6,35 +6,16 @@ import itertools
 
 import numpy as np
 import pytest
-from drawing_models import language_model
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyseq as ts
+from support.drawing_models import language_model
+from support.layouts import crosses, overlap
 from tinyseq.drawing import build_view
 from tinyseq.drawing.layout.edges import layout
 from tinyseq.drawing.layout.ordering import arrange, longest_path
-from tinyseq.drawing.shared.scene import Box, Scene
-
-
-def overlap(a: Box, b: Box) -> bool:
-    return a.left < b.right and b.left < a.right and a.top < b.bottom and b.top < a.bottom
-
-
-def crosses(scene: Scene) -> list[str]:
-    """Every box that a wire runs through which is not one of its ends."""
-    found = []
-    for wire in scene.wires:
-        for (x0, y0), (x1, y1) in itertools.pairwise(wire.points):
-            for box in scene.boxes:
-                if box.item.id in (wire.edge.source, wire.edge.target):
-                    continue
-                inside_x = min(x0, x1) < box.right - 1 and max(x0, x1) > box.left + 1
-                inside_y = min(y0, y1) < box.bottom - 1 and max(y0, y1) > box.top + 1
-                if inside_x and inside_y:
-                    found.append(f"{wire.edge} through {box.item.label}")
-    return found
-
+from tinyseq.drawing.shared.scene import Box
 
 GRAPHS = {
     "lstm": {},

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_writers import HOSTILE, SVG
 
 import tinyseq as ts
+from support.hostile_names import HOSTILE, SVG
 from tinyseq.drawing import Drawing, draw, valued
 from tinyseq.drawing.shared.text import clean
 

@@ -14,12 +14,12 @@ import jsonschema
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from drawing_models import LanguageModel, Leaky, language_model
 from hypothesis import given
 from hypothesis import strategies as st
-from test_writers import HOSTILE, named
 
 import tinyseq as ts
+from support.drawing_models import LanguageModel, Leaky, language_model
+from support.hostile_names import HOSTILE, named
 from tinyseq import nn
 from tinyseq.cli import main
 from tinyseq.drawing.formats.html import SCRIPTS, embedded

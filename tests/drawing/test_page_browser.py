@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import browser, opened
-from drawing_models import LanguageModel, language_model
-from test_writers import HOSTILE
 
 import tinyseq as ts
+from support.browsing import browser, opened
+from support.drawing_models import LanguageModel, language_model
+from support.hostile_names import HOSTILE
 from tinyseq.drawing import valued
 from tinyseq.drawing.shared.text import clean
 

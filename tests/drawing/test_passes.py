@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing_models import LanguageModel
-from test_grid import crosses, overlap
 
 import tinyseq as ts
+from support.drawing_models import LanguageModel
+from support.layouts import crosses, overlap
 from tinyseq import nn
 from tinyseq.compiler.plan import Loop
 from tinyseq.drawing import Drawing

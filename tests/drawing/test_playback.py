@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing_models import language_model
 
 import tinyseq as ts
+from support.drawing_models import language_model
 from tinyseq.drawing import valued
 from tinyseq.drawing.source.playback import Amount, Playback, play
 from tinyseq.graph import Graph, Node

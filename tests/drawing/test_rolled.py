@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from drawing_models import LanguageModel, Leaky, language_model
-from test_grid import crosses, overlap
 
 import tinyseq as ts
+from support.drawing_models import LanguageModel, Leaky, language_model
+from support.layouts import crosses, overlap
 from tinyseq import nn
 from tinyseq.drawing import View, build_view
 from tinyseq.drawing.layout.edges import layout

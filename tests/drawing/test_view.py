@@ -6,9 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
-from drawing_models import Leaky, language_model
 
 import tinyseq as ts
+from support.drawing_models import Leaky, language_model
 from tinyseq import nn
 from tinyseq.drawing import View, build_view
 from tinyseq.errors import DataError

@@ -13,60 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawing_models import language_model
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import tinyseq as ts
+from support.drawing_models import language_model
+from support.hostile_names import HOSTILE, SVG, named
 from tinyseq.drawing import Drawing, DrawingError
 from tinyseq.drawing.formats import graphviz
 from tinyseq.drawing.formats.dot import to_dot
 from tinyseq.drawing.shared.text import clean
 from tinyseq.errors import BackendError, DataError
-
-SVG = "{http://www.w3.org/2000/svg}"
-HOSTILE = [
-    'quo"te',
-    "<script>alert(1)</script>",
-    "a&b &lt; &#60;",
-    "]]>",
-    "new\nline\r\n",
-    "{record|<port> x}",
-    "🙂👩‍🔬",
-    "עברית\u202egnp.exe",
-    "\\N \\G \\L \\",
-    "../../etc/passwd",
-    "--></style>",
-    "$x^2$",
-    "\x00\x08\ufffe",
-    "\ud800",
-    "<b>html</b>",
-    "'; DROP",
-    "e\u0301\u200d",
-    "",
-    "W" * 500,
-    "\u2028",
-    "%n %s {0}",
-    "</title></svg><script>x()</script>",
-    "=cmd|'/C calc'!A0",
-    "node [label=x]; }",
-]
-
-
-def named(name: str) -> ts.Graph:
-    """A small graph with a name everywhere a name can be: weight, input, state, scope, step."""
-    weight = ts.tensor(np.ones((3, 3), np.float32), requires_grad=True)
-    weight.name = name
-    cell_state = ts.zeros(2, 3)
-
-    def step(x: ts.Tensor, state: dict[str, ts.Tensor]) -> tuple[ts.Tensor, dict[str, ts.Tensor]]:
-        with ts.scope(name):
-            new = (x @ weight + state[name]).tanh()
-        return new, {name: new}
-
-    graph = ts.trace(lambda xs: ts.unroll(step, xs, {name: cell_state}, truncate=1)[0].sum(), ts.randn(2, 2, 3))
-    graph.inputs[0].name = name
-    return graph
 
 
 def text_of(svg: str) -> list[str]:
@@ -211,7 +168,7 @@ def test_without_any_graphviz_dot_and_grid_still_come_and_the_error_says_what_to
     x = ts.tensor(np.ones(2), requires_grad=True)
     for format in ("svg", "dot", "html", "png"):
         ts.draw(x.tanh().sum(), tmp_path / f"a.{format}")
-    with pytest.raises(BackendError, match="pip install pygraphviz"):
+    with pytest.raises(BackendError, match=r"pip install \"tinyseq\[dot\]"):
         ts.draw(x.tanh().sum(), tmp_path / "b.svg", engine="graphviz")
     assert not (tmp_path / "b.svg").exists()
 

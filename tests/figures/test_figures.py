@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from matplotlib import rcParams
 from matplotlib.text import Text
-from side_by_side import side_by_side, wait
 
+from support.side_by_side import side_by_side, wait
 from tinyseq import figures
 from tinyseq.errors import DataError
 from tinyseq.figures import style

@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from llvm_support import shared_by
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import tinyseq as ts
+from support.native import shared_by
 from tinyseq import backends, threads
 from tinyseq.backends import llvm as backend
-from tinyseq.compiler.lower.llvm import cache
+from tinyseq.compiler.lower.llvm.runtime import cache
 from tinyseq.errors import BackendError, DataError
-from tinyseq.train.threads import blas_threads
+from tinyseq.threads import blas_threads
 
 
 def test_arrays_are_numpys() -> None:

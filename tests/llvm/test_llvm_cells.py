@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cells import CELLS, FUNCTIONS, Case, Sizes, cell_case, recurrent, registered
-from checking import assert_equal, check_plan, run
 from hypothesis import given, settings
-from llvm_support import shared_by
-from test_random import QUICK, random_cells, random_functions
 
 import tinyseq as ts
+from support.cells import CELLS, FUNCTIONS, Case, Sizes, cell_case, recurrent, registered
+from support.checking import assert_equal, check_plan, run
+from support.native import shared_by
+from support.random_cells import QUICK, random_cells, random_functions
 from tinyseq import nn
-from tinyseq.compiler.lower.llvm import moving
+from tinyseq.compiler.lower.llvm.schedule import fuse_into_loop
 
 #: Features that fill some vectors and a part of one more.
 SIZES = Sizes(5, 3, 2, 21)
@@ -28,7 +28,7 @@ def check(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
         check_plan(case, orders=False)
         alone = run(ts.compile(case.fn), case)
     with shared_by(monkeypatch, 3), monkeypatch.context() as patch:
-        patch.setattr(moving, "_ROWS", 2)
+        patch.setattr(fuse_into_loop, "_ROWS", 2)
         together = run(ts.compile(case.fn), case)
     assert_equal(together[0], alone[0], "values on three threads")
     assert_equal(together[1], alone[1], "gradients on three threads")

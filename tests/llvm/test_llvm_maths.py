@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from llvm_support import function_of
 
+from support.native import function_of
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.llvm import maths
-from tinyseq.compiler.lower.llvm.host import host
+from tinyseq.compiler.lower.llvm.ir import maths
+from tinyseq.compiler.lower.llvm.runtime.host import host
 
 FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "exp": np.exp,

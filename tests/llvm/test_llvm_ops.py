@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import optable
 import pytest
-from optable import Case, Row
+
+from support import optable
+from support.optable import Case, Row
 
 pytest.importorskip("llvmlite")
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cells import Case, Draw, Sizes, recurrent, registered
-from checking import assert_equal, check_plan, run
-from llvm_support import shared_by
 
 import tinyseq as ts
+from support.cells import Case, Draw, Sizes, recurrent, registered
+from support.checking import assert_equal, check_plan, run
+from support.native import shared_by
 from tinyseq import nn
-from tinyseq.compiler.lower.llvm.gemm import DEPTH, kernel_module
-from tinyseq.compiler.lower.llvm.host import Host, object_code
+from tinyseq.compiler.lower.llvm.kernels.gemm import DEPTH, kernel_module
 from tinyseq.compiler.lower.llvm.lowering import lower
+from tinyseq.compiler.lower.llvm.runtime.host import Host, object_code
 from tinyseq.compiler.lower.llvm.segments import write_segments
 from tinyseq.compiler.lower.partition import Partition
 from tinyseq.compiler.lower.stages import Bundle, Group, Reduction, Repeat

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from nn_support import check_module_grads, draws, randomized
 
 import tinyseq as ts
+from support.modules import check_module_grads, draws, randomized
 from tinyseq import nn
 from tinyseq.errors import DataError, ShapeError
 

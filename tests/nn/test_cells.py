@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from nn_support import check_module_grads, draws, leaves, random_state, randomized
 
 import tinyseq as ts
+from support.modules import check_module_grads, draws, leaves, random_state, randomized
 from tinyseq import nn
 from tinyseq.errors import DataError, ShapeError
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from nn_support import randomized
 
+from support.modules import randomized
 from tinyseq import nn
 from tinyseq.errors import DataError, ShapeError
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from nn_support import draws
 
 import tinyseq as ts
+from support.modules import draws
 from tinyseq import nn
 from tinyseq.errors import DataError, ShapeError
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from nn_support import draws
 
 import tinyseq as ts
+from support.modules import draws
 from tinyseq import nn, optim
 from tinyseq.errors import DataError, ShapeError
 from tinyseq.nn.reservoir import RidgeRegression

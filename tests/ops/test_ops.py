@@ -1,4 +1,4 @@
-"""Every check of every op, driven by the table in ``optable.py``."""
+"""Every check of every op, driven by the table in ``support/optable``."""
 
 from __future__ import annotations
 
@@ -7,63 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from optable import ROWS, Case, Row, draw
 
 import tinyseq as ts
-from tinyseq.graph import Graph, Leaf
+from support.op_check import Check
+from support.optable import ROWS, Case, Row, draw
+from tinyseq.graph import Graph
 from tinyseq.ops import OPS
 from tinyseq.ops.base import Op
-from tinyseq.tensors import Tensor
 
 CASES = [pytest.param(row, this, id=f"{row.name}-{this}") for row in ROWS for this in row.cases]
 SMOOTH = [pytest.param(row, this, id=f"{row.name}-{this}") for row in ROWS for this in row.cases if row.smooth]
 NAMES = {row.name for row in ROWS}
-
-
-class Check:
-    """One row and one case: its arguments as arrays and tensors, and the function on both."""
-
-    def __init__(self, row: Row, this: Case, dtype: Any = np.float64, arrays: list[Any] | None = None) -> None:
-        self.row, self.options = row, this.options
-        if "dtype" in self.options:
-            self.options = {**self.options, "dtype": dtype}
-        raw = draw(row, this) if arrays is None else arrays
-        self.arrays = [a.astype(dtype) if a.dtype.kind == "f" else a for a in raw]
-        self.dtype = np.dtype(dtype)
-
-    def leaves(self, arrays: list[Any] | None = None) -> list[Tensor]:
-        made = []
-        for a in self.arrays if arrays is None else arrays:
-            smooth = a.dtype.kind == "f"
-            made.append(Tensor(a, Leaf(a.shape, a.dtype, smooth), smooth))
-        return made
-
-    def outputs(self, *xs: Any) -> list[Tensor]:
-        result = self.row.fn(*xs, **self.options)
-        return list(result) if isinstance(result, tuple) else [result]
-
-    def expected(self) -> list[np.ndarray]:
-        with np.errstate(all="ignore"):
-            wide = [a.astype(np.float64) if a.dtype.kind == "f" else a for a in self.arrays]
-            result = self.row.ref(*wide, **self.options)
-        return [np.asarray(y) for y in (result if isinstance(result, tuple) else (result,))]
-
-    def projected(self, ys: list[Tensor]) -> Tensor:
-        """A scalar that every element of every output moves, each by a weight of its own."""
-        total = None
-        for i, y in enumerate(ys):
-            weights = np.cos(np.arange(y.size) + i).reshape(y.shape).astype(y.dtype)
-            term = (y * ts.tensor(weights)).sum()
-            total = term if total is None else total + term
-        assert total is not None
-        return total
-
-    def gradients(self, arrays: list[Any] | None = None, **options: Any) -> list[Any]:
-        xs = self.leaves(arrays)
-        loss = self.projected(self.outputs(*xs))
-        if not loss.requires_grad:
-            return [None for x in xs if x.requires_grad]
-        return ts.gradients(loss, [x for x in xs if x.requires_grad], **options)
 
 
 def numbers(gradients: list[Any], like: list[Any]) -> list[np.ndarray]:

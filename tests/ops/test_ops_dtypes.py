@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from optable import BINARY, ROWS, Case, Row, draw
 
 import tinyseq as ts
+from support.optable import BINARY, ROWS, Case, Row, draw
 from tinyseq.errors import DtypeError, TinyseqError
 from tinyseq.tensors import Tensor
 

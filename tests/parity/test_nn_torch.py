@@ -12,7 +12,7 @@ from tinyseq import nn
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install tinyseq[parity]")
 
-from torch_support import CLOSE, arrays, leaf, load, randomize, same, same_gradients  # noqa: E402
+from support.torch_parity import CLOSE, arrays, leaf, load, randomize, same, same_gradients  # noqa: E402
 
 pytestmark = pytest.mark.parity
 

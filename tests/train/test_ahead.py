@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from smallruns import CONFIG, rows, write_config
 
 import tinyseq as ts
+from support.smallruns import CONFIG, rows, write_config
 from tinyseq import trees
 from tinyseq.backends.numpy import NumpyBackend
 from tinyseq.compiler import CompiledFunction

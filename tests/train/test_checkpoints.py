@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from changing import json_values
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
+from support.changing import json_values
 from tinyseq import files, nn
 from tinyseq.creation import tensor
 from tinyseq.errors import DataError

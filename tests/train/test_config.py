@@ -33,7 +33,7 @@ def test_defaults_are_filled_in_and_1e_3_is_a_number(tmp_path):
     assert config.train.optimizer.lr == 0.001
     assert config.train.clip_norm is None
     assert config.train.bptt.depth == 64
-    assert (config.backend, config.dtype, config.seed, config.model.cell) == ("numpy", "float32", 0, "lstm")
+    assert (config.backend, config.dtype, config.seed, config.model.cell) == ("auto", "float32", 0, "lstm")
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import sys
 
 import numpy as np
 import pytest
-from smallruns import TEXT, rows, weights
 
+from support.smallruns import TEXT, rows, weights
 from tinyseq.data.padding import shuffled
 from tinyseq.train.storage.checkpoint_manager import Checkpoints
 

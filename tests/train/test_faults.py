@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from smallruns import CONFIG, rows, weights, write_config
-from zygote import CLOSED, Zygote
 
+import support
 import tinyseq as ts
+from support.smallruns import CONFIG, rows, weights, write_config
+from support.zygote import CLOSED, Zygote
 from tinyseq.train import running
 from tinyseq.train.loop.progress import SilentProgress
 from tinyseq.train.storage import checkpoint_file
@@ -80,13 +81,13 @@ def result(directory):
 
 
 def killed(mode, count, tmp_path):
-    here = Path(__file__).parent
+    script = Path(support.__file__).with_name("killing.py")
     done = subprocess.run(
-        [sys.executable, str(here / "killing.py"), mode, str(count), str(tmp_path)],
+        [sys.executable, str(script), mode, str(count), str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(Path(ts.__file__).parents[1])])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(script.parents[1]), str(Path(ts.__file__).parents[1])])},
     )
     assert done.returncode == 0, done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines()]

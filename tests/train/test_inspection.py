@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from smallruns import write_config
 
+from support.smallruns import write_config
 from tinyseq.train import inspect
 from tinyseq.train.config.run_config import load_config, parse_config
 

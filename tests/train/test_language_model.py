@@ -7,14 +7,15 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from smallruns import CONFIG, TEXT, write_config
 
 import tinyseq as ts
+from support.smallruns import CONFIG, TEXT, write_config
 from tinyseq import nn
 from tinyseq.errors import DataError
 from tinyseq.train.config.run_config import parse_config
 from tinyseq.train.config.yaml import parse
-from tinyseq.train.tasks.language_model import LanguageModel, _choose
+from tinyseq.train.tasks.language_model import LanguageModel
+from tinyseq.train.tasks.language_model.sampling import choose
 
 
 def make(tmp_path, corpus=TEXT, **overrides):
@@ -125,8 +126,8 @@ def test_samples_depend_on_seed_and_temperature(tmp_path):
 def test_choose_follows_the_tempered_distribution():
     logits = np.log(np.array([0.1, 0.6, 0.3]))
     draws = (np.arange(1000) + 0.5) / 1000
-    shares = np.bincount([_choose(logits, 1.0, d) for d in draws], minlength=3) / 1000
+    shares = np.bincount([choose(logits, 1.0, d) for d in draws], minlength=3) / 1000
     np.testing.assert_allclose(shares, [0.1, 0.6, 0.3], atol=0.002)
-    halves = np.bincount([_choose(logits, 0.5, d) for d in draws], minlength=3) / 1000
+    halves = np.bincount([choose(logits, 0.5, d) for d in draws], minlength=3) / 1000
     np.testing.assert_allclose(halves, np.array([0.01, 0.36, 0.09]) / 0.46, atol=0.002)
-    assert _choose(logits, 0.0, 0.99) == 1
+    assert choose(logits, 0.0, 0.99) == 1

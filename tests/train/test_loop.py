@@ -13,7 +13,7 @@ from tinyseq.creation import tensor
 from tinyseq.train.config.run_config import RunConfig, TrainConfig
 from tinyseq.train.loop.progress import SilentProgress
 from tinyseq.train.loop.train_loop import train
-from tinyseq.train.tasks.base import Feed, Measure, StepResult, Task
+from tinyseq.train.tasks.learning import Feed, Learning, Measure, StepResult
 
 
 class Slope(nn.Module):
@@ -23,8 +23,8 @@ class Slope(nn.Module):
         self.w = nn.parameter(np.array([3.0]))
 
 
-class Regression(Task[RunConfig]):
-    """Squared error to a slope of 0; notes what the loop does."""
+class Regression(Learning[RunConfig]):
+    """The one role that the loop needs: squared error to a slope of 0; notes what the loop does."""
 
     Config = RunConfig
     measure = Measure("score", "a score", lower_is_better=False)
@@ -185,7 +185,7 @@ class Compilable(Regression):
         return loss, {"s": x[0] if state is None else state["s"] + x[0]}
 
     def step(self, model, batch, state):
-        return Task.step(self, model, batch, state)
+        return Learning.step(self, model, batch, state)
 
 
 def test_compiled_and_eager_steps_agree():

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import strict
-from changing import changed
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from side_by_side import side_by_side, wait
-from smallruns import CONFIG, DIVERGING, rows, write_config
 
 import tinyseq as ts
+from support import strict
+from support.changing import changed
+from support.side_by_side import side_by_side, wait
+from support.smallruns import CONFIG, DIVERGING, rows, write_config
 from tinyseq import backends, nn
 from tinyseq.backends.numpy import NumpyBackend
 from tinyseq.cli import main

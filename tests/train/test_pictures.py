@@ -13,9 +13,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from smallruns import CONFIG, write_config
 
 import tinyseq as ts
+from support.smallruns import CONFIG, write_config
 from tinyseq import figures
 from tinyseq.cli import main
 from tinyseq.data.measures import confusion_matrix

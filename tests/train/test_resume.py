@@ -9,13 +9,13 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from changing import changed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
-from smallruns import CONFIG, TEXT, rows, weights, write_config
 
 import tinyseq as ts
+from support.changing import changed
+from support.smallruns import CONFIG, TEXT, rows, weights, write_config
 from tinyseq import optim
 from tinyseq.errors import ConfigError, DataError
 from tinyseq.train import running

@@ -9,9 +9,9 @@ import os
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from smallruns import CONFIG, DIVERGING, TEXT, rows, weights, write_config
 
 import tinyseq as ts
+from support.smallruns import CONFIG, DIVERGING, TEXT, rows, weights, write_config
 from tinyseq.errors import BackendError, ConfigError, DataError
 from tinyseq.train import running
 from tinyseq.train.loop.progress import PlainProgress, SilentProgress

@@ -12,11 +12,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from side_by_side import Turns, side_by_side, wait
-from smallruns import CONFIG, rows, weights, write_config
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import tinyseq as ts
+from support.side_by_side import Turns, side_by_side, wait
+from support.smallruns import CONFIG, rows, weights, write_config
 from tinyseq import backends, nn
 from tinyseq.backends.numpy import NumpyBackend
 from tinyseq.modes import is_tracing

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import tinyseq as ts
 from tinyseq.data import forecasts
 from tinyseq.errors import ConfigError, DataError
+from tinyseq.files import LARGEST
 from tinyseq.train.config.run_config import parse_config
 from tinyseq.train.loop.progress import SilentProgress
 from tinyseq.train.running import prepared
@@ -226,6 +229,48 @@ def test_the_free_run_is_the_forecast_from_its_place():
         known = record._replace(inputs=record.inputs[: place + 1], start=place + 1)
         np.testing.assert_allclose(task._outputs(model, known, 20)[-1], found[2], rtol=1e-5)
         np.testing.assert_array_equal(truth[2], record.inputs[place + 20])
+
+
+TIMED = {
+    "as in training": "hour,a,b\n10,1,2\n11,3,4\n",
+    "semicolons": "a;b;hour\n1;2;10\n3;4;11\n",
+    "tabs": "hour\ta\tb\n10\t1\t2\n11\t3\t4\n",
+    "quoted": '"hour","a","b"\n"10",1,2\n"11",3,4\n',
+}
+
+
+@pytest.mark.parametrize("text", [*TIMED.values(), "b,a\n2,1\n4,3\n"], ids=[*TIMED, "without it"])
+def test_the_times_of_a_file_are_its_own_where_it_has_them(tmp_path, waves, text):
+    config = forecasting(data={"path": str(waves), "time": "hour", "window": 12})
+    with prepared(parse_config(config)) as (task, _):
+        (tmp_path / "other.csv").write_text(text)
+        ((series, _),) = task.read(tmp_path / "other.csv")
+    assert series.times == (("10", "11") if "hour" in text else ("0", "1"))
+    np.testing.assert_array_equal(series.values, [[1, 2], [3, 4]])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="its memory is read from /proc")
+def test_a_first_line_without_end_is_refused_unread(tmp_path, waves):
+    """In a process that could not hold it: a sparse file of more than files may have, in one line."""
+    with open(tmp_path / "endless.csv", "wb") as file:
+        file.truncate(LARGEST + 1)
+    program = f"""
+import resource
+from pathlib import Path
+from tinyseq.errors import DataError
+from tinyseq.train.config.run_config import parse_config
+from tinyseq.train.running import prepared
+config = parse_config({forecasting(data={"path": str(waves), "time": "hour", "window": 12})!r})
+with prepared(config) as (task, _):
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + 2**29, held + 2**29))
+    try:
+        task.read(Path({str(tmp_path / "endless.csv")!r}))
+    except DataError as error:
+        print(error.what)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("the series cannot be read\n", "")
 
 
 def test_outputs_come_online_a_step_at_a_time():

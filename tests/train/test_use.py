@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
-from smallruns import CONFIG, write_config
 
 import tinyseq as ts
+from support.smallruns import CONFIG, write_config
 from tinyseq.data.classic import adding_problem
 from tinyseq.data.tagging import entity_sentences, to_conll
 from tinyseq.errors import DataError

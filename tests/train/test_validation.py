@@ -6,9 +6,9 @@ import weakref
 
 import numpy as np
 import pytest
-from smallruns import TEXT
 
 import tinyseq as ts
+from support.smallruns import TEXT
 from tinyseq import compiler, nn
 from tinyseq.modes import is_recording
 from tinyseq.train.config.run_config import parse_config

@@ -19,6 +19,7 @@ from tinyseq.errors import BackendError
 #: Extra -> the module that shows that it is installed, and what it is for.
 EXTRAS = {
     "llvm": ("llvmlite", "plans compiled to native code on a CPU"),
+    "dot": ("pygraphviz", "Graphviz, for pictures by its own layout"),
     "digits": ("sklearn", "the handwritten digits of examples/digits.yaml"),
     "bleu": ("sacrebleu", "BLEU as the literature counts it"),
     "parity": ("torch", "the tests against PyTorch"),
@@ -75,13 +76,9 @@ def _gpu() -> Iterator[Row]:
 
 
 def _pictures() -> Iterator[Row]:
-    dot = shutil.which("dot")
-    bundled = importlib.util.find_spec("pygraphviz") is not None
-    if dot:
-        yield "Graphviz", dot, ""
-    else:
-        fix = "" if bundled else "pip install pygraphviz, or your system's package graphviz"
-        yield "Graphviz", "inside pygraphviz" if bundled else "not installed: pictures as SVG of our own only", fix
+    yield "grid", "our own layout: SVG, HTML, PNG, PDF", ""
+    bundled = "inside pygraphviz" if importlib.util.find_spec("pygraphviz") else ""
+    yield "Graphviz", shutil.which("dot") or bundled or "not installed: only engine='graphviz' needs it", ""
 
 
 def _extras() -> Iterator[Row]:

@@ -12,7 +12,7 @@ from tinyseq.cli.options import set_option
 
 if TYPE_CHECKING:
     from tinyseq.drawing import Drawing
-    from tinyseq.train.tasks.base import Task
+    from tinyseq.train.tasks.learning import Learning
 
     _ParamType = click.ParamType[Any]
 else:
@@ -54,7 +54,7 @@ class Steps(_ParamType):
 @click.option(
     "--budget", type=click.IntRange(min=0), default=400, show_default=True, help="Fold above so many nodes; 0: never."
 )
-@click.option("--engine", type=click.Choice(["auto", "grid", "graphviz"]), default="auto", show_default=True)
+@click.option("--engine", type=click.Choice(["grid", "graphviz"]), default="grid", show_default=True)
 @click.option(
     "--out",
     "-o",
@@ -125,7 +125,7 @@ def command(
     _tell(drawing, path)
 
 
-def _example(task: Task[Any], model: Any, steps: int) -> Any:
+def _example(task: Learning[Any], model: Any, steps: int) -> Any:
     """The loss of the task's example, traced: with loops, and the initial states that an eager pass does not record."""
     from tinyseq.drawing import valued
     from tinyseq.errors import GraphError
@@ -140,7 +140,7 @@ def _plural(steps: int) -> str:
     return f"{steps} step{'' if steps == 1 else 's'}"
 
 
-def _compiled(task: Task[Any], model: Any, steps: int) -> Any:
+def _compiled(task: Learning[Any], model: Any, steps: int) -> Any:
     import tinyseq as ts
 
     fast = ts.compile(lambda: task.example(model, steps))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import click
 
@@ -34,12 +33,12 @@ def command(run: str, prime: str | None, length: int | None, temperature: float 
     """
     from tinyseq.errors import DataError
     from tinyseq.train import load
+    from tinyseq.train.tasks.presentation import WritesText
 
     trained = load(run)
-    sample: Any = getattr(trained.task, "sample", None)
-    if sample is None:
+    if not isinstance(trained.task, WritesText):
         raise DataError(
             f"the task {trained.config.task} does not write text", required="a run of a language model", got=run
         )
-    start, text = sample(trained.model, prime=prime, length=length, temperature=temperature, seed=seed)
+    start, text = trained.task.sample(trained.model, prime=prime, length=length, temperature=temperature, seed=seed)
     click.echo(f"{start}{text}")

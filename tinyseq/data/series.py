@@ -65,6 +65,8 @@ class Plan:
 
     Args:
         time: the column that says when; None: rows are numbered from 0.
+        time_may_lack: whether rows are numbered too where the file has no column ``time``, and a file without the column
+            ``group`` is one series.
         time_format: how it is written, as ``datetime.strptime`` has it; None: found out.
         group: the column that tells series apart, where several stand in one file.
         wide: a row is a series, a column a step.
@@ -75,6 +77,7 @@ class Plan:
     """
 
     time: str | None = None
+    time_may_lack: bool = False
     time_format: str | None = None
     group: str | None = None
     wide: bool = False
@@ -89,6 +92,7 @@ def read_series(
     columns: Sequence[str] | None = None,
     *,
     time: str | None = None,
+    time_may_lack: bool = False,
     missing: str = "refuse",
     form: Form | None = None,
 ) -> Series:
@@ -98,13 +102,14 @@ def read_series(
         path: the file.
         columns: which columns, in this order; None: all but ``time``.
         time: the column that says when; rows are put in its order. None: rows are numbered from 0.
+        time_may_lack: whether rows are numbered too where the file has no column ``time``.
         missing: see ``Plan``.
         form: how the file is written; what it does not say is found out, or asked.
 
     Raises:
         DataError: see ``read_many``.
     """
-    (only,) = read_many(path, columns, plan=Plan(time=time, missing=missing), form=form)
+    (only,) = read_many(path, columns, plan=Plan(time=time, time_may_lack=time_may_lack, missing=missing), form=form)
     return only
 
 
@@ -119,6 +124,12 @@ def read_many(
             whether steps are missing: the message asks.
     """
     table = read_table(path, form=form)
+    if plan.time_may_lack:
+        plan = replace(
+            plan,
+            time=plan.time if plan.time in table.columns else None,
+            group=plan.group if plan.group in table.columns else None,
+        )
     if plan.wide:
         return _wide(table, plan)
     return _Reading(table, columns, plan).series()

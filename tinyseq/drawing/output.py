@@ -25,10 +25,7 @@ from tinyseq.errors import DataError, TinyseqError, did_you_mean
 from tinyseq.tensors import Tensor
 
 FORMATS = ("svg", "png", "pdf", "html", "json", "dot")
-ENGINES = ("auto", "grid", "graphviz")
-
-#: Graphviz takes minutes on more nodes than this; it is started on them only with ``engine="graphviz"``.
-_MOST_FOR_GRAPHVIZ = 1000
+ENGINES = ("grid", "graphviz")
 
 
 class DrawingError(TinyseqError, OSError):
@@ -86,7 +83,7 @@ class Drawing:
             return to_html(self.document).encode()
         if format == "json":
             return to_json(self.document).encode()
-        if self._by_graphviz():
+        if self.engine == "graphviz":
             from tinyseq.drawing.formats.dot import to_dot
 
             return graphviz.render(to_dot(self.view), format)
@@ -97,13 +94,6 @@ class Drawing:
         from tinyseq.drawing.formats.raster import to_raster
 
         return to_raster(self.scene, format)
-
-    def _by_graphviz(self) -> bool:
-        """The grid is best where there are time steps; a graph without them is Graphviz's own ground."""
-        if self.engine != "auto":
-            return self.engine == "graphviz"
-        plain = not self.view.columns and self.view.level == "op" and self.view.scale is None
-        return plain and len(self.view.items) <= _MOST_FOR_GRAPHVIZ and bool(graphviz.available())
 
     def save(self, path: str | os.PathLike[str], format: str | None = None) -> Path:
         """Write the picture to a file, whole or not at all; the format is the suffix's unless named.
@@ -159,7 +149,7 @@ def draw(
     after: str | None = None,
     format: str | None = None,
     budget: int | None = BUDGET,
-    engine: str = "auto",
+    engine: str = "grid",
 ) -> Drawing:
     """Draw a graph: time steps from left to right, layers from bottom to top, weights once, in the margin.
 
@@ -183,8 +173,8 @@ def draw(
         format: the format, whatever the suffix.
         budget: the most nodes. A larger picture folds, to cell level, then to the first, second and last steps, and
             says so in the picture. None: everything.
-        engine: "grid", our own layout, which needs nothing installed; "graphviz"; or "auto", the grid where there are
-            time steps and Graphviz, if it is at hand, where there are none.
+        engine: "grid", our own layout, which needs nothing installed, or "graphviz", which needs a ``dot`` on PATH or
+            pygraphviz.
 
     Returns:
         the drawing: ``.svg``, ``.html``, ``.dot``, ``.render(format)``, ``.save(path)``; ``.view``, what it shows, and
@@ -207,7 +197,7 @@ def draw(
             fix="leave out rolled=True",
         )
     if isinstance(what, Plan):
-        drawing = Drawing(*draw_plan(what, title or ""), engine="grid" if engine == "auto" else engine)
+        drawing = Drawing(*draw_plan(what, title or ""), engine=engine)
     else:
         subject = subject_of(what, gradients=gradients, backward=backward, values=values, after=after)
         view = build(
@@ -235,14 +225,14 @@ def show(what: Any) -> str | None:
     """Return the picture of a graph, a compiled function or a plan as a notebook shows it; None before a first call."""
     if isinstance(what, CompiledFunction) and what.last is None:
         return None
-    return draw(what, engine="grid").svg
+    return draw(what).svg
 
 
 def show_tensor(tensor: Tensor) -> str:
     """Return a tensor as a notebook shows it: its numbers and, where it has a history, how they came about."""
     numbers = f"<pre>{escape(repr(tensor))}</pre>"
     has_history = tensor.value is not None and tensor.requires_grad and tensor.node.inputs
-    return f"{numbers}{draw(tensor, engine='grid').svg}" if has_history else numbers
+    return f"{numbers}{draw(tensor).svg}" if has_history else numbers
 
 
 def _known(what: str, word: str, known: tuple[str, ...]) -> None:

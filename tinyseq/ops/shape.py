@@ -376,6 +376,16 @@ def _require_indices(name: str, arrays: Sequence[Signature]) -> None:
             raise DtypeError(f"{name}: an index is not of integers", required="an integer dtype", got=str(array.dtype))
 
 
+def _selected(name: str, shape: Shape, arrays: Sequence[Signature], key: tuple[Any, ...]) -> Shape:
+    """Return the shape of what an index takes out of an array of this shape."""
+    _require_indices(name, arrays)
+    stand_ins = [np.broadcast_to(np.zeros((), dtype=np.int64), array.shape) for array in arrays]
+    try:
+        return _ghost(shape)[_fill(key, stand_ins)].shape
+    except IndexError as error:
+        raise ShapeError(f"{name}: arrays do not fit", required=f"an index into {shape}", got=str(error)) from None
+
+
 class Index(Structural):
     """Indexing with integer arrays; ``key`` says where they stand. Repeated indices accumulate gradient."""
 
@@ -386,12 +396,7 @@ class Index(Structural):
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         x, *arrays = inputs
-        _require_indices(self.name, arrays)
-        stand_ins = [np.broadcast_to(np.zeros((), dtype=np.int64), array.shape) for array in arrays]
-        try:
-            return _ghost(x.shape)[_fill(attrs["key"], stand_ins)].shape, x.dtype
-        except IndexError as error:
-            raise ShapeError("index: arrays do not fit", required=f"an index into {x.shape}", got=str(error)) from None
+        return _selected(self.name, x.shape, arrays, attrs["key"]), x.dtype
 
     def kernel(self, xp: Xp, x: Any, *arrays: Any, key: tuple[Any, ...]) -> Any:
         return x[_fill(key, arrays)]
@@ -409,8 +414,11 @@ class ScatterAdd(Op):
     reads = "x"
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        _require_indices(self.name, inputs[1:])
-        return attrs["shape"], inputs[0].dtype
+        x, *arrays = inputs
+        taken = _selected(self.name, attrs["shape"], arrays, attrs["key"])
+        if taken != x.shape:
+            raise ShapeError("scatter_add: x does not fit the index", required=str(taken), got=str(x.shape))
+        return attrs["shape"], x.dtype
 
     @quiet
     def kernel(self, xp: Xp, x: Any, *arrays: Any, key: tuple[Any, ...], shape: Shape) -> Any:

@@ -19,6 +19,7 @@ from tinyseq.errors import TinyseqError
 from tinyseq.figures import learning_curves, save
 from tinyseq.random import seed as set_seed
 from tinyseq.random import seeded
+from tinyseq.threads import blas_threads
 from tinyseq.train.config import yaml
 from tinyseq.train.config.overrides import Overrides, as_overrides
 from tinyseq.train.config.registry import find_task
@@ -38,7 +39,7 @@ from tinyseq.train.storage.metrics_log import MetricsLog
 from tinyseq.train.storage.resume import ResumePoint, RunIdentity, find_directory, find_point, refuse_other_data
 from tinyseq.train.storage.run_directory import ENVIRONMENT, METRICS, RESULT, RunDirectory
 from tinyseq.train.tasks.base import Task
-from tinyseq.train.threads import blas_threads
+from tinyseq.train.tasks.learning import Learning
 
 #: How many time steps the picture of the graph shows.
 GRAPH_STEPS = 3
@@ -114,6 +115,8 @@ def run(
     ):
         # What `auto` found here, and the name that a rerun shall go by, belong to the resolved config.
         resolved = checked.model_copy(update={"backend": chosen.name, "name": checked.name or name})
+        if faster := backends.faster():
+            progress.info(faster)
         named = Path(resume) if isinstance(resume, str | Path) else None
         found = find_directory(resolved, resolved.name or name, named) if resume else None
         if found is not None:
@@ -204,7 +207,12 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumeP
 
 
 def _train(
-    task: Task[Any], model: nn.Module, config: RunConfig, point: ResumePoint, data: dict[str, Any], progress: Progress
+    task: Learning[Any],
+    model: nn.Module,
+    config: RunConfig,
+    point: ResumePoint,
+    data: dict[str, Any],
+    progress: Progress,
 ) -> tuple[Outcome, list[Row]]:
     """Run the loop while its rows and checkpoints are written; return the outcome, and all rows of the run.
 
@@ -265,7 +273,7 @@ def _write_bundle(directory: RunDirectory, error: DivergedError, bundle: Checkpo
 
 
 def draw_run(
-    task: Task[Any],
+    task: Learning[Any],
     model: nn.Module,
     directory: RunDirectory,
     rows: list[Row],
@@ -297,7 +305,7 @@ def draw_run(
             draw_example(task, model, GRAPH_STEPS, drafts / "graph.svg")
 
 
-def draw_example(task: Task[Any], model: Any, steps: int, path: Path) -> None:
+def draw_example(task: Learning[Any], model: Any, steps: int, path: Path) -> None:
     """Draw the graph of a small example, unrolled over so many steps."""
     from tinyseq.drawing import draw
 
@@ -316,7 +324,7 @@ def _only_noted(progress: Progress, what: str) -> Iterator[None]:
 
 
 def _result(
-    task: Task[Any],
+    task: Learning[Any],
     config: RunConfig,
     model: nn.Module,
     outcome: Outcome,

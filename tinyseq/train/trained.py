@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinyseq.backends import use
 from tinyseq.errors import DataError, TinyseqError
+from tinyseq.threads import blas_threads
 from tinyseq.train.analysis import pictures
 from tinyseq.train.analysis.report import Model, write_report
 from tinyseq.train.config.overrides import Overrides
@@ -18,7 +19,6 @@ from tinyseq.train.config.run_config import load_config
 from tinyseq.train.running import prepared
 from tinyseq.train.storage.run_directory import RunDirectory
 from tinyseq.train.tasks.base import Task
-from tinyseq.train.threads import blas_threads
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,41 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import cuda_support
 import numpy as np
 import pytest
 
 import tinyseq as ts
-from tinyseq import nn, optim
+from support import cuda_on_host
+from support.cuda_on_host import needs_compiler
+from support.device_training import Steps
 from tinyseq.compiler.lower import arrays
 from tinyseq.compiler.lower.cupy import copying
 
-pytestmark = pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler on this machine")
-SHAPES = [(3, 5), (), (70, 1000), (1, 1, 4)]
-
-
-class Steps:
-    """Parameters of several shapes, moved by a compiled step of Adam; float64, and one of float32."""
-
-    def __init__(self, **options: Any) -> None:
-        rng = np.random.default_rng(0)
-        self.parameters = [nn.parameter(rng.normal(size=shape)) for shape in SHAPES]
-        self.parameters[0] = nn.parameter(rng.normal(size=SHAPES[0]).astype(np.float32))
-        self.optimizer = optim.Adam(self.parameters, lr=0.1)
-        self.fast = ts.compile(self.step)
-
-    def step(self, x: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:
-        whole = sum(((p.cast(np.float64) - x) ** 2).sum() for p in self.parameters)
-        whole.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return whole, x + 1.0
-
-    def tensors(self) -> list[ts.Tensor]:
-        return [*self.parameters, *(part for state in self.optimizer.state for part in state.values())]
-
-    def values(self) -> list[np.ndarray]:
-        return [x.numpy().copy() for x in self.tensors()]
+pytestmark = needs_compiler
 
 
 @pytest.fixture
@@ -80,13 +56,13 @@ def test_a_step_copies_no_array_by_itself(copied: dict[str, int]) -> None:
 
 
 def test_many_arrays_take_a_few_launches(monkeypatch: pytest.MonkeyPatch) -> None:
-    names, start = [], cuda_support.Executable.start
+    names, start = [], cuda_on_host.Executable.start
 
     def counted(executable: Any, name: str, *rest: Any) -> None:
         names.append(name)
         start(executable, name, *rest)
 
-    monkeypatch.setattr(cuda_support.Executable, "start", counted)
+    monkeypatch.setattr(cuda_on_host.Executable, "start", counted)
     with ts.backend("cuda-on-host"):
         given = [ts.tensor(np.full(i % 5 + 1, float(i))) for i in range(40)]
         for _ in range(2):

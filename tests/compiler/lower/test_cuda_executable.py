@@ -13,16 +13,16 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-import cuda_support
 import numpy as np
 import pytest
-import strict
-from cells import Case, registered
-from checking import assert_close, run
-from side_by_side import side_by_side, wait
-from test_cuda_copying import Steps
 
 import tinyseq as ts
+from support import cuda_on_host, strict
+from support.cells import Case, registered
+from support.checking import assert_close, run
+from support.cuda_on_host import needs_compiler
+from support.device_training import Steps
+from support.side_by_side import side_by_side, wait
 from tinyseq import backends
 from tinyseq.compiler.lower.access import Access
 from tinyseq.compiler.lower.cupy import cublas, executable
@@ -30,7 +30,7 @@ from tinyseq.compiler.lower.cupy.gemm import gemms
 from tinyseq.compiler.lower.stages import Product
 from tinyseq.errors import BackendError
 
-pytestmark = pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler on this machine")
+pytestmark = needs_compiler
 
 
 class Device:
@@ -80,7 +80,7 @@ class Module(strict._Module):
     def RawModule(self, code: str, options: tuple[str, ...], backend: str) -> Any:
         assert self.device.captured is None
         self.device.modules += 1
-        return types.SimpleNamespace(get_function=lambda name: self.function(cuda_support.shim(code), name))
+        return types.SimpleNamespace(get_function=lambda name: self.function(cuda_on_host.shim(code), name))
 
     def function(self, library: ctypes.CDLL, name: str) -> Callable[..., None]:
         def launch(grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...], shared_mem: int) -> None:
@@ -89,7 +89,7 @@ class Module(strict._Module):
             assert all(type(x) is np.uint64 for x in addresses)
             assert type(t) is type(turn) is np.int32
             given = list(map(int, addresses))
-            self.device.do(lambda: cuda_support.run(library, name, given, (int(t), int(turn)), grid[0], block[0]))
+            self.device.do(lambda: cuda_on_host.run(library, name, given, (int(t), int(turn)), grid[0], block[0]))
 
         return launch
 
@@ -128,7 +128,7 @@ class Stream:
         return types.SimpleNamespace(launch=launch)
 
 
-class Blas(cuda_support.Blas):
+class Blas(cuda_on_host.Blas):
     def __init__(self, device: Device) -> None:
         super().__init__()
         self.device = device
@@ -296,7 +296,7 @@ def test_precision_is_part_of_the_key_and_reaches_cublas(device: Device) -> None
 
 
 def test_a_refusal_of_cublas_is_told() -> None:
-    class Refusing(cuda_support.Blas):
+    class Refusing(cuda_on_host.Blas):
         def cublasGemmEx(self, *_: Any) -> int:
             return 7  # CUBLAS_STATUS_INVALID_VALUE
 
@@ -327,7 +327,7 @@ def test_products_of_matrices_however_they_lie(batch: tuple[int, ...], extents: 
     m, n, k = extents
     lead = tuple(range(len(batch)))
     rows, turned = (*lead, len(lead), len(lead) + 1), (*lead, len(lead) + 1, len(lead))
-    handle = cublas.Handle(cuda_support.Blas(), backends.load("numpy"), "fp32")
+    handle = cublas.Handle(cuda_on_host.Blas(), backends.load("numpy"), "fp32")
     for left_order in (rows, turned):
         for right_order in (rows, turned):
             for out_order in (rows, turned):

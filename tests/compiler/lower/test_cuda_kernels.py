@@ -6,16 +6,17 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import cuda_support
 import numpy as np
 import pytest
-from cuda_support import lowered_plan
 
 import tinyseq as ts
+from support import cuda_on_host
+from support.cuda_on_host import lowered_plan, needs_compiler
+from support.kernel_cases import EINSUMS, NORMALISED, REDUCED, softmax, whole
 from tinyseq.compiler.lower.cupy.kernels import Kernel, module
 from tinyseq.compiler.lower.cupy.lowering import Lowered
 
-pytestmark = pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler on this machine")
+pytestmark = needs_compiler
 
 
 def lowered_of(fn: Callable[..., Any], *given: Any) -> Lowered:
@@ -29,7 +30,7 @@ def computed(fn: Callable[..., Any], *given: Any) -> tuple[np.ndarray, Lowered]:
     found = []
     for backwards in (False, True):
         with ts.backend("cuda-on-host"), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(cuda_support.Executable, "backwards", backwards)
+            patch.setattr(cuda_on_host.Executable, "backwards", backwards)
             fast = ts.compile(fn)
             with ts.no_grad():
                 found.append(fast(*(ts.tensor(x) for x in given)).numpy())
@@ -37,34 +38,6 @@ def computed(fn: Callable[..., Any], *given: Any) -> tuple[np.ndarray, Lowered]:
     np.testing.assert_array_equal(*found, err_msg="the order of threads is seen in the result")
     assert found_plan.left == []
     return found[0], found_plan
-
-
-def whole(*shape: int, dtype: Any = np.float64) -> np.ndarray:
-    """Whole numbers: their sums are exact in any order."""
-    return np.random.default_rng(0).integers(-50, 50, shape).astype(dtype)
-
-
-#: shape, axes, and what is launched.
-REDUCED: list[tuple[tuple[int, ...], tuple[int, ...], int]] = [
-    ((300, 5), (1,), 1),  # a thread a row
-    ((9, 12), (1,), 1),  # some lanes of a warp
-    ((37, 100), (1,), 1),  # a warp a row
-    ((3, 5000), (1,), 1),  # a block a row
-    ((3, 40000), (1,), 2),  # blocks on parts of rows
-    ((500, 40), (1,), 1),
-    ((4100, 1030), (1,), 1),  # long rows, but many
-    ((12, 7), (0,), 1),  # columns, a thread each
-    ((100, 3), (0,), 1),
-    ((120, 40), (0,), 1),  # lanes for a column
-    ((3000, 40), (0,), 2),
-    ((3000, 1), (0,), 1),
-    ((20, 70000), (0,), 1),
-    ((6, 30, 5, 7), (1, 3), 1),
-    ((6, 30, 5, 7), (0, 2), 1),
-    ((40, 3, 50), (0, 2), 1),
-    ((50, 70), (0, 1), 1),
-    ((500, 70), (0, 1), 2),
-]
 
 
 @pytest.mark.parametrize("name", ["sum", "max"])
@@ -97,14 +70,6 @@ def test_reductions_of_what_lies_otherwise(axes: tuple[int, ...], name: str) -> 
     np.testing.assert_array_equal(got, getattr(x.transpose(2, 0, 1), name)(axes))
     got, _ = computed(lambda x: getattr(x[3:, ::-1, 1::2] + x[:1, :, :1], name)(axes), x)
     np.testing.assert_array_equal(got, getattr(x[3:, ::-1, 1::2] + x[:1, :, :1], name)(axes))
-
-
-NORMALISED = [(7, 3), (5, 9), (33, 32), (9, 50), (3, 1024), (2, 1500), (2, 9000), (300, 9), (2, 3, 40), (1, 1)]
-
-
-def softmax(x: np.ndarray) -> np.ndarray:
-    y = np.exp(x - x.max(-1, keepdims=True))
-    return y / y.sum(-1, keepdims=True)
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
@@ -200,30 +165,6 @@ def test_sums_by_several_indices_between_other_axes() -> None:
 
 # -- einsum and others -------------------------------------------------------------------------------------------------
 
-#: spec, shapes, and how many kernels and products are launched.
-EINSUMS: list[tuple[str, list[tuple[int, ...]], tuple[int, int]]] = [
-    ("ij,jk->ik", [(5, 7), (7, 6)], (0, 1)),
-    ("ji,kj->ki", [(7, 5), (6, 7)], (0, 1)),
-    ("bij,bkj->bik", [(3, 5, 7), (3, 6, 7)], (0, 1)),
-    ("bqhd,bkhd->bhqk", [(2, 4, 3, 8), (2, 5, 3, 8)], (0, 2)),  # heads: a call for each of the batch
-    ("bhqk,bkhd->bqhd", [(2, 3, 4, 5), (2, 5, 3, 8)], (0, 2)),
-    ("abij,jc->abic", [(2, 3, 4, 5), (5, 6)], (0, 1)),  # the first operand's axes are one
-    ("aibj,jc->iabc", [(2, 3, 4, 5), (5, 6)], (0, 2)),  # or stay apart
-    ("ijk,kji->", [(3, 4, 5), (5, 4, 3)], (1, 0)),
-    ("bsh,bh->bs", [(3, 6, 40), (3, 40)], (1, 0)),
-    ("bs,bsh->bh", [(3, 60), (3, 60, 40)], (1, 0)),
-    ("bi,bj->bij", [(3, 6), (3, 4)], (1, 0)),
-    ("ij,kj->ik", [(4, 1), (5, 7)], (1, 0)),  # stretched
-    ("ij->j", [(400, 5)], (1, 0)),
-    ("ii->i", [(4, 4)], (1, 0)),
-    ("ij,jk->ik", [(1, 1), (1, 1)], (1, 0)),
-    ("ij,jk->ik", [(1, 5), (5, 1)], (1, 0)),
-    ("ij,k->i", [(4, 5), (6,)], (1, 0)),
-    ("bsh,hk,bk->bs", [(3, 6, 20), (20, 9), (3, 9)], (2, 0)),
-    ("ab,bc,cd,de->ae", [(3, 20), (20, 4), (4, 5), (5, 2)], (3, 0)),
-    ("i,i,i->", [(20000,), (20000,), (20000,)], (3, 0)),
-]
-
 
 @pytest.mark.parametrize(("spec", "shapes", "launches"), EINSUMS, ids=str)
 def test_einsum(spec: str, shapes: list[tuple[int, ...]], launches: tuple[int, int]) -> None:
@@ -288,9 +229,9 @@ def every_plan() -> Iterator[Lowered]:
 
 @pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
 def test_nvrtc_compiles_every_kernel(architecture: str) -> None:
-    library = cuda_support.nvrtc()
+    library = cuda_on_host.nvrtc()
     if library is None and sys.platform not in ("linux", "win32"):
         pytest.skip("there is no NVRTC for this system")
     assert library is not None, 'NVRTC is not installed: pip install "tinyseq[test]"'
     kernels = [launch.what for plan in every_plan() for launch, _ in plan.launches() if isinstance(launch.what, Kernel)]
-    assert cuda_support.compile_for(library, module(kernels)[0], architecture)[:4] == b"\x7fELF"
+    assert cuda_on_host.compile_for(library, module(kernels)[0], architecture)[:4] == b"\x7fELF"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import cuda_support
 import numpy as np
 import pytest
-from cells import Case, Sizes, registered
-from checking import check_plan
-from cuda_support import lowered_plan
-from test_cuda_plans import NAMES, OPTIONS, case_of, needs_compiler
 
 import tinyseq as ts
+from support import cuda_on_host
+from support.cells import NAMES, UNROLLINGS, Case, Sizes, case_of, registered
+from support.checking import check_plan
+from support.cuda_on_host import lowered_plan, needs_compiler
 from tinyseq import nn
 from tinyseq.compiler.lower.cupy import persistent
 from tinyseq.compiler.lower.cupy.kernels import Kernel
@@ -21,7 +20,7 @@ from tinyseq.compiler.lower.cupy.lowering import Lowered
 
 @pytest.fixture(autouse=True)
 def _small_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda_support.Executable, "count", 132)
+    monkeypatch.setattr(cuda_on_host.Executable, "count", 132)
     share_out(monkeypatch, 2, 2)
 
 
@@ -59,7 +58,7 @@ def test_every_cell_gives_the_eager_results(name: str) -> None:
 def test_any_clusters(name: str, cluster: int, at_once: int, backwards: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Columns and rows that do not go into blocks and clusters; more columns than a thread has at once."""
     share_out(monkeypatch, cluster, at_once)
-    monkeypatch.setattr(cuda_support.Executable, "backwards", backwards)
+    monkeypatch.setattr(cuda_on_host.Executable, "backwards", backwards)
     case = registered(name, Sizes(5, 4, 3, 10))
     assert len(whole(lowered_of(case))) == 2
     with ts.backend("cuda-on-host"):
@@ -67,7 +66,7 @@ def test_any_clusters(name: str, cluster: int, at_once: int, backwards: bool, mo
 
 
 @needs_compiler
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", UNROLLINGS, ids=str)
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 def test_lengths_windows_and_the_other_way(name: str, options: dict[str, Any]) -> None:
     with ts.backend("cuda-on-host"):
@@ -103,11 +102,11 @@ def test_a_step_of_the_textbook_cell_has_one_barrier() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nvrtc_compiles_them(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    library = cuda_support.nvrtc()
+    library = cuda_on_host.nvrtc()
     assert library is not None, "pip install nvidia-cuda-nvrtc-cu12"
     found = lowered_of(case_of(name))
     if whole(found):
-        cuda_support.compile_for(library, found.source, "sm_90")
+        cuda_on_host.compile_for(library, found.source, "sm_90")
 
 
 @pytest.mark.parametrize(("hidden", "batch"), [(512, 4), (128, 4096)])

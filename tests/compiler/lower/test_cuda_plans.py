@@ -7,14 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cuda_support
 import numpy as np
 import pytest
-from cells import BATCHLESS, CELLS, FUNCTIONS, Case, Sizes, cell_case, registered
-from checking import check_plan
-from cuda_support import lowered_plan
 
 import tinyseq as ts
+from support import cuda_on_host
+from support.cells import BATCHLESS, CELLS, NAMES, UNROLLINGS, Case, Sizes, case_of, registered
+from support.checking import check_plan
+from support.cuda_on_host import lowered_plan, needs_compiler
 from tinyseq import nn, optim
 from tinyseq.compiler.lower.cupy import copying
 from tinyseq.compiler.lower.cupy.gemm import Gemm
@@ -25,21 +25,8 @@ from tinyseq.train.loop.progress import SilentProgress
 from tinyseq.train.loop.train_step import TrainStep
 from tinyseq.train.running import prepared
 
-needs_compiler = pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler on this machine")
 EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "examples").glob("*.yaml"))
-NAMES = [*CELLS, *FUNCTIONS]
 ONE = Sizes(1, 1, 2, 4)
-OPTIONS: list[dict[str, Any]] = [
-    {"reverse": True},
-    {"truncate": 2},
-    {"lengths": [5, 2, 0]},
-    {"lengths": [5, 4, 1], "truncate": 2, "reverse": True},
-]
-
-
-def case_of(name: str, sizes: Sizes | None = None) -> Case:
-    ts.seed(0)
-    return FUNCTIONS[name](sizes or Sizes()) if name in FUNCTIONS else cell_case(name, sizes)
 
 
 @needs_compiler
@@ -48,7 +35,7 @@ def test_plans_by_generated_kernels_give_the_eager_results(name: str, monkeypatc
     with ts.backend("cuda-on-host"):
         check_plan(case_of(name), orders=False)
         # Threads may come in any order.
-        monkeypatch.setattr(cuda_support.Executable, "backwards", True)
+        monkeypatch.setattr(cuda_on_host.Executable, "backwards", True)
         check_plan(case_of(name), orders=False)
 
 
@@ -60,7 +47,7 @@ def test_extents_of_one(name: str) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", UNROLLINGS, ids=str)
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 def test_cells_of_the_library(name: str, options: dict[str, Any]) -> None:
     assert name not in BATCHLESS
@@ -146,7 +133,7 @@ def test_no_example_leaves_anything_to_cupy(path: Path) -> None:
     if "source: digits" in path.read_text(encoding="utf-8"):
         pytest.importorskip("sklearn", reason='the digits come with scikit-learn: pip install "tinyseq[digits]"')
     config: Any = load_config(path).model_copy(update={"backend": "cuda-on-host"})
-    with cuda_support.lowering_only() as found, prepared(config) as (task, model):
+    with cuda_on_host.lowering_only() as found, prepared(config) as (task, model):
         if task.one_pass:
             return
         train_step = TrainStep(task, model, config.train, SilentProgress(), compiled=True)
@@ -189,7 +176,7 @@ def every_kernel() -> str:
 
 def compiler() -> Any:
     """NVRTC; it comes with the extra `test` wherever NVIDIA makes it."""
-    library = cuda_support.nvrtc()
+    library = cuda_on_host.nvrtc()
     if library is None and sys.platform not in ("linux", "win32"):
         pytest.skip("there is no NVRTC for this system")
     assert library is not None, 'NVRTC is not installed: pip install "tinyseq[test]"'
@@ -198,10 +185,10 @@ def compiler() -> Any:
 
 @pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
 def test_nvrtc_compiles_every_kernel(architecture: str) -> None:
-    code = cuda_support.compile_for(compiler(), every_kernel(), architecture)
+    code = cuda_on_host.compile_for(compiler(), every_kernel(), architecture)
     assert code[:4] == b"\x7fELF"
 
 
 def test_nvrtc_refuses_what_is_wrong() -> None:
     with pytest.raises(AssertionError, match="undefined"):
-        cuda_support.compile_for(compiler(), 'extern "C" __global__ void k(float* x) { x[0] = y; }', "sm_80")
+        cuda_on_host.compile_for(compiler(), 'extern "C" __global__ void k(float* x) { x[0] = y; }', "sm_80")

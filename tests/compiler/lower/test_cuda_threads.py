@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import cuda_support
 import numpy as np
 import pytest
 
+from support import cuda_on_host
+from support.cuda_on_host import needs_compiler
 from tinyseq.compiler.lower.cupy.operations import PRELUDE
 
-pytestmark = pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler on this machine")
+pytestmark = needs_compiler
 HEAD = 'extern "C" __global__ void k(char* a, char* b, int n, int turn)'
 
 
 def run(body: str, x: np.ndarray, y: np.ndarray, n: int = 0, backwards: bool = False, **grid: int) -> np.ndarray:
-    library = cuda_support.shim(f"{HEAD} {{\n{body}\n}}\n")
-    cuda_support.run(library, "k", (x.ctypes.data, y.ctypes.data), (n, 0), backwards=backwards, **grid)
+    library = cuda_on_host.shim(f"{HEAD} {{\n{body}\n}}\n")
+    cuda_on_host.run(library, "k", (x.ctypes.data, y.ctypes.data), (n, 0), backwards=backwards, **grid)
     return y
 
 
@@ -103,9 +104,9 @@ def test_who_has_returned_is_not_waited_for() -> None:
 
 def test_nvrtc_knows_the_barrier_of_a_cluster() -> None:
     """On the device these functions are the module's own, from the generation on that has clusters."""
-    library = cuda_support.nvrtc()
+    library = cuda_on_host.nvrtc()
     if library is None:
         pytest.skip("NVRTC is not installed")
     body = "ts_cluster_arrive(); ts_cluster_wait(); ((int*)b)[threadIdx.x] = ts_cluster_rank();"
     source = f"{PRELUDE}\n{HEAD} {{ {body} }}\n"
-    assert cuda_support.compile_for(library, source, "sm_90")[:4] == b"\x7fELF"
+    assert cuda_on_host.compile_for(library, source, "sm_90")[:4] == b"\x7fELF"

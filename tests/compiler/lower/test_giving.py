@@ -6,12 +6,12 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import cuda_support
 import numpy as np
 import pytest
-import strict
 
 import tinyseq as ts
+from support import strict
+from support.cuda_on_host import needs_compiler
 from tinyseq import backends
 from tinyseq.compiler.target import TARGETS
 from tinyseq.errors import DataError, DtypeError, ShapeError
@@ -19,7 +19,7 @@ from tinyseq.errors import DataError, DtypeError, ShapeError
 backends.register("strict", strict.__name__)
 needs = {
     "llvm": pytest.mark.skipif(not importlib.util.find_spec("llvmlite"), reason="llvmlite is not installed"),
-    "cuda-on-host": pytest.mark.skipif(cuda_support.COMPILER is None, reason="no C++ compiler"),
+    "cuda-on-host": needs_compiler,
 }
 BACKENDS = [pytest.param(name, marks=needs.get(name, ())) for name in ("numpy", "llvm", "strict", "cuda-on-host")]
 #: An array that is copied, and one that native code reads where it is.

@@ -31,7 +31,7 @@ def test_every_native_lowering_has_every_op() -> None:
     from tinyseq.compiler.lower.cupy.operations import OPERATIONS
 
     pytest.importorskip("llvmlite")
-    from tinyseq.compiler.lower.llvm.operations import WRITERS
+    from tinyseq.compiler.lower.llvm.ir.operations import WRITERS
 
     assert set(WRITERS) == set(ELEMENTWISE)
     assert set(OPERATIONS) == set(ELEMENTWISE)

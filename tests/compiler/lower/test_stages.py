@@ -15,7 +15,8 @@ import pytest
 
 from tinyseq.compiler.lower import grouping, stages
 from tinyseq.compiler.lower.cupy import kernels
-from tinyseq.compiler.lower.llvm import cost, writing
+from tinyseq.compiler.lower.llvm.kernels import codegen
+from tinyseq.compiler.lower.llvm.schedule import cost
 
 STEPS = {stage.__name__ for stage in get_args(stages.Step)}
 EVERY = {stage.__name__ for stage in get_args(stages.Stage)}
@@ -26,7 +27,7 @@ MATCHES: list[tuple[ModuleType, str, set[str]]] = [
     (stages, "writes", EVERY),
     (grouping, "_rows", STEPS),
     (cost, "time_of", EVERY),
-    (writing, "write_stage", STEPS),
+    (codegen, "write_stage", STEPS),
     (kernels, "refusal", STEPS),
     (kernels, "write", STEPS),
 ]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from passes_support import text, unindented
 
 import tinyseq as ts
+from support.passes import text, unindented
 from tinyseq.compiler.passes.prune import prune
 from tinyseq.graph import Graph
 

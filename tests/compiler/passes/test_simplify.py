@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checking import interpret
-from passes_support import text, unindented
 
 import tinyseq as ts
+from support.checking import interpret
+from support.passes import text, unindented
 from tinyseq.compiler.passes import simplify as module
 from tinyseq.compiler.passes.simplify import RULES, Rule, simplify
 from tinyseq.graph import Graph

@@ -8,7 +8,7 @@ import shutil
 from tinyseq.errors import BackendError
 
 INSTALL = (
-    "pip install pygraphviz (its wheels carry Graphviz), or your system's package graphviz; engine='grid' needs neither"
+    'pip install "tinyseq[dot]" (it carries Graphviz), or your system\'s package graphviz; engine="grid" needs neither'
 )
 
 

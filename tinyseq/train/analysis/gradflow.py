@@ -19,7 +19,7 @@ from tinyseq.functional import detach, gradients
 from tinyseq.graph import Leaf, Node, reach
 from tinyseq.tensors import Tensor, sweep
 from tinyseq.train.config.run_config import TrainConfig
-from tinyseq.train.tasks.base import Task
+from tinyseq.train.tasks.learning import Learning
 from tinyseq.unrolling import truncating
 
 Series = dict[str, np.ndarray[Any, Any]]
@@ -167,7 +167,7 @@ def truncation_bias(
     return rows
 
 
-def measure(task: Task[Any], model: nn.Module, steps: int, label: str = "model") -> Flow:
+def measure(task: Learning[Any], model: nn.Module, steps: int, label: str = "model") -> Flow:
     """Measure the flow of gradients over the task's example of so many steps, without dropout.
 
     The bias of truncation is taken at k = 1, 2, 4, ... below ``steps``, and at ``steps``.
@@ -186,7 +186,7 @@ def measure(task: Task[Any], model: nn.Module, steps: int, label: str = "model")
     return Flow(label, norms, jacobians, truncation_bias(loss_at, parameters, lengths), total)
 
 
-def updates(task: Task[Any], model: nn.Module, config: TrainConfig, count: int, clip_norm: float | None) -> Updates:
+def updates(task: Learning[Any], model: nn.Module, config: TrainConfig, count: int, clip_norm: float | None) -> Updates:
     """Train for some updates, at a constant rate, and note loss and gradient norm; with or without clipping.
 
     Raises:

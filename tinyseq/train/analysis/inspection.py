@@ -18,7 +18,7 @@ from tinyseq.random import generator
 from tinyseq.tensors import Tensor
 from tinyseq.train.config.run_config import RunConfig
 from tinyseq.train.running import prepared
-from tinyseq.train.tasks.base import Task
+from tinyseq.train.tasks.learning import Learning
 
 #: Rows and time steps of the batch that gradients are checked on.
 ROWS, STEPS = 2, 16
@@ -101,7 +101,7 @@ def _bytes(value: Tensor) -> int:
     return int(value.size * value.dtype.itemsize)
 
 
-def _step(task: Task[Any], model: nn.Module) -> tuple[int, int, int]:
+def _step(task: Learning[Any], model: nn.Module) -> tuple[int, int, int]:
     """Return the FLOPs, the tokens and the bytes of buffers of a compiled step on the first batch."""
     if not task.compilable:
         raise GraphError(f"the task {task.config.task!r} does not compile its loss")
@@ -124,7 +124,7 @@ def _small(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"dtype": "float64", "train": changed})
 
 
-def check_gradients(task: Task[Any], model: nn.Module) -> GradientCheck:
+def check_gradients(task: Learning[Any], model: nn.Module) -> GradientCheck:
     """Compare the gradient of each parameter with central differences, on the task's first batch; see ``inspect``."""
     model.train()
     arguments = task.feed(model, next(task.batches()), None).arguments

@@ -13,7 +13,8 @@ from tinyseq.nn.latex import equations_within
 from tinyseq.train.analysis.gradflow import measure
 from tinyseq.train.config.registry import find_task
 from tinyseq.train.storage.run_directory import RunDirectory
-from tinyseq.train.tasks.base import Reading, Task
+from tinyseq.train.tasks.base import Task
+from tinyseq.train.tasks.presentation import Presentation, Reading
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +63,7 @@ def curves(directory: RunDirectory) -> Figure:
     )
 
 
-def names(task: Task[Any], model: nn.Module) -> list[str]:
+def names(task: Presentation[Any], model: nn.Module) -> list[str]:
     """Return the names of the figures that there are of a trained model, the learning curves first."""
     of_cells = ["gradients", "activations", "equations"] if has_cells(model) else []
     return ["curves", *of_cells, *task.figures(model, [])]
@@ -125,7 +126,7 @@ def _near(name: str, known: Sequence[str]) -> str:
 
 
 def layers(
-    task: Task[Any], model: nn.Module, records: Sequence[Any], units: int | None = None
+    task: Presentation[Any], model: nn.Module, records: Sequence[Any], units: int | None = None
 ) -> dict[str, Callable[[], Figure]]:
     """Return, by layer, what draws its states and gates on the first record that has steps; two directions are a layer.
 

@@ -11,6 +11,7 @@ from tinyseq.backends import use
 from tinyseq.errors import DataError, TinyseqError
 from tinyseq.random import generator, seeded
 from tinyseq.tensors import Tensor
+from tinyseq.threads import blas_threads
 from tinyseq.train.config.registry import find_task
 from tinyseq.train.config.run_config import parse_config
 from tinyseq.train.loop.nonfinite import DivergedError, diverged, locate
@@ -19,7 +20,6 @@ from tinyseq.train.storage import checkpoint_file
 from tinyseq.train.storage.checkpoint_file import Checkpoint
 from tinyseq.train.storage.serialization import state_types, unpack
 from tinyseq.train.tasks.base import Task
-from tinyseq.train.threads import blas_threads
 
 
 def replay(bundle: str | Path) -> DivergedError | None:

@@ -189,7 +189,7 @@ class RunConfig(Section):
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same machine, same numbers.")
     backend: Annotated[str, OneOf(backends.names, "backend")] = Field(
-        "numpy", description="Where arrays live and what compiled steps run on; auto: the best at hand."
+        "auto", description="Where arrays live and what compiled steps run on; auto: the best at hand."
     )
     precision: Literal["fp32", "tf32"] = Field(
         "fp32", description="Of compiled float32 products on a GPU; tf32 is faster, with 10 bits of mantissa."

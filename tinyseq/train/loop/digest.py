@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyseq.train.tasks.base import Task
+from tinyseq.train.tasks.learning import Learning
 
 
-def data_digest(task: Task[Any]) -> str:
+def data_digest(task: Learning[Any]) -> str:
     """Return the SHA-256 of the records of the training, validation and test part; "" where a task has no parts."""
     total = hashlib.sha256()
     for split in ("train", "valid", "test"):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinyseq import backends
-from tinyseq.train.threads import in_use
+from tinyseq.threads import in_use
 
 _PACKAGES = ("tinyseq", "numpy", "llvmlite", "cupy", "pydantic", "ruamel.yaml", "safetensors", "matplotlib")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")

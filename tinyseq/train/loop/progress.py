@@ -22,8 +22,11 @@ class Progress(Protocol):
     def evaluated(self, step: int, metrics: Mapping[str, float], best: bool) -> None:
         """The validation part was looked at."""
 
+    def info(self, message: str) -> None:
+        """What a run says of itself: what it reads, where it goes, what would be faster."""
+
     def note(self, message: str) -> None:
-        """Something a person wants to read, such as a warning."""
+        """What went otherwise than was asked for, such as a warning."""
 
     def stop(self) -> None:
         """The loop ended, in whatever way."""
@@ -65,6 +68,8 @@ class SilentProgress:
 
     def evaluated(self, step: int, metrics: Mapping[str, float], best: bool) -> None: ...
 
+    def info(self, message: str) -> None: ...
+
     def note(self, message: str) -> None:
         # Whoever read the messages may be gone (`| head`, a closed terminal): no reason for a run to end.
         with suppress(OSError, ValueError):
@@ -79,6 +84,9 @@ class PlainProgress(SilentProgress):
     def __init__(self, stream: TextIO | None = None, interval: float = 5.0) -> None:
         super().__init__(stream)
         self.interval, self.steps, self.done, self.began, self.shown = interval, 0, 0, 0.0, 0.0
+
+    def info(self, message: str) -> None:
+        self.note(message)
 
     def start(self, steps: int, done: int = 0) -> None:
         self.steps, self.done, self.began, self.shown = steps, done, time.monotonic(), 0.0
@@ -128,6 +136,9 @@ class LiveProgress:
 
     def evaluated(self, step: int, metrics: Mapping[str, float], best: bool) -> None:
         self.note(f"step {step}/{self.total}  validation: {figures(metrics)}{'  (best so far)' if best else ''}")
+
+    def info(self, message: str) -> None:
+        self.note(message)
 
     def note(self, message: str) -> None:
         with suppress(OSError):

@@ -20,7 +20,7 @@ from tinyseq.train.loop.train_state import TrainState, snapshot
 from tinyseq.train.loop.train_step import StepOutput, TrainStep
 from tinyseq.train.loop.validation import Validator
 from tinyseq.train.storage.checkpoint_file import Array, Checkpoint
-from tinyseq.train.tasks.base import Task
+from tinyseq.train.tasks.learning import Learning
 
 Row = dict[str, Any]
 
@@ -61,7 +61,7 @@ class Outcome:
 
 
 def train(
-    task: Task[Any],
+    task: Learning[Any],
     model: nn.Module,
     config: TrainConfig,
     progress: Progress,
@@ -137,7 +137,7 @@ class _TrainLoop:
 
     def __init__(
         self,
-        task: Task[Any],
+        task: Learning[Any],
         model: nn.Module,
         config: TrainConfig,
         progress: Progress,
@@ -339,7 +339,7 @@ class _TrainLoop:
 
 
 def _fit(
-    task: Task[Any],
+    task: Learning[Any],
     model: nn.Module,
     config: TrainConfig,
     progress: Progress,

@@ -14,7 +14,7 @@ from tinyseq.random import generator
 from tinyseq.tensors import Tensor
 from tinyseq.train.config.run_config import TrainConfig
 from tinyseq.train.loop.progress import Progress
-from tinyseq.train.tasks.base import StepResult, Task
+from tinyseq.train.tasks.learning import Learning, StepResult
 
 
 class StepOutput:
@@ -62,7 +62,7 @@ class TrainStep:
     """
 
     def __init__(
-        self, task: Task[Any], model: nn.Module, config: TrainConfig, progress: Progress, *, compiled: bool
+        self, task: Learning[Any], model: nn.Module, config: TrainConfig, progress: Progress, *, compiled: bool
     ) -> None:
         self.task, self.model, self.config, self.progress = task, model, config, progress
         self.optimizer = config.optimizer.make(model.parameters())

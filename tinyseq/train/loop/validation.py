@@ -11,7 +11,7 @@ from tinyseq.errors import BackendError, GraphError, TinyseqError
 from tinyseq.train.config.run_config import TrainConfig
 from tinyseq.train.loop.nonfinite import not_finite
 from tinyseq.train.loop.progress import Progress
-from tinyseq.train.tasks.base import Task
+from tinyseq.train.tasks.learning import Learning
 
 #: Validations that run eagerly before one is compiled: what runs once is not worth a plan.
 EAGER_VALIDATIONS = 1
@@ -24,7 +24,7 @@ class Validator:
     a validation does follows from its step alone: a run that goes on from a checkpoint computes what it would have.
     """
 
-    def __init__(self, task: Task[Any], model: nn.Module, config: TrainConfig, progress: Progress) -> None:
+    def __init__(self, task: Learning[Any], model: nn.Module, config: TrainConfig, progress: Progress) -> None:
         self.task, self.model, self.config, self.progress = task, model, config, progress
         self.planned: _CompiledModel | None = _CompiledModel(model)
 

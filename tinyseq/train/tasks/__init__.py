@@ -1,5 +1,8 @@
 """Tasks: what a config's ``task:`` may name."""
 
-from tinyseq.train.tasks.base import Measure, StepResult, Task
+from tinyseq.train.tasks.base import Task
+from tinyseq.train.tasks.codec import Codec
+from tinyseq.train.tasks.learning import Feed, Learning, Measure, StepResult
+from tinyseq.train.tasks.presentation import Presentation, Reading
 
-__all__ = ["Measure", "StepResult", "Task"]
+__all__ = ["Codec", "Feed", "Learning", "Measure", "Presentation", "Reading", "StepResult", "Task"]

@@ -117,8 +117,8 @@ class Captioning(GenerationTask[CaptioningConfig]):
             dropout=config.dropout,
             patches=None if config.patch is None else patches_of(self.shape, config.patch),
         )
-        if hasattr(self, "examples"):  # a restored model brings its own
-            encoder.fit(np.stack([example.input.values.reshape(-1) for example in self.examples.train]))
+        if (examples := Captioning.examples.of(self)) is not None:  # a restored model brings its own
+            encoder.fit(np.stack([example.input.values.reshape(-1) for example in examples.train]))
         return EncoderDecoder(encoder, writer)
 
     def inputs(self, sources: Sequence[Features], multiple: int = 1) -> tuple[Tensor, ...]:

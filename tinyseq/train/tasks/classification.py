@@ -15,8 +15,9 @@ from tinyseq.data.measures import confusion_matrix, macro_f1, scores
 from tinyseq.errors import DataError, did_you_mean
 from tinyseq.figures import confusion_matrix as draw_confusion
 from tinyseq.tensors import Tensor
-from tinyseq.train.tasks.base import Measure
-from tinyseq.train.tasks.many_to_one import Array, ManyToOne, ManyToOneConfig
+from tinyseq.train.tasks.learning import Measure
+from tinyseq.train.tasks.many_to_one import ManyToOne, ManyToOneConfig
+from tinyseq.train.tasks.role import Array, Prepared
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +31,8 @@ class Classification(ManyToOne[ManyToOneConfig]):
     targets = "label"
 
     classes: tuple[str, ...]
+    #: The commonest class of the training part.
+    majority = Prepared[str]()
 
     def fit_targets(self, examples: Sequence[Example]) -> None:
         self.classes = tuple(sorted({example.target for example in examples}))
@@ -113,10 +116,10 @@ class Classification(ManyToOne[ManyToOneConfig]):
         matrix = confusion_matrix(test, guess, len(self.classes))
         return {"majority class": {"accuracy": float((test == guess).mean()), "macro_f1": macro_f1(matrix)}}
 
-    def write(self, model: nn.Module, directory: Path) -> str:
+    def leave(self, model: nn.Module, records: Sequence[Example], directory: Path) -> str:
         """Leave ``predictions.jsonl`` and ``confusion.tsv``; a row of it is what is, a column what it was taken for."""
-        shown = super().write(model, directory)
-        confusion = self.details(model, self.part("test"))["confusion"]
+        shown = super().leave(model, records, directory)
+        confusion = self.details(model, records)["confusion"]
         rows = [("", *self.classes), *((label, *map(str, row.values())) for label, row in confusion.items())]
         (directory / "confusion.tsv").write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
         width = max(len(field) for row in rows for field in row) + 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,14 +21,16 @@ from tinyseq.modes import no_grad
 from tinyseq.nn import Module
 from tinyseq.tensors import Tensor
 from tinyseq.train.config.run_config import RunConfig
-from tinyseq.train.tasks.base import C, Feed, Reading, Task
+from tinyseq.train.tasks.base import Task
 from tinyseq.train.tasks.inputs import INPUTS, ExamplesConfig, Inputs
+from tinyseq.train.tasks.learning import Feed
+from tinyseq.train.tasks.presentation import Reading
+from tinyseq.train.tasks.role import Array, C, Prepared
 from tinyseq.train.tasks.summary import SummaryConfig
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, Any]
 #: In how many inputs the figure of attention looks.
 _DRAWN = 6
 
@@ -52,7 +53,7 @@ class ManyToOne(Task[C]):
     compilable = True
 
     inputs: Inputs
-    examples: data.Splits
+    examples = Prepared[data.Splits]()
 
     def __init__(self, config: C) -> None:
         super().__init__(config)
@@ -204,12 +205,9 @@ class ManyToOne(Task[C]):
         sizes = {name: len(getattr(self.examples, name)) for name in ("train", "valid", "test")}
         return {"source": self.data.path or self.data.source, **sizes, "outputs": self.outputs}
 
-    def write(self, model: Module, directory: Path) -> str:
-        """Leave ``predictions.jsonl``, of the test part."""
-        predictions = list(self.predict(model, self.part("test")))
-        lines = (json.dumps(prediction, ensure_ascii=False) + "\n" for prediction in predictions)
-        (directory / "predictions.jsonl").write_text("".join(lines), encoding="utf-8")
-        return "\n".join(self.as_text(prediction) for prediction in predictions[:5])
+    def leave(self, model: Module, records: Sequence[Example], directory: Path) -> str:
+        """Leave ``predictions.jsonl``."""
+        return self.leave_rows(self.predict(model, records), directory)
 
     def example(self, model: Module, steps: int) -> Tensor:
         xs, lengths = self.inputs.batch([self.inputs.sample(steps)])

@@ -17,9 +17,10 @@ from tinyseq.errors import DataError
 from tinyseq.figures import agreement
 from tinyseq.tensors import Tensor
 from tinyseq.train.config.section import OneOf
-from tinyseq.train.tasks.base import Measure
 from tinyseq.train.tasks.inputs import ExamplesConfig, InputsName
-from tinyseq.train.tasks.many_to_one import Array, ManyToOne, ManyToOneConfig
+from tinyseq.train.tasks.learning import Measure
+from tinyseq.train.tasks.many_to_one import ManyToOne, ManyToOneConfig
+from tinyseq.train.tasks.role import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -29,6 +29,7 @@ from tinyseq.train.config.run_config import FilePath
 from tinyseq.train.config.section import OneOf, Section
 from tinyseq.train.config.source import Problem
 from tinyseq.train.tasks.generation import END, GenerationConfig, GenerationTask
+from tinyseq.train.tasks.role import Prepared
 
 #: Name -> (count, seed) -> pairs, for runs without a file.
 GENERATORS: Registry[Callable[[int, int], list[tuple[str, str]]]] = Registry(
@@ -142,6 +143,8 @@ class Seq2Seq(GenerationTask[Seq2SeqConfig]):
     Config = Seq2SeqConfig
     #: Tokens of sources.
     vocabulary: data.Vocabulary
+    #: How many training pairs were too long.
+    left_out = Prepared[int]()
 
     @property
     def level_name(self) -> str:

@@ -15,13 +15,13 @@ from tinyseq.compiler.arena import Slab
 from tinyseq.compiler.lower import numpy as on_numpy
 from tinyseq.compiler.lower.describe import Forms
 from tinyseq.compiler.lower.giving import fitting
-from tinyseq.compiler.lower.llvm.cache import cached
-from tinyseq.compiler.lower.llvm.cost import time_of
-from tinyseq.compiler.lower.llvm.host import Library, host, key_of, object_code
-from tinyseq.compiler.lower.llvm.kernels import load
+from tinyseq.compiler.lower.llvm.kernels.loading import load
 from tinyseq.compiler.lower.llvm.lowering import FORMS, lower
+from tinyseq.compiler.lower.llvm.runtime.cache import cached
+from tinyseq.compiler.lower.llvm.runtime.host import Library, host, key_of, object_code
+from tinyseq.compiler.lower.llvm.schedule.cost import time_of
 from tinyseq.compiler.lower.llvm.segments import write_segments
-from tinyseq.compiler.lower.llvm.threads import Team, pool, settle
+from tinyseq.compiler.lower.llvm.thread_pool import Team, pool, settle
 from tinyseq.compiler.lower.partition import Partition
 from tinyseq.compiler.plan import Loop, Plan, Ref
 from tinyseq.errors import ShapeError, TinyseqError

@@ -7,12 +7,12 @@ from typing import Final
 from tinyseq.compiler.lower import describe
 from tinyseq.compiler.lower.describe import Forms
 from tinyseq.compiler.lower.grouping import group, leave_unstored, split_rows
-from tinyseq.compiler.lower.llvm.bundling import bundle
-from tinyseq.compiler.lower.llvm.host import host
-from tinyseq.compiler.lower.llvm.moving import move_in
-from tinyseq.compiler.lower.llvm.multiplying import turned
-from tinyseq.compiler.lower.llvm.operations import WRITERS
-from tinyseq.compiler.lower.llvm.recomputing import recompute
+from tinyseq.compiler.lower.llvm.ir.operations import WRITERS
+from tinyseq.compiler.lower.llvm.kernels.matmul import turned
+from tinyseq.compiler.lower.llvm.runtime.host import host
+from tinyseq.compiler.lower.llvm.schedule.fuse_into_loop import move_in
+from tinyseq.compiler.lower.llvm.schedule.rematerialise import recompute
+from tinyseq.compiler.lower.llvm.schedule.shared_operand import bundle
 from tinyseq.compiler.lower.partition import Partition, partition
 from tinyseq.compiler.lower.stages import Repeat, Stage
 from tinyseq.compiler.plan import Plan

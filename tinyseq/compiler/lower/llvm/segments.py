@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tinyseq.compiler.lower.llvm.context import Writer, base
-from tinyseq.compiler.lower.llvm.gemm import Tile, pack
-from tinyseq.compiler.lower.llvm.host import Host
-from tinyseq.compiler.lower.llvm.multiplying import lies_still, tile_of
-from tinyseq.compiler.lower.llvm.text import Function, Module
-from tinyseq.compiler.lower.llvm.waiting import write_barrier
-from tinyseq.compiler.lower.llvm.writing import write_stage
+from tinyseq.compiler.lower.llvm.ir.barrier import write_barrier
+from tinyseq.compiler.lower.llvm.ir.builder import Function, Module
+from tinyseq.compiler.lower.llvm.ir.context import Writer, base
+from tinyseq.compiler.lower.llvm.kernels.codegen import write_stage
+from tinyseq.compiler.lower.llvm.kernels.gemm import Tile, pack
+from tinyseq.compiler.lower.llvm.kernels.matmul import lies_still, tile_of
+from tinyseq.compiler.lower.llvm.runtime.host import Host
 from tinyseq.compiler.lower.stages import Group, Product, Repeat, Stage
 
 _STAGE: Final = "ptr %buffers, ptr %scratch, i64"

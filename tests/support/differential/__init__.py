@@ -1,0 +1,1 @@
+"""The differential machine: random programs, played eagerly and compiled, and what differs."""

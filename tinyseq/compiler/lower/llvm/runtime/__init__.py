@@ -1,0 +1,1 @@
+"""The machine at hand: its machine code, loaded, and kept on disk."""

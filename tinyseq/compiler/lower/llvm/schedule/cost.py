@@ -1,0 +1,51 @@
+"""About how long a stage takes one thread, in nanoseconds: whether it is worth sharing."""
+
+from __future__ import annotations
+
+import math
+from typing import assert_never
+
+from tinyseq.compiler.lower.llvm.ir.operations import COSTS
+from tinyseq.compiler.lower.stages import (
+    Bundle,
+    Contraction,
+    Cumulation,
+    Draw,
+    Gathering,
+    Group,
+    Normalization,
+    Product,
+    Reduction,
+    Repeat,
+    Stage,
+    Triangle,
+    reads,
+    writes,
+)
+
+_ELEMENT = 0.03  # of a multiplication in a vector
+_FLOP = 0.01
+_SCALAR = 3.0  # of an element that is moved by itself
+
+
+def time_of(stage: Stage) -> float:
+    """Estimate a stage's time."""
+    match stage:
+        case Repeat():
+            return stage.length * sum(map(time_of, stage.stages))
+        case Group():
+            elements = sum(math.prod(w.output.shape) * (1 + COSTS.get(w.name, 1)) for w in stage.works)
+            return _ELEMENT * elements + sum(map(time_of, stage.products))
+        case Product():
+            return _FLOP * 2 * math.prod(stage.output.shape) * stage.left.shape[-1]
+        case Bundle():
+            return sum(map(time_of, stage.groups))
+        case Draw():
+            return _SCALAR * math.prod(stage.output.shape)
+        case Gathering():
+            return _SCALAR * math.prod(stage.part.shape) + _ELEMENT * math.prod(stage.whole.shape)
+        case Reduction() | Contraction() | Cumulation() | Triangle() | Normalization():
+            sizes = [math.prod(x.shape) for x in (*reads(stage), *writes(stage))]
+            return 20 * _ELEMENT * max(sizes)
+        case _:
+            assert_never(stage)

@@ -1,0 +1,159 @@
+"""The language model: read a text, predict what comes next."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinyseq import data, nn
+from tinyseq.creation import tensor
+from tinyseq.data.batching import IGNORED, Ids
+from tinyseq.data.tokens import vocabulary_of
+from tinyseq.errors import DataError
+from tinyseq.modes import no_grad
+from tinyseq.ops.shape import concat, reshape
+from tinyseq.tensors import Tensor
+from tinyseq.train.tasks.base import Task
+from tinyseq.train.tasks.language_model.config import LanguageModelConfig
+from tinyseq.train.tasks.language_model.network import LanguageModelNet
+from tinyseq.train.tasks.language_model.presentation import TextPresentation
+from tinyseq.train.tasks.language_model.scoring import metrics_of
+from tinyseq.train.tasks.learning import Feed, Measure
+from tinyseq.train.tasks.role import Prepared
+
+
+class LanguageModel(TextPresentation, Task[LanguageModelConfig]):
+    """Stateful truncated backpropagation over contiguous text; judged in bits a token on held-out text."""
+
+    Config = LanguageModelConfig
+    compilable = True
+
+    corpus = Prepared[data.Corpus]()
+    #: The three parts of the text, as text and as numbers of tokens.
+    text = Prepared[data.Splits]()
+    ids = Prepared[data.Splits]()
+
+    def __init__(self, config: LanguageModelConfig) -> None:
+        super().__init__(config)
+        self.measure = Measure(self.level.bits, f"bits per {self.level.unit}")
+
+    # Training.
+
+    def prepare(self) -> None:
+        config = self.config.data
+        self.corpus = data.load_text(config.path)
+        tokens = data.split(self.level.cut(self.corpus.text), config.split)
+        parts = (tokens.train, tokens.valid, tokens.test)
+        self.text = data.Splits(*map(self.level.join, parts))
+        self.vocabulary = vocabulary_of(
+            [tokens.train], {*tokens.valid, *tokens.test}, min_count=config.min_count, max_size=config.max_size
+        )
+        self.ids = data.Splits(*map(self.vocabulary.encode, parts))
+        self.first_line = self.text.test.lstrip().split("\n", 1)[0][:80]
+        for name in ("valid", "test"):
+            if len(getattr(self.ids, name)) < 2:
+                raise DataError(
+                    f"the text is too short: its {name} part has nothing to predict",
+                    required=f"at least 2 {self.level.unit}s in each part",
+                    got=f"{sum(map(len, parts))} {self.level.unit}s, split {config.split}",
+                    fix="a longer text, or a larger share in data.split",
+                )
+        self.batches()  # refuses a text that is too short for the batches before anything is computed
+
+    def build(self) -> LanguageModelNet:
+        return LanguageModelNet(self.config.model, len(self.vocabulary))
+
+    def batches(self) -> Iterator[data.Window]:
+        train = self.config.train
+        return data.training_windows(self.ids.train, train.batch_size, train.bptt.every, train.bptt.depth)
+
+    def feed(self, model: LanguageModelNet, batch: data.Window, state: Any) -> Feed:
+        if state is None or batch.fresh:
+            state = model.recurrent.initial_state(batch.inputs.shape[0])
+        inputs, targets = tensor(batch.inputs), tensor(batch.targets[:, batch.counted :])
+        return Feed((inputs, targets, state, batch.carry, batch.counted), batch.tokens)
+
+    def loss(self, model: LanguageModelNet, *arguments: Any) -> tuple[Tensor, Any]:
+        inputs, targets, state, carry, counted = arguments
+        # The state that the next window starts from may lie within this one: then the window is run in two parts, and
+        # nothing is cut between them.
+        edges = sorted({0, carry, inputs.shape[1]})
+        parts, carried = [], state
+        for start, end in itertools.pairwise(edges):
+            ys, state = model(inputs[:, start:end], state)
+            carried = state if end == carry else carried
+            parts.append(ys)
+        ys = concat(parts, axis=1) if len(parts) > 1 else parts[0]
+        if counted:
+            ys = ys[:, counted:]
+        return nn.cross_entropy(model.logits(ys), reshape(targets, (-1,)), reduction="mean"), carried
+
+    def metrics(self, loss: float) -> dict[str, float]:
+        return metrics_of(loss, self.level)
+
+    def example(self, model: LanguageModelNet, steps: int) -> Tensor:
+        ids = np.arange(steps + 1, dtype=np.int64) % len(self.vocabulary)
+        inputs = tensor(ids[None, :-1], name="tokens")
+        ys, _ = model(inputs)
+        loss: Tensor = nn.cross_entropy(model.logits(ys), tensor(ids[1:], name="targets"), reduction="mean")
+        return loss
+
+    # Judgement.
+
+    def part(self, split: str) -> list[str]:
+        text: str = getattr(self.text, split)
+        return text.splitlines(keepends=True)
+
+    def evaluate_on(
+        self, model: LanguageModelNet, records: Sequence[str], *, batch_size: int | None = None
+    ) -> dict[str, float]:
+        """Return loss, bits a token and perplexity of lines read as one text.
+
+        Many rows are read at once, each a contiguous part that starts with the initial state; so the batch size does
+        change the figures a little.
+        """
+        train = self.config.train
+        ids = self.vocabulary.encode(self.level.cut("".join(records)))
+        total, count, state = 0.0, 0, None
+        with no_grad():
+            for window in data.held_out_windows(ids, batch_size or train.batch_size, train.bptt.every):
+                if state is None:
+                    state = model.recurrent.initial_state(len(window.inputs))
+                ys, state = model(tensor(window.inputs), state)
+                losses = nn.cross_entropy(
+                    model.logits(ys),
+                    reshape(tensor(window.targets), (-1,)),
+                    ignore_index=IGNORED,
+                    reduction="sum",
+                )
+                total += float(losses.item())
+                count += window.tokens
+        return {**self.metrics(total / count), "tokens": count}
+
+    def baselines(self) -> dict[str, dict[str, float]]:
+        metrics = {}
+        for order, name in ((1, "unigram"), (2, "bigram")):
+            alpha, (bits,) = data.ngram_bits(
+                order, self.ids.train, self.ids.valid, [self.ids.test], len(self.vocabulary)
+            )
+            metrics[name] = {self.level.bits: bits, "perplexity": 2.0**bits, "alpha": alpha}
+        return metrics
+
+    def describe_data(self) -> dict[str, Any]:
+        return {
+            "corpus": self.corpus.name,
+            "sha256": self.corpus.sha256,
+            "characters": len(self.corpus),
+            "train": len(self.ids.train),
+            "valid": len(self.ids.valid),
+            "test": len(self.ids.test),
+            "vocabulary": len(self.vocabulary),
+            "train_unknown": self._unknown(self.ids.train),
+            "held_out_unknown": self._unknown(self.ids.valid) + self._unknown(self.ids.test),
+        }
+
+    def _unknown(self, ids: Ids) -> int:
+        return 0 if self.vocabulary.unknown is None else int((ids == self.vocabulary.unknown).sum())
