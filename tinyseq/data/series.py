@@ -41,6 +41,8 @@ class Series:
     observed: Array | None = None
     #: What was done to the file's rows, in words.
     note: str = ""
+    #: What it is called among the series of its file.
+    group: str = ""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -65,8 +67,8 @@ class Plan:
 
     Args:
         time: the column that says when; None: rows are numbered from 0.
-        time_may_lack: whether rows are numbered too where the file has no column ``time``, and a file without the column
-            ``group`` is one series.
+        time_may_lack: whether rows are numbered too where the file has no column ``time``, and are one series where it
+            has no column ``group``.
         time_format: how it is written, as ``datetime.strptime`` has it; None: found out.
         group: the column that tells series apart, where several stand in one file.
         wide: a row is a series, a column a step.
@@ -331,7 +333,7 @@ class _Reading:
             )
         values, observed = _filled(values, plan, lambda row, place: self._field(rows, row, place))
         name = f"{Path(table.name).name}: {key}" if key else Path(table.name).name
-        return Series(name, tuple(self.columns), values, times, table.sha256, observed, ", ".join(notes))
+        return Series(name, tuple(self.columns), values, times, table.sha256, observed, ", ".join(notes), key)
 
     def _field(self, rows: Array, row: int, place: int) -> tuple[str, str]:
         """Return a field and where it is; a step that was filled in has neither."""
@@ -518,10 +520,8 @@ def _wide(table: Table, plan: Plan) -> list[Series]:
             return table.field(row, steps[start + step]), table.place(row, steps[start + step])
 
         filled, observed = _filled(values[row, part, None], plan, field)
-        series = Series(
-            f"{Path(table.name).name}: {name}", ("value",), filled, tuple(steps[part]), table.sha256, observed
-        )
-        found.append(series)
+        title = f"{Path(table.name).name}: {name}"
+        found.append(Series(title, ("value",), filled, tuple(steps[part]), table.sha256, observed, "", name))
     return found
 
 
