@@ -270,7 +270,7 @@ with prepared(config) as (task, _):
         print(error.what)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("the series cannot be read\n", "")
+    assert (done.stdout, done.stderr) == ("the text file cannot be read\n", "")
 
 
 def test_outputs_come_online_a_step_at_a_time():

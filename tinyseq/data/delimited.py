@@ -58,7 +58,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Layout:
+class Dialect:
     """How a file turned out to be written."""
 
     separator: str
@@ -87,7 +87,7 @@ def _printable(line: str) -> str:
     return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode("ascii") for c in line)
 
 
-class Source:
+class Delimited:
     """The bytes of a file, and how they are cut into rows."""
 
     def __init__(self, path: Path, form: Form) -> None:
@@ -102,7 +102,7 @@ class Source:
 
     # How it is written.
 
-    def _find(self) -> Layout:
+    def _find(self) -> Dialect:
         lines, whole = self._sample()
         form, path = self.form, self.path
         skip = form.skip
@@ -145,7 +145,7 @@ class Source:
             )
         body = rows[1:] if header else rows
         numbers = bool(body) and not quotes_in(lines) and all(_plain(field) for row in body for field in row)
-        return Layout(separator, quotes, header, tuple(names), nameless, skip, comment, self.encoding, shown, numbers)
+        return Dialect(separator, quotes, header, tuple(names), nameless, skip, comment, self.encoding, shown, numbers)
 
     def _sample(self) -> tuple[list[str], bool]:
         """Return the first lines, all of them whole, and whether they are the whole file."""

@@ -62,7 +62,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SeriesPlan:
     """How the rows of a table are series.
 
     Args:
@@ -105,18 +105,20 @@ def read_series(
         columns: which columns, in this order; None: all but ``time``.
         time: the column that says when; rows are put in its order. None: rows are numbered from 0.
         time_may_lack: whether rows are numbered too where the file has no column ``time``.
-        missing: see ``Plan``.
+        missing: see ``SeriesPlan``.
         form: how the file is written; what it does not say is found out, or asked.
 
     Raises:
         DataError: see ``read_many``.
     """
-    (only,) = read_many(path, columns, plan=Plan(time=time, time_may_lack=time_may_lack, missing=missing), form=form)
+    (only,) = read_many(
+        path, columns, plan=SeriesPlan(time=time, time_may_lack=time_may_lack, missing=missing), form=form
+    )
     return only
 
 
 def read_many(
-    path: str | Path, columns: Sequence[str] | None = None, *, plan: Plan, form: Form | None = None
+    path: str | Path, columns: Sequence[str] | None = None, *, plan: SeriesPlan, form: Form | None = None
 ) -> list[Series]:
     """Return the series of a file, in the order in which they begin.
 
@@ -140,7 +142,7 @@ def read_many(
 class _Reading:
     """A table, and how it becomes series."""
 
-    def __init__(self, table: Table, columns: Sequence[str] | None, plan: Plan) -> None:
+    def __init__(self, table: Table, columns: Sequence[str] | None, plan: SeriesPlan) -> None:
         self.table, self.plan = table, plan
         if len(table) < 2:
             raise DataError(
@@ -473,7 +475,9 @@ def _says_when(name: str, values: Array, nameless: bool) -> str:
     return "has numbers that are times in seconds, and only grows" if epoch and len(values) >= _FEW else ""
 
 
-def _filled(values: Array, plan: Plan, field: Callable[[int, int], tuple[str, str]]) -> tuple[Array, Array | None]:
+def _filled(
+    values: Array, plan: SeriesPlan, field: Callable[[int, int], tuple[str, str]]
+) -> tuple[Array, Array | None]:
     """Return the values without gaps, and which were observed (None: all)."""
     observed = ~np.isnan(values)
     if observed.all():
@@ -502,7 +506,7 @@ def _filled(values: Array, plan: Plan, field: Callable[[int, int], tuple[str, st
     return np.take_along_axis(values, last, 0), observed
 
 
-def _wide(table: Table, plan: Plan) -> list[Series]:
+def _wide(table: Table, plan: SeriesPlan) -> list[Series]:
     """Return a series for each row; values that are missing at its ends are no part of it."""
     steps = [name for name in table.columns if name not in (plan.group, plan.time)]
     names = table.texts(plan.group) if plan.group is not None else [str(row + 1) for row in range(len(table))]

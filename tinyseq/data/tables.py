@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from tinyseq.data import numerals
-from tinyseq.data.delimited import Form, Layout, Source, question, with_header
+from tinyseq.data.delimited import Delimited, Dialect, Form, question, with_header
 from tinyseq.errors import DataError, did_you_mean
 
 Array = np.ndarray[Any, Any]
@@ -66,13 +66,13 @@ class Table:
     Of a file of numbers alone only the numbers are kept beside its bytes; its fields are cut when they are asked for.
     """
 
-    def __init__(self, source: Source) -> None:
-        self.layout: Layout = source.layout
+    def __init__(self, source: Delimited) -> None:
+        self.layout: Dialect = source.layout
         self.form = source.form
         self.name = str(source.path)
         self.columns = source.layout.names
         self.sha256 = hashlib.sha256(source.raw).hexdigest()
-        self._source: Source | None = source
+        self._source: Delimited | None = source
         self._text: list[_Column] | None = None
         self._lines: list[list[int] | range] = []
         self._plain = _loaded(source)
@@ -347,7 +347,7 @@ def _is_float(mark: str) -> bool:
     return True
 
 
-def _loaded(source: Source) -> Array | None:
+def _loaded(source: Delimited) -> Array | None:
     """Return the numbers of a file of nothing else, or None."""
     layout = source.layout
     if not layout.numbers or layout.comment or layout.encoding != "utf-8-sig" or len(layout.separator) != 1:
@@ -382,4 +382,4 @@ def read_table(path: str | Path, *, header: bool | None = None, form: Form | Non
     Raises:
         DataError: the file cannot be read, has no rows, a column's name twice, or a row with another number of fields.
     """
-    return Table(Source(Path(path), with_header(form or Form(), header)))
+    return Table(Delimited(Path(path), with_header(form or Form(), header)))

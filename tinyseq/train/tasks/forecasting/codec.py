@@ -24,7 +24,7 @@ class Record(NamedTuple):
     start: int
 
 
-class Scale(NamedTuple):
+class SeriesScale(NamedTuple):
     """What is known of a series from its training part.
 
     ``level`` is the mean of each target, ``step_size`` how far a value is from the one before (MASE's unit).
@@ -35,7 +35,7 @@ class Scale(NamedTuple):
     step_size: Array
 
     @classmethod
-    def fit(cls, series: Series, transform: str, chosen: Sequence[int]) -> Scale:
+    def fit(cls, series: Series, transform: str, chosen: Sequence[int]) -> SeriesScale:
         """Return the scale of a series of which all is known.
 
         Raises:
@@ -56,7 +56,7 @@ class Scale(NamedTuple):
         return {**scale, "level": self.level.tolist(), "step_size": self.step_size.tolist()}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any], transform: str) -> Scale:
+    def from_state(cls, state: Mapping[str, Any], transform: str) -> SeriesScale:
         """Return it of what ``state`` gave."""
         mean, std, level, step = (np.array(state[key], np.float64) for key in ("mean", "std", "level", "step_size"))
         return cls(Scaler(transform, mean, std), level, step)
@@ -75,7 +75,7 @@ class SeriesCodec(Codec[ForecastingConfig]):
     #: The column that says when; it is only shown.
     time: str | None
     #: By what a series is called in its file; of the only one, "".
-    scales: dict[str, Scale]
+    scales: dict[str, SeriesScale]
     #: What "better" means: errors of several targets, or several series, have no common unit but their naive steps.
     measure: Measure
 
@@ -84,13 +84,13 @@ class SeriesCodec(Codec[ForecastingConfig]):
         """The scaler of the only series, or of the first."""
         return next(iter(self.scales.values())).scaler
 
-    def scale_of(self, series: Series, known: int) -> Scale:
+    def scale_of(self, series: Series, known: int) -> SeriesScale:
         """Return the scale of a series: as trained, or, where it is another, of its first ``known`` values."""
         if self._alone:
             return self.scales[""]
         if series.group in self.scales:
             return self.scales[series.group]
-        return Scale.fit(series.until(max(known, 2)), self.config.data.transform, self.chosen)
+        return SeriesScale.fit(series.until(max(known, 2)), self.config.data.transform, self.chosen)
 
     @property
     def _alone(self) -> bool:
@@ -108,7 +108,7 @@ class SeriesCodec(Codec[ForecastingConfig]):
         self.columns, self.targets = tuple(columns), tuple(targets)
         self.chosen = [self.columns.index(name) for name in targets]
 
-    def take_scales(self, scales: dict[str, Scale]) -> None:
+    def take_scales(self, scales: dict[str, SeriesScale]) -> None:
         """Take over the scales of the series, and with them what is compared."""
         self.scales = scales
         if len(self.targets) > 1 or not self._alone:
@@ -125,7 +125,7 @@ class SeriesCodec(Codec[ForecastingConfig]):
         self.time = metadata["time"]
         states = metadata.get("scales", {"": metadata})
         transform = self.config.data.transform
-        self.take_scales({key: Scale.from_state(state, transform) for key, state in states.items()})
+        self.take_scales({key: SeriesScale.from_state(state, transform) for key, state in states.items()})
 
     def read(self, path: Path, *, targets: bool = True) -> list[Record]:
         config = self.config.data

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tinyseq.data.series import TRANSFORMS, Plan
+from tinyseq.data.series import TRANSFORMS, SeriesPlan
 from tinyseq.errors import did_you_mean
 from tinyseq.train.config.model_sections import RecurrentConfig, Shares
 from tinyseq.train.config.run_config import FilePath, RunConfig
@@ -54,10 +54,8 @@ class SeriesConfig(TableSection):
         if self.layout == "wide" and self.columns is not None:
             message = "in a wide file, columns are the steps; required null"
             yield Problem(("columns",), message, involves=(("layout",),))
-        for name in ("time", "group"):
-            if self.path is None and getattr(self, name) is not None and (name == "group" or self.time != "year"):
-                message = "the sunspot numbers have no such column; required `path` too"
-                yield Problem((name,), message, involves=(("path",),))
+        if self.path is None and several is not None:
+            yield Problem((several,), "the sunspot numbers are one series; required `path`", involves=(("path",),))
         for name in ("time_format", "repeated", "gaps"):
             if self.time is None and self.path is not None and getattr(self, name) not in (None, "refuse", "keep"):
                 yield Problem((name,), "says how times are read; required `time` too", involves=(("time",), ("path",)))
@@ -81,9 +79,9 @@ class SeriesConfig(TableSection):
             message = f"{self.time!r} is among the columns: it says when, and is not read"
             yield Problem(("time",), message, involves=(("columns",),))
 
-    def plan(self, *, time: str | None, known: bool = False) -> Plan:
+    def plan(self, *, time: str | None, known: bool = False) -> SeriesPlan:
         """Return how rows are series; where columns are ``known``, a file may lack ``time`` and ``group``."""
-        return Plan(
+        return SeriesPlan(
             time=time,
             time_may_lack=known,
             time_format=self.time_format,

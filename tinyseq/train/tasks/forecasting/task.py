@@ -18,8 +18,9 @@ from tinyseq.data.series import Scaler, Series, read_many
 from tinyseq.errors import DataError
 from tinyseq.tensors import Tensor
 from tinyseq.train.tasks.base import Task
-from tinyseq.train.tasks.forecasting.codec import Record, Scale
+from tinyseq.train.tasks.forecasting.codec import Record, SeriesScale
 from tinyseq.train.tasks.forecasting.config import ForecastingConfig
+from tinyseq.train.tasks.forecasting.judgement import ForecastJudgement
 from tinyseq.train.tasks.forecasting.network import ForecastNet
 from tinyseq.train.tasks.forecasting.presentation import ForecastPresentation
 from tinyseq.train.tasks.learning import Feed, Measure
@@ -38,15 +39,7 @@ class Batch(NamedTuple):
     fresh: bool
 
 
-class Judged(NamedTuple):
-    """Forecasts, their truths, and the naive steps that errors are measured by; all (origins, horizon, targets)."""
-
-    predicted: Array
-    true: Array
-    step: Array
-
-
-class Forecasting(ForecastPresentation, Task[ForecastingConfig]):
+class Forecasting(ForecastJudgement, ForecastPresentation, Task[ForecastingConfig]):
     """Standardised by the training part alone; judged in the series' own units against naive forecasts.
 
     With ``data.window`` a forecast sees that many values. Without, rows of the training part are read on with the state
@@ -75,7 +68,7 @@ class Forecasting(ForecastPresentation, Task[ForecastingConfig]):
         scales = {}
         for series in self.every:
             train = series.until(len(self._ranges(series)["train"]))
-            scales[series.group] = Scale.fit(train, config.transform, self.chosen)
+            scales[series.group] = SeriesScale.fit(train, config.transform, self.chosen)
             Scaler.fit(series.values, config.transform)  # refuses what the transform does not take, wherever it is
         self.take_scales(scales)
         self.batches()  # refuses a series that is too short for the batches before anything is computed
@@ -202,69 +195,6 @@ class Forecasting(ForecastPresentation, Task[ForecastingConfig]):
     def part(self, split: str) -> list[Record]:
         parts = [(series, self._ranges(series)[split]) for series in self.every]
         return [Record(series.until(part.stop), max(part.start, 1)) for series, part in parts]
-
-    def evaluate_on(
-        self, model: ForecastNet, records: Sequence[Record], *, batch_size: int | None = None
-    ) -> dict[str, float]:
-        """Return RMSE, MAE and MASE over all origins, steps ahead and targets; of several targets those of each too."""
-        return self._metrics(self._judged(model, records, batch_size))
-
-    def _judged(self, model: ForecastNet, records: Sequence[Record], batch_size: int | None) -> list[Judged]:
-        if not records:
-            raise DataError("forecasting: nothing to judge", required="at least one series", got="none")
-        return [
-            self._beside(record, origins, self.forecast(model, record, origins, batch_size))
-            for record in records
-            for origins in [self._origins(record)]
-        ]
-
-    def _beside(self, record: Record, origins: Array, predicted: Array) -> Judged:
-        """Return forecasts beside their truths; a truth that was not observed is NaN."""
-        true = forecasts.following(record.series.known()[:, self.chosen], origins, self.config.forecast.horizon)
-        step = self.scale_of(record.series, record.start).step_size
-        return Judged(predicted, true, np.broadcast_to(step, true.shape))
-
-    def _metrics(self, judged: Sequence[Judged]) -> dict[str, float]:
-        predicted, true, step = (np.concatenate([getattr(one, name) for one in judged]) for name in Judged._fields)
-        metrics = {
-            "rmse": forecasts.rmse(predicted, true),
-            "mae": forecasts.mae(predicted, true),
-            "mase": forecasts.mase(predicted, true, step),
-        }
-        if len(self.targets) > 1:  # each has a unit of its own
-            for k, name in enumerate(self.targets):
-                metrics[f"rmse_{name}"] = forecasts.rmse(predicted[..., k], true[..., k])
-                metrics[f"mae_{name}"] = forecasts.mae(predicted[..., k], true[..., k])
-        return metrics
-
-    def details(
-        self, model: ForecastNet, records: Sequence[Record], *, batch_size: int | None = None
-    ) -> dict[str, Any]:
-        """Return the RMSE of each target, a number for each step ahead; of several series their metrics too."""
-        judged = self._judged(model, records, batch_size)
-        predicted, true = (np.concatenate([getattr(one, name) for one in judged]) for name in ("predicted", "true"))
-        by_step = {
-            name: [forecasts.rmse(predicted[:, step, k], true[:, step, k]) for step in range(true.shape[1])]
-            for k, name in enumerate(self.targets)
-        }
-        if len(records) == 1:
-            return {"rmse_by_step": by_step}
-        each = {record.series.group: self._metrics([one]) for record, one in zip(records, judged, strict=True)}
-        return {"rmse_by_step": by_step, "series": each}
-
-    def baselines(self) -> dict[str, dict[str, float]]:
-        horizon, season = self.config.forecast.horizon, self.config.forecast.season
-        found: dict[str, list[Judged]] = {}
-        for record in self.part("test"):
-            values, origins = record.series.values[:, self.chosen], self._origins(record)
-            predictions = {"persistence": forecasts.persistence(values, origins, horizon)}
-            if season is not None:
-                predictions[f"seasonal ({season} ago)"] = forecasts.seasonal(values, origins, horizon, season)
-            level = self.scale_of(record.series, record.start).level
-            predictions["training mean"] = forecasts.constant(level, origins, horizon)
-            for name, predicted in predictions.items():
-                found.setdefault(name, []).append(self._beside(record, origins, predicted))
-        return {name: self._metrics(judged) for name, judged in found.items()}
 
     def describe_data(self) -> dict[str, Any]:
         series = self.series
