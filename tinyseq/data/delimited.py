@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -98,7 +99,7 @@ class Delimited:
             raise DataError(
                 "the table is empty", required="a row or more", got=f"{path}: {len(self.raw)} bytes, no characters"
             )
-        self.layout = self._find()
+        self.dialect = self._find()
 
     # How it is written.
 
@@ -106,6 +107,10 @@ class Delimited:
         lines, whole = self._sample()
         form, path = self.form, self.path
         skip = form.skip
+        told = re.fullmatch(r"sep=(.)\s*", next(iter(lines), ""))
+        if told and form.separator is None:  # what Excel reads and writes
+            self.form = form = replace(form, separator=told[1], skip=skip + 1)
+            skip, lines = skip + 1, lines[1:]
         if form.comment is None:
             skip += self._remarks(lines)
         lines = lines[skip - form.skip :]
@@ -120,6 +125,8 @@ class Delimited:
         where = f"{path}, line {skip + 1}"
         header = self._header(rows, shown, where)
         first = [name.strip() for name in rows[0]] if header else [str(i + 1) for i in range(len(rows[0]))]
+        if header and all(len(name) > 1 and name[0] == name[-1] == "'" for name in first):
+            first = [name[1:-1] for name in first]
         if header and _names_rows(rows):
             first = ["", *first]  # as R writes it: what names the rows has no name itself
         names = [name or f"Unnamed: {place}" for place, name in enumerate(first)]
@@ -285,14 +292,14 @@ class Delimited:
         Raises:
             DataError: a row of another width, or one that is malformed.
         """
-        layout = self.layout
-        text = io.TextIOWrapper(io.BytesIO(self.raw), layout.encoding, newline="")
-        width, size = len(layout.names), max(8, _CHUNK // len(layout.names))
+        dialect = self.dialect
+        text = io.TextIOWrapper(io.BytesIO(self.raw), dialect.encoding, newline="")
+        width, size = len(dialect.names), max(8, _CHUNK // len(dialect.names))
         before = 0
-        for _ in range(layout.skip):
+        for _ in range(dialect.skip):
             before += bool(text.readline())
-        reader = _reader(text, layout.separator, layout.quotes)
-        header = layout.header
+        reader = _reader(text, dialect.separator, dialect.quotes)
+        header = dialect.header
         with whole_fields():
             while True:
                 start = before + reader.line_num
@@ -312,18 +319,18 @@ class Delimited:
                 lines: list[int] | range = range(start + 1, start + len(rows) + 1)
                 last = start + len(rows)
                 even = width > 1 and last == before + reader.line_num
-                if header or layout.comment or not even or any(len(row) != width for row in rows):
+                if header or dialect.comment or not even or any(len(row) != width for row in rows):
                     rows, lines, header = self._sift(rows, start, header)
                 if rows:
                     yield rows, lines
 
     def _sift(self, rows: list[list[str]], line: int, header: bool) -> tuple[list[list[str]], list[int], bool]:
         """Return the rows without blank lines, remarks and the header, and the line in which each ends."""
-        layout, kept, lines = self.layout, [], []
-        width = len(layout.names)
+        dialect, kept, lines = self.dialect, [], []
+        width = len(dialect.names)
         for row in rows:
             line += 1 + sum(_breaks(field) for field in row if "\n" in field or "\r" in field)
-            if _blank(row) or (layout.comment and row[0].lstrip().startswith(layout.comment)):
+            if _blank(row) or (dialect.comment and row[0].lstrip().startswith(dialect.comment)):
                 continue
             if header:
                 header = False
@@ -337,13 +344,13 @@ class Delimited:
         return kept, lines, header
 
     def _ragged(self, row: Sequence[str], line: int) -> DataError:
-        layout = self.layout
-        names = ", ".join(layout.names[:20]) + (", ..." if len(layout.names) > 20 else "")
-        mark = next((word for word, one in SEPARATORS.items() if one == layout.separator), repr(layout.separator))
+        dialect = self.dialect
+        names = ", ".join(dialect.names[:20]) + (", ..." if len(dialect.names) > 20 else "")
+        mark = next((word for word, one in SEPARATORS.items() if one == dialect.separator), repr(dialect.separator))
         return DataError(
             "a ragged row",
-            required=f"{len(layout.names)} fields: {names}",
-            got=f"{len(row)} fields, cut at each {mark}: " + _printable(layout.separator.join(row)),
+            required=f"{len(dialect.names)} fields: {names}",
+            got=f"{len(row)} fields, cut at each {mark}: " + _printable(dialect.separator.join(row)),
             where=f"{self.path}, line {line}",
             fix="every row needs a field for every column; text with the separator in it is quoted in a CSV file; "
             "data.separator, data.skip and data.comment say what else a file may have",

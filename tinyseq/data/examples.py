@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,12 +93,12 @@ def _which(table: Table, name: str) -> DataError:
     text = max(lengths, key=lambda column: lengths[column])
     label = min((c for c in fields if c != text and any(fields[c])), key=lambda c: len(set(fields[c])), default=text)
     places = [str(names.index(column) + 1) for column in (text, label)]
-    fix = f'data: {{text: "{text}", target: "{label}"}}, if that is what they are'
-    if table.layout.header:
+    fix = f"data: {{text: {json.dumps(text)}, target: {json.dumps(label)}}}, if that is what they are"
+    if table.dialect.header:
         fix += f'; if the first line is a row: data: {{header: false, text: "{places[0]}", target: "{places[1]}"}}'
     return question(
         f"there is no column {name!r}",
-        table.layout.shown,
+        table.dialect.shown,
         required=f"to be told which column is which; there are: {', '.join(names[:30])}",
         where=table.name,
         fix=fix,
@@ -161,7 +162,7 @@ def read_sequences(
     if sequence not in table.columns:
         raise question(
             f"there is no column {sequence!r}",
-            table.layout.shown,
+            table.dialect.shown,
             required=f"the column that tells sequences apart; there are: {', '.join(table.columns[:30])}",
             where=table.name,
             fix="data.sequence, its name; or data.layout: wide if each row is a sequence, a column a step",
@@ -203,7 +204,7 @@ def _in_order(examples: Examples, table: Table, time: str, starts: Sequence[int]
     if len(moments) != 1:
         raise question(
             f"times that cannot be read, or in two ways: {labels[0]!r}",
-            table.layout.shown,
+            table.dialect.shown,
             required="numbers, or dates with the year first",
             where=table.place(0, time),
             fix="rows in order of time, and no data.time",
@@ -267,11 +268,11 @@ def _target_there(table: Table, target: str, required: bool) -> None:
         return
     raise question(
         f"there is no column {target!r}",
-        table.layout.shown,
+        table.dialect.shown,
         required=f"to be told which column is learned; there are: {', '.join(table.columns[:30])}",
-        where=f"{table.name}, line {table.layout.skip + 1}",
+        where=f"{table.name}, line {table.dialect.skip + 1}",
         fix=f'data.target: "{table.columns[-1]}", if it is the last; {did_you_mean(target, table.columns[:30])}'
-        + ("; data.header: false if the first line is a row" if table.layout.header else ""),
+        + ("; data.header: false if the first line is a row" if table.dialect.header else ""),
     )
 
 
@@ -280,7 +281,7 @@ def _features(table: Table, columns: Sequence[str] | None, others: set[str], *, 
         return list(columns)
     # Steps of a wide file may well count; only what has no name is no step.
     names = (
-        [name for name in table.columns if name not in others | table.layout.nameless]
+        [name for name in table.columns if name not in others | table.dialect.nameless]
         if wide
         else table.features(others)
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinyseq.data import times as clock
 from tinyseq.data.delimited import Form, question
-from tinyseq.data.numerals import plain
+from tinyseq.data.numerals import is_missing, is_number, plain
 from tinyseq.data.tables import INDEX_NAMES, Table, read_table
 from tinyseq.errors import DataError
 from tinyseq.registry import Registry
@@ -67,6 +67,7 @@ class SeriesPlan:
 
     Args:
         time: the column that says when; None: rows are numbered from 0.
+        more: further columns that say when (a month beside the year, an hour beside the date).
         time_may_lack: whether rows are numbered too where the file has no column ``time``, and are one series where it
             has no column ``group``.
         time_format: how it is written, as ``datetime.strptime`` has it; None: found out.
@@ -79,6 +80,7 @@ class SeriesPlan:
     """
 
     time: str | None = None
+    more: tuple[str, ...] = ()
     time_may_lack: bool = False
     time_format: str | None = None
     group: str | None = None
@@ -131,7 +133,7 @@ def read_many(
     if plan.time_may_lack:
         plan = replace(
             plan,
-            time=plan.time if plan.time in table.columns else None,
+            time=plan.time if {plan.time, *plan.more} <= set(table.columns) else None,
             group=plan.group if plan.group in table.columns else None,
         )
     if plan.wide:
@@ -148,7 +150,7 @@ class _Reading:
             raise DataError(
                 "a series without rows", required="a header and at least 2 rows", got=f"{table.name}: {len(table)}"
             )
-        for name in (plan.time, plan.group):
+        for name in (plan.time, *plan.more, plan.group):
             if name is not None:
                 table.index(name)
         self.columns = self._chosen() if columns is None else list(columns)
@@ -159,23 +161,24 @@ class _Reading:
     # What columns are.
 
     def _others(self) -> list[str]:
-        return [name for name in self.table.columns if name not in (self.plan.time, self.plan.group)]
+        taken = (self.plan.time, *self.plan.more, self.plan.group)
+        return [name for name in self.table.columns if name not in taken]
 
     def _ask(self, what: str, required: str, fix: str, where: str = "") -> DataError:
-        return question(what, self.table.layout.shown, required=required, where=where or self.table.name, fix=fix)
+        return question(what, self.table.dialect.shown, required=required, where=where or self.table.name, fix=fix)
 
     def _chosen(self) -> list[str]:
         """Return the columns that are read where nobody says which."""
         chosen = []
         for name in self._others():
             fields = self.table.fields(name)
-            nameless = name in self.table.layout.nameless or name.lower().startswith("unnamed:")
+            nameless = name in self.table.dialect.nameless or name.lower().startswith("unnamed:")
             if nameless and not any(map(str.strip, fields)):
                 continue
             values = plain(fields)
             if values is None and not self._numeric(name):
                 raise self._no_column_of_numbers(name, fields)
-            indexes = values is not None and len(values) > 2 and (nameless or name.lower() in INDEX_NAMES)
+            indexes = values is not None and (nameless or name.lower() in INDEX_NAMES)
             if values is not None and indexes and (np.diff(values) == 1).all():
                 continue  # it numbers the rows
             if self.plan.time is None and values is not None and (says := _says_when(name, values, nameless)):
@@ -197,7 +200,7 @@ class _Reading:
         except DataError:
             fields = [field.strip() for field in self.table.fields(name)]
             # One field that is no number among many is a mistake, and told as such.
-            return 2 * sum(_is_plain(field) for field in fields) >= len(fields)
+            return 2 * sum(is_number(field) for field in fields) >= len(fields)
         return not np.isnan(values).all()
 
     def _no_column_of_numbers(self, name: str, fields: Sequence[str]) -> DataError:
@@ -214,7 +217,7 @@ class _Reading:
             f"not a number: the column {name!r} has text",
             "columns of numbers",
             (f"data.group: {name} if it tells several series apart; " if several else "")
-            + f"data.columns: [{rest}] if it is not read",
+            + (f"data.columns: [{rest}] if it is not read" if rest else "a file with columns of numbers"),
             self.table.place(0, name),
         )
 
@@ -237,7 +240,7 @@ class _Reading:
 
     def series(self) -> list[Series]:
         table, plan = self.table, self.plan
-        labels = None if plan.time is None else [field.strip() for field in table.fields(plan.time)]
+        labels = _labels(table, plan)
         if plan.group is None:
             parts = {"": np.arange(len(table))}
         else:
@@ -271,21 +274,18 @@ class _Reading:
                 "or data.order: file if time runs down the file",
                 table.place(self._unreadable(labels), plan.time),
             )
-        if len(found) > 1:
-            orders = [np.argsort(moments.values, kind="stable") for moments in found]
-            if any((order != orders[0]).any() for order in orders):
-                # The file is most likely in order: newest last, or first.
-                straight = [moments for moments in found if self._straight(moments.values)]
-                if len(straight) != 1:
-                    raise self._ask(
-                        f"dates that can be read in two ways: {labels[0]!r}",
-                        "to be told whether the day or the month comes first",
-                        'data.time_format: "%d/%m/%Y" if the day does, data.time_format: "%m/%d/%Y" if the month does',
-                        table.place(0, plan.time),
-                    )
-                found = straight
-            else:
-                found.sort(key=lambda moments: float(np.std(np.diff(np.sort(moments.values)))))
+        if not _agree(found):
+            # The file is most likely in order: newest last, or first.
+            found = [moments for moments in found if self._straight(moments.values)]
+            if not found or not _agree(found):
+                raise self._ask(
+                    f"dates that can be read in two ways: {labels[0]!r}",
+                    "to be told whether the day or the month comes first",
+                    'data.time_format: "%d/%m/%Y" if the day does, data.time_format: "%m/%d/%Y" if the month does',
+                    table.place(0, plan.time),
+                )
+        # Of readings that give one order, that with the most even steps.
+        found.sort(key=lambda moments: float(np.std(np.diff(np.sort(moments.values)))))
         return found[0]
 
     def _straight(self, values: Array) -> bool:
@@ -312,8 +312,9 @@ class _Reading:
             assert labels is not None
             at = moments.values[rows]
             way = clock.direction(at)
-            if way != 1:
+            if way == 0:
                 self._stacked(at, rows, labels)
+            if way != 1:
                 order = np.argsort(at, kind="stable")
                 notes.append("newest first, turned round" if way == -1 else "put in order of time")
                 rows, at, values = rows[order], at[order], values[order]
@@ -351,7 +352,7 @@ class _Reading:
             return
         twice = len(np.unique(at)) < len(at)
         for name in self.table.columns:
-            if name == self.plan.time:
+            if name in (self.plan.time, *self.plan.more):
                 continue
             if name in self.columns and not twice:
                 continue
@@ -436,6 +437,27 @@ class _Reading:
         return grown, tuple(names.tolist()), origin
 
 
+def _agree(found: Sequence[clock.Moments]) -> bool:
+    """Return whether all readings put the rows in one order."""
+    orders = [np.argsort(moments.values, kind="stable") for moments in found]
+    return all((order == orders[0]).all() for order in orders)
+
+
+def _labels(table: Table, plan: SeriesPlan) -> list[str] | None:
+    """Return what each row's time is called: of several columns, all of them."""
+    if plan.time is None:
+        return None
+    first, *more = ([field.strip() for field in table.fields(name)] for name in (plan.time, *plan.more))
+    if not more:
+        return first
+    if plan.more[0].lower() in ("quarter", "qtr", "q"):
+        return [f"{year}Q{quarter.upper().removeprefix('Q')}" for year, quarter in zip(first, more[0], strict=True)]
+    rows = zip(first, *more, strict=True)
+    if all(map(str.isdecimal, (column[0] for column in (first, *more)))):  # year, month, day, hour, minute
+        return ["-".join(row[:3]) + (" " + ":".join([*row[3:], "00"][:2]) if len(row) > 3 else "") for row in rows]
+    return [" ".join(row) for row in rows]
+
+
 def _called(value: float, moments: clock.Moments) -> str:
     """Return what a time is called that is not in the file."""
     if not moments.dates:
@@ -507,26 +529,77 @@ def _filled(
 
 
 def _wide(table: Table, plan: SeriesPlan) -> list[Series]:
-    """Return a series for each row; values that are missing at its ends are no part of it."""
-    steps = [name for name in table.columns if name not in (plan.group, plan.time)]
-    names = table.texts(plan.group) if plan.group is not None else [str(row + 1) for row in range(len(table))]
+    """Return a series for each row; values that are missing at its ends are no part of it.
+
+    With a time but no group, rows are stretches of one series (a year, and its months as columns).
+    """
+    steps = _steps(table, plan)
     values = table.numbers(steps, missing=True)
-    found = []
-    for row, name in enumerate(names):
-        known = np.flatnonzero(~np.isnan(values[row]))
-        if len(known) < 2:
+    if plan.time is not None and plan.group is None:
+        labels = _labels(table, plan) or []
+        found = clock.readings(labels, plan.time_format)
+        order = np.arange(len(table)) if plan.order == "file" or not found else np.argsort(found[0].values)
+        names = [f"{labels[row]} {step}" for row in order for step in steps]
+        places = [(int(row), step) for row in order for step in steps]
+        return [_row(table, plan, "", values[order].reshape(-1), names, places)]
+    if plan.group is not None:
+        keys = table.texts(plan.group)
+        twice = next((key for key in keys if keys.count(key) > 1), None) if len(set(keys)) < len(keys) else None
+        if twice is not None:
             raise DataError(
-                f"a series without values: {name!r}", required="at least 2", got=str(len(known)), where=table.name
+                f"two series of one name: {twice!r}",
+                required="each once",
+                where=table.place(len(keys) - 1 - keys[::-1].index(twice), plan.group),
+                fix="another data.group",
             )
-        part = slice(int(known[0]), int(known[-1]) + 1)
+    else:
+        keys = [str(row + 1) for row in range(len(table))]
+    return [_row(table, plan, key, values[row], steps, [(row, step) for step in steps]) for row, key in enumerate(keys)]
 
-        def field(step: int, _: int, row: int = row, start: int = part.start) -> tuple[str, str]:
-            return table.field(row, steps[start + step]), table.place(row, steps[start + step])
 
-        filled, observed = _filled(values[row, part, None], plan, field)
-        title = f"{Path(table.name).name}: {name}"
-        found.append(Series(title, ("value",), filled, tuple(steps[part]), table.sha256, observed, "", name))
-    return found
+def _steps(table: Table, plan: SeriesPlan) -> list[str]:
+    """Return the columns that are steps: those of numbers; those of text before them name the row."""
+    steps = [name for name in table.columns if name not in (plan.group, plan.time, *plan.more)]
+    while steps:
+        fields = table.fields(steps[0])
+        nameless = steps[0] in table.dialect.nameless
+        if not nameless and any(_is_plain(field) or is_missing(field) for field in fields):
+            break
+        del steps[0]
+    while steps and not any(map(str.strip, table.fields(steps[-1]))):
+        del steps[-1]  # separators at the ends of lines
+    if len(steps) < 2:
+        raise question(
+            "no columns that are steps",
+            table.dialect.shown,
+            required="a row a series, its steps in columns of numbers",
+            where=table.name,
+            fix="data.layout: long if a row is a step",
+        )
+    return steps
+
+
+def _row(
+    table: Table, plan: SeriesPlan, key: str, values: Array, names: Sequence[str], places: Sequence[tuple[int, str]]
+) -> Series:
+    known = np.flatnonzero(~np.isnan(values))
+    title = f"{Path(table.name).name}: {key}" if key else Path(table.name).name
+    if len(known) < 2:
+        raise DataError(
+            f"a series without values: {key!r}",
+            required="at least 2 values",
+            got=str(len(known)),
+            where=table.place(places[0][0], places[0][1]),
+            fix="leave the row out",
+        )
+    part = slice(int(known[0]), int(known[-1]) + 1)
+
+    def field(step: int, _: int) -> tuple[str, str]:
+        place = places[part.start + step]
+        return table.field(*place), table.place(*place)
+
+    filled, observed = _filled(values[part, None], plan, field)
+    return Series(title, ("value",), filled, tuple(names[part]), table.sha256, observed, "", key)
 
 
 #: Name -> (forth, back): what is done to values before they are standardised.

@@ -67,10 +67,10 @@ class Table:
     """
 
     def __init__(self, source: Delimited) -> None:
-        self.layout: Dialect = source.layout
+        self.dialect: Dialect = source.dialect
         self.form = source.form
         self.name = str(source.path)
-        self.columns = source.layout.names
+        self.columns = source.dialect.names
         self.sha256 = hashlib.sha256(source.raw).hexdigest()
         self._source: Delimited | None = source
         self._text: list[_Column] | None = None
@@ -133,13 +133,13 @@ class Table:
         if column not in self.columns:
             raise question(
                 f"there is no column {column!r}",
-                self.layout.shown,
+                self.dialect.shown,
                 required=f"one of: {', '.join(self.columns[:30])}{', ...' if len(self.columns) > 30 else ''}",
-                where=f"{self.name}, line {self.layout.skip + 1}",
+                where=f"{self.name}, line {self.dialect.skip + 1}",
                 fix=did_you_mean(column, self.columns)
                 + (
                     "; or data.header: false if that line is a row"
-                    if self.layout.header and len(self.columns) < 30
+                    if self.dialect.header and len(self.columns) < 30
                     else ""
                 ),
             )
@@ -239,17 +239,17 @@ class Table:
         if notation.mixed:
             raise question(
                 "decimal points and decimal commas in one file",
-                self.layout.shown,
+                self.dialect.shown,
                 required="one decimal mark",
                 where=f"{self.name}: {notation.witness['.']!r} and {notation.witness[',']!r}",
                 fix='data.decimal: "." or ","; columns that are no numbers are left out by data.columns',
             )
         if notation.decimal is None:
-            if self.layout.separator == ";":
+            if self.dialect.separator == ";":
                 return ","  # a file has semicolons because its commas are decimal
             raise question(
                 "a number that can be read in two ways",
-                self.layout.shown,
+                self.dialect.shown,
                 required="to be told the decimal mark",
                 where=f"{self.name}: {notation.unsure!r}",
                 fix='data.decimal: "." if the comma groups thousands, data.decimal: "," if it is decimal',
@@ -280,7 +280,7 @@ class Table:
                 row = int(np.argmax(values[:, place] == found))
                 raise question(
                     f"{found:g} may mark a missing value",
-                    self.layout.shown,
+                    self.dialect.shown,
                     required="to be told: as it stands, it would be a value like others",
                     where=self.place(row, name),
                     fix=f'data.missing_marks: ["{found:g}"] if it does, data.missing_marks: [] if it does not',
@@ -305,7 +305,7 @@ class Table:
                 without = [n for n in keep if n != name]
                 raise question(
                     f"the column {name!r} {looks}",
-                    self.layout.shown,
+                    self.dialect.shown,
                     required="to be told whether it is read: the order of the rows may give the target away",
                     where=self.name,
                     fix=f"data.columns: {_listed(without)}; with it: data.columns: {_listed(keep)}",
@@ -316,13 +316,13 @@ class Table:
     def _looks(self, name: str) -> str:
         """Return "index" for a column that numbers or names the rows, what makes it look like one, or nothing."""
         fields = self.fields(name)
-        nameless = name in self.layout.nameless or name.lower().startswith("unnamed:")
+        nameless = name in self.dialect.nameless or name.lower().startswith("unnamed:")
         if nameless and not any(map(str.strip, fields)):
             return "index"  # a column of nothing
         values = numerals.plain(fields)
         runs = values is not None and len(values) > 1 and bool((np.diff(values) == 1).all() and values[0] in (0, 1))
         named = nameless or name.lower() in INDEX_NAMES
-        distinct = len(set(fields)) == len(fields)
+        distinct = len(set(fields)) == len(fields) and (not nameless or name == self.columns[0])
         if named and (runs or (distinct and len(fields) > 1)):
             return "index"
         if nameless:
@@ -349,23 +349,26 @@ def _is_float(mark: str) -> bool:
 
 def _loaded(source: Delimited) -> Array | None:
     """Return the numbers of a file of nothing else, or None."""
-    layout = source.layout
-    if not layout.numbers or layout.comment or layout.encoding != "utf-8-sig" or len(layout.separator) != 1:
+    dialect = source.dialect
+    if not dialect.numbers or dialect.comment or dialect.encoding != "utf-8-sig" or len(dialect.separator) != 1:
         return None
     if b'"' in source.raw or b"_" in source.raw or not source.raw.removeprefix(b"\xef\xbb\xbf").isascii():
         return None
     text = source.raw.removeprefix(b"\xef\xbb\xbf")
+    lines = text.split(b"\n", dialect.skip + 1)
+    if text.count(b"\r") != text.count(b"\r\n") or not lines[min(dialect.skip, len(lines) - 1)].strip():
+        return None  # lines are not what NumPy takes for lines
     try:
         found = np.loadtxt(
             io.BytesIO(text),
-            delimiter=None if layout.separator == " " else layout.separator,
+            delimiter=None if dialect.separator == " " else dialect.separator,
             comments=None,
-            skiprows=layout.skip + layout.header,
+            skiprows=dialect.skip + dialect.header,
             ndmin=2,
         )
     except ValueError:
         return None
-    return found if found.shape[1] == len(layout.names) and np.isfinite(found).all() else None
+    return found if found.shape[1] == len(dialect.names) and np.isfinite(found).all() else None
 
 
 def read_table(path: str | Path, *, header: bool | None = None, form: Form | None = None) -> Table:

@@ -32,6 +32,10 @@ _MONTH = re.compile(r"(\d{4})[-: ]?[Mm](\d{1,2})")
 _WEEK = re.compile(r"(\d{4})-?W(\d\d)(?:-?(\d))?")
 _EPOCH: Final = datetime.datetime(1970, 1, 1)
 _DAY: Final = 86400.0
+#: A year of two digits under this is one from 2000 on, as strptime has it; the seconds from 1900 on to 2000 on.
+_TURN: Final = 69
+_CENTURY: Final = 36525 * _DAY
+_SHORT = re.compile(r"\w+[-/. ]+(?:\w+[-/., ]+)?(\d\d)(?!\d)(?![-/.])")
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,15 @@ def readings(fields: Sequence[str], form: str | None = None) -> list[Moments]:
         return [fast]
     found: list[Moments] = []
     for name in [*_FORMS, "quarter"]:
-        if _one(words[0], name) is not None:
-            found += _all(words, name, lambda word, name=name: _one(word, name))  # type: ignore[misc]
+        if _one(words[0], name) is None:
+            continue
+        straight = _all(words, name, lambda word, name=name: _one(word, name))  # type: ignore[misc]
+        found += straight
+        years = [short[1] for word in words if (short := _SHORT.match(word))] if straight else []
+        early = np.array([int(year) < _TURN for year in years])
+        if len(early) == len(words) and early.any() and not early.all():
+            # "1/1/68" and "1/1/69" are not a century apart.
+            found.append(Moments(straight[0].values - early * _CENTURY, f"{name}, from 1900 on", True))
     return found
 
 
@@ -168,7 +179,7 @@ def _matched(word: str, pattern: re.Pattern[str], order: str) -> float | None:
         month = int(part["m"])
     year = int(part["y"])
     if len(part["y"]) == 2:
-        year += 2000 if year < 69 else 1900  # as strptime has it
+        year += 2000 if year < _TURN else 1900
     clock = found.groups()[len(order) :]
     hour, minute, second = (int(text or 0) for text in (clock + (None,) * 3)[:3])
     half = clock[4] if len(clock) > 4 else None

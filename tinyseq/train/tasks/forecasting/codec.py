@@ -72,7 +72,7 @@ class SeriesCodec(Codec[ForecastingConfig]):
     targets: tuple[str, ...]
     #: The places of the targets among the columns.
     chosen: list[int]
-    #: The column that says when; it is only shown.
+    #: What the axis of time is called, if it has a name.
     time: str | None
     #: By what a series is called in its file; of the only one, "".
     scales: dict[str, SeriesScale]
@@ -129,7 +129,7 @@ class SeriesCodec(Codec[ForecastingConfig]):
 
     def read(self, path: Path, *, targets: bool = True) -> list[Record]:
         config = self.config.data
-        plan = config.plan(time=self.time, known=True)
+        plan = config.plan(known=True)
         found = read_many(path, None if plan.wide else self.columns, plan=plan, form=config.form())
         return [Record(series, self._start(len(series))) for series in found]
 

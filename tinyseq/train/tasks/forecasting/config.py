@@ -24,7 +24,9 @@ class SeriesConfig(TableSection):
     layout: Literal["long", "wide"] = Field("long", description="A row is a step; wide: a row is a series.")
     group: str | None = Field(None, description="The column that tells series apart, where a file has several.")
     targets: list[str] | None = Field(None, min_length=1, description="What is forecast; null: all of `columns`.")
-    time: str | None = Field(None, description="The column that says when: rows are put in its order.")
+    time: str | list[str] | None = Field(
+        None, description="The column that says when, or several: [date, hour]; rows are put in its order."
+    )
     time_format: str | None = Field(
         None, pattern="%", description='How times are written, as strptime has it: "%d/%m/%Y"; null: found out.'
     )
@@ -75,14 +77,24 @@ class SeriesConfig(TableSection):
             if self.columns is not None and name not in self.columns:
                 message = f"{name!r} is not among the columns; {did_you_mean(name, self.columns)}"
                 yield Problem(("targets", number), message, involves=(("columns",),))
-        if self.time is not None and self.time in (self.columns or ()):
-            message = f"{self.time!r} is among the columns: it says when, and is not read"
-            yield Problem(("time",), message, involves=(("columns",),))
+        if self.time == []:
+            yield Problem(("time",), "required a column, or null")
+        for name in self.times:
+            if name in (self.columns or ()):
+                message = f"{name!r} is among the columns: it says when, and is not read"
+                yield Problem(("time",), message, involves=(("columns",),))
 
-    def plan(self, *, time: str | None, known: bool = False) -> SeriesPlan:
+    @property
+    def times(self) -> tuple[str, ...]:
+        """The columns that say when."""
+        return () if self.time is None else (self.time,) if isinstance(self.time, str) else tuple(self.time)
+
+    def plan(self, *, known: bool = False) -> SeriesPlan:
         """Return how rows are series; where columns are ``known``, a file may lack ``time`` and ``group``."""
+        times = ("year",) if self.path is None else self.times
         return SeriesPlan(
-            time=time,
+            time=times[0] if times else None,
+            more=times[1:],
             time_may_lack=known,
             time_format=self.time_format,
             group=self.group,

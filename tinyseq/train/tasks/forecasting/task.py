@@ -60,9 +60,9 @@ class Forecasting(ForecastJudgement, ForecastPresentation, Task[ForecastingConfi
 
     def prepare(self) -> None:
         config = self.config.data
-        path, time = (sunspots_path(), "year") if config.path is None else (Path(config.path), config.time)
-        self.every = read_many(path, config.columns, plan=config.plan(time=time), form=config.form())
-        self.series, self.time = self.every[0], time
+        path, plan = sunspots_path() if config.path is None else Path(config.path), config.plan()
+        self.every = read_many(path, config.columns, plan=plan, form=config.form())
+        self.series, self.time = self.every[0], None if plan.time is None else ", ".join([plan.time, *plan.more])
         self.take_names(self.series.columns, config.targets or self.series.columns)
         self.ranges = self._ranges(self.series)
         scales = {}
