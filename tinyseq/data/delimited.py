@@ -27,6 +27,8 @@ _TRIED: Final = ("\t", ";", "|", ",")
 _SAMPLE, _ROWS = 1 << 16, 100
 #: Fields that are cut at once.
 _CHUNK = 1 << 13
+#: Rows that are cut at once: more are too many lists for the garbage collector, and for the processor's cache.
+_MOST = 1 << 10
 #: Lines that a question shows, and letters of each.
 _SHOWN, _WIDTH = 3, 90
 
@@ -294,7 +296,7 @@ class Delimited:
         """
         dialect = self.dialect
         text = io.TextIOWrapper(io.BytesIO(self.raw), dialect.encoding, newline="")
-        width, size = len(dialect.names), max(8, _CHUNK // len(dialect.names))
+        width, size = len(dialect.names), min(max(8, _CHUNK // len(dialect.names)), _MOST)
         before = 0
         for _ in range(dialect.skip):
             before += bool(text.readline())
@@ -319,7 +321,7 @@ class Delimited:
                 lines: list[int] | range = range(start + 1, start + len(rows) + 1)
                 last = start + len(rows)
                 even = width > 1 and last == before + reader.line_num
-                if header or dialect.comment or not even or any(len(row) != width for row in rows):
+                if header or dialect.comment or not even or set(map(len, rows)) != {width}:
                     rows, lines, header = self._sift(rows, start, header)
                 if rows:
                     yield rows, lines

@@ -33,7 +33,7 @@ class Examples(list[Example]):
 
 
 def _labels(table: Table, column: str) -> list[Any]:
-    return table.texts(column)
+    return table.labels(column)
 
 
 def _values(table: Table, column: str) -> list[Any]:
@@ -168,7 +168,7 @@ def read_sequences(
             fix="data.sequence, its name; or data.layout: wide if each row is a sequence, a column a step",
         )
     _target_there(table, target, targets)
-    keys = table.texts(sequence)
+    keys = table.labels(sequence)
     names = _features(table, columns, {target, sequence, *([time] if time is not None else [])})
     values, found = table.numbers(names, missing=missing), _targets(table, target, kind, targets)
     starts = [row for row in range(len(keys)) if row == 0 or keys[row] != keys[row - 1]]

@@ -82,7 +82,7 @@ def plain(fields: Sequence[str]) -> Array | None:
         values = np.fromiter(map(float, fields), np.float64, len(fields))
     except ValueError:
         return None
-    return values if np.isfinite(values).all() and not any("_" in field for field in fields) else None
+    return values if np.isfinite(values).all() and "_" not in "".join(fields) else None
 
 
 class Notation:
@@ -152,9 +152,9 @@ def read(fields: Sequence[str], decimal: str, marks: Iterable[str] = ()) -> tupl
 
 def sentinel(values: Array) -> float | None:
     """Return a number in a column that likely marks a missing value: of the usual ones, and far from all others."""
-    known = values[np.isfinite(values)]
-    if known.size < 3 or not np.isin([known.min(), known.max()], SENTINELS).any():
+    if len(values) < 3 or {float(np.nanmin(values)), float(np.nanmax(values))}.isdisjoint(SENTINELS):
         return None
+    known = values[np.isfinite(values)]
     for mark in SENTINELS:
         others = known[known != mark]
         if others.size and others.size < known.size and np.abs(others).max() * _FAR < abs(mark):

@@ -171,15 +171,18 @@ class _Reading:
         """Return the columns that are read where nobody says which."""
         chosen = []
         for name in self._others():
-            fields = self.table.fields(name)
             nameless = name in self.table.dialect.nameless or name.lower().startswith("unnamed:")
+            head = plain(self.table.head(name))
+            if head is not None and clock.direction(head) == 0 and name.lower() not in TIME_NAMES and not nameless:
+                chosen.append(name)  # numbers up and down, as most are
+                continue
+            fields = self.table.fields(name)
             if nameless and not any(map(str.strip, fields)):
                 continue
             values = plain(fields)
             if values is None and not self._numeric(name):
                 raise self._no_column_of_numbers(name, fields)
-            indexes = values is not None and (nameless or name.lower() in INDEX_NAMES)
-            if values is not None and indexes and (np.diff(values) == 1).all():
+            if values is not None and (nameless or name.lower() in INDEX_NAMES) and (np.diff(values) == 1).all():
                 continue  # it numbers the rows
             if self.plan.time is None and values is not None and (says := _says_when(name, values, nameless)):
                 rest = [other for other in self._others() if other != name]
@@ -244,7 +247,7 @@ class _Reading:
         if plan.group is None:
             parts = {"": np.arange(len(table))}
         else:
-            keys = table.texts(plan.group)
+            keys = table.labels(plan.group)
             found: dict[str, list[int]] = {}
             for row, key in enumerate(keys):
                 found.setdefault(key, []).append(row)
@@ -305,9 +308,9 @@ class _Reading:
     def _one(self, key: str, rows: Array, labels: Sequence[str] | None, moments: clock.Moments | None) -> Series:
         table, plan = self.table, self.plan
         notes = []
-        values = self.values[rows]
+        values = self.values[rows] if key else self.values
         if moments is None:
-            times = tuple(map(str, range(len(rows)))) if labels is None else tuple(labels[row] for row in rows)
+            times = tuple(map(str, range(len(rows)))) if labels is None else _taken(labels, rows)
         else:
             assert labels is not None
             at = moments.values[rows]
@@ -321,7 +324,7 @@ class _Reading:
             if (np.diff(at) == 0).any():
                 rows, at, values = self._once(rows, at, values, labels)
                 notes.append(f"the {plan.repeated} of rows of one time")
-            times = tuple(labels[row] for row in rows)
+            times = _taken(labels, rows)
             many, gaps = clock.steps_of(clock.Moments(at, moments.how, moments.dates))
             if gaps.any():
                 missing, after = round(float((many[gaps] - 1).sum())), times[int(np.argmax(gaps))]
@@ -435,6 +438,10 @@ class _Reading:
         for place in np.flatnonzero(origin < 0):
             names[place] = _called(when[place], moments)
         return grown, tuple(names.tolist()), origin
+
+
+def _taken(labels: Sequence[str], rows: Array) -> tuple[str, ...]:
+    return tuple(map(labels.__getitem__, rows.tolist()))
 
 
 def _agree(found: Sequence[clock.Moments]) -> bool:

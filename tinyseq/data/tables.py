@@ -158,9 +158,12 @@ class Table:
         raise IndexError(row)
 
     def fields(self, column: str) -> list[str]:
-        """Return a column as it stands; fields that are equal are one string."""
-        seen: dict[str, str] = {}
-        return [seen.setdefault(field, field) for field in self._read()[self.index(column)]]
+        """Return a column as it stands."""
+        return list(self._read()[self.index(column)])
+
+    def head(self, column: str) -> list[str]:
+        """Return the first fields of a column, enough of them to see what it may be."""
+        return list(next(self._read()[self.index(column)].parts()))
 
     def texts(self, column: str) -> list[str]:
         """Return a column as text, spaces at the ends cut off.
@@ -168,11 +171,16 @@ class Table:
         Raises:
             DataError: a field is empty.
         """
-        found = [field.strip() for field in self.fields(column)]
+        found = list(map(str.strip, self._read()[self.index(column)]))
         if not all(found):
             row = found.index("")
             raise DataError("a missing value", required="text", got="an empty field", where=self.place(row, column))
         return found
+
+    def labels(self, column: str) -> list[str]:
+        """Return a column as ``texts`` does; labels that are equal are one string."""
+        seen: dict[str, str] = {}
+        return [seen.setdefault(text, text) for text in self.texts(column)]
 
     def numbers(self, columns: Sequence[str], *, missing: bool = False) -> Array:
         """Return columns as float64 (rows, columns).
@@ -315,12 +323,15 @@ class Table:
 
     def _looks(self, name: str) -> str:
         """Return "index" for a column that numbers or names the rows, what makes it look like one, or nothing."""
-        fields = self.fields(name)
         nameless = name in self.dialect.nameless or name.lower().startswith("unnamed:")
+        head = numerals.plain(self.head(name))
+        if not nameless and name.lower() not in INDEX_NAMES and (head is None or not _counts(head)):
+            return ""
+        fields = self.fields(name)
         if nameless and not any(map(str.strip, fields)):
             return "index"  # a column of nothing
         values = numerals.plain(fields)
-        runs = values is not None and len(values) > 1 and bool((np.diff(values) == 1).all() and values[0] in (0, 1))
+        runs = values is not None and len(values) > 1 and _counts(values)
         named = nameless or name.lower() in INDEX_NAMES
         distinct = len(set(fields)) == len(fields) and (not nameless or name == self.columns[0])
         if named and (runs or (distinct and len(fields) > 1)):
@@ -332,6 +343,10 @@ class Table:
         if runs and len(fields) >= _FEW:
             return f"counts the rows: {fields[0]}, {fields[1]}, {fields[2]}, ..."
         return ""
+
+
+def _counts(values: Array) -> bool:
+    return bool(values[0] in (0, 1) and (np.diff(values) == 1).all())
 
 
 def _listed(names: Sequence[str]) -> str:
