@@ -441,7 +441,8 @@ class _Reading:
 
 
 def _taken(labels: Sequence[str], rows: Array) -> tuple[str, ...]:
-    return tuple(map(labels.__getitem__, rows.tolist()))
+    straight = len(rows) == len(labels) and bool((np.diff(rows) == 1).all())
+    return tuple(labels) if straight else tuple(map(labels.__getitem__, rows.tolist()))
 
 
 def _agree(found: Sequence[clock.Moments]) -> bool:
@@ -454,7 +455,7 @@ def _labels(table: Table, plan: SeriesPlan) -> list[str] | None:
     """Return what each row's time is called: of several columns, all of them."""
     if plan.time is None:
         return None
-    first, *more = ([field.strip() for field in table.fields(name)] for name in (plan.time, *plan.more))
+    first, *more = (list(map(str.strip, table.fields(name))) for name in (plan.time, *plan.more))
     if not more:
         return first
     if plan.more[0].lower() in ("quarter", "qtr", "q"):

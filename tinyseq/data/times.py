@@ -61,7 +61,7 @@ def readings(fields: Sequence[str], form: str | None = None) -> list[Moments]:
         fields: a column of times.
         form: as ``datetime.strptime`` has it: "%d/%m/%Y".
     """
-    words = [field.strip() for field in fields]
+    words = list(map(str.strip, fields))
     if form is not None:
         return _all(words, form, lambda word: _by(word, form))
     numbers = _numbers(words)
@@ -122,7 +122,7 @@ def _calendar(values: Array) -> Moments:
 def _iso(words: Sequence[str]) -> Moments | None:
     if not re.fullmatch(r"\d{4}-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?)?", words[0]):
         return None
-    if any(len(word) != len(words[0]) for word in words):
+    if set(map(len, words)) != {len(words[0])}:
         return None
     try:
         found = np.array(words, "datetime64[us]")
