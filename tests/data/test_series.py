@@ -247,6 +247,11 @@ def test_rows_that_are_series(tmp_path):
     assert (months.times[0], months.values[:, 0].tolist()) == ("1949 JAN", [1, 2, 3, 4])
 
 
+def test_decimal_commas_beside_a_quoted_comma(tmp_path):
+    (series,) = read(tmp_path, 'Datum;"Temp, C"\n2019-06-12;28,7\n2019-06-13;28,95\n', time="Datum")
+    assert (series.columns, series.values[:, 0].tolist()) == (("Temp, C",), [28.7, 28.95])
+
+
 def test_errors_leave_out_what_was_not_observed():
     true, predicted = np.array([[1.0], [np.nan], [3.0]]), np.array([[2.0], [100.0], [3.0]])
     assert forecasts.mae(predicted, true) == 0.5

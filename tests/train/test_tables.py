@@ -49,7 +49,7 @@ def test_columns_are_found_by_name_wherever_they_stand(tmp_path):
     rng = np.random.default_rng(0)
     values = rng.normal(size=(60, 2)).round(4)
     path = tmp_path / "t.csv"
-    path.write_text("a,b,label\n" + "".join(f"{a},{b},{'pq'[a > 0]}\n" for a, b in values))
+    path.write_text("a,b,label\n" + "".join(f"{a},{b},{'pq'[int(a > 0)]}\n" for a, b in values))
     model = run(tmp_path, path=str(path))
     (tmp_path / "other.csv").write_text("extra,b,a\n" + "".join(f"7,{b},{a}\n" for a, b in values))
     assert model.predict(tmp_path / "other.csv") == [
@@ -95,8 +95,9 @@ def test_rows_as_sequences(tmp_path):
     ],
 )
 def test_options_of_sources_are_checked(source, options, words):
+    task = "regression" if source == "adding" else "classification"
     with pytest.raises(ConfigError, match=words.replace(".", r"\.")):
-        parse_config({"task": "regression" if source == "adding" else "classification", "data": {"source": source, "options": options}})  # fmt: skip
+        parse_config({"task": task, "data": {"source": source, "options": options}})
 
 
 @pytest.mark.parametrize(

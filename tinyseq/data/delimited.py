@@ -216,8 +216,8 @@ class Delimited:
         if len(good) > 1 and "\t" not in good:
             # A decimal comma stands in numbers; a semicolon between commas stands in words.
             inner = {
-                m: [f for row in rows for f in row if any(o in f for o in good if o != m)]
-                for m, (rows, _) in good.items()
+                mark: [field for row in rows[1:] or rows for field in row if any(o in field for o in good if o != mark)]
+                for mark, (rows, _) in good.items()
             }
             clean = [m for m, found in inner.items() if all(map(is_number, found))]
             if len(clean) == 1 or (clean and clean[0] != ","):
