@@ -157,7 +157,7 @@ FILES: list[RealFile] = [
     ),
     RealFile(
         "grunfeld", "stacked: a row a firm and year", STATS, "grunfeld/grunfeld.csv", "forecasting",
-        {"time": "year", "group": "firm", "targets": ["invest"], "window": 5}, "mase", "SARIMAX(1,0,0) a firm",
+        {"time": "year", "group": "firm", "columns": ["invest"], "window": 5}, "mase", "SARIMAX(1,0,0) a firm",
         arima(1, 0, 0),
     ),
     RealFile(
@@ -167,11 +167,11 @@ FILES: list[RealFile] = [
     ),
     RealFile(
         "danish", "byte order mark, `1974Q1`", STATS, "danish_data/data.csv", "forecasting",
-        {"time": "period", "targets": ["ibo"], "window": 8}, "mase", "SARIMAX(1,0,0)", arima(1, 0, 0),
+        {"time": "period", "columns": ["ibo"], "window": 8}, "mase", "SARIMAX(1,0,0)", arima(1, 0, 0),
     ),
     RealFile(
         "jmulti", "no header, spaces", STATS, "interest_inflation/E6_jmulti.csv", "forecasting",
-        {"header": False, "targets": ["2"], "window": 8}, "mase", "SARIMAX(1,0,0)", arima(1, 0, 0),
+        {"header": False, "columns": ["2"], "window": 8}, "mase", "SARIMAX(1,0,0)", arima(1, 0, 0),
     ),
     RealFile(
         "iris", "counts in the first line, no names", LEARN, "data/iris.csv", "classification",

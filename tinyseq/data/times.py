@@ -22,7 +22,7 @@ _FORMS: Final = {
     "day first": (re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4}|\d\d)" + _CLOCK), "dmy"),
     "month first": (re.compile(r"(\d{1,2})[-/](\d{1,2})[-/](\d{4}|\d\d)" + _CLOCK), "mdy"),
     "day, month by name": (re.compile(rf"{_NUMBERED}[-/. ]{_NAME}[-/., ]+(\d{{4}}|\d\d)" + _CLOCK), "dny"),
-    "month by name, day": (re.compile(rf"{_NAME} {_NUMBERED},? (\d{{4}})" + _CLOCK), "ndy"),
+    "month by name, day": (re.compile(rf"{_NAME}[-/. ]{_NUMBERED}[-/., ]+(\d{{4}})" + _CLOCK), "ndy"),
     "month by name": (re.compile(rf"{_NAME}[-/., ]+(\d{{4}}|\d\d)"), "ny"),
     "year, month by name": (re.compile(rf"(\d{{4}})[-/ ]{_NAME}(?:[-/ ](\d{{1,2}}))?"), "ynd"),
     "month and year": (re.compile(r"(\d{1,2})[-/.](\d{4})"), "my"),
