@@ -22,6 +22,8 @@ CHANGING = {
 KNOWN = {
     ("cli/run.py", "addHandler"): "a command is a process of its own",
     ("cli/run.py", "setLevel"): "a command is a process of its own",
+    ("data/delimited.py", "global _limit"): "under a lock",
+    ("data/delimited.py", "global _reading"): "under a lock",
     ("drawing/shared/plotting.py", "catch_warnings"): "under a lock",
     ("drawing/shared/plotting.py", "filterwarnings"): "under a lock",
     ("drawing/shared/plotting.py", "rc_context"): "under a lock",

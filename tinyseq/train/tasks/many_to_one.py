@@ -102,10 +102,10 @@ class ManyToOne(Task[C]):
         if self.data.path is None:
             self.examples = SOURCES[self.data.source].make(seed, **self.data.options)
         else:
+            examples = self.read(Path(self.data.path))  # first: it settles which columns are read
             valid, test = (
                 None if path is None else self.read(Path(path)) for path in (self.data.valid, self.data.test)
             )
-            examples = self.read(Path(self.data.path))
             self.examples = split_examples(
                 examples,
                 self.data.split,
@@ -212,7 +212,9 @@ class ManyToOne(Task[C]):
 
     def describe_data(self) -> dict[str, Any]:
         sizes = {name: len(getattr(self.examples, name)) for name in ("train", "valid", "test")}
-        return {"source": self.data.path or self.data.source, **sizes, "outputs": self.outputs}
+        facts = {"source": self.data.path or self.data.source, **sizes, "outputs": self.outputs}
+        columns = list(getattr(self.inputs, "columns", ()))
+        return {**facts, "columns": columns, "target": self.data.target} if columns else facts
 
     def leave(self, model: Module, records: Sequence[Example], directory: Path) -> str:
         """Leave ``predictions.jsonl``."""

@@ -29,7 +29,8 @@ class Forecaster(SeriesCodec):
 
     def forecast(self, model: ForecastNet, record: Record, origins: Array, batch_size: int | None = None) -> Array:
         """Return what the model forecasts at each origin, in the series' units: (origins, horizon, targets)."""
-        z = self.scaler.apply(record.series.values).astype(self.config.dtype)
+        scaler = self.scale_of(record.series, record.start).scaler
+        z = scaler.apply(record.series.values).astype(self.config.dtype)
         window, size = self.config.data.window, batch_size or self.config.train.batch_size
         with no_grad():
             if window is None:
@@ -42,7 +43,7 @@ class Forecaster(SeriesCodec):
                     ys = model(tensor(inputs), lengths=tensor(lengths))[0].numpy()
                     parts.append(ys[np.arange(len(seen)), lengths - 1])
                 predicted = np.concatenate(parts)
-        return self.scaler.invert(predicted, self.chosen)
+        return scaler.invert(predicted, self.chosen)
 
     def run_on(self, model: ForecastNet, series: Series, steps: int) -> Array:
         """Return the values after the series' end, (steps, targets), each forecast from those before it.
@@ -51,9 +52,10 @@ class Forecaster(SeriesCodec):
         its horizon.
         """
         if set(self.targets) != set(self.columns):
-            (only,) = self.forecast(model, Record(series, 1), np.array([len(series) - 1]))
+            (only,) = self.forecast(model, Record(series, len(series)), np.array([len(series) - 1]))
             return np.asarray(only[:steps])
-        z = self.scaler.apply(series.values[-(self.config.data.window or 0) :]).astype(self.config.dtype)
+        scaler = self.scale_of(series, len(series)).scaler
+        z = scaler.apply(series.values[-(self.config.data.window or 0) :]).astype(self.config.dtype)
         order = [self.targets.index(name) for name in self.columns]
         values = []
         with no_grad():
@@ -61,4 +63,4 @@ class Forecaster(SeriesCodec):
             for _ in range(steps):
                 values.append(ys.numpy()[0, -1, 0])
                 ys, state = model(tensor(values[-1][order][None, None]), state)
-        return self.scaler.invert(np.array(values), self.chosen)
+        return scaler.invert(np.array(values), self.chosen)
