@@ -65,7 +65,7 @@ class ForecastJudgement(Learning[ForecastingConfig], Forecaster):
     def details(
         self, model: ForecastNet, records: Sequence[Record], *, batch_size: int | None = None
     ) -> dict[str, Any]:
-        """Return the season of MASE, the RMSE of each target for each step ahead, and of several series their metrics."""
+        """Return the season of MASE, the RMSE of each target and step ahead, and of several series their metrics."""
         judged = self._judged(model, records, batch_size)
         predicted, true = (np.concatenate([getattr(one, name) for one in judged]) for name in ("predicted", "true"))
         by_step = {
