@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from tinyseq.data import schemes
 from tinyseq.data.columns import (
-    Line,
+    WordLine,
     choose,
     column_number,
     cut,
@@ -160,11 +160,11 @@ def _is_conllu(path: Path, lines: Sequence[str]) -> bool:
     return bool(rows) and all(len(row) == len(CONLLU) and _ID.fullmatch(row[0]) for row in rows)
 
 
-def _conllu(path: str | Path, lines: Sequence[str]) -> tuple[list[list[Line]], list[int], tuple[str, ...]]:
+def _conllu(path: str | Path, lines: Sequence[str]) -> tuple[list[list[WordLine]], list[int], tuple[str, ...]]:
     """Return the word lines of each sentence, its document, and the columns' names."""
     names = CONLLU
     tabs = any("\t" in line for line in lines)
-    sentences: list[list[Line]] = []
+    sentences: list[list[WordLine]] = []
     documents: list[int] = []
     document, fresh = 0, True
     for number, line in enumerate(lines, start=1):
@@ -190,7 +190,7 @@ def _conllu(path: str | Path, lines: Sequence[str]) -> tuple[list[list[Line]], l
                 documents.append(document)
                 fresh = False
             if "ID" not in names or _is_word(fields[names.index("ID")], len(sentences[-1]), f"{path}, line {number}"):
-                sentences[-1].append(Line(number, fields))
+                sentences[-1].append(WordLine(number, fields))
     kept = [row for row, sentence in enumerate(sentences) if sentence]
     return [sentences[row] for row in kept], [documents[row] for row in kept], names
 
@@ -211,7 +211,7 @@ def _is_word(field: str, before: int, where: str) -> bool:
 
 def _columns(
     path: str | Path, lines: Sequence[str], comments: bool | None, like: Form | None, *asked: int | str | None
-) -> tuple[list[list[Line]], list[int], tuple[str, ...]]:
+) -> tuple[list[list[WordLine]], list[int], tuple[str, ...]]:
     """Return the word lines of each sentence, its document, and the columns' names."""
     full = [(number, line) for number, line in enumerate(lines, start=1) if line.strip() and not is_document(line)]
     marked = [] if comments is False else [(number, line) for number, line in full if line[0] == "#"]
@@ -233,10 +233,10 @@ def _columns(
         )
     while all(len(fields) > 1 and not fields[-1] for fields in cuts.values()):
         cuts = {number: fields[:-1] for number, fields in cuts.items()}  # a tab at the end of every line
-    width = width_of([Line(number, fields) for number, fields in cuts.items()])
+    width = width_of([WordLine(number, fields) for number, fields in cuts.items()])
     first = next(iter(cuts))
     names = tuple(map(str, range(1, width + 1)))
-    if len(cuts[first]) == width and header(Line(first, cuts[first]), asked, () if like is None else like.columns):
+    if len(cuts[first]) == width and header(WordLine(first, cuts[first]), asked, () if like is None else like.columns):
         names = tuple(name.strip() for name in cuts.pop(first))
     if comments is None and marked:
         tags = {fields[-1] for fields in cuts.values() if len(fields) == width}
@@ -249,9 +249,9 @@ def _columns(
 
 def _grouped(
     path: str | Path, lines: Sequence[str], cuts: dict[int, list[str]], width: int
-) -> tuple[list[list[Line]], list[int]]:
+) -> tuple[list[list[WordLine]], list[int]]:
     """Return the sentences of cut lines, and the document of each."""
-    sentences: list[list[Line]] = []
+    sentences: list[list[WordLine]] = []
     documents: list[int] = []
     document, fresh = 0, True
     for number, line in enumerate(lines, start=1):
@@ -274,7 +274,7 @@ def _grouped(
                 sentences.append([])
                 documents.append(document)
                 fresh = False
-            sentences[-1].append(Line(number, fields))
+            sentences[-1].append(WordLine(number, fields))
         elif not line.strip() or is_document(line):
             fresh = True
             document += bool(line.strip())
@@ -294,7 +294,7 @@ def _ragged(path: str | Path, number: int, line: str, width: str, got: int, fix:
 def _form(
     path: str | Path,
     format: str,
-    sentences: Sequence[Sequence[Line]],
+    sentences: Sequence[Sequence[WordLine]],
     names: tuple[str, ...],
     asked: tuple[int | str | None, int | str | None],
     targets: bool,
@@ -347,7 +347,7 @@ def _there(name: int | str, names: Sequence[str]) -> bool:
 
 
 def _conllu_tag(
-    path: str | Path, sentences: Sequence[Sequence[Line]], names: tuple[str, ...], targets: bool
+    path: str | Path, sentences: Sequence[Sequence[WordLine]], names: tuple[str, ...], targets: bool
 ) -> int | None:
     """Return the column of tags that a CoNLL-U file means if nobody says so: UPOS, where no other is in question."""
     filled = [i for i, _ in enumerate(names) if any(line.fields[i] != "_" for lines in sentences for line in lines)]
@@ -368,7 +368,7 @@ def _conllu_tag(
 
 
 def _tagged(
-    path: str | Path, sentences: Sequence[Sequence[Line]], form: Form, targets: bool, scheme: str
+    path: str | Path, sentences: Sequence[Sequence[WordLine]], form: Form, targets: bool, scheme: str
 ) -> tuple[list[Tagged], Form]:
     """Return words and tags, tags of entities as IOB2; and the form with the tags' scheme."""
     words = [tuple(line.fields[form.word].strip(" \t") for line in lines) for lines in sentences]
@@ -413,7 +413,7 @@ def _tagged(
 
 
 def _read_scheme(
-    path: str | Path, sentences: Sequence[Sequence[Line]], raw: list[list[str]], values: set[str], scheme: str
+    path: str | Path, sentences: Sequence[Sequence[WordLine]], raw: list[list[str]], values: set[str], scheme: str
 ) -> tuple[list[tuple[str, ...]], str, int]:
     """Return each sentence's tags, of entities as IOB2; the scheme, and how many tags break it.
 
@@ -457,7 +457,7 @@ def _read_scheme(
     return kept, scheme, broken
 
 
-def _hold(path: str | Path, lines: Sequence[Line], tags: Sequence[str], scheme: str) -> None:
+def _hold(path: str | Path, lines: Sequence[WordLine], tags: Sequence[str], scheme: str) -> None:
     """Raise a DataError where a sentence's tags are not of the scheme."""
     for line, tag in zip(lines, tags, strict=True):
         if tag != UNTAGGED:
