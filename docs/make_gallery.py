@@ -31,13 +31,16 @@ PASSES_OF = ("LSTM",)
 OPS_OF = ("RNN", "LSTM", "GRU", "bidirectional LSTM")
 
 
+Loss = Callable[[int], ts.Tensor]
+
+
 @dataclass(frozen=True)
 class Architecture:
-    """A name, what it is in a sentence, and its loss over so many steps."""
+    """A name, what it is in a sentence, and what makes its model and returns the loss over so many steps."""
 
     name: str
     about: str
-    loss: Callable[[int], ts.Tensor]
+    build: Callable[[], Loss]
     steps: int = 3
 
     @property
@@ -58,24 +61,26 @@ class Tagger(nn.Module):
         return nn.cross_entropy(self.head(ys), targets)
 
 
-def tagging(make: Callable[[], Any], **options: Any) -> Callable[[int], ts.Tensor]:
-    """Return the loss of a tagger of random sequences."""
+def tagging(make: Callable[[], Any], **options: Any) -> Loss:
+    """Return the loss of a new tagger, of random sequences."""
+    tagger = Tagger(make())
 
     def loss(steps: int) -> ts.Tensor:
         xs = ts.tensor(np.random.default_rng(0).standard_normal((2, steps, 3)), dtype=ts.float32, name="xs")
         targets = ts.tensor(np.arange(2 * steps).reshape(2, steps) % 5, name="targets")
-        return Tagger(make())(xs, targets, **options)
+        return tagger(xs, targets, **options)
 
     return loss
 
 
-def writing(make: Callable[[], EncoderDecoder]) -> Callable[[int], ts.Tensor]:
-    """Return the loss of a model that reads one sequence and writes another."""
+def writing(make: Callable[[], EncoderDecoder]) -> Loss:
+    """Return the loss of a new model that reads one sequence and writes another."""
+    model = make()
 
     def loss(steps: int) -> ts.Tensor:
         ids = ts.tensor(np.arange(steps)[None] % 7, name="read")
         written = ts.tensor(np.arange(steps)[None] % 7, name="written")
-        logits = make()(written, ids, ts.tensor(np.array([steps])))
+        logits = model(written, ids, ts.tensor(np.array([steps]), name="lengths"))
         return nn.cross_entropy(logits, ts.tensor(np.arange(1, steps + 1) % 7, name="targets"))
 
     return loss
@@ -88,11 +93,21 @@ def reader_and_writer(attention: str, bidirectional: bool = False) -> EncoderDec
     return EncoderDecoder(encoder, writer)
 
 
-def reservoir(steps: int) -> ts.Tensor:
-    """Return the error of an echo state network."""
-    us = ts.tensor(np.random.default_rng(0).standard_normal((1, steps, 2)), dtype=ts.float32, name="u")
-    ys, _ = nn.EchoStateNetwork(2, 6, 1)(us)
-    return nn.squared_error(ys, ts.zeros(1, steps, 1))
+def transformer() -> EncoderDecoder:
+    """Return a small encoder-decoder without recurrence."""
+    return EncoderDecoder(TransformerTextEncoder(7, 4, 2, 1, 8), TransformerWriter(7, 4, 2, 1, 8))
+
+
+def reservoir() -> Loss:
+    """Return the error of a new echo state network."""
+    network = nn.EchoStateNetwork(2, 6, 1)
+
+    def loss(steps: int) -> ts.Tensor:
+        us = ts.tensor(np.random.default_rng(0).standard_normal((1, steps, 2)), dtype=ts.float32, name="u")
+        ys, _ = network(us)
+        return nn.squared_error(ys, ts.zeros(1, steps, 1))
+
+    return loss
 
 
 def architectures() -> Iterator[Architecture]:
@@ -101,42 +116,44 @@ def architectures() -> Iterator[Architecture]:
         yield Architecture(
             cell.__name__.removesuffix("Cell") if name != "esn" else "ESN cell",
             (cell.__doc__ or "").strip().splitlines()[0],
-            tagging(partial(nn.Recurrent, name, 3, 4)),
+            partial(tagging, partial(nn.Recurrent, name, 3, 4)),
         )
     yield Architecture(
         "bidirectional LSTM", "One cell reads from the first step, another from the last.",
-        tagging(partial(nn.LSTM, 3, 4, bidirectional=True)),
+        partial(tagging, partial(nn.LSTM, 3, 4, bidirectional=True)),
     )  # fmt: skip
     yield Architecture(
-        "stacked LSTM", "Two layers: each reads what the one below says.", tagging(partial(nn.LSTM, 3, 4, num_layers=2))
+        "stacked LSTM",
+        "Two layers: each reads what the one below says.",
+        partial(tagging, partial(nn.LSTM, 3, 4, num_layers=2)),
     )
     yield Architecture(
         "stacked bidirectional GRU", "Two layers of two directions.",
-        tagging(partial(nn.GRU, 3, 4, num_layers=2, bidirectional=True)),
+        partial(tagging, partial(nn.GRU, 3, 4, num_layers=2, bidirectional=True)),
     )  # fmt: skip
     yield Architecture(
         "truncated LSTM", "Truncated backpropagation: every two steps the gradient is cut.",
-        tagging(partial(nn.LSTM, 3, 4), truncate=2), 4,
+        partial(tagging, partial(nn.LSTM, 3, 4), truncate=2), 4,
     )  # fmt: skip
     yield Architecture(
         "masked LSTM", "Sequences of different lengths: past its end a state stays as it is.",
-        tagging(partial(nn.LSTM, 3, 4), lengths=ts.tensor(np.array([3, 2]))),
+        partial(tagging, partial(nn.LSTM, 3, 4), lengths=ts.tensor(np.array([3, 2]), name="lengths")),
     )  # fmt: skip
     yield Architecture(
         "encoder-decoder", "A GRU reads, its last state starts the one that writes (Sutskever et al. 2014).",
-        writing(partial(reader_and_writer, "none")),
+        partial(writing, partial(reader_and_writer, "none")),
     )  # fmt: skip
     yield Architecture(
         "Bahdanau attention", "The writer looks at all that was read before each step (Bahdanau et al. 2015).",
-        writing(partial(reader_and_writer, "additive", True)),
+        partial(writing, partial(reader_and_writer, "additive", True)),
     )  # fmt: skip
     yield Architecture(
         "Luong attention", "The writer looks after each step (Luong et al. 2015).",
-        writing(partial(reader_and_writer, "dot")),
+        partial(writing, partial(reader_and_writer, "dot")),
     )  # fmt: skip
     yield Architecture(
         "Transformer", "No recurrence: every position looks at every other (Vaswani et al. 2017).",
-        writing(lambda: EncoderDecoder(TransformerTextEncoder(7, 4, 2, 1, 8), TransformerWriter(7, 4, 2, 1, 8))),
+        partial(writing, transformer),
     )  # fmt: skip
     yield Architecture(
         "echo state network", "A fixed random reservoir; only the readout is learned (Jaeger 2001).", reservoir
@@ -146,7 +163,8 @@ def architectures() -> Iterator[Architecture]:
 def pictures(one: Architecture, everything: bool) -> Iterator[tuple[str, str, Drawing]]:
     """Yield (file stem, caption, picture) for an architecture."""
     ts.seed(0)
-    graph = valued(lambda: one.loss(one.steps))
+    loss = one.build()
+    graph = valued(lambda: loss(one.steps))
     yield "model", "its modules", draw(graph, level="model", title=f"{one.name}: modules", engine="grid")
     if any("body" in node.attrs for node in graph.graph.nodes):
         yield "rolled", "rolled: one step, delays z⁻¹", draw(graph, rolled=True, title=f"{one.name}, rolled")
@@ -159,7 +177,7 @@ def pictures(one: Architecture, everything: bool) -> Iterator[tuple[str, str, Dr
     )
     if everything or one.name in OPS_OF:
         yield "ops", "unrolled, every operation", draw(graph, title=f"{one.name}, {one.steps} steps", engine="grid")
-    longer = valued(lambda: one.loss(2 * one.steps))
+    longer = valued(lambda: loss(2 * one.steps))
     yield (
         "gradients",
         "norms of gradients",
@@ -172,7 +190,7 @@ def pictures(one: Architecture, everything: bool) -> Iterator[tuple[str, str, Dr
     )
     if not everything and one.name not in PASSES_OF:
         return
-    fast = ts.compile(lambda: one.loss(one.steps))
+    fast = ts.compile(lambda: loss(one.steps))
     fast()
     count: dict[str, int] = {}
     for stage in fast.passes:

@@ -31,6 +31,17 @@ for _name, _handler in _USUAL.items():
 REQUIRE_PARITY = os.environ.get("TINYSEQ_REQUIRE_PARITY") == "1"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """The whole suite runs on all cores, a file on one of them; what is asked for by path, or with ``-n``, as asked."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if whole and getattr(config.option, "numprocesses", 0) is None and not config.option.usepdb:
+        config.option.numprocesses = (
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        )
+        config.option.dist = "loadfile"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The object code of the tests goes to a folder of their own."""

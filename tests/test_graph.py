@@ -16,8 +16,8 @@ import pytest
 import tinyseq as ts
 from tinyseq.errors import GraphError
 from tinyseq.graph import Graph, Leaf, Node, at_step, literal, reach
+from tinyseq.nn.functional import cross_entropy
 from tinyseq.ops import elementwise as ew
-from tinyseq.ops.nn import cross_entropy
 
 DEEP = 100_000
 

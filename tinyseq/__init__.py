@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinyseq import starting as _starting  # noqa: F401  # isort: skip
 import importlib
 from typing import Any
 
@@ -17,6 +18,7 @@ from tinyseq.errors import TinyseqError
 from tinyseq.functional import detach, grad, gradients, value_and_grad
 from tinyseq.graph import Graph, scope
 from tinyseq.modes import enable_grad, no_grad
+from tinyseq.nn.functional import dropout, embedding
 from tinyseq.ops.elementwise import absolute as abs
 from tinyseq.ops.elementwise import (
     cast,
@@ -41,7 +43,6 @@ from tinyseq.ops.elementwise import (
     where,
 )
 from tinyseq.ops.linalg import einsum, matmul
-from tinyseq.ops.nn import dropout, embedding
 from tinyseq.ops.predicates import isfinite
 from tinyseq.ops.reduce import argmax, argmin, cumsum, log_softmax, logsumexp, mean, prod, softmax, var
 from tinyseq.ops.reduce import max_ as max

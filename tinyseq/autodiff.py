@@ -145,12 +145,12 @@ def _needed(order: Sequence[Node], targets: set[Node] | None) -> set[Node]:
         if node.args is FREED:
             raise freed_error(order)
         hit = node.__class__ is Leaf and node.requires_grad if targets is None else node in targets
-        if hit or (node.op.differentiable and not needed.isdisjoint(node.inputs) and _has_slope(node)):
+        if hit or (node.op.differentiable and not needed.isdisjoint(node.inputs) and has_slope(node)):
             needed.add(node)
     return needed
 
 
-def _has_slope(node: Node) -> bool:
+def has_slope(node: Node) -> bool:
     """Whether a gradient may pass: none does through integers. Of several outputs each is asked by itself."""
     return node.dtype.__class__ is tuple or node.dtype.kind == "f"
 

@@ -12,8 +12,8 @@ from tinyseq.errors import BackendError, DtypeError, GraphError
 from tinyseq.graph import Dtype, Leaf
 from tinyseq.modes import mode
 from tinyseq.ops.base import FLOAT32, FLOAT64, INT64, native
+from tinyseq.ops.draws import uniform
 from tinyseq.ops.elementwise import cos, log1p, sqrt
-from tinyseq.ops.nn import uniform
 from tinyseq.random import generator
 from tinyseq.tensors import Tensor
 
@@ -76,7 +76,7 @@ def _made(value: Any, requires_grad: bool, name: str | None = None) -> Tensor:
         value = value.astype(native(value.dtype))
     if requires_grad and value.dtype.kind != "f":
         raise DtypeError("only floating-point tensors have gradients", got=str(value.dtype), fix="dtype=ts.float32")
-    if not requires_grad and name is None:
+    if not requires_grad and name is None and mode.tracing is None:  # a trace tells by the leaf what is of its own
         return Tensor(value)
     return Tensor(value, Leaf(value.shape, value.dtype, requires_grad, name), requires_grad)
 
@@ -112,7 +112,7 @@ def from_dlpack(x: Any) -> Tensor:
         ) from None
     if value.dtype.kind not in "biuf":
         raise DtypeError("from_dlpack: not numbers", required="booleans, integers or floats", got=str(value.dtype))
-    return Tensor(value)
+    return _made(value, False)
 
 
 #: DLPack's number of a device's kind -> the backend whose arrays lie there.
@@ -141,8 +141,8 @@ def full(shape: Any, value: float, *, dtype: Dtype | type = FLOAT32, requires_gr
 def arange(*limits: float, dtype: Dtype | type | None = None) -> Tensor:
     """Return evenly spaced numbers, as NumPy's arange; int64 for integers, float32 for floats."""
     whole = all(isinstance(limit, int | np.integer) for limit in limits)
-    found = backends.current().xp.arange(*limits, dtype=INT64 if whole else FLOAT64)
-    return _made(found.astype(dtype or (INT64 if whole else FLOAT32)), False)
+    values = backends.current().xp.arange(*limits, dtype=INT64 if whole else FLOAT64)
+    return _made(values.astype(dtype or (INT64 if whole else FLOAT32)), False)
 
 
 def eye(n: int, *, dtype: Dtype | type = FLOAT32) -> Tensor:

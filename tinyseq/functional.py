@@ -39,8 +39,8 @@ def gradients(
     for x in inputs:
         _require_slope("gradients", x)
     seeds = {output.graph_node: seed_of(output, gradient)}
-    found = sweep(seeds, [x.graph_node for x in inputs], retain=retain_graph, create_graph=create_graph)
-    return [found.get(x.graph_node) for x in inputs]
+    gradient_of = sweep(seeds, [x.graph_node for x in inputs], retain=retain_graph, create_graph=create_graph)
+    return [gradient_of.get(x.graph_node) for x in inputs]
 
 
 def _require_slope(name: str, x: Any) -> None:
@@ -100,12 +100,12 @@ def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) 
                 ((isinstance(node, Leaf) and node.requires_grad) or node.op is anchor) and node not in own
                 for node in reach([value.node])
             )
-            found = gradients(value, fresh, create_graph=outside and is_recording())
+            arrived = gradients(value, fresh, create_graph=outside and is_recording())
             if not outside:
                 value = value.detach()
         else:
-            found = [None] * len(fresh)
-        by_node = {x.node: g for x, g in zip(fresh, found, strict=True)}
+            arrived = [None] * len(fresh)
+        by_node = {x.node: g for x, g in zip(fresh, arrived, strict=True)}
 
         def collect(x: Tensor) -> Tensor:
             g = by_node[x.node]

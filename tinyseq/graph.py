@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from types import CodeType
 from typing import Any, Final, Protocol
 
@@ -60,7 +61,10 @@ class Place:
     """Where nodes are being made: a scope (``encoder/lstm0``) and a time step. Nodes share one object a place.
 
     ``draws`` counts the random draws made in the step, so that two of them differ; scopes within a step share it.
-    ``clock`` is the step's number as a value, which differs from ``step`` only in the body of a traced loop.
+    ``clock`` is the step's number as a value, which differs from ``step`` only in the body of a traced loop::
+
+        step 2 of a cell, run eagerly      scope "encoder/lstm0"   step 2      clock 2
+        any step of it, traced as a scan   scope "encoder/lstm0"   step None   clock the body's input for t
     """
 
     __slots__ = ("clock", "draws", "scope", "step")
@@ -300,12 +304,8 @@ def reach(outputs: Iterable[Node], stop: Callable[[Node], bool] | None = None) -
                 if parent not in seen:
                     seen.add(parent)
                     stack.append(parent)
-    stack.sort(key=_serial)
+    stack.sort(key=attrgetter("serial"))
     return list(dict.fromkeys(stack))
-
-
-def _serial(node: Node) -> int:
-    return node.serial
 
 
 #: Given an old node and its new inputs: the node that replaces it, or None for the same op on the new inputs.

@@ -119,9 +119,9 @@ def _on_arrays(name: str, function: Callable[..., Any], args: Sequence[Any], opt
                 fix=cure,
             )
     arrays, options = trees.map_leaves(_values, given)
-    found = function(*arrays, **options)
+    result = function(*arrays, **options)
     tracked = next((x for x in tensors if x.requires_grad), None)
-    if tracked is not None and any(_has_slope(y) for _, y in trees.leaves(found)):
+    if tracked is not None and any(_has_slope(y) for _, y in trees.leaves(result)):
         raise GraphError(
             f"NumPy's {name} would cut the gradient: what it gives has no history",
             required="ops of tinyseq where a tensor requires a gradient",
@@ -129,7 +129,7 @@ def _on_arrays(name: str, function: Callable[..., Any], args: Sequence[Any], opt
             where=graph.locate(),
             fix=f"{cure}; x.numpy() where no gradient is to flow",
         )
-    return found
+    return result
 
 
 def instead(name: str) -> str:

@@ -46,10 +46,10 @@ class Registry(dict[str, T]):
         return self[name]
 
     def __getitem__(self, name: str) -> T:
-        found: Any = super().__getitem__(name)
-        if isinstance(found, str):
-            found = self[name] = at_address(found)
-        return cast("T", found)
+        value: Any = super().__getitem__(name)
+        if isinstance(value, str):
+            value = self[name] = at_address(value)
+        return cast("T", value)
 
     def values(self) -> Any:
         return [self[name] for name in self]

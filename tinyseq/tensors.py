@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 
 from tinyseq import backends, graph
-from tinyseq.autodiff import backpropagate
+from tinyseq.autodiff import backpropagate, has_slope
 from tinyseq.backends import Backend
 from tinyseq.errors import BackendError, DtypeError, GraphError, MutationError, ShapeError, TinyseqError
 from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Leaf, Node, Shape, caller, engine_files, here, literal
@@ -22,7 +22,10 @@ from tinyseq.ops.base import FLOAT32, FLOAT64, Op, module_of, native
 from tinyseq.ops.tuples import pick
 
 _folder = Path(__file__).parent
-_modules = ("autodiff.py", "interop.py", "operators.py", "random.py", "scalars.py", "tensors.py", "tracing.py")
+_modules = (
+    "autodiff.py", "hooks.py", "interop.py", "nn/functional.py", "operators.py", "random.py", "scalars.py",
+    "tensors.py", "tracing.py",
+)  # fmt: skip
 engine_files.update(
     str(path)
     for path in (*_folder.glob("ops/*.py"), *_folder.glob("backends/*.py"), *(_folder / name for name in _modules))
@@ -166,6 +169,7 @@ class Tensor(Operators):
     """
 
     __slots__ = ("__weakref__", "_node", "requires_grad", "value")
+    weak = False  # only Python scalars are
     #: Records an op on abstract tensors, which have no value; theirs alone (tracing.py).
     trace: ClassVar[Callable[..., Any]]
 
@@ -177,19 +181,12 @@ class Tensor(Operators):
     @property
     def shape(self) -> Shape:
         """The extent of each axis."""
-        result: Shape = self.value.shape
-        return result
+        return self.value.shape
 
     @property
     def dtype(self) -> Dtype:
         """The type of the elements."""
-        result: Dtype = self.value.dtype
-        return result
-
-    @property
-    def weak(self) -> bool:
-        """False: only Python scalars are weak."""
-        return False
+        return self.value.dtype
 
     @property
     def ndim(self) -> int:
@@ -199,8 +196,7 @@ class Tensor(Operators):
     @property
     def size(self) -> int:
         """The number of elements."""
-        result: int = self.value.size
-        return result
+        return self.value.size
 
     @property
     def node(self) -> Node:
@@ -217,8 +213,7 @@ class Tensor(Operators):
     @property
     def graph_node(self) -> Node:
         """The node that stands for this value in the graph at hand: while a function is traced, that function's."""
-        result: Node = self.node if mode.tracing is None else mode.tracing.node_of(self)
-        return result
+        return self.node if mode.tracing is None else mode.tracing.node_of(self)
 
     @property
     def grad(self) -> Tensor | None:
@@ -305,7 +300,7 @@ class Tensor(Operators):
         self._require_no_history("copy.deepcopy")
         leaf = self._node
         if not isinstance(leaf, Leaf):
-            return Tensor(self.value.copy())
+            return Tensor(self.value.copy(), Leaf(self.shape, self.dtype))
         fresh = Leaf(leaf.shape, leaf.dtype, leaf.requires_grad, leaf.name, passing=leaf.passing)
         fresh.grad = copy.deepcopy(leaf.grad, memo)
         return Tensor(self.value.copy(), fresh, self.requires_grad)
@@ -329,8 +324,7 @@ class Tensor(Operators):
         return self.value.__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        device: tuple[int, int] = self.value.__dlpack_device__()
-        return device
+        return self.value.__dlpack_device__()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
@@ -496,4 +490,4 @@ def is_tracked(node: Node) -> bool:
     """Return whether a gradient may flow to this node; through integers none does."""
     if isinstance(node, Leaf):
         return node.requires_grad
-    return node.op.differentiable and (isinstance(node.dtype, tuple) or node.dtype.kind == "f")
+    return node.op.differentiable and has_slope(node)

@@ -75,8 +75,8 @@ def check_grads(
         value = projected(points)
         if not value.requires_grad:
             return [p * 0.0 for p in points]
-        found = gradients(value, points, create_graph=create_graph)
-        return [p * 0.0 if g is None else g for p, g in zip(points, found, strict=True)]
+        grads = gradients(value, points, create_graph=create_graph)
+        return [p * 0.0 if g is None else g for p, g in zip(points, grads, strict=True)]
 
     _compare(1, projected, points, gradient(points, False), rng, eps, rtol, atol)
     if order < 2:
@@ -88,8 +88,8 @@ def check_grads(
         return sum(terms[1:], terms[0])
 
     value = projected_gradient(points)
-    found = gradients(value, points) if value.requires_grad else [None] * len(points)
-    filled = [p * 0.0 if g is None else g for p, g in zip(points, found, strict=True)]
+    grads = gradients(value, points) if value.requires_grad else [None] * len(points)
+    filled = [p * 0.0 if g is None else g for p, g in zip(points, grads, strict=True)]
     _compare(2, projected_gradient, points, filled, rng, eps, rtol, atol)
 
 
@@ -102,7 +102,7 @@ def _compare(
     order: int,
     fn: Callable[[list[Tensor]], Tensor],
     points: list[Tensor],
-    found: list[Tensor],
+    grads: list[Tensor],
     rng: np.random.Generator,
     eps: float,
     rtol: float,
@@ -119,7 +119,7 @@ def _compare(
                 return float(fn(there).item())
 
         numeric = (moved(1.0) - moved(-1.0)) / (2.0 * eps)
-        analytic = float(sum(np.vdot(g.numpy(), v) for g, v in zip(found, directions, strict=True)))
+        analytic = float(sum(np.vdot(g.numpy(), v) for g, v in zip(grads, directions, strict=True)))
         if not abs(numeric - analytic) <= atol + rtol * max(abs(numeric), abs(analytic)):
             raise GradientError(
                 f"derivative of order {order}, direction {trial}: central differences give {numeric!r}, the gradient "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tinyseq.errors import ShapeError
@@ -50,6 +52,31 @@ def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
             tree, next(other for other in others if isinstance(other, (dict, tuple, list)) or other is None)
         )
     return function(tree, *others)
+
+
+def filling(tree: Any) -> Callable[[Sequence[Any]], Any]:
+    """Return a function that puts values, in the order of ``leaves``, in the places of a tree's leaves."""
+    number = itertools.count()
+    return _filling(map_leaves(lambda _: next(number), tree))
+
+
+def _filling(tree: Any) -> Callable[[Sequence[Any]], Any]:
+    if isinstance(tree, int):
+        return operator.itemgetter(tree)
+    if tree is None:
+        return lambda values: None
+    if isinstance(tree, dict):
+        keys, fill = list(tree), _filling(list(tree.values()))
+        return lambda values: dict(zip(keys, fill(values), strict=True))
+    if len(tree) > 1 and all(isinstance(part, int) for part in tree):
+        parts: Callable[[Sequence[Any]], Any] = operator.itemgetter(*tree)
+    else:
+        fills = [_filling(part) for part in tree]
+        parts = lambda values: tuple([fill(values) for fill in fills])  # noqa: E731
+    if type(tree) is tuple:
+        return parts
+    kind: Any = list if isinstance(tree, list) else type(tree)._make
+    return lambda values: kind(parts(values))
 
 
 def flatten(tree: Any) -> list[Any]:

@@ -165,15 +165,24 @@ class _Steps:
         """Return the rows that enter each step with a cut gradient; None where nothing is cut."""
         if not self.truncate:
             return None
-        if isinstance(self.counts, Tensor):
-            return unstack(self.all_cuts(), 0)
-        return [_chunk_starts(t, self.time, self.counts, self.truncate, self.reverse) for t in range(self.time)]
+        starts = self.chunk_starts()
+        return unstack(starts, 0) if isinstance(starts, Tensor) else starts
 
-    def all_cuts(self) -> Tensor:
-        """Return the same as one tensor (time, batch), for lengths of which each row has its own."""
+    def chunk_starts(self) -> Any:
+        """Return which rows start a new chunk of ``truncate`` steps at each step, counted from their own first one.
+
+        (time, batch), a tensor where the lengths are known only when the graph runs; (time, 1) without lengths, where
+        all rows are alike.
+        """
         assert self.truncate is not None
-        assert self.counts is not None
-        return _all_chunk_starts(self.time, self.counts, self.truncate, self.reverse)
+        steps = np.arange(self.time + 1)
+        starts: Any = (steps > 0) & (steps % self.truncate == 0)
+        t: Any = steps[:-1, np.newaxis]
+        if isinstance(self.counts, Tensor):
+            starts, t = tensor(starts), tensor(t)
+        ends = reshape(np.array([self.time]) if self.counts is None else self.counts, (1, -1))
+        come = ends - 1 - t if self.reverse else where(t < ends, t, 0)  # how far each row has come
+        return take(starts, maximum(come, 0))
 
 
 def _masked(mask: Tensor, y: Any, new: Any, old: Any) -> tuple[Any, Any]:
@@ -238,7 +247,8 @@ def _rolled(steps: _Steps, state: Any) -> tuple[Any, Any]:
     if steps.real is not None:
         sequences.append(swapaxes(steps.real, 0, 1))
     if own_cuts:
-        sequences.append(steps.all_cuts())
+        starts = steps.chunk_starts()
+        sequences.append(starts if isinstance(starts, Tensor) else tensor(starts))
     sequences.append(tensor(np.arange(steps.time)))  # the clock, for random draws; dropped where there are none
     with scope(steps.name):
         old = trees.map_leaves(lambda s: AbstractTensor(Leaf(s.shape, s.dtype, True, passing=True)), state)
@@ -304,30 +314,6 @@ def _is_outside(node: Node, own: list[Node], start: int) -> bool:
 
 
 # -- cuts -----------------------------------------------------------------------------------------------------------
-
-
-def _chunk_starts(
-    t: int, time: int, counts: np.ndarray[Any, Any] | None, truncate: int, reverse: bool
-) -> np.ndarray[Any, Any]:
-    """Return which rows start a new chunk of ``truncate`` steps at step t, counted from each row's own first step.
-
-    Without lengths all rows are alike, and the answer is of shape (1,).
-    """
-    ends = np.array([time]) if counts is None else counts
-    own = ends - 1 - t if reverse else np.where(t < ends, t, 0)  # how far each row has come
-    return np.asarray((own > 0) & (own % truncate == 0))
-
-
-def _all_chunk_starts(time: int, counts: np.ndarray[Any, Any] | Tensor, truncate: int, reverse: bool) -> Tensor:
-    """Return ``_chunk_starts`` of every step, (time, batch), for lengths that may be known only when the graph runs."""
-    if not isinstance(counts, Tensor):
-        return tensor(np.stack([_chunk_starts(t, time, counts, truncate, reverse) for t in range(time)]))
-    steps = np.arange(time + 1)
-    starts = tensor((steps > 0) & (steps % truncate == 0))
-    ends, t = reshape(counts, (1, -1)), tensor(steps[:-1, np.newaxis])
-    own = ends - 1 - t if reverse else where(t < ends, t, 0)
-    found: Tensor = take(starts, maximum(own, 0))
-    return found
 
 
 def _cut(state: Any, rows: np.ndarray[Any, Any] | Tensor) -> Any:

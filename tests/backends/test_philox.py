@@ -13,7 +13,7 @@ import tinyseq as ts
 from support import reference
 from tinyseq.backends.philox import philox4x32, random_bits, random_uniform
 from tinyseq.graph import at_step
-from tinyseq.ops.nn import uniform
+from tinyseq.ops.draws import uniform
 from tinyseq.random import Generator
 
 ONES = 0xFFFFFFFF

@@ -71,6 +71,16 @@ def test_two_live_buffers_in_one_slot_are_found() -> None:
     verify_plan(plan)
 
 
+def test_a_product_that_writes_over_its_operand_is_found() -> None:
+    fast = ts.compile(lambda x, w: ts.tanh(x) @ w)
+    with ts.no_grad():
+        fast(ts.ones(4, 4), ts.ones(4, 4))
+    tanh, product = (i for i in fast.plan.instructions if isinstance(i, Call))
+    product.output.buffer.slot = tanh.output.buffer.slot
+    with pytest.raises(GraphError, match="writes over what it reads"):
+        verify_plan(fast.plan)
+
+
 def loops(plan: Plan) -> list[Loop]:
     return [instruction for instruction in plan.instructions if isinstance(instruction, Loop)]
 

@@ -13,16 +13,23 @@ from tinyseq.compiler.capture import trace_function
 from tinyseq.compiler.pipeline import run_passes
 from tinyseq.compiler.planning import make_plan
 
+LOOPS: list[tuple[int, bool, dict[str, Any]]] = [
+    (12, False, {}),
+    (13, False, {"truncate": 3}),
+    (12, True, {"truncate": 5}),
+    (12, False, {"truncate": 2, "lengths": [12, 5, 0]}),
+    (10, True, {"lengths": [3, 10, 7]}),
+]
 
-@pytest.mark.parametrize("steps", [True, 1, 4, 100])
+
+# Tiles of one step are the most to compile, and one that holds all steps is the same in every loop.
 @pytest.mark.parametrize(
-    ("time", "bidirectional", "options"),
+    ("steps", "time", "bidirectional", "options"),
     [
-        (12, False, {}),
-        (13, False, {"truncate": 3}),
-        (12, True, {"truncate": 5}),
-        (12, False, {"truncate": 2, "lengths": [12, 5, 0]}),
-        (10, True, {"lengths": [3, 10, 7]}),
+        *((steps, *loop) for steps in (True, 4) for loop in LOOPS),
+        (1, *LOOPS[1]),
+        (1, *LOOPS[4]),
+        (100, *LOOPS[3]),
     ],
 )
 def test_tiles_give_the_same_values_and_gradients(

@@ -116,6 +116,23 @@ def test_errors_by_hand():
         forecasts.naive_step(np.ones((3, 1)))
 
 
+def test_the_season_of_mase():
+    # |4 - 1|, |6 - 2|, |4 - 4|, |8 - 6| over 4 is 2.25
+    values = np.array([1.0, 2.0, 4.0, 6.0, 4.0, 8.0])[:, None]
+    assert forecasts.naive_step(values, 2).tolist() == [2.25]
+    with pytest.raises(DataError, match="more than 6 values"):
+        forecasts.naive_step(values, 6)
+    with pytest.raises(DataError, match="season of 2"):
+        forecasts.naive_step(np.array([1.0, 2.0, 1.0, 2.0])[:, None], 2)
+
+
+def test_which_nrmse_it_is():
+    true, predicted = np.array([1.0, 2.0, 3.0, 6.0])[:, None], np.array([1.0, 2.0, 3.0, 4.0])[:, None]
+    assert forecasts.nrmse(predicted, true) == pytest.approx(1.0 / np.std([1, 2, 3, 6]))  # 0.5345
+    assert forecasts.rmse(predicted, true) / 5.0 == pytest.approx(0.2)  # reservoirpy 0.4.2 divides by the range
+    assert forecasts.rmse(predicted, true) / true.mean() == pytest.approx(1 / 3)  # gluonts, torchmetrics by the mean
+
+
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_systems_are_aligned(name):
     system = SYSTEMS[name](60, 3)

@@ -10,8 +10,12 @@ import pytest
 import tinyseq as ts
 from support.drawing_models import Leaky, language_model
 from tinyseq import nn
-from tinyseq.drawing import View, build_view
+from tinyseq.drawing import View, build_view, draw
 from tinyseq.errors import DataError
+from tinyseq.graph import Graph, Node, rebuild, remake
+from tinyseq.masks import check_lengths
+from tinyseq.nn.functional import require_labels
+from tinyseq.ops.elementwise import within
 
 
 def cells(view: View, label: str) -> list[int]:
@@ -187,3 +191,53 @@ def test_two_directions_take_their_input_from_one_bar(level: str) -> None:
     view = build_view(language_model(3, bidirectional=True), level=level)
     sources = {edge.source for edge in view.edges if edge.label in ("x₀", "x₁", "x₂")}
     assert len(sources) == 1
+
+
+@pytest.mark.parametrize(("rolled", "expected"), [(False, ["x₀", "x₁"]), (True, ["xₜ"])])
+def test_a_mask_is_no_part_of_x(rolled: bool, expected: list[str]) -> None:
+    layer = nn.Recurrent("rnn", 3, 4)
+
+    def outputs(xs: ts.Tensor, lengths: ts.Tensor) -> ts.Tensor:
+        return layer(xs, lengths=check_lengths(lengths, 2, 1))[0]
+
+    view = build_view(ts.trace(outputs, ts.ones(1, 2, 3), ts.tensor([2])), level="cell", rolled=rolled)
+    entering = [
+        edge for box in cells(view, "recurrent0") for edge in view.edges if edge.target == box and not edge.state
+    ]
+    assert sorted(edge.label for edge in entering if edge.label) == expected
+    assert len(entering) == 2 * len(expected), "the mask goes in too"
+
+
+@pytest.mark.parametrize("rolled", [False, True])
+@pytest.mark.parametrize("level", ["op", "cell", "model"])
+def test_a_check_of_values_is_passed_over(level: str, rolled: bool) -> None:
+    """As if labels and lengths were not looked at: ids before a cell, targets after it, lengths beside it."""
+    table, cell, head = nn.Embedding(5, 3), nn.RNN(3, 4), nn.Linear(4, 5)
+
+    def loss(ids: ts.Tensor, targets: ts.Tensor, lengths: ts.Tensor) -> ts.Tensor:
+        ys, _ = cell(table(ids), lengths=lengths)
+        return nn.cross_entropy(head(ys), targets)
+
+    graph = ts.trace(loss, ts.tensor([[1, 2]]), ts.tensor([[3, 4]]), ts.tensor([2]))
+
+    def copied(node: Node, inputs: tuple[Node, ...]) -> Node:  # of all nodes, so that their order is the same in both
+        return remake(node, inputs, node.attrs) if inputs else node
+
+    def unchecked(node: Node, inputs: tuple[Node, ...]) -> Node:
+        return inputs[0] if node.op is within else copied(node, inputs)
+
+    copy, bare = (Graph(rebuild(graph.outputs, rule), graph.inputs) for rule in (copied, unchecked))
+    assert len(copy) == len(bare) + 3
+    assert draw(copy, level=level, rolled=rolled).svg == draw(bare, level=level, rolled=rolled).svg
+
+
+def test_a_check_whose_value_nothing_reads_is_no_output_of_the_picture() -> None:
+    def double(x: ts.Tensor, targets: ts.Tensor) -> ts.Tensor:
+        require_labels("labels", targets, 3)
+        return x * 2.0
+
+    graph = ts.trace(double, ts.ones(2, 3), ts.tensor([0, 1]))
+    assert [node.op for node in graph.outputs[1:]] == [within]
+    assert [item.label for item in build_view(graph).items if item.kind == "op"] == ["×"]
+    alone = build_view(ts.trace(lambda x: require_labels("labels", x, 3), ts.tensor([0])))
+    assert [item.kind for item in alone.items] == ["input", "op"], "what is all that there is shows"

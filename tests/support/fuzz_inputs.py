@@ -49,11 +49,11 @@ def series(path: Path) -> None:
 
 
 def conll(path: Path) -> None:
-    for scheme in ("iob2", "iob1", "none"):
+    for options in ({"scheme": "bilou", "comments": True}, {"format": "conllu"}, {"targets": False}):
         try:
-            read_conll(path, scheme=scheme, targets=scheme != "none")
+            read_conll(path, **options)
         except TinyseqError:
-            if scheme == "none":
+            if "targets" in options:
                 raise
 
 
@@ -98,7 +98,16 @@ READERS: dict[str, tuple[Callable[[Path], None], str, list[bytes]]] = {
     "config": (config, ".yaml", LIVES),
     "text": (text, ".txt", [b"The quick brown fox,\r\nit's 3.5 <unk>\n", "é – “x”\n".encode()]),
     "series": (series, ".csv", [b"year,a,b\n1700,1,2\n1701,3,-4e5\n1702,,6\n", b'a;b\n1;"2"\n\n3;nan\n4;5\n']),
-    "conll": (conll, ".conll", [b"# c\n-DOCSTART- O\n\nAda B-PER\nAdams I-PER\nleft O\n\nParis\tB-LOC\n"]),
+    "conll": (
+        conll,
+        ".conll",
+        [
+            b"# c\n-DOCSTART- O\n\nAda B-PER\nAdams I-PER\nleft O\n\nParis\tB-LOC\n",
+            b"#\tO\nAda Adams\tS-PER\n \nEU\tU-ORG\n",
+            b"# newdoc\n1-2\ta\t_\t_\t_\t_\t_\t_\t_\t_\n1\ta\t_\tX\t_\t_\t_\t_\t_\t_\n1.1\tb\t_\t_\t_\t_\t_\t_\t_\t_\n",
+            b"# global.columns = ID FORM UPOS NER\n1\ta\tX\tB-Y\n",
+        ],
+    ),
     "tables": (tables, ".csv", [b'a,b\n"x ""y""",1\n2,"3\n4"\n', b"a\tb\n1\t2\n"]),
     "examples": (examples, ".tsv", [b"label\ttext\tx\n1\ta\t0.5\n1\ta\t1e3\n2\tb\t3\n"]),
     "pairs": (pairs, ".tsv", [b"a b\tc d\n\ne\tf\ng\n"]),

@@ -15,7 +15,7 @@ import tinyseq as ts
 from tinyseq import threads
 from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.llvm import executable
-from tinyseq.compiler.lower.llvm.ir.builder import Module
+from tinyseq.compiler.lower.llvm.ir.builder import IRModule
 from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
 from tinyseq.compiler.lower.llvm.runtime.host import Library, host, object_code
 
@@ -31,7 +31,7 @@ def shared_by(monkeypatch: pytest.MonkeyPatch, count: int) -> Iterator[None]:
 
 def function_of(write: Callable[[Vectors, Value], Value], kind: str, width: int) -> Callable[[np.ndarray], np.ndarray]:
     """Compile what ``write`` makes of one vector, and apply it along an array."""
-    module = Module(host().attributes)
+    module = IRModule(host().attributes)
     f = module.function("run", ["ptr %x", "ptr %y", "i64 %n"], linkage="")
     v, size = Vectors(f, width), SIZES[kind]
     with f.loop(0, "%n", width) as i:

@@ -131,3 +131,76 @@ def test_choose_follows_the_tempered_distribution():
     halves = np.bincount([choose(logits, 0.5, d) for d in draws], minlength=3) / 1000
     np.testing.assert_allclose(halves, np.array([0.01, 0.36, 0.09]) / 0.46, atol=0.002)
     assert choose(logits, 0.0, 0.99) == 1
+
+
+def texts(folder, **parts):
+    for name, text in parts.items():
+        (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+    return {name if name != "train" else "path": str(folder / f"{name}.txt") for name in parts}
+
+
+def prepared(data, **sections):
+    task = LanguageModel(parse_config({"task": "language_model", "data": data, "train": {"batch_size": 2}, **sections}))
+    task.prepare()
+    return task
+
+
+def test_three_files_as_a_treebank_has_them(tmp_path):
+    """Perplexity of the literature: over each token between blanks and each line's end, <unk> among them."""
+    line = "mr. <unk> is chairman of <unk> n.v. the N publishing group @-@ a \n"
+    data = texts(tmp_path, train=f" {line}" * 60, valid=f" {line}" * 4, test=f" {line} new mr. \n")
+    task = prepared({**data, "level": "tokens"})
+    assert [len(ids) for ids in (task.ids.train, task.ids.valid, task.ids.test)] == [60 * 14, 4 * 14, 14 + 3]
+    assert task.describe_data()["test_file"]["corpus"] == data["test"]
+    assert (task.describe_data()["train_unknown"], task.describe_data()["held_out_unknown"]) == (120, 8 + 2 + 1)
+    model = task.build().eval()
+    found = task.evaluate(model, "test")
+    assert found["tokens"] == 14 + 3 - 1  # the first is not foretold
+    assert found["bpt"] == pytest.approx(math.log2(found["perplexity"]))
+    assert found == task.evaluate_on(model, task.part("test"))
+    assert task.first_line == line.strip()
+
+
+def test_files_of_ones_own_need_one_to_train_on(tmp_path):
+    data = texts(tmp_path, valid="a b\n" * 9)
+    with pytest.raises(ts.errors.ConfigError, match=r"data\.valid.*none to train on"):
+        parse_config({"task": "language_model", "data": data})
+
+
+@pytest.mark.parametrize("level", ["char", "word", "tokens"])
+def test_the_prime_is_of_whole_words_of_a_whole_line(tmp_path, level):
+    words = ["quick", "brown", "foxes", "jumped", "over", "seventeen", "sleeping", "elephants", "yesterday"]
+    lines = [" ".join(words[(i + k) % len(words)] for k in range(25)) for i in range(300)]
+    data = texts(tmp_path, train="\n".join(lines) + "\n")
+    task = prepared({**data, "level": level})
+    assert 60 < len(task.first_line) <= 80
+    assert set(task.first_line.split()) <= set(words)
+    assert any(line.startswith(task.first_line + " ") for line in lines)
+    prime, text = task.sample(task.build().eval(), length=3)
+    assert prime == task.first_line
+    assert text
+    # one line without end: the first word may be a piece of one
+    task = prepared({**texts(tmp_path, train=" ".join(lines)), "level": level})
+    assert set(task.first_line.split()) <= set(words)
+
+
+def test_a_run_says_that_words_are_not_cut(tmp_path, capsys):
+    data = {**texts(tmp_path, train="สวัสดีครับ ผมชื่อ\n" * 60), "level": "word"}
+    config = {"task": "language_model", "data": data, "model": {"hidden_size": 4, "embedding_size": 4}}
+    ts.run({**config, "train": {"steps": 1, "batch_size": 2, "bptt": {"every": 4}}}, output=tmp_path / "runs")
+    err = capsys.readouterr().err
+    assert "level word does not cut words of Thai" in err
+    assert "data.level: tokens" in err
+    assert prepared({**data, "level": "char"}).notes() == []
+
+
+def test_numbers_of_tokens_stand_in_bytes(tmp_path):
+    task, _ = make(tmp_path)
+    assert {ids.dtype for ids in (task.ids.train, task.ids.valid, task.ids.test)} == {np.dtype(np.uint8)}
+    window = next(task.batches())
+    assert window.inputs.dtype == window.targets.dtype == np.int64
+    wide = task.ids.test.astype(np.int64)
+    few, many = (list(ts.data.held_out_windows(ids, 3, 7)) for ids in (task.ids.test, wide))
+    for one, other in zip(few, many, strict=True):
+        np.testing.assert_array_equal(one.inputs, other.inputs)
+        np.testing.assert_array_equal(one.targets, other.targets)

@@ -23,8 +23,8 @@ from support.smallruns import CONFIG, DIVERGING, rows, write_config
 from tinyseq import backends, nn
 from tinyseq.backends.numpy import NumpyBackend
 from tinyseq.cli import main
+from tinyseq.hooks import watched
 from tinyseq.ops import OPS
-from tinyseq.ops.base import watched
 from tinyseq.random import generator
 from tinyseq.train.analysis.replay import replay
 from tinyseq.train.loop.nonfinite import DivergedError, locate

@@ -62,6 +62,12 @@ def test_a_run_leaves_a_picture_a_table_and_beats_the_mean(tmp_path):
     assert set(result.metrics) == {"rmse", "mae", "mase"}
     assert set(result.baselines) == {"persistence", "seasonal (11 ago)", "training mean"}
     assert result.metrics["rmse"] < result.baselines["training mean"]["rmse"]
+    model = ts.load(result.directory)
+    assert model.details()["mase_season"] == 11
+    past = model.task
+    past.prepare()
+    known = past.series.values[: past.ranges["train"].stop, past.chosen]
+    assert result.metrics["mase"] == pytest.approx(result.metrics["mae"] / np.abs(known[11:] - known[:-11]).mean())
     lines = (result.directory / "forecast.csv").read_text().splitlines()
     assert lines[0] == "time,target,ahead,truth,forecast"
     assert lines[-1].startswith("2008,sunspots,1,2.9,")

@@ -11,8 +11,10 @@ import tinyseq as ts
 from support.smallruns import CONFIG, write_config
 from tinyseq.data.classic import adding_problem
 from tinyseq.data.tagging import entity_sentences, to_conll
-from tinyseq.errors import DataError
+from tinyseq.errors import ConfigError, DataError
+from tinyseq.train.config.run_config import parse_config
 from tinyseq.train.loop.progress import SilentProgress
+from tinyseq.train.registry import find_task
 
 TRAIN = {"steps": 6, "batch_size": 8, "evaluate_every": 3, "log_every": 2}
 SMALL = {"hidden_size": 6, "embedding_size": 5}
@@ -212,24 +214,134 @@ def test_wrong_inputs_are_refused_by_number(trained):
         model.predict(bad[model.config.task])
 
 
-def test_unknown_classes_tags_and_missing_targets_are_refused(tmp_path):
+def test_missing_targets_are_refused(tmp_path):
     model = ts.load(run(make_config("char", tmp_path)).directory)
     file = tmp_path / "x.tsv"
-    file.write_text("label\ttext\naa\thello\n")
-    with pytest.raises(DataError, match=r"class that training did not know[\s\S]*one of: a, b[\s\S]*'aa'"):
-        model.evaluate(file)
     file.write_text("text\nhello\n")
     assert "expected" not in model.predict(file)[0]
     with pytest.raises(DataError, match="no column 'label'"):
         model.evaluate(file)
     tagger = ts.load(run(make_config("tagging", tmp_path)).directory)
-    file.write_text("Ada B-CAT\n")
-    with pytest.raises(DataError, match=r"tag that training did not know[\s\S]*B-CAT of 'Ada'"):
-        tagger.evaluate(file)
     file.write_text("Ada\nleft\n")
     assert len(tagger.predict(file)) == 1
     with pytest.raises(DataError, match="without its tag"):
         tagger.evaluate(file)
+
+
+def test_a_class_that_training_has_not_seen_is_an_error_and_told(tmp_path):
+    model = ts.load(run(make_config("char", tmp_path)).directory)
+    file = tmp_path / "x.tsv"
+    file.write_text("label\ttext\na\thello\nb\tworld\naa\thello\naa\tx\n")
+    labels = [found["label"] for found in model.predict(file)]
+    found = model.evaluate(file)
+    right = (labels[0] == "a") + (labels[1] == "b")
+    assert (found["accuracy"], found["examples"], found["unseen_classes"]) == (right / 4, 4, 2)
+    details = model.details(file)
+    assert details["unseen_classes"] == {"aa": 2}
+    assert details["classes"]["aa"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 2}
+    assert sum(details["confusion"]["aa"].values()) == 2
+    known = tmp_path / "known.tsv"
+    known.write_text("label\ttext\na\thello\nb\tworld\n")
+    assert found["loss"] == pytest.approx(model.evaluate(known)["loss"]), "no probability was ever given to it"
+    file.write_text("label\ttext\naa\thello\n")
+    assert model.evaluate(file) == {"accuracy": 0.0, "macro_f1": 0.0, "examples": 1, "unseen_classes": 1}
+
+
+def test_a_tag_that_training_has_not_seen_is_an_error_and_told(tmp_path):
+    tagger = ts.load(run(make_config("tagging", tmp_path)).directory)
+    file = tmp_path / "x.tsv"
+    file.write_text("Ada\tB-CAT\nleft\tO\n")
+    (found,) = tagger.predict(file)
+    metrics = tagger.evaluate(file)
+    assert (metrics["f1"], metrics["words"], metrics["unseen_tags"]) == (0.0, 2, 1)
+    assert metrics["accuracy"] == (found["tags"][1] == "O") / 2
+    assert tagger.details(file)["entities"]["CAT"]["support"] == 1
+    assert tagger.details(file)["unseen_tags"] == {"B-CAT": 1}
+    file.write_text("Ada\tB-CAT\n")
+    assert "loss" not in tagger.evaluate(file)
+
+
+def test_a_rare_class_or_tag_is_no_reason_to_refuse(tmp_path):
+    """Wherever the split puts it; with split_by: class it is in the training part."""
+    (tmp_path / "c.tsv").write_text("label\ttext\n" + "a\tx\nb\ty\n" * 30 + "c\tz\n")
+    (tmp_path / "t.txt").write_text("The\tDET\ndog\tNOUN\n\n" * 60 + "Wow\tINTJ\n\n")
+    for task, name, key in (("classification", "c.tsv", "unseen_classes"), ("tagging", "t.txt", "unseen_tags")):
+        told = []
+        for seed in range(20):
+            data = {"path": str(tmp_path / name)}
+            made = find_task(task)(parse_config({"task": task, "seed": seed, "data": data}))
+            made.prepare()
+            found = list(made.describe_data().get(key, {}))
+            notes = [note for note in made.notes() if "that training has not seen" in note]
+            assert [part in note for part in found for note in notes] == [True] * len(found)
+            assert len(notes) == len(found)
+            assert all(note.endswith("try data.split_by: class") for note in notes)
+            told += found
+            made.baselines()
+            made = find_task(task)(parse_config({"task": task, "seed": seed, "data": {**data, "split_by": "class"}}))
+            made.prepare()
+            assert key not in made.describe_data()
+        assert {"valid", "test"} == set(told), "seeds that put it there"
+
+
+@pytest.mark.parametrize("name", ["confusion"])
+def test_what_training_has_not_seen_has_its_row_in_the_figure(tmp_path, name):
+    tagger = ts.load(run(make_config("tagging", tmp_path)).directory)
+    (tmp_path / "x.conll").write_text("Ada B-CAT\nleft O\n")
+    labels = tagger.figure(name, tmp_path / "x.conll").axes[0].get_yticklabels()
+    assert "B-CAT" in [label.get_text() for label in labels]
+
+
+def test_examples_are_split_by_group_and_in_time(tmp_path):
+    rows = "".join(f"u{i % 10},{2000 + i * 7 % 60}-01-01,{i},{'ab'[i % 2]}\n" for i in range(60))
+    (tmp_path / "x.csv").write_text("who,day,x,label\n" + rows)
+
+    def parts(**data):
+        data = {"path": str(tmp_path / "x.csv"), "inputs": "vector", **data}
+        task = find_task("classification")(parse_config({"task": "classification", "data": data}))
+        task.prepare()
+        return [[int(example.input[0]) for example in task.part(name)] for name in ("train", "valid", "test")]
+
+    columns = {"columns": ["x"]}
+    train, valid, test = parts(split_by="group", split_column="who", **columns)
+    users = [{i % 10 for i in part} for part in (train, valid, test)]
+    assert [len(part) for part in users] == [8, 1, 1]
+    assert set.union(*users) == set(range(10))
+    train, valid, test = ([i * 7 % 60 for i in part] for part in parts(split_by="time", split_column="day", **columns))
+    assert (train, valid, test) == ([*range(48)], [*range(48, 54)], [*range(54, 60)])
+    assert parts(split_by="time", **columns)[2] == [*range(54, 60)]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"split_by": "group"}, r"data\.split_by: which groups\? required `split_column`"),
+        ({"split_column": "who"}, r"data\.split_column: a column of groups or times"),
+        ({"split_by": "group", "split_column": "label"}, "'label' is what is learned"),
+        ({"split_by": "grup"}, "unknown split 'grup'; did you mean 'group'"),
+    ],
+)
+def test_contradictions_in_splits_are_told(data, words):
+    with pytest.raises(ConfigError, match=words):
+        parse_config({"task": "classification", "data": {"path": "x.csv", **data}})
+
+
+def test_what_has_no_classes_or_groups_is_not_split_by_them(tmp_path):
+    with pytest.raises(ConfigError, match="numbers have no classes"):
+        parse_config({"task": "regression", "data": {"path": "x.csv", "split_by": "class"}})
+    with pytest.raises(ConfigError, match="a source splits its own"):
+        parse_config({"task": "classification", "data": {"split_by": "class"}})
+    with pytest.raises(ConfigError, match="of no documents"):
+        parse_config({"task": "tagging", "data": {"split_by": "group"}})
+    with pytest.raises(ConfigError, match=r"data\.tag: said of a file"):
+        parse_config({"task": "tagging", "data": {"tag": 2}})
+    with pytest.raises(ConfigError, match=r"data\.tag: required a column's name, or its number from 1, got 0"):
+        parse_config({"task": "tagging", "data": {"path": "x", "tag": 0}})
+    (tmp_path / "t.txt").write_text("a O\n\nb O\n\nc B-X\n\n")
+    with pytest.raises(DataError, match=r"no documents to split by[\s\S]*# newdoc"):
+        find_task("tagging")(
+            parse_config({"task": "tagging", "data": {"path": str(tmp_path / "t.txt"), "split_by": "group"}})
+        ).prepare()
 
 
 def test_data_that_changed_since_training_is_told(tmp_path):

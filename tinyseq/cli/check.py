@@ -8,6 +8,7 @@ import click
 
 from tinyseq.cli.boundary import FAILURE, debug_option
 from tinyseq.cli.options import set_option
+from tinyseq.cli.output import echo, echo_json, note
 
 if TYPE_CHECKING:
     from tinyseq.train.analysis.inspection import Inspection
@@ -36,46 +37,45 @@ def command(ctx: click.Context, config: str, settings: list[Any], only_config: b
 
     checked = load_config(config, settings)
     if only_config:
-        click.echo(f"{config}: valid, a run of the task {checked.task}")
+        echo(f"{config}: valid, a run of the task {checked.task}")
         return
     from tinyseq.train.analysis.inspection import inspect
 
-    found = inspect(checked)
+    inspection = inspect(checked)
     if as_json:
-        import json
-
-        click.echo(json.dumps(found.plain(), indent=2, ensure_ascii=False))
+        echo_json(inspection.plain(), indent=2)
     else:
-        click.echo(f"{config}: valid, a run of the task {checked.task}\n{_table(found)}")
-    if found.gradient is not None and not found.gradient.right:
-        g = found.gradient
-        click.echo(
+        echo(f"{config}: valid, a run of the task {checked.task}\n{_table(inspection)}")
+    if inspection.gradient is not None and not inspection.gradient.right:
+        g = inspection.gradient
+        note(
             f"error: the gradients of {len(g.wrong)} parameters are wrong: {', '.join(g.wrong)}\n"
             f"  required {g.numeric:.9g}, by central differences along a random direction in {g.parameter}\n"
             f"  got      {g.analytic:.9g}, from backward()\n"
             "  try      ts.testing.check_grads on the cell's step: an op that cuts or replaces gradients (detach, "
-            "stop_gradient, round)",
-            err=True,
+            "stop_gradient, round)"
         )
         ctx.exit(FAILURE)
 
 
-def _table(found: Inspection) -> str:
-    parts = ", ".join(f"{name} {count:,}" for name, count in found.parameters.items() if count)
+def _table(inspection: Inspection) -> str:
+    parts = ", ".join(f"{name} {count:,}" for name, count in inspection.parameters.items() if count)
     data = ", ".join(
-        f"{key} {_shown(value)}" for key, value in found.data.items() if value is not None and key != "sha256"
+        f"{key} {_shown(value)}" for key, value in inspection.data.items() if value is not None and key != "sha256"
     )
-    rows = [("data", data), ("parameters", f"{sum(found.parameters.values()):,}: {parts}")]
-    if found.flops is not None:
-        per = f", {found.flops / found.tokens:,.0f} a token" if found.tokens else ""
-        rows.append(("arithmetic", f"{_scaled(found.flops)}FLOP a step, forward and backward{per}"))
-    memory = ", ".join(f"{name} {_scaled(size)}B" for name, size in found.memory.items())
-    rows.append(("memory", f"{_scaled(sum(found.memory.values()))}B: {memory}"))
-    if found.not_compiled:
-        rows.append(("compiled", f"no: {found.not_compiled}"))
-    if found.gradient is not None:
-        verdict = "agree with" if found.gradient.right else "DIFFER from"
-        rows.append(("gradients", f"{verdict} central differences, to {found.gradient.error:.1e} relative (float64)"))
+    rows = [("data", data), ("parameters", f"{sum(inspection.parameters.values()):,}: {parts}")]
+    if inspection.flops is not None:
+        per = f", {inspection.flops / inspection.tokens:,.0f} a token" if inspection.tokens else ""
+        rows.append(("arithmetic", f"{_scaled(inspection.flops)}FLOP a step, forward and backward{per}"))
+    memory = ", ".join(f"{name} {_scaled(size)}B" for name, size in inspection.memory.items())
+    rows.append(("memory", f"{_scaled(sum(inspection.memory.values()))}B: {memory}"))
+    if inspection.not_compiled:
+        rows.append(("compiled", f"no: {inspection.not_compiled}"))
+    if inspection.gradient is not None:
+        verdict = "agree with" if inspection.gradient.right else "DIFFER from"
+        rows.append(
+            ("gradients", f"{verdict} central differences, to {inspection.gradient.error:.1e} relative (float64)")
+        )
     return "\n".join(f"  {name:<12}{text}" for name, text in rows)
 
 

@@ -9,6 +9,7 @@ import click
 
 from tinyseq.cli.boundary import debug_option
 from tinyseq.cli.options import set_option
+from tinyseq.cli.output import echo, show, show_table
 from tinyseq.errors import GraphError, did_you_mean
 
 if TYPE_CHECKING:
@@ -64,11 +65,12 @@ def command(
         if after is not None:
             stage = _stage(fast.passes, after)
             if out is None:
-                click.echo(stage.graph)
+                echo(stage.graph)
             else:
-                click.echo(ts.draw(fast, Path(out), after=after) and out)
+                ts.draw(fast, Path(out), after=after)
+                show(out)
         elif plan:
-            click.echo(_plan(fast))
+            echo(_plan(fast))
         else:
             _table(fast)
         if verify:
@@ -85,19 +87,18 @@ def _without(pipeline: Pipeline, names: tuple[str, ...]) -> Pipeline:
 def _stage(stages: tuple[Stage, ...], wanted: str) -> Stage:
     """Return the stage of that name, the last of its kind unless a number says which."""
     name, _, number = wanted.partition(":")
-    found = [stage for stage in stages if stage.name == name]
-    if not found:
+    runs = [stage for stage in stages if stage.name == name]
+    if not runs:
         names = list(dict.fromkeys(stage.name for stage in stages))
         raise click.BadParameter(f"no pass {name!r}; {did_you_mean(name, names)}", param_hint="'--after'")
     if not number:
-        return found[-1]
-    if not number.isdecimal() or not 1 <= int(number) <= len(found):
-        raise click.BadParameter(f"{name} runs {len(found)} time(s)", param_hint="'--after'")
-    return found[int(number) - 1]
+        return runs[-1]
+    if not number.isdecimal() or not 1 <= int(number) <= len(runs):
+        raise click.BadParameter(f"{name} runs {len(runs)} time(s)", param_hint="'--after'")
+    return runs[int(number) - 1]
 
 
 def _table(fast: CompiledFunction) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from tinyseq.compiler.report import costs
@@ -121,8 +122,8 @@ def _table(fast: CompiledFunction) -> None:
             f"{row.seconds * 1e3:.1f}",
             end_section=row.name == "trace",
         )
-    Console().print(table)
-    click.echo(f"all passes and plan: {sum(row.seconds for row in rows) * 1e3:.0f} ms (costs counted besides)")
+    show_table(table)
+    echo(f"all passes and plan: {sum(row.seconds for row in rows) * 1e3:.0f} ms (costs counted besides)")
 
 
 def _plan(fast: CompiledFunction) -> str:
@@ -138,6 +139,6 @@ def _plan(fast: CompiledFunction) -> str:
 def _verified(fast: CompiledFunction) -> None:
     from tinyseq.compiler.report import verify
 
-    click.echo("\nlargest difference from the plain interpreter, relative to each tensor's largest element")
+    echo("\nlargest difference from the plain interpreter, relative to each tensor's largest element")
     for name, difference in verify(fast):
-        click.echo(f"  {name:<14}{difference:.1e}")
+        echo(f"  {name:<14}{difference:.1e}")

@@ -9,6 +9,7 @@ import click
 
 from tinyseq.cli.boundary import debug_option
 from tinyseq.cli.options import set_option
+from tinyseq.cli.output import note, show
 
 if TYPE_CHECKING:
     from tinyseq.drawing import Drawing
@@ -19,7 +20,7 @@ else:
     _ParamType = click.ParamType  # which takes no type before click 8.3
 
 
-class Steps(_ParamType):
+class StepRange(_ParamType):
     """``5``, the steps to unroll; or ``3:6``, the window of steps to show."""
 
     name = "N or A:B"
@@ -42,7 +43,9 @@ class Steps(_ParamType):
 
 @click.command("graph", short_help="Draw the graph of a model.")
 @click.argument("what", type=click.Path(), metavar="CONFIG|RUN")
-@click.option("--steps", type=Steps(), default="3", show_default=True, help="Steps to unroll; 3:6 shows 3, 4 and 5.")
+@click.option(
+    "--steps", type=StepRange(), default="3", show_default=True, help="Steps to unroll; 3:6 shows 3, 4 and 5."
+)
 @click.option("--level", type=click.Choice(["model", "cell", "op"]), default="op", show_default=True)
 @click.option("--rolled", is_flag=True, help="One step of each loop, its states led back through z⁻¹.")
 @click.option("--collapse", multiple=True, metavar="SCOPE", help="Draw a scope as one box; may be given again.")
@@ -149,6 +152,6 @@ def _compiled(task: Learning[Any], model: Any, steps: int) -> Any:
 
 
 def _tell(drawing: Drawing, path: Path) -> None:
-    for note in drawing.view.notes:
-        click.echo(note, err=True)
-    click.echo(path)
+    for line in drawing.view.notes:
+        note(line)
+    show(path)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import click
@@ -31,6 +34,17 @@ class NameOf(click.ParamType):  # type: ignore[type-arg]  # generic in some vers
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         return [CompletionItem(name) for name in self.names() if name.startswith(incomplete)]
+
+
+def with_help(command: click.Command) -> click.Command:
+    """Return a command with its help, which is its function's docstring: where Python left that out (-OO), from the
+    source.
+    """
+    if command.help is None and command.callback is not None:
+        with suppress(OSError, SyntaxError):  # no source
+            (function,) = ast.parse(inspect.getsource(command.callback)).body
+            command.help = ast.get_docstring(function)  # type: ignore[arg-type]
+    return command
 
 
 def set_option(command: F) -> F:

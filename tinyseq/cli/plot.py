@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tinyseq.cli.boundary import debug_option
+from tinyseq.cli.output import echo, show
 
 
 @click.command("plot", short_help="Draw a figure of a run: curves, gates, attention, ...")
@@ -61,7 +62,7 @@ def command(
         raise click.UsageError("--input and --file: one of the two")
     if figure is None:
         for name in load(run).figures():
-            click.echo(f"{name:<13} {pictures.FIGURES.get(name, '')}")
+            echo(f"{name:<13} {pictures.FIGURES.get(name, '')}")
         return
     path = Path(out if out is not None else f"{figure}.png")
     if not path.absolute().parent.is_dir():
@@ -73,4 +74,4 @@ def command(
         inputs = file if text is None else [text]
         drawn = load(run).figure(figure, inputs, layer=layer, units=units, steps=steps or pictures.FLOW_STEPS)
     save(drawn, path)
-    click.echo(path)
+    show(path)

@@ -10,6 +10,8 @@ import click
 from tinyseq import backends
 from tinyseq.cli.boundary import debug_option
 from tinyseq.cli.options import NameOf, set_option
+from tinyseq.cli.output import note, show, show_table
+from tinyseq.terminal import printable
 
 
 @click.command("run", short_help="Train as a config says.")
@@ -82,7 +84,7 @@ def command(
         progress=choose(quiet=quiet),
     )
     if quiet:
-        click.echo(result.directory)
+        show(result.directory)
     else:
         _show_result(result)
 
@@ -102,30 +104,28 @@ def _show_plan(path: str, settings: list[Any], overrides: dict[str, Any]) -> Non
 
     given = {"train.steps" if key == "steps" else key: value for key, value in overrides.items() if value is not None}
     config = load_config(path, [*settings, *as_overrides(given)])
-    click.echo(yaml.write(config.model_dump(mode="json")), err=True)
+    note(yaml.write(config.model_dump(mode="json")))
     with prepared(config) as (task, model):
-        click.echo(f"{model}\n\n{yaml.write(task.describe_data())}", err=True)
+        note(f"{model}\n\n{yaml.write(task.describe_data())}")
 
 
 def _show_result(result: Any) -> None:
-    from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    found = result.result
+    facts = result.result
     keys = [key for key, value in result.metrics.items() if key != "loss" and not isinstance(value, int)]  # no counts
     table = Table()
     table.add_column("test, unseen in training")
     for key in keys:
-        table.add_column(key, justify="right")
+        table.add_column(printable(key), justify="right")
     for name, values in {**result.baselines, "this run": result.metrics}.items():
-        table.add_row(name, *(f"{values[key]:.3f}" if key in values else "" for key in keys))
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(
-        f"{found['steps']:,} steps, {found['tokens']:,} tokens in {found['seconds']:.0f} s "
-        f"({found['tokens_per_second']:,.0f} tokens/s), {found['parameters']:,} parameters",
-        markup=False,
+        table.add_row(escape(printable(name)), *(f"{values[key]:.3f}" if key in values else "" for key in keys))
+    show_table(table)
+    show(
+        f"{facts['steps']:,} steps, {facts['tokens']:,} tokens in {facts['seconds']:.0f} s "
+        f"({facts['tokens_per_second']:,.0f} tokens/s), {facts['parameters']:,} parameters"
     )
     if result.preview:
-        click.echo("\n" + result.preview.rstrip())  # as it is: the console would wrap it
-    click.echo(f"\nall of it: {result.directory}")
+        show("\n" + result.preview.rstrip())
+    show(f"\nall of it: {result.directory}")

@@ -7,6 +7,7 @@ import math
 import click
 
 from tinyseq.cli.boundary import debug_option
+from tinyseq.cli.output import echo
 
 
 def _temperature(ctx: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
@@ -41,4 +42,4 @@ def command(run: str, prime: str | None, length: int | None, temperature: float 
             f"the task {trained.config.task} does not write text", required="a run of a language model", got=run
         )
     start, text = trained.task.sample(trained.model, prime=prime, length=length, temperature=temperature, seed=seed)
-    click.echo(f"{start}{text}")
+    echo(f"{start}{text}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tinyseq.cli.boundary import debug_option
+from tinyseq.cli.output import echo
 
 
 @click.command("schema", short_help="Print the JSON Schema of configs, for editors.")
@@ -20,11 +21,6 @@ def command(where: bool) -> None:
     Editors with the YAML language server (VS Code, Neovim, Emacs, ...) complete and check keys of a file that names it:
         # yaml-language-server: $schema=tinyseq.schema.json
     """
-    from tinyseq.train.config.json_schema import SCHEMA_FILE, schema
+    from tinyseq.train.config.json_schema import SCHEMA_FILE
 
-    if where:
-        click.echo(SCHEMA_FILE)
-        return
-    import json
-
-    click.echo(json.dumps(schema(), indent=1, ensure_ascii=False))
+    echo(SCHEMA_FILE if where else SCHEMA_FILE.read_text(encoding="utf-8").rstrip())

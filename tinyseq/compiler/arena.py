@@ -117,6 +117,14 @@ class Idle(list[Any]):
         if kept and len(self) < _FREE:
             self.append(executable)
 
+    def forget(self) -> None:
+        """Let the executables that no call uses let go of arrays that callers have given them."""
+        for executable in list(self):
+            slab: Slab | None = executable.slab
+            if slab is not None and self.arena.lease(slab):
+                executable.forget()
+                self.arena.release(slab)
+
     def evict(self, slab: Slab) -> None:
         """Forget the executables that lie in a slab."""
         self[:] = [executable for executable in self if executable.slab is not slab]

@@ -133,6 +133,8 @@ def _augment(node: Node, inputs: tuple[Node, ...]) -> Node | None:
 
 def _augmented(node: Node, inputs: tuple[Node, ...]) -> Node:
     body, parts = node.attrs["body"], ScanParts.of(node.attrs, inputs)
+    # Sequences and constants are at hand outside, the ys are outputs already; states are none of these: the scan is
+    # given the first one only, and those of later steps must be kept.
     given = {*parts.xs, *parts.constants, *parts.ys}
     extra = [n for n in body.nodes if n not in given and not isinstance(n, Literal) and not isinstance(n.dtype, tuple)]
     attrs = {**node.attrs, "body": Graph([*body.outputs, *extra], body.inputs)}
@@ -179,9 +181,11 @@ class _BackwardScan:
         self.above = {k: fresh_leaf(leaf) for k, leaf in enumerate(self.parts.states) if leaf.dtype.kind == "f"}
         #: What is read step by step: a leaf of the backward body, and the sequence that it comes from.
         self.streams: list[tuple[Leaf, Any]] = []
+        # From behind, so that a value that is several outputs is read from the first of them.
         self.place_of = {target: j for j, target in reversed(list(enumerate(self.outputs))) if j >= self.carries}
         seeds = self.seeds()
-        #: Where the backward body finds a value of the forward body.
+        #: Where the backward body finds a value of the forward body; constants are the same at each step, and are given
+        #: to both scans.
         self.local: dict[Node, Any] = {leaf: fresh_leaf(leaf) for leaf in self.parts.constants}
         wanted = [leaf for leaf in node.attrs["body"].inputs if leaf.dtype.kind == "f"]
         self.found = backpropagate(seeds, wanted, self.operands, retain=True, rules={scan: _scan_vjp})
@@ -287,6 +291,8 @@ class _BackwardScan:
         carried, xs = [*states, *sums.values()], self.parts.xs
         stacked = [i for i, leaf in enumerate(xs) if needed[self.carries + i] and leaf in self.found]
         outs = self.scan(carried, [self.found[xs[i]].node for i in stacked])
+        # The scan's outputs come in the order of ``carried`` and then ``stacked``; the gradients of all steps of a
+        # sequence are stacked in the order of time, whatever the direction, so they need no turning round.
         gradients: list[Any] = [None] * len(self.args)
         for k, g in zip(self.above, outs, strict=False):
             gradients[k] = g
@@ -309,6 +315,6 @@ class _BackwardScan:
             sequences=len(self.streams),
             length=self.node.attrs["length"],
             reverse=not self.node.attrs["reverse"],
-            cut=None,
+            cut=None,  # where the forward scan is cut, ``keep`` lets nothing through already
         )
         return list(outs)

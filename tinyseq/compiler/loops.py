@@ -14,7 +14,7 @@ from tinyseq.tracing import AbstractTensor
 
 
 @dataclass
-class Loop:
+class OpenLoop:
     """The parts of a scan, as lists to change; ``close`` makes a scan of them again."""
 
     like: Node
@@ -33,9 +33,9 @@ class Loop:
     recompute: bool = False
 
     @staticmethod
-    def open(node: Node, inputs: tuple[Node, ...]) -> Loop:
+    def open(node: Node, inputs: tuple[Node, ...]) -> OpenLoop:
         parts, attrs = ScanParts.of(node.attrs, inputs), node.attrs
-        return Loop(
+        return OpenLoop(
             node,
             list(parts.states),
             list(parts.inits),
@@ -97,7 +97,7 @@ def symbol_of(node: Node) -> Any:
 
 
 #: (the loop, which outputs are used) -> a node for each old output, None for those unused.
-LoopPass = Callable[[Loop, set[int]], list[Node | None]]
+LoopPass = Callable[[OpenLoop, set[int]], list[Node | None]]
 
 
 def map_loops(graph: Graph, change: LoopPass) -> Graph:
@@ -114,7 +114,7 @@ def map_loops(graph: Graph, change: LoopPass) -> Graph:
             if any(inner.op is scan for inner in body.nodes):
                 body = map_loops(body, change)
             fresh = remake(node, inputs, {**node.attrs, "body": body})
-            outputs_of[node] = change(Loop.open(fresh, inputs), used.get(node, set()))
+            outputs_of[node] = change(OpenLoop.open(fresh, inputs), used.get(node, set()))
             return fresh
         if node.op is pick and node.inputs[0] in outputs_of:
             return outputs_of[node.inputs[0]][node.attrs["index"]]

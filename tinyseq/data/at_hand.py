@@ -94,10 +94,10 @@ def code_or_prose(count: int, seed: int | np.random.Generator) -> list[tuple[str
         DataError: more lines are asked for than there are, or Python comes without its sources.
     """
     rng = np.random.default_rng(seed)
-    found = {"code": _code_lines(), "prose": _prose_lines()}
+    lines_of = {"code": _code_lines(), "prose": _prose_lines()}
     records = []
     for label, wanted in (("code", (count + 1) // 2), ("prose", count // 2)):
-        lines = found[label]
+        lines = lines_of[label]
         if wanted > len(lines):
             raise DataError(
                 "code_or_prose: not as many lines", required=f"at most {len(lines)} of {label}", got=str(wanted)

@@ -10,7 +10,8 @@ import numpy as np
 
 from tinyseq.errors import DataError
 
-Ids = np.ndarray[Any, np.dtype[np.int64]]
+#: Numbers of tokens, of any type of whole numbers.
+Ids = np.ndarray[Any, Any]
 #: The target of a position that counts in no loss.
 IGNORED = -1
 
@@ -86,9 +87,8 @@ def _cycle(inputs: Ids, targets: Ids, every: int, overlap: int) -> Iterator[Wind
         for end in ends:
             start = max(0, end - every - overlap)
             following = max(0, end - overlap)
-            yield Window(
-                inputs[:, start:end], targets[:, start:end], end - every - start, following - start, end == every
-            )
+            read, follows = (part[:, start:end].astype(np.int64) for part in (inputs, targets))
+            yield Window(read, follows, end - every - start, following - start, end == every)
 
 
 def held_out_windows(ids: Ids, batch_size: int, steps: int) -> Iterator[Window]:
@@ -106,13 +106,15 @@ def held_out_windows(ids: Ids, batch_size: int, steps: int) -> Iterator[Window]:
         raise DataError("a held-out text with nothing to predict", required="at least 2 tokens", got=str(len(ids)))
     rows = min(batch_size, max(1, count // steps))
     length = -(-count // rows)
-    inputs: Ids = np.zeros((rows, length), np.int64)
-    targets: Ids = np.full((rows, length), IGNORED, np.int64)
-    inputs.flat[:count], targets.flat[:count] = ids[:-1], ids[1:]
-    if length > steps:
-        missing = ((0, 0), (0, -length % steps))
-        inputs, targets = np.pad(inputs, missing), np.pad(targets, missing, constant_values=IGNORED)
-    return (
-        Window(inputs[:, start : start + steps], targets[:, start : start + steps], 0, steps, start == 0)
-        for start in range(0, length, steps)
-    )
+    width = min(length, steps)
+    begins = length * np.arange(rows)[:, np.newaxis]
+    return (_held_out(ids, begins + start, length - start, width, start == 0) for start in range(0, length, steps))
+
+
+def _held_out(ids: Ids, begins: Ids, left: int, width: int, fresh: bool) -> Window:
+    """Return the window of rows that begin at ``begins`` and have so much left; what is beyond counts in no loss."""
+    places = begins + np.arange(width)
+    counted = (places < len(ids) - 1) & (np.arange(width) < left)
+    inputs = np.where(counted, ids[np.where(counted, places, 0)], 0)
+    targets = np.where(counted, ids[np.where(counted, places + 1, 0)].astype(np.int64), IGNORED)
+    return Window(inputs.astype(np.int64), targets, 0, width, fresh)

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyseq.data.batching import Splits
 from tinyseq.data.delimited import Form, question
+from tinyseq.data.splitting import split_examples
 from tinyseq.data.tables import Table, read_table
 from tinyseq.data.text import load_text
 from tinyseq.data.times import readings
 from tinyseq.errors import DataError, did_you_mean
 
 Array = np.ndarray[Any, Any]
+
+__all__ = [
+    "READ_TARGETS",
+    "Example",
+    "Examples",
+    "read_keys",
+    "read_sequences",
+    "read_texts",
+    "read_vectors",
+    "read_wide",
+    "split_examples",
+]
 
 
 class Example(NamedTuple):
@@ -115,6 +127,7 @@ def read_vectors(
     header: bool | None = None,
     form: Form | None = None,
     missing: bool = False,
+    apart: Collection[str] = (),
 ) -> Examples:
     """Return an example for each row: the numbers of ``columns``, float64 (features,).
 
@@ -125,10 +138,11 @@ def read_vectors(
         kind, targets: see ``read_texts``.
         header, form: see ``read_table``.
         missing: whether numbers may be missing; they are then NaN.
+        apart: columns that are no features unless they are named.
     """
     table = read_table(path, header=header, form=form)
     _target_there(table, target, targets)
-    names = _features(table, columns, {target})
+    names = _features(table, columns, {target, *apart})
     found = Examples(map(Example, table.numbers(names, missing=missing), _targets(table, target, kind, targets)))
     found.columns = tuple(names)
     return found
@@ -146,6 +160,7 @@ def read_sequences(
     form: Form | None = None,
     time: str | None = None,
     missing: bool = False,
+    apart: Collection[str] = (),
 ) -> Examples:
     """Return an example for each run of rows with one value in the column ``sequence``: a row is a time step.
 
@@ -169,8 +184,8 @@ def read_sequences(
         )
     _target_there(table, target, targets)
     keys = table.labels(sequence)
-    names = _features(table, columns, {target, sequence, *([time] if time is not None else [])})
-    values, found = table.numbers(names, missing=missing), _targets(table, target, kind, targets)
+    names = _features(table, columns, {target, sequence, *([time] if time is not None else []), *apart})
+    values, target_of = table.numbers(names, missing=missing), _targets(table, target, kind, targets)
     starts = [row for row in range(len(keys)) if row == 0 or keys[row] != keys[row - 1]]
     seen: set[str] = set()
     examples = Examples()
@@ -185,14 +200,14 @@ def read_sequences(
             )
         seen.add(keys[start])
         for row in range(start + 1, end):
-            if found[row] != found[start]:
+            if target_of[row] != target_of[start]:
                 raise DataError(
                     "the target changes within a sequence",
                     required=f"{table.field(start, target)!r}, as in line {table.lines[start]}",
                     got=repr(table.field(row, target)),
                     where=table.place(row, target),
                 )
-        examples.append(Example(values[start:end], found[start]))
+        examples.append(Example(values[start:end], target_of[start]))
     if time is not None:
         _in_order(examples, table, time, starts)
     return examples
@@ -233,6 +248,7 @@ def read_wide(
     header: bool | None = None,
     form: Form | None = None,
     missing: bool = False,
+    apart: Collection[str] = (),
 ) -> Examples:
     """Return an example for each row, a sequence whose steps are the columns in their order: float64 (time, 1).
 
@@ -243,7 +259,7 @@ def read_wide(
     """
     table = read_table(path, header=header, form=form)
     _target_there(table, target, targets)
-    names = _features(table, columns, {target}, wide=True)
+    names = _features(table, columns, {target, *apart}, wide=True)
     values, found = table.numbers(names, missing=True), _targets(table, target, kind, targets)
     examples = Examples()
     examples.columns = () if columns is None else tuple(names)
@@ -290,32 +306,11 @@ def _features(table: Table, columns: Sequence[str] | None, others: set[str], *, 
     return names
 
 
-def split_examples(
-    examples: Sequence[Any],
-    shares: Sequence[float],
-    rng: np.random.Generator,
-    *,
-    valid: Sequence[Any] | None = None,
-    test: Sequence[Any] | None = None,
-) -> Splits:
-    """Return three parts of shuffled examples; a part that is given is taken as it is, and its share is dropped.
-
-    Raises:
-        DataError: a part would be empty.
-    """
-    wanted = [shares[0], 0.0 if valid is not None else shares[1], 0.0 if test is not None else shares[2]]
-    total = sum(wanted)
-    order = rng.permutation(len(examples))
-    first = round(len(order) * wanted[0] / total)
-    second = round(len(order) * (wanted[0] + wanted[1]) / total)
-    pieces = [[examples[i] for i in part] for part in (order[:first], order[first:second], order[second:])]
-    parts = Splits(pieces[0], pieces[1] if valid is None else list(valid), pieces[2] if test is None else list(test))
-    for name in ("train", "valid", "test"):
-        if not getattr(parts, name):
-            raise DataError(
-                f"no examples for the {name} part",
-                required="at least 1",
-                got=f"{len(examples)} examples, split {list(shares)}",
-                fix="more data, or other shares in data.split",
-            )
-    return parts
+def read_keys(path: str | Path, column: str, *, form: Form | None = None, sequence: str | None = None) -> list[str]:
+    """Return a column's text for each row, or for the first row of each run with one value in ``sequence``."""
+    table = read_table(path, form=form)
+    keys = table.labels(column)
+    if sequence is None:
+        return keys
+    runs = table.labels(sequence)
+    return [key for row, key in enumerate(keys) if row == 0 or runs[row] != runs[row - 1]]

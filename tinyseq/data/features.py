@@ -60,7 +60,7 @@ def _read_table(path: Path, caption: str, name: str, targets: bool) -> list[Exam
 
 
 def _read_lines(path: Path, caption: str, name: str, targets: bool) -> list[Example]:
-    found: list[Example] = []
+    examples: list[Example] = []
     for number, line in enumerate(load_text(path).text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -72,10 +72,10 @@ def _read_lines(path: Path, caption: str, name: str, targets: bool) -> list[Exam
         if not isinstance(entry, dict) or "features" not in entry:
             raise DataError("a line without features", required='{"features": [...]}', got=line[:60], where=where)
         values = vector(entry["features"], where)
-        if found and values.shape != found[0].input.values.shape:
+        if examples and values.shape != examples[0].input.values.shape:
             raise DataError(
                 "features of different sizes",
-                required=f"{found[0].input.values.shape}, as in the first line",
+                required=f"{examples[0].input.values.shape}, as in the first line",
                 got=str(values.shape),
                 where=where,
             )
@@ -84,8 +84,8 @@ def _read_lines(path: Path, caption: str, name: str, targets: bool) -> list[Exam
             raise DataError(
                 "a line without its caption", required=f"text under {caption!r}", got=repr(text), where=where
             )
-        found.append(Example(Features(str(entry.get(name, f"line {number}")), values), text or None))
-    return found
+        examples.append(Example(Features(str(entry.get(name, f"line {number}")), values), text or None))
+    return examples
 
 
 def vector(values: Any, where: str) -> Array:

@@ -18,8 +18,8 @@ Array = np.ndarray[Any, Any]
 
 def following(values: Array, origins: Array, horizon: int) -> Array:
     """Return the values (time, columns) that follow each origin: (origins, horizon, columns)."""
-    found: Array = values[origins[:, None] + 1 + np.arange(horizon)]
-    return found
+    targets: Array = values[origins[:, None] + 1 + np.arange(horizon)]
+    return targets
 
 
 def persistence(values: Array, origins: Array, horizon: int) -> Array:
@@ -41,8 +41,8 @@ def seasonal(values: Array, origins: Array, horizon: int, season: int) -> Array:
             required=f"a season of {season} values before each origin",
             got=f"an origin with {int(origins.min()) + 1}",
         )
-    found: Array = values[sources]
-    return found
+    predicted: Array = values[sources]
+    return predicted
 
 
 def constant(level: Array, origins: Array, horizon: int) -> Array:
@@ -71,7 +71,10 @@ def mae(predicted: Array, true: Array) -> float:
 
 
 def nrmse(predicted: Array, true: Array, variance: Array | float | None = None) -> float:
-    """Root mean squared error over the standard deviation: 1 for a forecast of the mean (Jaeger and Haas 2004).
+    """Return the root mean squared error over the standard deviation: 1 for a forecast of the mean.
+
+    Of the field's definitions this is that of Jaeger and Haas (2004); others divide by the range or by the mean, see
+    docs/measures.md.
 
     Args:
         predicted, true: (..., columns).
@@ -82,32 +85,45 @@ def nrmse(predicted: Array, true: Array, variance: Array | float | None = None) 
     return math.sqrt(float(np.mean(np.mean((predicted - true) ** 2, axis=axes) / spread)))
 
 
-def naive_step(values: Array, observed: Array | None = None) -> Array:
-    """Return the mean absolute step of each column: the in-sample error of the naive forecast, MASE's unit.
+def naive_step(values: Array, season: int = 1, observed: Array | None = None) -> Array:
+    """Return the mean absolute step of each column over a season: the in-sample error of the naive forecast.
+
+    It is MASE's unit. A season of 1 is the naive forecast of Hyndman and Koehler (2006), a longer one the seasonal
+    naive forecast.
 
     Args:
         values: (time, columns), the last one carried on where none was observed.
+        season: how many steps back the forecast looks.
         observed: which were; steps to others are left out. None: all.
 
     Raises:
-        DataError: a column that never changes.
+        DataError: a column that never changes, or no more values than a season has.
     """
-    steps = np.abs(np.diff(values, axis=0))
+    if len(values) <= season:
+        raise DataError(
+            "a series too short for its season",
+            required=f"more than {season} values in the training part",
+            got=str(len(values)),
+            fix="a shorter season, or a longer series",
+        )
+    steps = np.abs(values[season:] - values[:-season])
     if observed is None:
-        scale = steps.mean(0)
+        scale: Array = steps.mean(0)
     else:
-        scale = np.where(observed[1:], steps, 0.0).sum(0) / np.maximum(observed[1:].sum(0), 1)
+        scale = np.where(observed[season:], steps, 0.0).sum(0) / np.maximum(observed[season:].sum(0), 1)
     if not (scale > 0.0).all():
-        raise DataError("a series that never changes", required="values that change in the training part")
-    found: Array = scale
-    return found
+        raise DataError(
+            f"a series that never changes{f' from season to season of {season}' if season > 1 else ''}",
+            required="values that change in the training part",
+        )
+    return scale
 
 
 def mase(predicted: Array, true: Array, scale: Array) -> float:
-    """Mean absolute scaled error (Hyndman and Koehler 2006): below 1 is better than the naive forecast in training.
+    """Return the mean absolute scaled error: below 1 is better than the naive forecast was in training.
 
     Args:
         predicted, true: (..., columns).
-        scale: ``naive_step`` of the training part.
+        scale: ``naive_step`` of the training part, over a step or over a season.
     """
     return _mean(np.abs(predicted - true) / scale)

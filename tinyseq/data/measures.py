@@ -7,13 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinyseq.data.schemes import Span, spans
+
 Array = np.ndarray[Any, Any]
 
+__all__ = ["Score", "Span", "confusion_matrix", "errors", "macro_f1", "scores", "span_scores", "spans"]
 
-def confusion_matrix(expected: Sequence[int] | Array, found: Sequence[int] | Array, classes: int) -> Array:
+
+def confusion_matrix(expected: Sequence[int] | Array, predicted: Sequence[int] | Array, classes: int) -> Array:
     """Return how often class i (row) was taken for class j (column)."""
     matrix = np.zeros((classes, classes), np.int64)
-    np.add.at(matrix, (np.asarray(expected), np.asarray(found)), 1)
+    np.add.at(matrix, (np.asarray(expected), np.asarray(predicted)), 1)
     return matrix
 
 
@@ -26,11 +30,11 @@ class Score(NamedTuple):
     support: int
 
     @classmethod
-    def of(cls, right: int, found: int, expected: int) -> Score:
+    def of(cls, right: int, predicted: int, expected: int) -> Score:
         """Return the score of counts; 0 where nothing was found or nothing was there."""
-        precision = right / found if found else 0.0
+        precision = right / predicted if predicted else 0.0
         recall = right / expected if expected else 0.0
-        f1 = 2.0 * right / (found + expected) if found + expected else 0.0
+        f1 = 2.0 * right / (predicted + expected) if predicted + expected else 0.0
         return cls(precision, recall, f1, expected)
 
 
@@ -46,9 +50,9 @@ def macro_f1(matrix: Array) -> float:
     return float(np.mean(values)) if values else 0.0
 
 
-def errors(expected: Array, found: Array) -> dict[str, float]:
+def errors(expected: Array, predicted: Array) -> dict[str, float]:
     """Return rmse, mae and r2, the share of the variance that is explained (0 where there is none)."""
-    difference = np.asarray(found, np.float64) - expected
+    difference = np.asarray(predicted, np.float64) - expected
     square, variance = float((difference**2).mean()), float(np.var(expected))
     return {
         "rmse": square**0.5,
@@ -57,38 +61,13 @@ def errors(expected: Array, found: Array) -> dict[str, float]:
     }
 
 
-class Span(NamedTuple):
-    """An entity: its kind, its first word and the one after its last."""
-
-    kind: str
-    start: int
-    end: int
-
-
-def spans(tags: Sequence[str]) -> set[Span]:
-    """Return the entities of IOB2 tags, read strictly: one begins with B- and goes on with I- of the same kind.
-
-    An I- that continues nothing belongs to no entity (Nakayama's seqeval, mode strict, scheme IOB2).
-    """
-    found = set()
-    start, kind = -1, ""
-    for position, tag in enumerate([*tags, "O"]):
-        prefix, _, name = tag.partition("-")
-        if start >= 0 and not (prefix == "I" and name == kind):
-            found.add(Span(kind, start, position))
-            start = -1
-        if prefix == "B":
-            start, kind = position, name
-    return found
-
-
-def span_scores(expected: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> dict[str, Score]:
+def span_scores(expected: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, Score]:
     """Return the score of each kind of entity and, under "all", of all together (micro average).
 
     An entity counts as found when kind, beginning and end agree (Tjong Kim Sang and De Meulder 2003, section 2.4).
     """
     counts: dict[str, list[int]] = {"all": [0, 0, 0]}
-    for gold_tags, tags in zip(expected, found, strict=True):
+    for gold_tags, tags in zip(expected, predicted, strict=True):
         gold, guess = spans(gold_tags), spans(tags)
         for column, part in enumerate((gold & guess, guess, gold)):
             for span in part:

@@ -643,8 +643,8 @@ class Scaler:
 
     def apply(self, values: Array) -> Array:
         """Return z, float64, for values (..., columns)."""
-        found: Array = (TRANSFORMS[self.transform][0](_admissible(values, self.transform)) - self.mean) / self.std
-        return found
+        scaled: Array = (TRANSFORMS[self.transform][0](_admissible(values, self.transform)) - self.mean) / self.std
+        return scaled
 
     def invert(self, z: Array, columns: Sequence[int] | None = None) -> Array:
         """Return x for z (..., columns), or for those columns only."""

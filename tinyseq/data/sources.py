@@ -30,10 +30,10 @@ def _code_or_prose(seed: int, *, count: Count = 5000) -> Splits:
 
 
 def _temporal_order(seed: int, *, count: Count = 4000, shortest: Shortest = 30, longest: Shortest = 40) -> Splits:
-    found = temporal_order(count, seed, lengths=(shortest, longest))
+    sequences = temporal_order(count, seed, lengths=(shortest, longest))
     examples = [
         Example("".join(ORDER_SYMBOLS[symbol] for symbol in row[:length]), ORDER_CLASSES[label])
-        for row, length, label in zip(found.inputs, found.lengths, found.labels, strict=True)
+        for row, length, label in zip(sequences.inputs, sequences.lengths, sequences.labels, strict=True)
     ]
     return split_examples(examples, (0.8, 0.1, 0.1), np.random.default_rng(seed))
 

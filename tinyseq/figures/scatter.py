@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 @styled
-def agreement(truth: np.ndarray[Any, Any], found: np.ndarray[Any, Any], label: str = "", title: str = "") -> Figure:
+def agreement(truth: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any], label: str = "", title: str = "") -> Figure:
     """Return a point an example, true value across and predicted value upwards; on the diagonal the two agree."""
     figure = new_figure(4.5, 4.4)
     plot = figure.add_subplot()
-    ends = [float(min(truth.min(), found.min())), float(max(truth.max(), found.max()))]
+    ends = [float(min(truth.min(), predicted.min())), float(max(truth.max(), predicted.max()))]
     plot.plot(ends, ends, color=GREY, linewidth=1.0, dashes=(5, 2), label="truth", zorder=1)
     size = float(np.clip(4000 / max(len(truth), 1), 4, 30))
-    plot.scatter(truth, found, s=size, color=BLUE, alpha=0.5, linewidths=0, label="predictions", zorder=2)
+    plot.scatter(truth, predicted, s=size, color=BLUE, alpha=0.5, linewidths=0, label="predictions", zorder=2)
     plot.set_aspect("equal", adjustable="datalim")
     what = f" {label}" if label else ""
     plot.set_xlabel(literal(f"true{what}"))

@@ -81,9 +81,9 @@ def _gathered(run: Unrolled, row: int) -> Activations:
     values: dict[str, list[Array]] = {}
     for t in times:
         x, before, _, after = run.steps[t]
-        found = {} if step is None else step.run(x, before)
+        at_step = {} if step is None else step.run(x, before)
         for name, node in chosen.items():
-            values.setdefault(name, []).append(found[node][row].ravel())
+            values.setdefault(name, []).append(at_step[node][row].ravel())
     for path in parts:
         values[states[path]] = [dict(trees.leaves(run.steps[t][3]))[path].numpy()[row].ravel() for t in times]
     return Activations(

@@ -128,3 +128,27 @@ def recurrent(
 ) -> Array:
     """Return W for ``[h, x] @ W``: its first rows, for h, by one initialisation and the rest, for x, by another."""
     return np.concatenate([draw(recurrent_init, hidden_size, hidden_size), draw(input_init, input_size, hidden_size)])
+
+
+def reservoir(size: int, *, spectral_radius: float, density: float) -> Array:
+    """Return W (size, size), uniform on [-1, 1) where it is not 0, scaled so that max |λ(W)| = ``spectral_radius``.
+
+    Raises:
+        DataError: a density outside (0, 1], a negative radius, or a draw so sparse that all its eigenvalues are 0.
+    """
+    if not 0.0 < density <= 1.0 or not spectral_radius >= 0.0 or size < 1:
+        raise DataError(
+            "reservoir",
+            required="size >= 1, 0 < density <= 1, spectral_radius >= 0",
+            got=f"{size}, {density}, {spectral_radius}",
+        )
+    W = np.where(uniform(size, size) < density, uniform(size, size, low=-1.0), 0.0)
+    radius = float(np.abs(np.linalg.eigvals(W)).max())
+    if radius < 1e-12:
+        raise DataError(
+            "reservoir: all eigenvalues are 0, so no scaling reaches the radius",
+            required=f"a spectral radius of {spectral_radius}",
+            got=f"{np.count_nonzero(W)} connections among {size} units",
+            fix="a higher density, or more units",
+        )
+    return W * (spectral_radius / radius)

@@ -77,19 +77,19 @@ def equations_within(module: Module, *, columns: bool = True) -> list[tuple[str,
         DataError: there is none.
         GraphError: as ``equations``.
     """
-    found: dict[tuple[str, ...], str] = {}
+    name_of: dict[tuple[str, ...], str] = {}
 
     def walk(part: Module) -> bool:
         inner = [walk(child) for _, child in part.children()]
         own = hasattr(part, "step") and hasattr(part, "input_size") and not any(inner)
         if own:
-            found.setdefault(tuple(equations(part, columns=columns)), type(part).__name__)
+            name_of.setdefault(tuple(equations(part, columns=columns)), type(part).__name__)
         return own or any(inner)
 
     walk(module)
-    if not found:
+    if not name_of:
         raise DataError(f"{type(module).__name__}: no cell in it", required="a recurrent network")
-    return [(name, list(lines)) for lines, name in found.items()]
+    return [(name, list(lines)) for lines, name in name_of.items()]
 
 
 def labels(step: Step) -> tuple[dict[Node, str], dict[str, str]]:
@@ -142,13 +142,13 @@ class _Writer:
         bound: dict[Node, str] = {}
 
         def give(node: Node, name: str, time: str) -> None:
-            found = symbol(name, time)
+            sign = symbol(name, time)
             for primes in count(1):
-                if found not in taken:
+                if sign not in taken:
                     break
-                found = symbol(name, time, "'" * primes)
-            taken.add(found)
-            bound[node] = found
+                sign = symbol(name, time, "'" * primes)
+            taken.add(sign)
+            bound[node] = sign
 
         for path, node in step.inputs:
             give(node, _part("x", path) if path else step.names.get(node, "x"), "t")
@@ -348,8 +348,8 @@ def _substituted(node: Node, operands: Sequence[Text], tightness: int, asked: Se
         3: ["c", "a", "b"],
     }
     names = letters.get(len(operands), [])
-    found = set(_LETTER.findall(right))
-    if left.strip() != "y" or not names or not set(names) <= found or "_" in right or r"\int" in right:
+    written = set(_LETTER.findall(right))
+    if left.strip() != "y" or not names or not set(names) <= written or "_" in right or r"\int" in right:
         arguments = ", ".join(operand.latex for operand in operands)
         return Text(rf"\mathrm{{{node.op.name.replace('_', ' ')}}}({arguments})")
     function = re.fullmatch(r"(\\[a-z]+)(?:\\,)? x", right)

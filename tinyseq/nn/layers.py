@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tinyseq.errors import DataError, ShapeError
+from tinyseq.nn import functional
 from tinyseq.nn import init as initial
 from tinyseq.nn.init import Initializer
 from tinyseq.nn.module import Module, parameter
-from tinyseq.ops import nn as ops
 from tinyseq.ops.elementwise import sqrt
 from tinyseq.ops.reduce import mean
 from tinyseq.random import generator
@@ -51,7 +51,7 @@ class Embedding(Module):
         self.W = parameter(initial.normal(num_embeddings, features, std=max(features, 1) ** -0.5))
 
     def forward(self, ids: Tensor) -> Tensor:
-        result: Tensor = ops.embedding(self.W, ids)
+        result: Tensor = functional.embedding(self.W, ids)
         return result
 
     def summary(self) -> str:
@@ -76,7 +76,7 @@ class Dropout(Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0.0:
             return x
-        result: Tensor = ops.dropout(x, self.p, **generator.key(self.site))
+        result: Tensor = functional.dropout(x, self.p, **generator.key(self.site))
         return result
 
     def summary(self) -> str:

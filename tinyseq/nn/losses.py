@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from tinyseq.errors import DataError, ShapeError
 from tinyseq.masks import align
-from tinyseq.ops import nn as ops
+from tinyseq.nn import functional
 from tinyseq.ops.elementwise import absolute, exp, log1p, maximum, where, within
 from tinyseq.ops.reduce import sum_
 from tinyseq.ops.shape import broadcast_to
@@ -86,7 +86,7 @@ def cross_entropy(
         logits = where(align(keep, logits), logits, 0.0)
         ignore_index = -1 if ignore_index is None else ignore_index
         targets = where(keep, targets, ignore_index)
-    return ops.cross_entropy(logits, targets, weight=weight, ignore_index=ignore_index, reduction=reduction)
+    return functional.cross_entropy(logits, targets, weight=weight, ignore_index=ignore_index, reduction=reduction)
 
 
 def _require_same(name: str, predictions: Tensor, targets: Tensor) -> None:

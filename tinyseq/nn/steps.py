@@ -128,7 +128,7 @@ class _Variables:
         self.owners = {id(cell): path for path, cell in cells.items()}
         self.given: dict[FrameType, set[int]] = {}
         #: By the tensor's id: the tensor (so that the id stays its own), its name, the owner, and whether in ``step``.
-        self.found: dict[int, tuple[Tensor, str, int, bool]] = {}
+        self.named: dict[int, tuple[Tensor, str, int, bool]] = {}
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -159,13 +159,13 @@ class _Variables:
         for name, value in list(variables.items()):
             if not isinstance(value, Tensor) or id(value) in given:
                 continue  # what a parameter is called is the caller's matter
-            known = self.found.get(id(value))
+            known = self.named.get(id(value))
             if known is None or known[2] == owner:
-                self.found[id(value)] = value, name, owner, frame.f_code is self.code
+                self.named[id(value)] = value, name, owner, frame.f_code is self.code
 
     def names(self, leaves: Set[Node]) -> Iterator[tuple[Node, str]]:
         """Yield nodes and their names; ``leaves`` are what the step is given, which only ``step`` itself names."""
-        for value, name, owner, own in self.found.values():
+        for value, name, owner, own in self.named.values():
             if value.value is None and (own or value.node not in leaves):
                 path = self.owners.get(owner, "")
                 yield value.node, _short(f"{path}.{name}" if path else name, self.cells)

@@ -177,8 +177,8 @@ class RecurrentWriter(Writer):
         return not isinstance(self.decoder, UnaidedCell)
 
     def weights(self, previous: Tensor, encoded: Encoded) -> Tensor | None:
-        found: Tensor | None = self._run(previous, encoded).weights
-        return found
+        weights: Tensor | None = self._run(previous, encoded).weights
+        return weights
 
     def _begin(self, encoded: Encoded) -> tuple[Any, Any]:
         return self.decoder.over(encoded.memory, encoded.lengths), self.decoder.state_from(encoded.state)

@@ -1,6 +1,6 @@
 """The ops: one contiguous record each, by family. ``OPS`` maps names to records."""
 
-from tinyseq.ops import elementwise, linalg, nn, predicates, reduce, shape, tuples
+from tinyseq.ops import draws, elementwise, linalg, predicates, reduce, shape, tuples
 from tinyseq.ops.base import OPS, Op, Recorder, Value, apply
 
 __all__ = [
@@ -9,9 +9,9 @@ __all__ = [
     "Recorder",
     "Value",
     "apply",
+    "draws",
     "elementwise",
     "linalg",
-    "nn",
     "predicates",
     "reduce",
     "shape",

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
-import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, ClassVar, Final
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -52,6 +50,24 @@ def quiet(kernel: Callable[..., Any]) -> Callable[..., Any]:
             return kernel(*args, **attrs)
 
     return wrapped
+
+
+def ufunc(name: str) -> Callable[..., Any]:
+    """Return the kernel that is the array module's own function of that name; it says so, for who has arrays to fill.
+
+    It has no ``np.errstate``: for what rarely overflows. The others are ``quiet(ufunc(...))``.
+    """
+    of_numpy = getattr(np, name)
+
+    def kernel(self: Op, xp: Xp, *inputs: Any) -> Any:
+        function = of_numpy if xp is np else getattr(xp, name)
+        try:
+            return function(*inputs)
+        except RuntimeWarning:
+            return hushed(function, *inputs)
+
+    vars(kernel)["ufunc"] = name
+    return kernel
 
 
 class Recorder:
@@ -154,73 +170,6 @@ def _of_name(name: str) -> Op:
     return OPS[name]
 
 
-#: Called with an op, its inputs and its outputs, after its kernel.
-Observer = Callable[["Op", tuple[Any, ...], tuple[Any, ...]], None]
-
-
-@contextmanager
-def watched(observe: Observer) -> Iterator[None]:
-    """Call ``observe`` after each kernel that this thread runs inside the ``with`` block: for finding faults.
-
-    Kernels are wrapped only meanwhile, so that watching costs nothing where nobody watches.
-    """
-    _watchers.enter()
-    outer = _watching.observers
-    _watching.observers = (*outer, observe)
-    try:
-        yield
-    finally:
-        _watching.observers = outer
-        _watchers.leave()
-
-
-class _Watching(threading.local):
-    observers: tuple[Observer, ...] = ()
-
-
-class _Watchers:
-    """How many watch, in all threads; while there are any, the kernels of all ops are wrapped."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.lock = threading.Lock()
-        self.ops: list[Op] = []
-
-    def enter(self) -> None:
-        with self.lock:
-            self.count += 1
-            if self.count == 1:
-                self.ops = list(OPS.values())
-                for op in self.ops:
-                    vars(op)["kernel"] = _wrapped(op)
-
-    def leave(self) -> None:
-        with self.lock:
-            self.count -= 1
-            if self.count == 0:
-                for op in self.ops:
-                    del vars(op)["kernel"]
-
-
-_watching: Final = _Watching()
-_watchers: Final = _Watchers()
-
-
-def _wrapped(op: Op) -> Callable[..., Any]:
-    kernel = op.kernel
-
-    def observed(xp: Xp, *inputs: Any, **attrs: Any) -> Any:
-        found = kernel(xp, *inputs, **attrs)
-        if _watching.observers:
-            # A NumPy scalar would be made an array later, and another one than was seen here.
-            found = np.asarray(found) if isinstance(found, np.generic) else found
-            for observe in _watching.observers:
-                observe(op, inputs, found if isinstance(found, tuple) else (found,))
-        return found
-
-    return observed
-
-
 def apply(op: Op, inputs: Sequence[Value], attrs: Attrs = NO_ATTRS) -> Any:
     """Apply an op to tensors (recorded) or to arrays (computed); of Python scalars alone it gives a Python scalar.
 
@@ -285,25 +234,24 @@ def refuse_booleans(name: str, result: Dtype, fix: str) -> None:
         raise DtypeError(f"{name} of booleans", required="numbers", got="bool", fix=fix)
 
 
-def broadcast(name: str, *inputs: Signature) -> Shape:
-    """Return the shape that inputs broadcast to by NumPy's rule.
+def broadcast(name: str, *shapes: Shape) -> Shape:
+    """Return the shape that several broadcast to by NumPy's rule.
 
     Raises:
         ShapeError: two extents differ and neither is 1.
     """
-    shape: list[int] = []
-    ndim = max((len(x.shape) for x in inputs), default=0)
-    for axis in range(-ndim, 0):
-        extents = {x.shape[axis] for x in inputs if len(x.shape) >= -axis} - {1}
+    result: list[int] = []
+    for axis in range(-max(map(len, shapes), default=0), 0):
+        extents = {shape[axis] for shape in shapes if len(shape) >= -axis} - {1}
         if len(extents) > 1:
             raise ShapeError(
                 f"{name}: shapes do not broadcast",
                 required=f"equal extents, or 1, on axis {axis}",
-                got=" and ".join(str(tuple(x.shape)) for x in inputs),
+                got=" and ".join(str(tuple(shape)) for shape in shapes),
                 fix="reshape, transpose or expand_dims one of them",
             )
-        shape.append(extents.pop() if extents else 1)
-    return tuple(shape)
+        result.append(extents.pop() if extents else 1)
+    return tuple(result)
 
 
 def normalize_axis(name: str, axis: int, ndim: int) -> int:

@@ -21,12 +21,12 @@ from tinyseq.ops.base import (
     Value,
     Xp,
     broadcast,
-    hushed,
     native,
     promote,
     quiet,
     refuse_booleans,
     require_within,
+    ufunc,
     without_slope,
 )
 
@@ -37,7 +37,7 @@ class Elementwise(Op):
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         dtype = promote(*inputs, floating=self.floating)
         require_within(self.name, dtype, *inputs)
-        return broadcast(self.name, *inputs), dtype
+        return broadcast(self.name, *(x.shape for x in inputs)), dtype
 
 
 class Floating(Elementwise):
@@ -53,29 +53,19 @@ class Add(Elementwise):
     name = "add"
     formula = "y = a + b"
     vjps = (lambda g, y, a, b: g, lambda g, y, a, b: g)
-
-    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
-        try:
-            return xp.add(a, b)
-        except RuntimeWarning:
-            return hushed(xp.add, a, b)
+    kernel = ufunc("add")
 
 
 class Sub(Elementwise):
     name = "sub"
     formula = "y = a - b"
     vjps = (lambda g, y, a, b: g, lambda g, y, a, b: -g)
+    kernel = ufunc("subtract")
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         shape, dtype = super().infer(*inputs)
         refuse_booleans(self.name, dtype, "a != b, or a.cast(ts.int64)")
         return shape, dtype
-
-    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
-        try:
-            return xp.subtract(a, b)
-        except RuntimeWarning:
-            return hushed(xp.subtract, a, b)
 
 
 class Mul(Elementwise):
@@ -84,12 +74,7 @@ class Mul(Elementwise):
     on_booleans = True
     reads = "x"
     vjps = (lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
-
-    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
-        try:
-            return xp.multiply(a, b)
-        except RuntimeWarning:
-            return hushed(xp.multiply, a, b)
+    kernel = ufunc("multiply")
 
 
 class Div(Floating):
@@ -97,23 +82,18 @@ class Div(Floating):
     formula = "y = a / b"
     reads = "xy"
     vjps = (lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b)
-
-    @quiet
-    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
-        return xp.true_divide(a, b)
+    kernel = quiet(ufunc("true_divide"))
 
 
 class Neg(Elementwise):
     name = "neg"
     formula = "y = -x"
     vjps = (lambda g, y, x: -g,)
+    kernel = ufunc("negative")
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         refuse_booleans(self.name, inputs[0].dtype, "~x, or x.cast(ts.int64)")
         return super().infer(*inputs)
-
-    def kernel(self, xp: Xp, x: Any) -> Any:
-        return xp.negative(x)
 
 
 def _power_base(g: Value, y: Value, x: Value, p: Value) -> Value:
@@ -171,9 +151,7 @@ class Maximum(Elementwise):
         lambda g, y, a, b: g * where(a == b, 0.5, where(a > b, 1.0, 0.0)),
         lambda g, y, a, b: g * where(a == b, 0.5, where(b > a, 1.0, 0.0)),
     )
-
-    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
-        return xp.maximum(a, b)
+    kernel = ufunc("maximum")
 
 
 class Minimum(Elementwise):
@@ -186,9 +164,7 @@ class Minimum(Elementwise):
         lambda g, y, a, b: g * where(a == b, 0.5, where(a < b, 1.0, 0.0)),
         lambda g, y, a, b: g * where(a == b, 0.5, where(b < a, 1.0, 0.0)),
     )
-
-    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
-        return xp.minimum(a, b)
+    kernel = ufunc("minimum")
 
 
 class Where(Elementwise):
@@ -202,7 +178,7 @@ class Where(Elementwise):
         return without_slope(super().__call__(condition, a, b))
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        return broadcast(self.name, *inputs), promote(*inputs[1:])
+        return broadcast(self.name, *(x.shape for x in inputs)), promote(*inputs[1:])
 
     def kernel(self, xp: Xp, condition: Any, a: Any, b: Any) -> Any:
         return xp.where(condition, a, b)
@@ -216,9 +192,6 @@ class Clip(Elementwise):
     integers_apart = True
     reads = "x"
     vjps = (lambda g, y, x, low, high: where((x >= low) * (x <= high), g, 0.0),)
-
-    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        return inputs[0].shape, inputs[0].dtype
 
     def __call__(self, x: Value, low: float | None = None, high: float | None = None) -> Any:
         bounds = {"low": -math.inf if low is None else low, "high": math.inf if high is None else high}
@@ -236,10 +209,7 @@ class Exp(Floating):
     formula = "y = e^x"
     reads = "y"
     vjps = (lambda g, y, x: g * y,)
-
-    @quiet
-    def kernel(self, xp: Xp, x: Any) -> Any:
-        return xp.exp(x)
+    kernel = quiet(ufunc("exp"))
 
 
 class Expm1(Floating):
@@ -247,10 +217,7 @@ class Expm1(Floating):
     formula = "y = e^x - 1"
     reads = "y"
     vjps = (lambda g, y, x: g * (y + 1.0),)
-
-    @quiet
-    def kernel(self, xp: Xp, x: Any) -> Any:
-        return xp.expm1(x)
+    kernel = quiet(ufunc("expm1"))
 
 
 class Log(Floating):
@@ -258,10 +225,7 @@ class Log(Floating):
     formula = r"y = \ln x"
     reads = "x"
     vjps = (lambda g, y, x: g / x,)
-
-    @quiet
-    def kernel(self, xp: Xp, x: Any) -> Any:
-        return xp.log(x)
+    kernel = quiet(ufunc("log"))
 
 
 class Log1p(Floating):
@@ -269,10 +233,7 @@ class Log1p(Floating):
     formula = r"y = \ln(1 + x)"
     reads = "x"
     vjps = (lambda g, y, x: g / (x + 1.0),)
-
-    @quiet
-    def kernel(self, xp: Xp, x: Any) -> Any:
-        return xp.log1p(x)
+    kernel = quiet(ufunc("log1p"))
 
 
 class Sqrt(Floating):
@@ -280,10 +241,7 @@ class Sqrt(Floating):
     formula = r"y = \sqrt{x}"
     reads = "y"
     vjps = (lambda g, y, x: g * 0.5 / y,)
-
-    @quiet
-    def kernel(self, xp: Xp, x: Any) -> Any:
-        return xp.sqrt(x)
+    kernel = quiet(ufunc("sqrt"))
 
 
 class Tanh(Floating):
@@ -291,9 +249,7 @@ class Tanh(Floating):
     formula = r"y = \tanh x"
     reads = "y"
     vjps = (lambda g, y, x: g * (1.0 - y * y),)
-
-    def kernel(self, xp: Xp, x: Any) -> Any:
-        return xp.tanh(x)
+    kernel = ufunc("tanh")
 
 
 class Sigmoid(Floating):
@@ -350,10 +306,7 @@ class Sin(Floating):
     formula = r"y = \sin x"
     reads = "x"
     vjps = (lambda g, y, x: g * cos(x),)
-
-    @quiet
-    def kernel(self, xp: Xp, x: Any) -> Any:
-        return xp.sin(x)
+    kernel = quiet(ufunc("sin"))
 
 
 class Cos(Floating):
@@ -361,10 +314,7 @@ class Cos(Floating):
     formula = r"y = \cos x"
     reads = "x"
     vjps = (lambda g, y, x: -g * sin(x),)
-
-    @quiet
-    def kernel(self, xp: Xp, x: Any) -> Any:
-        return xp.cos(x)
+    kernel = quiet(ufunc("cos"))
 
 
 class Abs(Elementwise):
@@ -372,22 +322,18 @@ class Abs(Elementwise):
     formula = "y = |x|"
     reads = "x"
     vjps = (lambda g, y, x: g * sign(x),)
-
-    def kernel(self, xp: Xp, x: Any) -> Any:
-        return xp.abs(x)
+    kernel = ufunc("abs")
 
 
 class Sign(Elementwise):
     name = "sign"
     formula = r"y = \operatorname{sign} x"
     differentiable = False
+    kernel = ufunc("sign")
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         refuse_booleans(self.name, inputs[0].dtype, "x.cast(ts.int64)")
         return super().infer(*inputs)
-
-    def kernel(self, xp: Xp, x: Any) -> Any:
-        return xp.sign(x)
 
 
 class Cast(Op):
@@ -469,9 +415,6 @@ class Within(Elementwise):
             return super().__call__(x, **attrs)
         self.kernel(None, values, **attrs)
         return x
-
-    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        return inputs[0].shape, inputs[0].dtype
 
     def kernel(
         self, xp: Xp, x: Any, low: float, high: float, what: str, required: str, allowed: int | None, rows: bool

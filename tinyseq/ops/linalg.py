@@ -5,22 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-import numpy as np
-
 from tinyseq.errors import ShapeError
-from tinyseq.graph import Shape, Signature
+from tinyseq.graph import Signature
 from tinyseq.ops.base import Inferred, Op, Value, Xp, broadcast, hushed, module_of, promote, quiet
 from tinyseq.ops.shape import broadcast_to, expand_dims, reshape, sum_to, swapaxes
-
-
-class _Shape:
-    """A bare shape, for rules that work on part of one."""
-
-    weak = False
-    dtype = np.dtype(np.float32)
-
-    def __init__(self, shape: Shape) -> None:
-        self.shape = shape
 
 
 def _matmul_left(g: Value, y: Value, a: Value, b: Value) -> Value:
@@ -63,7 +51,7 @@ class MatMul(Op):
                 got=f"{tuple(a.shape)} @ {tuple(b.shape)}",
                 fix="transpose an operand, or check the layer's feature size",
             )
-        stack = broadcast(self.name, _Shape(a.shape[:-2]), _Shape(b.shape[:-2]))
+        stack = broadcast(self.name, a.shape[:-2], b.shape[:-2])
         rows = a.shape[-2:-1]
         columns = b.shape[-1:] if len(b.shape) > 1 else ()
         return (*stack, *rows, *columns), promote(a, b)

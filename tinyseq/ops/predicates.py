@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tinyseq.graph import Signature
-from tinyseq.ops.base import BOOL, Inferred, Xp, broadcast
+from tinyseq.ops.base import BOOL, Inferred, broadcast, ufunc
 from tinyseq.ops.elementwise import Elementwise
 
 
@@ -16,92 +16,72 @@ class Predicate(Elementwise):
     differentiable = False
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        return broadcast(self.name, *inputs), BOOL
+        return broadcast(self.name, *(x.shape for x in inputs)), BOOL
 
 
 class Equal(Predicate):
     name = "equal"
     formula = "y = [a = b]"
     on_booleans = True
-
-    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
-        return xp.equal(a, b)
+    kernel = ufunc("equal")
 
 
 class NotEqual(Predicate):
     name = "not_equal"
     formula = r"y = [a \ne b]"
     on_booleans = True
-
-    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
-        return xp.not_equal(a, b)
+    kernel = ufunc("not_equal")
 
 
 class Less(Predicate):
     name = "less"
     formula = "y = [a < b]"
-
-    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
-        return xp.less(a, b)
+    kernel = ufunc("less")
 
 
 class LessEqual(Predicate):
     name = "less_equal"
     formula = r"y = [a \le b]"
-
-    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
-        return xp.less_equal(a, b)
+    kernel = ufunc("less_equal")
 
 
 class Greater(Predicate):
     name = "greater"
     formula = "y = [a > b]"
-
-    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
-        return xp.greater(a, b)
+    kernel = ufunc("greater")
 
 
 class GreaterEqual(Predicate):
     name = "greater_equal"
     formula = r"y = [a \ge b]"
-
-    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
-        return xp.greater_equal(a, b)
+    kernel = ufunc("greater_equal")
 
 
 class IsFinite(Predicate):
     name = "isfinite"
     formula = r"y = [|x| < \infty]"
-
-    def kernel(self, xp: Xp, x: Any) -> Any:
-        return xp.isfinite(x)
+    kernel = ufunc("isfinite")
 
 
 class LogicalNot(Predicate):
     name = "logical_not"
     formula = r"y = \lnot x"
     logical = True
-
-    def kernel(self, xp: Xp, x: Any) -> Any:
-        return xp.logical_not(x)
+    kernel = ufunc("logical_not")
 
 
 class LogicalAnd(Predicate):
     name = "logical_and"
     formula = r"y = a \land b"
     logical = True
-
-    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
-        return xp.logical_and(a, b)
+    kernel = ufunc("logical_and")
 
 
 class LogicalOr(Predicate):
     name = "logical_or"
     formula = r"y = a \lor b"
     logical = True
-
-    def kernel(self, xp: Xp, a: Any, b: Any) -> Any:
-        return xp.logical_or(a, b)
+    kernel = ufunc("logical_or")
 
 
 equal: Final[Equal] = Equal()

@@ -80,27 +80,25 @@ def _extreme(g: Value, y: Value, x: Value, axis: tuple[int, ...], keepdims: bool
     return restore(g, x.shape, axis) * hit / sum_(hit, axis, keepdims=True)
 
 
-class Max(Reduction):
+class Extreme(Reduction):
     """Ties share the gradient evenly."""
 
-    name = "max"
-    formula = r"y = \max_i x_i"
     reads = "xy"
     vjps = (_extreme,)
     needs_elements = True
+
+
+class Max(Extreme):
+    name = "max"
+    formula = r"y = \max_i x_i"
 
     def kernel(self, xp: Xp, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
         return x.max(axis=axis, keepdims=keepdims)
 
 
-class Min(Reduction):
-    """Ties share the gradient evenly."""
-
+class Min(Extreme):
     name = "min"
     formula = r"y = \min_i x_i"
-    reads = "xy"
-    vjps = (_extreme,)
-    needs_elements = True
 
     def kernel(self, xp: Xp, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
         return x.min(axis=axis, keepdims=keepdims)

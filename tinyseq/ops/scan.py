@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tinyseq.errors import GraphError, ShapeError
-from tinyseq.graph import Attrs, Graph, Literal, Node, Place, Signature, here, rebuild
+from tinyseq.graph import Attrs, Graph, Literal, Node, Place, Signature, here, rebuild, remake
 from tinyseq.ops.base import Inferred, Op, Value, Xp
 from tinyseq.ops.elementwise import stop_gradient
 from tinyseq.ops.shape import slice_, stack
@@ -161,8 +161,8 @@ def _at_this_step(node: Node, inputs: tuple[Node, ...]) -> Node:
     """A copy of a body's node that belongs to the step at hand."""
     if isinstance(node, Literal):
         return node
-    fresh = Node(node.op, inputs, node.attrs, node.shape, node.dtype, node.source)
-    fresh.place, fresh.name = Place(node.place.scope, here.place.step), node.name
+    fresh = remake(node, inputs, node.attrs)
+    fresh.place = Place(node.place.scope, here.place.step)
     return fresh
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from types import EllipsisType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -16,7 +16,10 @@ from tinyseq.ops.base import Inferred, Op, Value, Xp, broadcast, module_of, norm
 
 
 class Structural(Op):
-    """Moves elements; costs no arithmetic."""
+    """Moves elements; costs no arithmetic. The result's shape is an attribute or, where it is not, the input's."""
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        return attrs.get("shape", inputs[0].shape), inputs[0].dtype
 
     def flops(self, shape: Any, /, *inputs: Signature, **attrs: Any) -> int:
         return 0
@@ -51,9 +54,6 @@ class Reshape(Structural):
                 got=str(extents),
             )
         return x if extents == x.shape else super().__call__(x, shape=extents)
-
-    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        return attrs["shape"], inputs[0].dtype
 
     def kernel(self, xp: Xp, x: Any, shape: Shape) -> Any:
         return x.reshape(shape)
@@ -92,7 +92,7 @@ class BroadcastTo(Structural):
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         shape = attrs["shape"]
-        if broadcast(self.name, inputs[0], np.broadcast_to(np.empty(()), shape)) != shape:  # type: ignore[arg-type]
+        if broadcast(self.name, inputs[0].shape, shape) != shape:
             raise ShapeError("broadcast_to: the target is too small", required=str(shape), got=str(inputs[0].shape))
         return shape, inputs[0].dtype
 
@@ -136,9 +136,6 @@ class Flip(Structural):
     def __call__(self, x: Value, axis: int = 0) -> Any:
         return super().__call__(x, axis=normalize_axis(self.name, axis, len(x.shape)))
 
-    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        return inputs[0].shape, inputs[0].dtype
-
     def kernel(self, xp: Xp, x: Any, axis: int) -> Any:
         return xp.flip(x, axis)
 
@@ -148,9 +145,6 @@ class Triangle(Structural):
         if len(x.shape) < 2:
             raise ShapeError(f"{self.name} takes matrices", required="at least 2 axes", got=str(x.shape))
         return super().__call__(x, k=k)
-
-    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        return inputs[0].shape, inputs[0].dtype
 
 
 class Tril(Triangle):
@@ -178,15 +172,22 @@ def _along(axis: int, start: int, stop: int) -> tuple[slice, ...]:
     return (slice(None),) * axis + (slice(start, stop),)
 
 
-class Concat(Structural):
-    name = "concat"
-    formula = r"y = [a, b, \ldots]"
+class Joining(Structural):
+    """Takes tensors and the axis along which they lie in the result, one of theirs or a new one."""
+
+    new_axes: ClassVar[int]
 
     def __call__(self, xs: Sequence[Value], axis: int = 0) -> Any:
         xs = tuple(xs)
         if not xs:
-            raise ShapeError("concat of nothing", required="at least one tensor")
-        return super().__call__(*xs, axis=normalize_axis(self.name, axis, len(xs[0].shape)))
+            raise ShapeError(f"{self.name} of nothing", required="at least one tensor")
+        return super().__call__(*xs, axis=normalize_axis(self.name, axis, len(xs[0].shape) + self.new_axes))
+
+
+class Concat(Joining):
+    new_axes = 0
+    name = "concat"
+    formula = r"y = [a, b, \ldots]"
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         axis = attrs["axis"]
@@ -209,15 +210,10 @@ class Concat(Structural):
         return slice_(g, _along(axis, start, start + inputs[index].shape[axis]))
 
 
-class Stack(Structural):
+class Stack(Joining):
+    new_axes = 1
     name = "stack"
     formula = r"y = (x_1, x_2, \ldots)"
-
-    def __call__(self, xs: Sequence[Value], axis: int = 0) -> Any:
-        xs = tuple(xs)
-        if not xs:
-            raise ShapeError("stack of nothing", required="at least one tensor")
-        return super().__call__(*xs, axis=normalize_axis(self.name, axis, len(xs[0].shape) + 1))
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         axis, shape = attrs["axis"], inputs[0].shape
@@ -352,9 +348,6 @@ class Unslice(Structural):
     def __call__(self, x: Value, key: tuple[Any, ...], shape: Shape) -> Any:
         return super().__call__(x, key=key, shape=shape)
 
-    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        return attrs["shape"], inputs[0].dtype
-
     def kernel(self, xp: Xp, x: Any, key: tuple[Any, ...], shape: Shape) -> Any:
         y = xp.zeros(shape, dtype=x.dtype)
         y[key] = x
@@ -440,9 +433,6 @@ class ZerosLike(Structural):
 
     def __call__(self, x: Value, shape: Shape | None = None) -> Any:
         return super().__call__(x, shape=tuple(x.shape if shape is None else shape))
-
-    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        return attrs["shape"], inputs[0].dtype
 
     def kernel(self, xp: Xp, x: Any, shape: Shape) -> Any:
         return xp.zeros(shape, dtype=x.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -13,9 +14,9 @@ from typing import Any
 import numpy as np
 
 import tinyseq
-from tinyseq import backends, nn
+from tinyseq import backends, files, nn
 from tinyseq.backends import use
-from tinyseq.errors import TinyseqError
+from tinyseq.errors import DataError, TinyseqError
 from tinyseq.figures import learning_curves, save
 from tinyseq.random import seed as set_seed
 from tinyseq.random import seeded
@@ -29,7 +30,7 @@ from tinyseq.train.loop import environment
 from tinyseq.train.loop.digest import code_digests, data_digest
 from tinyseq.train.loop.nonfinite import DivergedError
 from tinyseq.train.loop.progress import Progress, choose
-from tinyseq.train.loop.train_loop import Outcome, Row, train
+from tinyseq.train.loop.train_loop import Outcome, train
 from tinyseq.train.loop.train_state import snapshot
 from tinyseq.train.storage import checkpoint_file
 from tinyseq.train.storage.checkpoint_file import Checkpoint
@@ -118,10 +119,10 @@ def run(
         if faster := backends.faster():
             progress.info(faster)
         named = Path(resume) if isinstance(resume, str | Path) else None
-        found = find_directory(resolved, resolved.name or name, named) if resume else None
-        if found is not None:
-            with locked(found.path):
-                point = find_point(found, resolved, named)
+        previous = find_directory(resolved, resolved.name or name, named) if resume else None
+        if previous is not None:
+            with locked(previous.path):
+                point = find_point(previous, resolved, named)
                 task = find_task(resolved.task)(resolved)
                 task.prepare()
                 return _run(task, resolved, written, point, progress)
@@ -162,6 +163,8 @@ def _read(
 def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumePoint, progress: Progress) -> RunResult:
     began = time.perf_counter()
     directory, start = point.directory, point.start
+    for note in task.notes():
+        progress.note(f"note: {note}")
     data = {
         "data_sha256": data_digest(task),
         "metadata": json.loads(json.dumps(task.metadata())),  # as JSON has it: to be compared with a checkpoint's
@@ -175,11 +178,11 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumeP
         directory.checkpoints.set_aside_after(start.step)
     if point.identity is None or point.identity.config != config.model_dump(mode="json"):
         directory.write_config(config, written)
-    _write_environment(directory, {**task.describe_data(), "digest": data["data_sha256"]}, start)
+    _write_environment(directory, {**task.describe_data(), "digest": data["data_sha256"]}, start, progress)
     baselines = task.baselines()
     set_seed(config.seed)  # whatever was drawn until now
     model = task.build().cast(config.dtype)
-    outcome, rows = _train(task, model, config, point, data, progress)
+    outcome = _train(task, model, config, point, data, progress)
     diverged = outcome.error is not None
     if outcome.weights:
         model.load_state_dict(outcome.weights)
@@ -192,7 +195,7 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumeP
     test = task.evaluate(model, "test") if finished else {}
     result = _result(task, config, model, outcome, baselines, test, time.perf_counter() - began)
     directory.write_json(RESULT, result)
-    draw_run(task, model, directory, rows, baselines, outcome.best_step, test, progress)
+    draw_run(task, model, directory, baselines, outcome.best_step, test, progress)
     preview = ""
     if finished:
         with _only_noted(progress, "samples"), directory.drafts() as drafts:
@@ -213,20 +216,27 @@ def _train(
     point: ResumePoint,
     data: dict[str, Any],
     progress: Progress,
-) -> tuple[Outcome, list[Row]]:
-    """Run the loop while its rows and checkpoints are written; return the outcome, and all rows of the run.
+) -> Outcome:
+    """Run the loop while its rows and checkpoints are written; return the outcome.
 
     Raises:
         KeyboardInterrupt: the run was asked twice to stop, and shall write nothing more.
     """
     directory, identity = point.directory, point.identity
     plain = config.model_dump(mode="json")
-    with closing(MetricsLog(directory.path / METRICS, progress.note, identity.metrics_bytes if identity else 0)) as log:
+    written = (identity.metrics_bytes, identity.metrics_sha256) if identity else (0, "")
+    with closing(MetricsLog(directory.path / METRICS, progress.note, *written)) as log:
         manager = CheckpointManager(directory.checkpoints, config.train.checkpoint, progress.note, log.sync)
 
-        def identified(found: Checkpoint) -> Checkpoint:
-            identity = RunIdentity(config=plain, metrics_bytes=log.end, tinyseq=tinyseq.__version__, **data)
-            return Checkpoint({**found.facts, **identity.model_dump()}, found.tensors)
+        def identified(checkpoint: Checkpoint) -> Checkpoint:
+            identity = RunIdentity(
+                config=plain,
+                metrics_bytes=log.end,
+                metrics_sha256=log.digest,
+                tinyseq=tinyseq.__version__,
+                **data,
+            )
+            return Checkpoint({**checkpoint.facts, **identity.model_dump()}, checkpoint.tensors)
 
         at_once = False
         try:
@@ -237,7 +247,7 @@ def _train(
                 progress,
                 log.add,
                 compiled=config.compile,
-                save=lambda found: manager.save(identified(found)),
+                save=lambda checkpoint: manager.save(identified(checkpoint)),
                 start=point.start,
             )
             at_once = outcome.at_once
@@ -248,18 +258,27 @@ def _train(
             raise outcome.interrupt
         if outcome.error is not None and outcome.bundle is not None:
             _write_bundle(directory, outcome.error, identified(outcome.bundle))
-        return outcome, log.rows()
+        return outcome
 
 
-def _write_environment(directory: RunDirectory, data: dict[str, Any], start: Checkpoint | None) -> None:
+def _write_environment(
+    directory: RunDirectory, data: dict[str, Any], start: Checkpoint | None, progress: Progress
+) -> None:
     """Write where the run was made, and for each time that it went on, where that was."""
     now = environment.describe()
-    if start is None or not (directory.path / ENVIRONMENT).is_file():
-        directory.write_json(ENVIRONMENT, {**now, "data": data, "resumed": []})
-        return
-    kept = directory.json(ENVIRONMENT)
-    resumed = [*kept.get("resumed", []), {"after": start.step, **now}]
-    directory.write_json(ENVIRONMENT, {**kept, "resumed": resumed})
+    path = directory.path / ENVIRONMENT
+    kept: dict[str, Any] = {**now, "data": data, "resumed": []}
+    if start is not None and os.path.lexists(path):
+        again = {"after": start.step, **now}
+        try:
+            kept = directory.json(ENVIRONMENT)
+            if not isinstance(kept.setdefault("resumed", []), list):
+                raise DataError("the run's env cannot be read", required="a list of what it was resumed after")
+            kept["resumed"].append(again)
+        except DataError as error:  # it is a record, and nothing depends on it
+            progress.note(f"warning: {error.what}; it is kept as {files.set_aside(path).name}, and begun anew")
+            kept = {**now, "data": data, "resumed": [again]}
+    directory.write_json(ENVIRONMENT, kept)
 
 
 def _write_bundle(directory: RunDirectory, error: DivergedError, bundle: Checkpoint) -> None:
@@ -276,7 +295,6 @@ def draw_run(
     task: Learning[Any],
     model: nn.Module,
     directory: RunDirectory,
-    rows: list[Row],
     baselines: dict[str, dict[str, float]],
     best_step: int,
     test: dict[str, float],
@@ -291,7 +309,7 @@ def draw_run(
     with _only_noted(progress, "curve.png"), directory.drafts() as drafts:
         measure = task.measure
         curves = learning_curves(
-            rows,
+            directory.rows(progress.note),
             measure.key,
             measure.label,
             lower_is_better=measure.lower_is_better,

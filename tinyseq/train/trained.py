@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tinyseq.backends import use
 from tinyseq.errors import DataError, TinyseqError
 from tinyseq.threads import blas_threads
@@ -17,7 +19,7 @@ from tinyseq.train.config.overrides import Overrides
 from tinyseq.train.config.registry import find_task
 from tinyseq.train.config.run_config import load_config
 from tinyseq.train.running import prepared
-from tinyseq.train.storage.run_directory import RunDirectory
+from tinyseq.train.storage.run_directory import METADATA, WEIGHTS, RunDirectory
 from tinyseq.train.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -36,10 +38,26 @@ class Trained:
         self.config = directory.config()
         with self._running():
             self.task: Task[Any] = find_task(self.config.task)(self.config)
-            self.task.restore(directory.metadata())
-            self.model: Any = self.task.build().cast(self.config.dtype)
-            self.model.load_state_dict(directory.weights())
+            metadata, weights = directory.metadata(), directory.weights()
+            self.model: Any = self._built(metadata)
+            self.model.load_state_dict(weights)
+            _refuse_nonfinite(self.model, directory)
             self.model.eval()
+
+    def _built(self, metadata: dict[str, Any]) -> Any:
+        """Return the model that the weights are of, its task restored."""
+        try:
+            self.task.restore(metadata)
+            return self.task.build().cast(self.config.dtype)
+        except TinyseqError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+            raise DataError(
+                "the run's model cannot be built",
+                required=f"the metadata that a run of the task {self.config.task} leaves",
+                got=f"{type(error).__name__}: {error}".splitlines()[0],
+                where=str(self.directory.path / METADATA),
+            ) from error
 
     def predict(self, inputs: str | Path | Iterable[Any], *, batch_size: int | None = None) -> list[dict[str, Any]]:
         """Return a prediction for each input, in their order.
@@ -66,10 +84,10 @@ class Trained:
                 records = self.task.read(Path(inputs), targets=False)
             else:
                 records = self.task.records(inputs)
-            found = self.task.predict(self.model, records, batch_size=batch_size)
+            predictions = self.task.predict(self.model, records, batch_size=batch_size)
         while True:
             with self._running():
-                prediction = next(found, None)
+                prediction = next(predictions, None)
             if prediction is None:
                 return
             yield prediction
@@ -167,6 +185,18 @@ class Trained:
 
     def __repr__(self) -> str:
         return f"Trained({str(self.directory.path)!r}, {self.config.task}, {self.model.num_parameters():,} parameters)"
+
+
+def _refuse_nonfinite(model: Any, directory: RunDirectory) -> None:
+    """Refuse weights that give no numbers: what was damaged, or does not fit into the config's dtype."""
+    for name, value in model.named_parameters():
+        if wrong := int(value.size - np.isfinite(value.numpy()).sum()):
+            raise DataError(
+                "the weights are not finite numbers",
+                required="finite numbers",
+                got=f"{name}: {wrong:,} of {value.size:,} are not, as {value.dtype}",
+                where=str(directory.path / WEIGHTS),
+            )
 
 
 def load(run: str | Path) -> Trained:

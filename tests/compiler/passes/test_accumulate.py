@@ -5,138 +5,182 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import pytest
-
 import tinyseq as ts
-from support.passes import text, unindented
+from support.passes import acts, stays, zeros
 from tinyseq.compiler.passes.accumulate import accumulate
 from tinyseq.graph import Graph
 from tinyseq.ops import shape as sh
 
 
-def graphs(fn: Callable[..., Any]) -> tuple[Graph, Graph]:
-    """Of three features in four steps of two rows, and a sum that begins with zeros."""
-    x, total = (ts.Tensor(np.zeros(shape, np.float32)) for shape in ((2, 4, 3), (3, 3)))
-    graph = ts.trace(lambda x, s: ts.unroll(fn, x, sh.zeros_like(s))[1], x, total)
-    return graph, accumulate(graph)
+def summing(step: Callable[..., Any], *shape: int) -> Graph:
+    """Four steps of two rows of three features; the sum begins with zeros."""
+    return ts.trace(lambda x, s: ts.unroll(step, x, sh.zeros_like(s))[1], zeros(2, 4, 3), zeros(*shape))
 
 
-#: A function, its graph before the pass and after it.
-TEXTS: dict[str, tuple[Callable[..., Any], str, str]] = {
-    "a sum of products": (
-        lambda x, s: (x, s + x.T @ x),
+def test_a_sum_of_products() -> None:
+    acts(
+        accumulate,
+        summing(lambda x, s: (x, s + x.T @ x), 3, 3),
         """
-            %0 = x : float32(2, 4, 3)
-            %1 = s : float32(3, 3)
-            %2 = zeros_like(%1) shape=[3,3] : float32(3, 3)
-            %3 = transpose(%0) axes=[1,0,2] : float32(4, 2, 3)
-            %4 = given : int64(4)
-            %5 = scan(%2, %3, %4) 1 carried, 2 sequences, 4 steps
-                %0 = h : float32(3, 3)
-                %1 = x : float32(2, 3)
-                %2 = transpose(%1) axes=[1,0] : float32(3, 2)
-                %3 = matmul(%2, %1) : float32(3, 3)
-                %4 = add(%0, %3) : float32(3, 3)
-                return %4, %1
-            %6 = pick(%5) index=0 : float32(3, 3)
-            return %6
+            x : float32(2, 4, 3)
+            s : float32(3, 3)
+            %0 : int64(4)
+            %1 = zeros_like(s) shape=[3,3] : float32(3, 3)
+            %2 = transpose(x) axes=[1,0,2] : float32(4, 2, 3)
+            %3 = scan(%1, %2, %0) 1 carried, 2 sequences, 4 steps
+                h : float32(3, 3)
+                x : float32(2, 3)
+                %0 = transpose(x) axes=[1,0] : float32(3, 2)
+                %1 = matmul(%0, x) : float32(3, 3)
+                %2 = add(h, %1) : float32(3, 3)
+                return %2, x
+            %4 = pick(%3) index=0 : float32(3, 3)
+            return %4
         """,
         """
-            %0 = x : float32(2, 4, 3)
-            %1 = transpose(%0) axes=[1,0,2] : float32(4, 2, 3)
-            %2 = given : int64(4)
-            %3 = scan(%1, %2) 0 carried, 2 sequences, 4 steps
-                %0 = x : float32(2, 3)
-                return %0
-            %4 = pick(%3) index=0 : float32(4, 2, 3)
-            %5 = reshape(%4) shape=[8,3] : float32(8, 3)
-            %6 = transpose(%5) axes=[1,0] : float32(3, 8)
-            %7 = reshape(%4) shape=[8,3] : float32(8, 3)
-            %8 = matmul(%6, %7) : float32(3, 3)
-            return %8
+            x : float32(2, 4, 3)
+            %0 : int64(4)
+            %1 = transpose(x) axes=[1,0,2] : float32(4, 2, 3)
+            %2 = scan(%1, %0) 0 carried, 2 sequences, 4 steps
+                x : float32(2, 3)
+                return x
+            %3 = pick(%2) index=0 : float32(4, 2, 3)
+            %4 = reshape(%3) shape=[8,3] : float32(8, 3)
+            %5 = transpose(%4) axes=[1,0] : float32(3, 8)
+            %6 = reshape(%3) shape=[8,3] : float32(8, 3)
+            %7 = matmul(%5, %6) : float32(3, 3)
+            return %7
         """,
-    ),
-    "a sum that is read in each step": (
-        lambda x, s: (x @ s, s + x.T @ x),
-        """
-            %0 = x : float32(2, 4, 3)
-            %1 = s : float32(3, 3)
-            %2 = zeros_like(%1) shape=[3,3] : float32(3, 3)
-            %3 = transpose(%0) axes=[1,0,2] : float32(4, 2, 3)
-            %4 = given : int64(4)
-            %5 = scan(%2, %3, %4) 1 carried, 2 sequences, 4 steps
-                %0 = h : float32(3, 3)
-                %1 = x : float32(2, 3)
-                %2 = matmul(%1, %0) : float32(2, 3)
-                %3 = transpose(%1) axes=[1,0] : float32(3, 2)
-                %4 = matmul(%3, %1) : float32(3, 3)
-                %5 = add(%0, %4) : float32(3, 3)
-                return %5, %2
-            %6 = pick(%5) index=0 : float32(3, 3)
-            return %6
-        """,
-        """
-            %0 = x : float32(2, 4, 3)
-            %1 = s : float32(3, 3)
-            %2 = zeros_like(%1) shape=[3,3] : float32(3, 3)
-            %3 = transpose(%0) axes=[1,0,2] : float32(4, 2, 3)
-            %4 = given : int64(4)
-            %5 = scan(%2, %3, %4) 1 carried, 2 sequences, 4 steps
-                %0 = h : float32(3, 3)
-                %1 = x : float32(2, 3)
-                %2 = matmul(%1, %0) : float32(2, 3)
-                %3 = transpose(%1) axes=[1,0] : float32(3, 2)
-                %4 = matmul(%3, %1) : float32(3, 3)
-                %5 = add(%0, %4) : float32(3, 3)
-                return %5, %2
-            %6 = pick(%5) index=0 : float32(3, 3)
-            return %6
-        """,
-    ),
-    "no sum": (
-        lambda x, s: (x, s * 0.5 + x.T @ x),
-        """
-            %0 = x : float32(2, 4, 3)
-            %1 = s : float32(3, 3)
-            %2 = zeros_like(%1) shape=[3,3] : float32(3, 3)
-            %3 = transpose(%0) axes=[1,0,2] : float32(4, 2, 3)
-            %4 = given : int64(4)
-            %5 = scan(%2, %3, %4) 1 carried, 2 sequences, 4 steps
-                %0 = h : float32(3, 3)
-                %1 = x : float32(2, 3)
-                %2 = mul(%0, 0.5) : float32(3, 3)
-                %3 = transpose(%1) axes=[1,0] : float32(3, 2)
-                %4 = matmul(%3, %1) : float32(3, 3)
-                %5 = add(%2, %4) : float32(3, 3)
-                return %5, %1
-            %6 = pick(%5) index=0 : float32(3, 3)
-            return %6
-        """,
-        """
-            %0 = x : float32(2, 4, 3)
-            %1 = s : float32(3, 3)
-            %2 = zeros_like(%1) shape=[3,3] : float32(3, 3)
-            %3 = transpose(%0) axes=[1,0,2] : float32(4, 2, 3)
-            %4 = given : int64(4)
-            %5 = scan(%2, %3, %4) 1 carried, 2 sequences, 4 steps
-                %0 = h : float32(3, 3)
-                %1 = x : float32(2, 3)
-                %2 = mul(%0, 0.5) : float32(3, 3)
-                %3 = transpose(%1) axes=[1,0] : float32(3, 2)
-                %4 = matmul(%3, %1) : float32(3, 3)
-                %5 = add(%2, %4) : float32(3, 3)
-                return %5, %1
-            %6 = pick(%5) index=0 : float32(3, 3)
-            return %6
-        """,
-    ),
-}
+    )
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_before_and_after(name: str) -> None:
-    fn, before, after = TEXTS[name]
-    graph, changed = graphs(fn)
-    assert text(graph) == unindented(before)
-    assert text(changed.verify()) == unindented(after)
+def test_a_sum_of_rows() -> None:
+    acts(
+        accumulate,
+        summing(lambda x, s: (x, s + sh.sum_to(x, (3,))), 3),
+        """
+            x : float32(2, 4, 3)
+            s : float32(3)
+            %0 : int64(4)
+            %1 = zeros_like(s) shape=[3] : float32(3)
+            %2 = transpose(x) axes=[1,0,2] : float32(4, 2, 3)
+            %3 = scan(%1, %2, %0) 1 carried, 2 sequences, 4 steps
+                h : float32(3)
+                x : float32(2, 3)
+                %0 = sum_to(x) shape=[3] : float32(3)
+                %1 = add(h, %0) : float32(3)
+                return %1, x
+            %4 = pick(%3) index=0 : float32(3)
+            return %4
+        """,
+        """
+            x : float32(2, 4, 3)
+            %0 : int64(4)
+            %1 = transpose(x) axes=[1,0,2] : float32(4, 2, 3)
+            %2 = scan(%1, %0) 0 carried, 2 sequences, 4 steps
+                x : float32(2, 3)
+                return x
+            %3 = pick(%2) index=0 : float32(4, 2, 3)
+            %4 = sum_to(%3) shape=[3] : float32(3)
+            return %4
+        """,
+    )
+
+
+def test_a_sum_that_is_read_in_each_step_stays() -> None:
+    stays(
+        accumulate,
+        summing(lambda x, s: (x @ s, s + x.T @ x), 3, 3),
+        """
+            x : float32(2, 4, 3)
+            s : float32(3, 3)
+            %0 : int64(4)
+            %1 = zeros_like(s) shape=[3,3] : float32(3, 3)
+            %2 = transpose(x) axes=[1,0,2] : float32(4, 2, 3)
+            %3 = scan(%1, %2, %0) 1 carried, 2 sequences, 4 steps
+                h : float32(3, 3)
+                x : float32(2, 3)
+                %0 = transpose(x) axes=[1,0] : float32(3, 2)
+                %1 = matmul(%0, x) : float32(3, 3)
+                %2 = add(h, %1) : float32(3, 3)
+                %3 = matmul(x, h) : float32(2, 3)
+                return %2, %3
+            %4 = pick(%3) index=0 : float32(3, 3)
+            return %4
+        """,
+    )
+
+
+def test_a_sum_that_fades_stays() -> None:
+    stays(
+        accumulate,
+        summing(lambda x, s: (x, s * 0.5 + x.T @ x), 3, 3),
+        """
+            x : float32(2, 4, 3)
+            s : float32(3, 3)
+            %0 : int64(4)
+            %1 = zeros_like(s) shape=[3,3] : float32(3, 3)
+            %2 = transpose(x) axes=[1,0,2] : float32(4, 2, 3)
+            %3 = scan(%1, %2, %0) 1 carried, 2 sequences, 4 steps
+                h : float32(3, 3)
+                x : float32(2, 3)
+                %0 = mul(h, 0.5) : float32(3, 3)
+                %1 = transpose(x) axes=[1,0] : float32(3, 2)
+                %2 = matmul(%1, x) : float32(3, 3)
+                %3 = add(%0, %2) : float32(3, 3)
+                return %3, x
+            %4 = pick(%3) index=0 : float32(3, 3)
+            return %4
+        """,
+    )
+
+
+def test_a_sum_of_anything_but_products_and_rows_stays() -> None:
+    stays(
+        accumulate,
+        summing(lambda x, s: (x, s + ts.exp(x)), 2, 3),
+        """
+            x : float32(2, 4, 3)
+            s : float32(2, 3)
+            %0 : int64(4)
+            %1 = zeros_like(s) shape=[2,3] : float32(2, 3)
+            %2 = transpose(x) axes=[1,0,2] : float32(4, 2, 3)
+            %3 = scan(%1, %2, %0) 1 carried, 2 sequences, 4 steps
+                h : float32(2, 3)
+                x : float32(2, 3)
+                %0 = exp(x) : float32(2, 3)
+                %1 = add(h, %0) : float32(2, 3)
+                return %1, x
+            %4 = pick(%3) index=0 : float32(2, 3)
+            return %4
+        """,
+    )
+
+
+def test_a_product_with_a_constant_stays() -> None:
+    stays(
+        accumulate,
+        ts.trace(
+            lambda x, s, w: ts.unroll(lambda x, s: (x, s + x @ w), x, sh.zeros_like(s))[1],
+            zeros(2, 4, 3),
+            zeros(2, 2),
+            zeros(3, 2),
+        ),
+        """
+            x : float32(2, 4, 3)
+            s : float32(2, 2)
+            w : float32(3, 2)
+            %0 : int64(4)
+            %1 = zeros_like(s) shape=[2,2] : float32(2, 2)
+            %2 = transpose(x) axes=[1,0,2] : float32(4, 2, 3)
+            %3 = scan(%1, %2, %0, w) 1 carried, 2 sequences, 4 steps
+                h : float32(2, 2)
+                x : float32(2, 3)
+                w : float32(3, 2)
+                %0 = matmul(x, w) : float32(2, 2)
+                %1 = add(h, %0) : float32(2, 2)
+                return %1, x
+            %4 = pick(%3) index=0 : float32(2, 2)
+            return %4
+        """,
+    )

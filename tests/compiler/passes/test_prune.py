@@ -2,136 +2,274 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numpy as np
-import pytest
-
 import tinyseq as ts
-from support.passes import text, unindented
+from support.passes import acts, loop, zeros
 from tinyseq.compiler.passes.prune import prune
-from tinyseq.graph import Graph
+from tinyseq.compiler.passes.simplify import simplify
 
 
-def zeros(*shape: int, dtype: Any = np.float32) -> ts.Tensor:
-    return ts.Tensor(np.zeros(shape, dtype))
-
-
-def graphs(fn: Callable[..., Any]) -> tuple[Graph, Graph]:
-    """Of a step of one row, three features, two units: x and h, weights of each, a bias."""
-    x, h = zeros(1, 4, 3), zeros(1, 2)
-    w, v, b = zeros(2, 2), zeros(3, 2), zeros(2)
-    graph = ts.trace(lambda x, h, w, v, b: ts.unroll(lambda x, h: fn(x, h, w, v, b), x, h), x, h, w, v, b)
-    return graph, prune(graph)
-
-
-#: A function, its graph before the pass and after it.
-TEXTS: dict[str, tuple[Callable[..., Any], str, str]] = {
-    "a state that nobody reads": (
-        lambda x, h, w, v, b: (x, h * 2.0 + b),
+def test_an_input_that_nothing_reads() -> None:
+    acts(
+        prune,
+        loop(lambda x, h, w, v, b: ((new := h + b), new)),
         """
-            %0 = x : float32(1, 4, 3)
-            %1 = h : float32(1, 2)
-            %2 = b : float32(2)
-            %3 = transpose(%0) axes=[1,0,2] : float32(4, 1, 3)
-            %4 = given : int64(4)
-            %5 = scan(%1, %3, %4, %2) 1 carried, 2 sequences, 4 steps
-                %0 = h : float32(1, 2)
-                %1 = x : float32(1, 3)
-                %2 = mul(%0, 2.0) : float32(1, 2)
-                %3 = b : float32(2)
-                %4 = add(%2, %3) : float32(1, 2)
-                return %4, %1
-            %6 = pick(%5) index=0 : float32(1, 2)
-            %7 = pick(%5) index=1 : float32(4, 1, 3)
-            %8 = transpose(%7) axes=[1,0,2] : float32(1, 4, 3)
-            return %8, %6
+            x : float32(1, 4, 3)
+            h : float32(1, 2)
+            b : float32(2)
+            %0 : int64(4)
+            %1 = transpose(x) axes=[1,0,2] : float32(4, 1, 3)
+            %2 = scan(h, %1, %0, b) 1 carried, 2 sequences, 4 steps
+                h : float32(1, 2)
+                b : float32(2)
+                %0 = add(h, b) : float32(1, 2)
+                return %0, %0
+            %3 = pick(%2) index=1 : float32(4, 1, 2)
+            %4 = transpose(%3) axes=[1,0,2] : float32(1, 4, 2)
+            %5 = pick(%2) index=0 : float32(1, 2)
+            return %4, %5
         """,
         """
-            %0 = x : float32(1, 4, 3)
-            %1 = h : float32(1, 2)
-            %2 = b : float32(2)
-            %3 = transpose(%0) axes=[1,0,2] : float32(4, 1, 3)
-            %4 = scan(%1, %2) 1 carried, 0 sequences, 4 steps
-                %0 = h : float32(1, 2)
-                %1 = mul(%0, 2.0) : float32(1, 2)
-                %2 = b : float32(2)
-                %3 = add(%1, %2) : float32(1, 2)
-                return %3
-            %5 = pick(%4) index=0 : float32(1, 2)
-            %6 = transpose(%3) axes=[1,0,2] : float32(1, 4, 3)
-            return %6, %5
+            h : float32(1, 2)
+            b : float32(2)
+            %0 = scan(h, b) 1 carried, 0 sequences, 4 steps
+                h : float32(1, 2)
+                b : float32(2)
+                %0 = add(h, b) : float32(1, 2)
+                return %0, %0
+            %1 = pick(%0) index=1 : float32(4, 1, 2)
+            %2 = transpose(%1) axes=[1,0,2] : float32(1, 4, 2)
+            %3 = pick(%0) index=0 : float32(1, 2)
+            return %2, %3
         """,
-    ),
-    "an output that is passed through": (
-        lambda x, h, w, v, b: (x * x, h),
+    )
+
+
+def test_an_output_that_is_the_input() -> None:
+    acts(
+        prune,
+        loop(lambda x, h, w, v, b: (x, h * 2.0 + b)),
         """
-            %0 = x : float32(1, 4, 3)
-            %1 = h : float32(1, 2)
-            %2 = transpose(%0) axes=[1,0,2] : float32(4, 1, 3)
-            %3 = given : int64(4)
-            %4 = scan(%1, %2, %3) 1 carried, 2 sequences, 4 steps
-                %0 = h : float32(1, 2)
-                %1 = x : float32(1, 3)
-                %2 = mul(%1, %1) : float32(1, 3)
-                return %0, %2
-            %5 = pick(%4) index=0 : float32(1, 2)
-            %6 = pick(%4) index=1 : float32(4, 1, 3)
-            %7 = transpose(%6) axes=[1,0,2] : float32(1, 4, 3)
-            return %7, %5
+            x : float32(1, 4, 3)
+            h : float32(1, 2)
+            b : float32(2)
+            %0 : int64(4)
+            %1 = transpose(x) axes=[1,0,2] : float32(4, 1, 3)
+            %2 = scan(h, %1, %0, b) 1 carried, 2 sequences, 4 steps
+                h : float32(1, 2)
+                x : float32(1, 3)
+                b : float32(2)
+                %0 = mul(h, 2.0) : float32(1, 2)
+                %1 = add(%0, b) : float32(1, 2)
+                return %1, x
+            %3 = pick(%2) index=1 : float32(4, 1, 3)
+            %4 = transpose(%3) axes=[1,0,2] : float32(1, 4, 3)
+            %5 = pick(%2) index=0 : float32(1, 2)
+            return %4, %5
         """,
         """
-            %0 = x : float32(1, 4, 3)
-            %1 = h : float32(1, 2)
-            %2 = transpose(%0) axes=[1,0,2] : float32(4, 1, 3)
-            %3 = scan(%2) 0 carried, 1 sequences, 4 steps
-                %0 = x : float32(1, 3)
-                %1 = mul(%0, %0) : float32(1, 3)
+            x : float32(1, 4, 3)
+            h : float32(1, 2)
+            b : float32(2)
+            %0 = transpose(x) axes=[1,0,2] : float32(4, 1, 3)
+            %1 = transpose(%0) axes=[1,0,2] : float32(1, 4, 3)
+            %2 = scan(h, b) 1 carried, 0 sequences, 4 steps
+                h : float32(1, 2)
+                b : float32(2)
+                %0 = mul(h, 2.0) : float32(1, 2)
+                %1 = add(%0, b) : float32(1, 2)
                 return %1
-            %4 = pick(%3) index=0 : float32(4, 1, 3)
-            %5 = transpose(%4) axes=[1,0,2] : float32(1, 4, 3)
-            return %5, %1
-        """,
-    ),
-    "all is read": (
-        lambda x, h, w, v, b: ((new := h + b), new),
-        """
-            %0 = x : float32(1, 4, 3)
-            %1 = h : float32(1, 2)
-            %2 = b : float32(2)
-            %3 = transpose(%0) axes=[1,0,2] : float32(4, 1, 3)
-            %4 = given : int64(4)
-            %5 = scan(%1, %3, %4, %2) 1 carried, 2 sequences, 4 steps
-                %0 = h : float32(1, 2)
-                %1 = b : float32(2)
-                %2 = add(%0, %1) : float32(1, 2)
-                return %2, %2
-            %6 = pick(%5) index=0 : float32(1, 2)
-            %7 = pick(%5) index=1 : float32(4, 1, 2)
-            %8 = transpose(%7) axes=[1,0,2] : float32(1, 4, 2)
-            return %8, %6
-        """,
-        """
-            %0 = h : float32(1, 2)
-            %1 = b : float32(2)
-            %2 = scan(%0, %1) 1 carried, 0 sequences, 4 steps
-                %0 = h : float32(1, 2)
-                %1 = b : float32(2)
-                %2 = add(%0, %1) : float32(1, 2)
-                return %2, %2
             %3 = pick(%2) index=0 : float32(1, 2)
-            %4 = pick(%2) index=1 : float32(4, 1, 2)
-            %5 = transpose(%4) axes=[1,0,2] : float32(1, 4, 2)
-            return %5, %3
+            return %1, %3
         """,
-    ),
-}
+    )
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_before_and_after(name: str) -> None:
-    fn, before, after = TEXTS[name]
-    graph, changed = graphs(fn)
-    assert text(graph) == unindented(before)
-    assert text(changed.verify()) == unindented(after)
+def test_a_state_that_never_changes() -> None:
+    acts(
+        prune,
+        loop(lambda x, h, w, v, b: (x * x, h)),
+        """
+            x : float32(1, 4, 3)
+            h : float32(1, 2)
+            %0 : int64(4)
+            %1 = transpose(x) axes=[1,0,2] : float32(4, 1, 3)
+            %2 = scan(h, %1, %0) 1 carried, 2 sequences, 4 steps
+                h : float32(1, 2)
+                x : float32(1, 3)
+                %0 = mul(x, x) : float32(1, 3)
+                return h, %0
+            %3 = pick(%2) index=1 : float32(4, 1, 3)
+            %4 = transpose(%3) axes=[1,0,2] : float32(1, 4, 3)
+            %5 = pick(%2) index=0 : float32(1, 2)
+            return %4, %5
+        """,
+        """
+            x : float32(1, 4, 3)
+            h : float32(1, 2)
+            %0 = transpose(x) axes=[1,0,2] : float32(4, 1, 3)
+            %1 = scan(%0) 0 carried, 1 sequences, 4 steps
+                x : float32(1, 3)
+                %0 = mul(x, x) : float32(1, 3)
+                return %0
+            %2 = pick(%1) index=0 : float32(4, 1, 3)
+            %3 = transpose(%2) axes=[1,0,2] : float32(1, 4, 3)
+            return %3, h
+        """,
+    )
+
+
+def test_a_state_that_nobody_reads() -> None:
+    acts(
+        prune,
+        ts.trace(
+            lambda x, h: ts.unroll(lambda x, s: (s[0] * x, (s[0] + x, s[1] * 0.5)), x, (h, h))[0],
+            zeros(1, 4, 2),
+            zeros(1, 2),
+        ),
+        """
+            x : float32(1, 4, 2)
+            h : float32(1, 2)
+            %0 : int64(4)
+            %1 = transpose(x) axes=[1,0,2] : float32(4, 1, 2)
+            %2 = scan(h, h, %1, %0) 2 carried, 2 sequences, 4 steps
+                %0 : float32(1, 2)
+                %1 : float32(1, 2)
+                x : float32(1, 2)
+                %2 = add(%0, x) : float32(1, 2)
+                %3 = mul(%1, 0.5) : float32(1, 2)
+                %4 = mul(%0, x) : float32(1, 2)
+                return %2, %3, %4
+            %3 = pick(%2) index=2 : float32(4, 1, 2)
+            %4 = transpose(%3) axes=[1,0,2] : float32(1, 4, 2)
+            return %4
+        """,
+        """
+            x : float32(1, 4, 2)
+            h : float32(1, 2)
+            %0 = transpose(x) axes=[1,0,2] : float32(4, 1, 2)
+            %1 = scan(h, %0) 1 carried, 1 sequences, 4 steps
+                %0 : float32(1, 2)
+                x : float32(1, 2)
+                %1 = add(%0, x) : float32(1, 2)
+                %2 = mul(%0, x) : float32(1, 2)
+                return %1, %2
+            %2 = pick(%1) index=1 : float32(4, 1, 2)
+            %3 = transpose(%2) axes=[1,0,2] : float32(1, 4, 2)
+            return %3
+        """,
+    )
+
+
+def test_a_sequence_that_is_given_twice() -> None:
+    acts(
+        prune,
+        simplify(
+            ts.trace(
+                lambda x, h: ts.unroll(lambda xs, h: ((new := h + xs[0] * xs[1]), new), (x, x), h),
+                zeros(1, 4, 2),
+                zeros(1, 2),
+            )
+        ),
+        """
+            x : float32(1, 4, 2)
+            h : float32(1, 2)
+            %0 : int64(4)
+            %1 = transpose(x) axes=[1,0,2] : float32(4, 1, 2)
+            %2 = scan(h, %1, %1, %0) 1 carried, 3 sequences, 4 steps
+                h : float32(1, 2)
+                %0 : float32(1, 2)
+                %1 : float32(1, 2)
+                %2 = mul(%0, %1) : float32(1, 2)
+                %3 = add(h, %2) : float32(1, 2)
+                return %3, %3
+            %3 = pick(%2) index=1 : float32(4, 1, 2)
+            %4 = transpose(%3) axes=[1,0,2] : float32(1, 4, 2)
+            %5 = pick(%2) index=0 : float32(1, 2)
+            return %4, %5
+        """,
+        """
+            x : float32(1, 4, 2)
+            h : float32(1, 2)
+            %0 = transpose(x) axes=[1,0,2] : float32(4, 1, 2)
+            %1 = scan(h, %0) 1 carried, 1 sequences, 4 steps
+                h : float32(1, 2)
+                x : float32(1, 2)
+                %0 = mul(x, x) : float32(1, 2)
+                %1 = add(h, %0) : float32(1, 2)
+                return %1, %1
+            %2 = pick(%1) index=1 : float32(4, 1, 2)
+            %3 = transpose(%2) axes=[1,0,2] : float32(1, 4, 2)
+            %4 = pick(%1) index=0 : float32(1, 2)
+            return %3, %4
+        """,
+    )
+
+
+def test_nothing_is_left_of_a_loop_that_nobody_needs() -> None:
+    acts(
+        prune,
+        loop(lambda x, h, w, v, b: (x, h)),
+        """
+            x : float32(1, 4, 3)
+            h : float32(1, 2)
+            %0 : int64(4)
+            %1 = transpose(x) axes=[1,0,2] : float32(4, 1, 3)
+            %2 = scan(h, %1, %0) 1 carried, 2 sequences, 4 steps
+                h : float32(1, 2)
+                x : float32(1, 3)
+                return h, x
+            %3 = pick(%2) index=1 : float32(4, 1, 3)
+            %4 = transpose(%3) axes=[1,0,2] : float32(1, 4, 3)
+            %5 = pick(%2) index=0 : float32(1, 2)
+            return %4, %5
+        """,
+        """
+            x : float32(1, 4, 3)
+            h : float32(1, 2)
+            %0 = transpose(x) axes=[1,0,2] : float32(4, 1, 3)
+            %1 = transpose(%0) axes=[1,0,2] : float32(1, 4, 3)
+            return %1, h
+        """,
+    )
+
+
+def test_a_state_that_only_another_one_reads_is_needed() -> None:
+    acts(
+        prune,
+        ts.trace(
+            lambda x, h: ts.unroll(lambda x, s: (s[0], (s[0] + s[1], s[1] * x)), x, (h, h))[0],
+            zeros(1, 4, 2),
+            zeros(1, 2),
+        ),
+        """
+            x : float32(1, 4, 2)
+            h : float32(1, 2)
+            %0 : int64(4)
+            %1 = transpose(x) axes=[1,0,2] : float32(4, 1, 2)
+            %2 = scan(h, h, %1, %0) 2 carried, 2 sequences, 4 steps
+                %0 : float32(1, 2)
+                %1 : float32(1, 2)
+                x : float32(1, 2)
+                %2 = add(%0, %1) : float32(1, 2)
+                %3 = mul(%1, x) : float32(1, 2)
+                return %2, %3, %0
+            %3 = pick(%2) index=2 : float32(4, 1, 2)
+            %4 = transpose(%3) axes=[1,0,2] : float32(1, 4, 2)
+            return %4
+        """,
+        """
+            x : float32(1, 4, 2)
+            h : float32(1, 2)
+            %0 = transpose(x) axes=[1,0,2] : float32(4, 1, 2)
+            %1 = scan(h, h, %0) 2 carried, 1 sequences, 4 steps
+                %0 : float32(1, 2)
+                %1 : float32(1, 2)
+                x : float32(1, 2)
+                %2 = add(%0, %1) : float32(1, 2)
+                %3 = mul(%1, x) : float32(1, 2)
+                return %2, %3, %0
+            %2 = pick(%1) index=2 : float32(4, 1, 2)
+            %3 = transpose(%2) axes=[1,0,2] : float32(1, 4, 2)
+            return %3
+        """,
+    )

@@ -11,9 +11,9 @@ import pytest
 
 import tinyseq as ts
 from support.checking import interpret
-from support.passes import text, unindented
+from support.passes import acts, stays, text
 from tinyseq.compiler.passes import simplify as module
-from tinyseq.compiler.passes.simplify import RULES, Rule, simplify
+from tinyseq.compiler.passes.simplify import RULES, RewriteRule, simplify
 from tinyseq.graph import Graph
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops import shape as sh
@@ -136,7 +136,7 @@ CASES: dict[str, list[Case]] = {
     "joined_alone": [Case(lambda x: ts.concat([x], 0), (lambda x: ts.concat([x, x], 0),))],
 }  # fmt: skip
 
-NAMES = {name for name, thing in vars(module).items() if isinstance(thing, Rule)}
+NAMES = {name for name, thing in vars(module).items() if isinstance(thing, RewriteRule)}
 EACH = [
     pytest.param(name, case, dtype, id=f"{name}-{number}-{np.dtype(dtype).name}")
     for name, cases in CASES.items()
@@ -152,7 +152,7 @@ def test_every_rule_is_in_the_table_and_tested() -> None:
 
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_a_rules_docstring_says_its_contract(name: str) -> None:
-    rule: Rule = vars(module)[name]
+    rule: RewriteRule = vars(module)[name]
     assert ("Exact." if rule.exact else "Rounds") in (rule.apply.__doc__ or "")
 
 
@@ -160,7 +160,7 @@ def traced(fn: Callable[[Any], Any], dtype: Any) -> Graph:
     return ts.trace(fn, ts.Tensor(special(dtype)))
 
 
-def applied(rule: Rule, graph: Graph) -> Any:
+def applied(rule: RewriteRule, graph: Graph) -> Any:
     """What a rule alone makes of a graph's output, None where it leaves it."""
     node = graph.outputs[0]
     return rule.apply(node) if rule in RULES.get(node.op, ()) else None
@@ -173,7 +173,7 @@ def bits(a: np.ndarray) -> bytes:
 
 @pytest.mark.parametrize(("name", "case", "dtype"), EACH)
 def test_a_rule_keeps_its_contract_for_special_values(name: str, case: Case, dtype: Any) -> None:
-    rule: Rule = vars(module)[name]
+    rule: RewriteRule = vars(module)[name]
     before = traced(case.acts, dtype)
     simpler = applied(rule, before)
     assert simpler is not None, "the rule does not act"
@@ -192,7 +192,7 @@ def test_a_rule_keeps_its_contract_for_special_values(name: str, case: Case, dty
 
 @pytest.mark.parametrize(("name", "case", "dtype"), EACH)
 def test_a_rule_leaves_what_only_looks_like_it(name: str, case: Case, dtype: Any) -> None:
-    rule: Rule = vars(module)[name]
+    rule: RewriteRule = vars(module)[name]
     for number, fn in enumerate(case.stays):
         graph = traced(fn, dtype)
         assert applied(rule, graph) is None, f"the rule acts on number {number}: {graph}"
@@ -232,134 +232,132 @@ def test_numbers_of_equal_value_are_told_apart() -> None:
 # -- as text -----------------------------------------------------------------------------------------------------------
 
 
-#: A function of x, its graph, and what is left of it.
-TEXTS: dict[str, tuple[Callable[..., Any], str, str]] = {
-    "equal nodes are one": (
-        lambda x: ts.tanh(x * 2.0) + ts.exp(x * 2.0) * ts.tanh(x * 2.0),
+def test_equal_nodes_are_one() -> None:
+    acts(
+        simplify,
+        traced(lambda x: ts.tanh(x * 2.0) + ts.exp(x * 2.0) * ts.tanh(x * 2.0), np.float32),
         """
-            %0 = x : float32(3, 4)
-            %1 = mul(%0, 2.0) : float32(3, 4)
-            %2 = tanh(%1) : float32(3, 4)
-            %3 = mul(%0, 2.0) : float32(3, 4)
-            %4 = exp(%3) : float32(3, 4)
-            %5 = mul(%0, 2.0) : float32(3, 4)
-            %6 = tanh(%5) : float32(3, 4)
-            %7 = mul(%4, %6) : float32(3, 4)
-            %8 = add(%2, %7) : float32(3, 4)
-            return %8
+            x : float32(3, 4)
+            %0 = mul(x, 2.0) : float32(3, 4)
+            %1 = tanh(%0) : float32(3, 4)
+            %2 = mul(x, 2.0) : float32(3, 4)
+            %3 = exp(%2) : float32(3, 4)
+            %4 = mul(x, 2.0) : float32(3, 4)
+            %5 = tanh(%4) : float32(3, 4)
+            %6 = mul(%3, %5) : float32(3, 4)
+            %7 = add(%1, %6) : float32(3, 4)
+            return %7
         """,
         """
-            %0 = x : float32(3, 4)
-            %1 = mul(%0, 2.0) : float32(3, 4)
-            %2 = tanh(%1) : float32(3, 4)
-            %3 = exp(%1) : float32(3, 4)
-            %4 = mul(%3, %2) : float32(3, 4)
-            %5 = add(%2, %4) : float32(3, 4)
-            return %5
+            x : float32(3, 4)
+            %0 = mul(x, 2.0) : float32(3, 4)
+            %1 = tanh(%0) : float32(3, 4)
+            %2 = exp(%0) : float32(3, 4)
+            %3 = mul(%2, %1) : float32(3, 4)
+            %4 = add(%1, %3) : float32(3, 4)
+            return %4
         """,
-    ),
-    "what changes nothing goes": (
-        lambda x: sh.transpose(sh.transpose((x * 1.0)[:])) - 0.0,
+    )
+
+
+def test_what_changes_nothing_goes() -> None:
+    acts(
+        simplify,
+        traced(lambda x: sh.transpose(sh.transpose((x * 1.0)[:])) - 0.0, np.float32),
         """
-            %0 = x : float32(3, 4)
-            %1 = mul(%0, 1.0) : float32(3, 4)
-            %2 = slice(%1) key=[:] : float32(3, 4)
-            %3 = transpose(%2) axes=[1,0] : float32(4, 3)
-            %4 = transpose(%3) axes=[1,0] : float32(3, 4)
-            %5 = sub(%4, 0.0) : float32(3, 4)
-            return %5
-        """,
-        """
-            %0 = x : float32(3, 4)
-            return %0
-        """,
-    ),
-    "what changes the sign of a zero stays": (
-        lambda x: 1.0 / (x + 0.0) + sh.zeros_like(x),
-        """
-            %0 = x : float32(3, 4)
-            %1 = add(%0, 0.0) : float32(3, 4)
-            %2 = div(1.0, %1) : float32(3, 4)
-            %3 = zeros_like(%0) shape=[3,4] : float32(3, 4)
-            %4 = add(%2, %3) : float32(3, 4)
+            x : float32(3, 4)
+            %0 = mul(x, 1.0) : float32(3, 4)
+            %1 = slice(%0) key=[:] : float32(3, 4)
+            %2 = transpose(%1) axes=[1,0] : float32(4, 3)
+            %3 = transpose(%2) axes=[1,0] : float32(3, 4)
+            %4 = sub(%3, 0.0) : float32(3, 4)
             return %4
         """,
         """
-            %0 = x : float32(3, 4)
-            %1 = add(%0, 0.0) : float32(3, 4)
-            %2 = div(1.0, %1) : float32(3, 4)
-            %3 = zeros_like(%0) shape=[3,4] : float32(3, 4)
-            %4 = add(%2, %3) : float32(3, 4)
-            return %4
+            x : float32(3, 4)
+            return x
         """,
-    ),
-    "factors meet where neither undoes the other": (
-        lambda x: ((x * 0.5) * 0.25, (x * 4.0) * 0.125),
+    )
+
+
+def test_what_changes_the_sign_of_a_zero_stays() -> None:
+    stays(
+        simplify,
+        traced(lambda x: 1.0 / (x + 0.0) + sh.zeros_like(x), np.float32),
         """
-            %0 = x : float32(3, 4)
-            %1 = mul(%0, 0.5) : float32(3, 4)
-            %2 = mul(%1, 0.25) : float32(3, 4)
-            %3 = mul(%0, 4.0) : float32(3, 4)
-            %4 = mul(%3, 0.125) : float32(3, 4)
-            return %2, %4
+            x : float32(3, 4)
+            %0 = add(x, 0.0) : float32(3, 4)
+            %1 = div(1.0, %0) : float32(3, 4)
+            %2 = zeros_like(x) shape=[3,4] : float32(3, 4)
+            %3 = add(%1, %2) : float32(3, 4)
+            return %3
+        """,
+    )
+
+
+def test_factors_meet_where_neither_undoes_the_other() -> None:
+    acts(
+        simplify,
+        traced(lambda x: ((x * 0.5) * 0.25, (x * 4.0) * 0.125), np.float32),
+        """
+            x : float32(3, 4)
+            %0 = mul(x, 0.5) : float32(3, 4)
+            %1 = mul(%0, 0.25) : float32(3, 4)
+            %2 = mul(x, 4.0) : float32(3, 4)
+            %3 = mul(%2, 0.125) : float32(3, 4)
+            return %1, %3
         """,
         """
-            %0 = x : float32(3, 4)
-            %1 = mul(%0, 4.0) : float32(3, 4)
+            x : float32(3, 4)
+            %0 = mul(x, 0.125) : float32(3, 4)
+            %1 = mul(x, 4.0) : float32(3, 4)
             %2 = mul(%1, 0.125) : float32(3, 4)
-            %3 = mul(%0, 0.125) : float32(3, 4)
-            return %3, %2
+            return %0, %2
         """,
-    ),
-    "a slice of what was joined": (
-        lambda x: (ts.concat([x, -x], 1)[:, 4:8], ts.concat([x, x * x], 1)[:, 3:7]),
-        """
-            %0 = x : float32(3, 4)
-            %1 = neg(%0) : float32(3, 4)
-            %2 = concat(%0, %1) axis=1 : float32(3, 8)
-            %3 = slice(%2) key=[:,4:8] : float32(3, 4)
-            %4 = mul(%0, %0) : float32(3, 4)
-            %5 = concat(%0, %4) axis=1 : float32(3, 8)
-            %6 = slice(%5) key=[:,3:7] : float32(3, 4)
-            return %3, %6
-        """,
-        """
-            %0 = x : float32(3, 4)
-            %1 = neg(%0) : float32(3, 4)
-            %2 = mul(%0, %0) : float32(3, 4)
-            %3 = concat(%0, %2) axis=1 : float32(3, 8)
-            %4 = slice(%3) key=[:,3:7] : float32(3, 4)
-            return %1, %4
-        """,
-    ),
-    "parts of a gradient": (
-        lambda x: among(x, slice(4, 8)) + among(x * x, slice(0, 4)),
-        """
-            %0 = x : float32(3, 4)
-            %1 = unslice(%0) key=[:,4:8] shape=[3,8] : float32(3, 8)
-            %2 = mul(%0, %0) : float32(3, 4)
-            %3 = unslice(%2) key=[:,0:4] shape=[3,8] : float32(3, 8)
-            %4 = add(%1, %3) : float32(3, 8)
-            return %4
-        """,
-        """
-            %0 = x : float32(3, 4)
-            %1 = mul(%0, %0) : float32(3, 4)
-            %2 = concat(%1, %0) axis=1 : float32(3, 8)
-            return %2
-        """,
-    ),
-}
+    )
 
 
-def graphs(fn: Callable[..., Any]) -> tuple[Graph, Graph]:
-    graph = traced(fn, np.float32)
-    return graph, simplify(graph)
+def test_a_slice_of_what_was_joined() -> None:
+    acts(
+        simplify,
+        traced(lambda x: (ts.concat([x, -x], 1)[:, 4:8], ts.concat([x, x * x], 1)[:, 3:7]), np.float32),
+        """
+            x : float32(3, 4)
+            %0 = neg(x) : float32(3, 4)
+            %1 = concat(x, %0) axis=1 : float32(3, 8)
+            %2 = slice(%1) key=[:,4:8] : float32(3, 4)
+            %3 = mul(x, x) : float32(3, 4)
+            %4 = concat(x, %3) axis=1 : float32(3, 8)
+            %5 = slice(%4) key=[:,3:7] : float32(3, 4)
+            return %2, %5
+        """,
+        """
+            x : float32(3, 4)
+            %0 = neg(x) : float32(3, 4)
+            %1 = mul(x, x) : float32(3, 4)
+            %2 = concat(x, %1) axis=1 : float32(3, 8)
+            %3 = slice(%2) key=[:,3:7] : float32(3, 4)
+            return %0, %3
+        """,
+    )
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_before_and_after(name: str) -> None:
-    fn, before, after = TEXTS[name]
-    graph, simpler = graphs(fn)
-    assert text(graph) == unindented(before)
-    assert text(simpler) == unindented(after)
+def test_parts_of_a_gradient() -> None:
+    acts(
+        simplify,
+        traced(lambda x: among(x, slice(4, 8)) + among(x * x, slice(0, 4)), np.float32),
+        """
+            x : float32(3, 4)
+            %0 = unslice(x) key=[:,4:8] shape=[3,8] : float32(3, 8)
+            %1 = mul(x, x) : float32(3, 4)
+            %2 = unslice(%1) key=[:,0:4] shape=[3,8] : float32(3, 8)
+            %3 = add(%0, %2) : float32(3, 8)
+            return %3
+        """,
+        """
+            x : float32(3, 4)
+            %0 = mul(x, x) : float32(3, 4)
+            %1 = concat(%0, x) axis=1 : float32(3, 8)
+            return %1
+        """,
+    )

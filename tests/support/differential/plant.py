@@ -90,8 +90,8 @@ FAULTS = {
     "arguments' gradients lost": Fault(
         "backward() inside leaves gradients to closed-over tensors only",
         FUNCTION,
-        "                x.grad = Tensor(new.value)\n",
-        "                x.grad = Tensor(new.value) if x in entry.binding.members else x.grad\n",
+        "                x.grad = new\n",
+        "                x.grad = new if x in entry.binding.members else x.grad\n",
     ),
     "second derivatives of today": Fault(
         "gradients of gradients are taken at the weights of now, not of the call",

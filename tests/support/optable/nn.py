@@ -9,7 +9,8 @@ import numpy as np
 import tinyseq as ts
 from support import reference
 from support.optable.table import Row, Special, case, i64, inf, nan
-from tinyseq.ops.nn import cross_entropy, uniform
+from tinyseq.nn.functional import cross_entropy
+from tinyseq.ops.draws import uniform
 
 
 def np_dropout(x: np.ndarray, *, p: float, seed: int, site: int = 0, call: int = 0, step: int = 0) -> np.ndarray:

@@ -83,6 +83,9 @@ class Executable:
         self.run_backward()
         return self.fresh(slice(count, None))
 
+    def forget(self) -> None:
+        """Let go of the arrays of the last run: they were copied."""
+
     def forward_list(self, arrays: Sequence[Array], count: int) -> list[Array]:
         """As ``forward``, with arrays for the first of the plan's inputs, in their order."""
         require_count(self.leaves, arrays)

@@ -18,36 +18,18 @@ Array = np.ndarray[Any, Any]
 #: A function and its arguments, the output array last.
 Prepared = tuple[Callable[..., Any], tuple[Any, ...]]
 
-_UFUNCS: dict[str, Callable[..., Any]] = {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "div": np.true_divide,
-    "neg": np.negative,
+#: Functions that fill an array, where an op's kernel is no ``ufunc`` (``ops.base``) or where that takes it otherwise.
+_FILLING: dict[str, Callable[..., Any]] = {
     "maximum": lambda a, b, out, **how: np.maximum(a, b, out=out, **how),  # by position it is deprecated for these two
     "minimum": lambda a, b, out, **how: np.minimum(a, b, out=out, **how),
-    "exp": np.exp,
-    "expm1": np.expm1,
-    "log": np.log,
-    "log1p": np.log1p,
-    "sqrt": np.sqrt,
-    "tanh": np.tanh,
-    "sin": np.sin,
-    "cos": np.cos,
-    "abs": np.absolute,
-    "sign": np.sign,
-    "equal": np.equal,
-    "not_equal": np.not_equal,
-    "less": np.less,
-    "less_equal": np.less_equal,
-    "greater": np.greater,
-    "greater_equal": np.greater_equal,
-    "logical_not": np.logical_not,
-    "logical_and": np.logical_and,
-    "logical_or": np.logical_or,
-    "isfinite": np.isfinite,
     "matmul": np.matmul,
 }
+
+
+def _filling(op: Any) -> Callable[..., Any] | None:
+    """Return NumPy's function that is an op exactly and takes an array to fill, if there is one."""
+    name = getattr(type(op).kernel, "ufunc", None)
+    return _FILLING.get(op.name) or (getattr(np, name) if name is not None else None)
 
 
 def aligned_zeros(size: int) -> Array:
@@ -111,15 +93,15 @@ class Executable:
         node = instruction.node
         args = [self.at(x, count, t) for x in instruction.inputs]
         name = node.op.name
-        if name in _UFUNCS:
-            self.calls.append((_in_full(_UFUNCS[name], args, out), (*args, out)))
+        if (function := _filling(node.op)) is not None:
+            self.calls.append((_in_full(function, args, out), (*args, out)))
         elif name == "where":
             # `np.where` wraps an integer that does not fit, `np.copyto` refuses it.
             chosen, other = (x if isinstance(x, np.ndarray) else np.asarray(x).astype(out.dtype) for x in args[1:])
             self.calls.append((np.copyto, (out, other)))
             self.calls.append((_copy_where, (out, chosen, args[0])))
         elif name == "relu":
-            self.calls.append((_UFUNCS["maximum"], (args[0], args[0].dtype.type(0), out)))
+            self.calls.append((_FILLING["maximum"], (args[0], args[0].dtype.type(0), out)))
         elif name == "zeros_like":
             self.calls.append((out.fill, (0,)))
         elif name == "sum":
@@ -140,6 +122,9 @@ class Executable:
         axes = (*range(added), *(i + added for i, n in enumerate(out.shape) if n == 1 and x.shape[i + added] != 1))
         full = out.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
         return _reduce, (x, axes, True, full)
+
+    def forget(self) -> None:
+        """Let go of the arrays of the last run: they were copied."""
 
     def notes(self) -> list[str]:
         """Say what a reader of the plan should know of how it runs, a line each."""

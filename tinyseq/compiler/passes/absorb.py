@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from tinyseq.compiler.loops import Loop, map_loops
+from tinyseq.compiler.loops import OpenLoop, map_loops
 from tinyseq.compiler.rewriting import fixed, standing_at, symbol
 from tinyseq.graph import Graph, Leaf, Node
 from tinyseq.ops import elementwise as ew
@@ -39,7 +39,7 @@ class _Affine(NamedTuple):
     bias: Node | None
 
 
-def _absorb(loop: Loop, used: set[int]) -> list[Node | None]:
+def _absorb(loop: OpenLoop, used: set[int]) -> list[Node | None]:
     nodes = loop.nodes()
     uses = Counter([*loop.nexts, *loop.ys, *(parent for node in nodes for parent in node.inputs)])
     outside: dict[Node, Node] = dict(zip((*loop.xs, *loop.constants), (*loop.sequences, *loop.values), strict=True))
@@ -89,7 +89,7 @@ def _affine(value: Node | None, in_time: bool) -> _Affine | None:
     return _Affine(x, weights, bias) if len(weights.shape) == 2 and x.shape[-1] <= LONGEST else None
 
 
-def _join(loop: Loop, node: Node, product: Node, affine: _Affine, weights: Node) -> Node:
+def _join(loop: OpenLoop, node: Node, product: Node, affine: _Affine, weights: Node) -> Node:
     left = product.inputs[0]
     rows, dtype = left.shape[0], product.dtype
     parts, matrices = [left], [weights]

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from tinyseq.compiler.loops import Loop, map_loops
+from tinyseq.compiler.loops import OpenLoop, map_loops
 from tinyseq.compiler.rewriting import standing_at, symbol
 from tinyseq.graph import Graph, Leaf, Node
 from tinyseq.ops import elementwise as ew
@@ -27,7 +27,7 @@ def accumulate(graph: Graph) -> Graph:
     return map_loops(graph, _accumulate)
 
 
-def _accumulate(loop: Loop, used: set[int]) -> list[Node | None]:
+def _accumulate(loop: OpenLoop, used: set[int]) -> list[Node | None]:
     carries, length = len(loop.states), loop.length
     nodes = loop.nodes()
     outputs = [*loop.nexts, *loop.ys]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tinyseq.compiler.batching import batched, can_batch
-from tinyseq.compiler.loops import Loop, LoopPass, map_loops
+from tinyseq.compiler.loops import LoopPass, OpenLoop, map_loops
 from tinyseq.compiler.rewriting import emit, fresh_leaf
 from tinyseq.graph import Graph, Leaf, Literal, Node, reach, rebuild
 from tinyseq.ops import elementwise as ew
@@ -44,7 +44,7 @@ def _worth(node: Node) -> bool:
     return bool(math.prod(node.shape) <= FEW_ELEMENTS)
 
 
-def _order_sums(loop: Loop, used: set[int]) -> list[Node | None]:
+def _order_sums(loop: OpenLoop, used: set[int]) -> list[Node | None]:
     """Add up what needs no state first."""
     free = _free_of_state(loop)
     users: dict[Node, int] = {}
@@ -107,7 +107,7 @@ def _sum(node: Node, early: list[Node], late: list[Node]) -> Node:
     return total
 
 
-def _closed(loop: Loop, mapping: dict[Node, Node]) -> dict[Node, Node]:
+def _closed(loop: OpenLoop, mapping: dict[Node, Node]) -> dict[Node, Node]:
     """Make replacements refer to each other's results, inputs first."""
     known: dict[Node, Node] = {}
     for node in loop.nodes():
@@ -116,12 +116,12 @@ def _closed(loop: Loop, mapping: dict[Node, Node]) -> dict[Node, Node]:
     return known
 
 
-def _free_of_state(loop: Loop) -> set[Node]:
+def _free_of_state(loop: OpenLoop) -> set[Node]:
     tied = loop.depends(list(loop.states))
     return {node for node in loop.nodes() if node not in tied}
 
 
-def _components(loop: Loop) -> list[list[int]]:
+def _components(loop: OpenLoop) -> list[list[int]]:
     """Return the states in strongly connected components, each after those that it depends on."""
     # State j depends on k where its next value is computed from k. Two states are in one component where each depends
     # on the other, in however many steps; states are few, so the closure may be taken the plain way.
@@ -142,8 +142,11 @@ def _components(loop: Loop) -> list[list[int]]:
     return groups
 
 
-def _fission(loop: Loop, used: set[int]) -> list[Node | None]:
-    """One loop for each component: a later one reads an earlier one's values as sequences."""
+def _fission(loop: OpenLoop, used: set[int]) -> list[Node | None]:
+    """One loop for each component: a later one reads an earlier one's values as sequences.
+
+    An output that needs no state belongs to no component: the last loop, which has all sequences, makes it.
+    """
     groups = _components(loop)
     if len(groups) < 2:
         return list(loop.close())
@@ -162,7 +165,7 @@ def _fission(loop: Loop, used: set[int]) -> list[Node | None]:
         mine = [n for n in own if n in tied and n not in done]
         exposed = [] if last else _read_elsewhere(mine, [*later, *ys], done)
         wanted = [y for y in ys if last or y in mine]
-        part = Loop(
+        part = OpenLoop(
             loop.like,
             [loop.states[k] for k in group],
             [loop.inits[k] for k in group],
@@ -213,7 +216,7 @@ def _at_once(roots: list[Node], outside: dict[Node, Node], per_step: set[Node], 
     return rebuild(roots, rule, outside)
 
 
-def _before(loop: Loop, used: set[int]) -> list[Node | None]:
+def _before(loop: OpenLoop, used: set[int]) -> list[Node | None]:
     """Move what needs sequences but no state to before the loop."""
     per_step = loop.depends(list(loop.xs))
     movable = _movable(loop, per_step)
@@ -223,6 +226,7 @@ def _before(loop: Loop, used: set[int]) -> list[Node | None]:
         return list(loop.close())
     outside: dict[Node, Node] = dict(zip([*loop.constants, *loop.xs], [*loop.values, *loop.sequences], strict=True))
     nodes = loop.nodes()
+    # Of what is moved, only what the rest of the loop reads comes back into it, as a sequence.
     crossing = [
         n
         for n in nodes
@@ -238,7 +242,7 @@ def _before(loop: Loop, used: set[int]) -> list[Node | None]:
     return list(loop.close())
 
 
-def _movable(loop: Loop, per_step: set[Node]) -> set[Node]:
+def _movable(loop: OpenLoop, per_step: set[Node]) -> set[Node]:
     """Return what can be computed for all steps at once from sequences, these included."""
     free = _free_of_state(loop)
     movable: set[Node] = set(loop.xs)
@@ -251,7 +255,7 @@ def _movable(loop: Loop, per_step: set[Node]) -> set[Node]:
     return movable
 
 
-def _worth_moving(loop: Loop, movable: set[Node]) -> set[Node]:
+def _worth_moving(loop: OpenLoop, movable: set[Node]) -> set[Node]:
     """Return products and small element-wise ops that can move, with what they are made of."""
     wanted: set[Node] = set()
     for node in reversed(loop.nodes()):
@@ -262,7 +266,7 @@ def _worth_moving(loop: Loop, movable: set[Node]) -> set[Node]:
     return {n for n in wanted if n.inputs}
 
 
-def _grown(loop: Loop, wanted: set[Node], movable: set[Node]) -> set[Node]:
+def _grown(loop: OpenLoop, wanted: set[Node], movable: set[Node]) -> set[Node]:
     """A sum with a product that has left the loop leaves too, where its other terms can: the loop adds once less."""
     grown: set[Node] = set()
     for node in loop.nodes():
@@ -271,7 +275,7 @@ def _grown(loop: Loop, wanted: set[Node], movable: set[Node]) -> set[Node]:
     return grown
 
 
-def _after(loop: Loop, used: set[int]) -> list[Node | None]:
+def _after(loop: OpenLoop, used: set[int]) -> list[Node | None]:
     """Move products that only feed outputs to after the loop."""
     carries = len(loop.states)
     per_step = loop.depends([*loop.states, *loop.xs])
@@ -281,6 +285,7 @@ def _after(loop: Loop, used: set[int]) -> list[Node | None]:
         return list(loop.close())
     old_ys = list(loop.ys)
     inner = set(reach([old_ys[j] for j in targets], stop=lambda n: n not in moving))
+    # What the moved products read of each step takes their place among what is stacked; constants are there anyway.
     edge = [n for n in sorted(inner, key=lambda n: n.serial) if n not in moving and n in per_step]
     loop.ys = list(dict.fromkeys([*(y for y in old_ys if y not in moving), *edge]))
     new_ys = list(loop.ys)
@@ -294,9 +299,9 @@ def _after(loop: Loop, used: set[int]) -> list[Node | None]:
     return results
 
 
-def _only_for_outputs(loop: Loop, per_step: set[Node]) -> set[Node]:
+def _only_for_outputs(loop: OpenLoop, per_step: set[Node]) -> set[Node]:
     """Return products, and what can be done at once with them, that nothing else in the loop reads."""
-    needed = set(reach(loop.nexts))
+    needed = set(reach(loop.nexts))  # for the next state: it must be there within the step
     moving: set[Node] = set()
     for node in loop.nodes():
         if node in needed or node not in per_step or not node.inputs or isinstance(node.dtype, tuple):
@@ -305,4 +310,5 @@ def _only_for_outputs(loop: Loop, per_step: set[Node]) -> set[Node]:
         starts = node.op is linalg.matmul and math.prod(node.shape) > 0
         if can_batch(node, stacked) and (starts or any(parent in moving for parent in node.inputs)):
             moving.add(node)
+    # One that a node of the loop reads has to be computed there all the same, and twice would gain nothing.
     return {n for n in moving if all(u in moving for u in loop.nodes() if n in u.inputs)}

@@ -5,7 +5,7 @@ Exact: the same op on the same values.
 
 from __future__ import annotations
 
-from tinyseq.compiler.loops import Loop, map_loops
+from tinyseq.compiler.loops import OpenLoop, map_loops
 from tinyseq.compiler.rewriting import fresh_leaf
 from tinyseq.graph import Graph, Literal, Node, rebuild
 
@@ -15,7 +15,7 @@ def hoist(graph: Graph) -> Graph:
     return map_loops(graph, _hoist)
 
 
-def _hoist(loop: Loop, used: set[int]) -> list[Node | None]:
+def _hoist(loop: OpenLoop, used: set[int]) -> list[Node | None]:
     varying = loop.depends([*loop.states, *loop.xs])
     nodes = loop.nodes()
     invariant = [n for n in nodes if n not in varying and n.inputs]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinyseq.compiler.loops import Loop, map_loops
+from tinyseq.compiler.loops import OpenLoop, map_loops
 from tinyseq.compiler.rewriting import standing_at, symbol
 from tinyseq.graph import Graph, Node, reach
 from tinyseq.ops.shape import broadcast_to
@@ -17,7 +17,9 @@ def prune(graph: Graph) -> Graph:
 Results = list[Node | None]
 
 
-def _prune(loop: Loop, used: set[int]) -> Results:
+def _prune(loop: OpenLoop, used: set[int]) -> Results:
+    # In this order: a state that is a constant may be the same as another constant, and what is passed through then
+    # is no reason any more to keep anything.
     results: Results = [None] * (len(loop.states) + len(loop.ys))
     _fix_unchanged(loop, results)
     _give_once(loop)
@@ -26,9 +28,9 @@ def _prune(loop: Loop, used: set[int]) -> Results:
     return results
 
 
-def _fix_unchanged(loop: Loop, results: Results) -> None:
+def _fix_unchanged(loop: OpenLoop, results: Results) -> None:
     """A state that never changes is a constant."""
-    if loop.cut is not None:
+    if loop.cut is not None:  # through a state no gradient passes the cuts, to a constant it comes from every step
         return
     for k, (leaf, after) in enumerate(zip(loop.states, loop.nexts, strict=True)):
         if after is leaf:
@@ -37,7 +39,7 @@ def _fix_unchanged(loop: Loop, results: Results) -> None:
             results[k] = loop.inits[k]
 
 
-def _give_once(loop: Loop) -> None:
+def _give_once(loop: OpenLoop) -> None:
     """Equal sequences, and equal constants, are one."""
     same: dict[Node, Node] = {}
     for leaves, given in ((loop.xs, loop.sequences), (loop.constants, loop.values)):
@@ -50,7 +52,7 @@ def _give_once(loop: Loop) -> None:
         loop.replace(same)
 
 
-def _pass_through(loop: Loop, used: set[int], results: Results) -> None:
+def _pass_through(loop: OpenLoop, used: set[int], results: Results) -> None:
     """An output that is only passed through needs no loop."""
     for j, y in enumerate(loop.ys, len(loop.states)):
         if j not in used:
@@ -63,7 +65,7 @@ def _pass_through(loop: Loop, used: set[int], results: Results) -> None:
                 results[j] = broadcast_to(symbol(value), (loop.length, *value.shape)).node
 
 
-def _drop_dead(loop: Loop, used: set[int], results: Results) -> None:
+def _drop_dead(loop: OpenLoop, used: set[int], results: Results) -> None:
     """Close the loop with what is needed for the results that are not there yet; without any, there is no loop."""
     carries, old_ys = len(loop.states), list(loop.ys)
     wanted = {j: y for j, y in enumerate(old_ys, carries) if j in used and results[j] is None}
@@ -86,9 +88,9 @@ def _drop_dead(loop: Loop, used: set[int], results: Results) -> None:
         results[j] = outs[len(kept) + ys.index(y)]
 
 
-def _needed(loop: Loop, alive: set[int], results: Results) -> tuple[list[int], set[Node]]:
+def _needed(loop: OpenLoop, alive: set[int], results: Results) -> tuple[list[int], set[Node]]:
     """Return the states that the outputs and the states ``alive`` need, and all nodes that are needed for these."""
-    while True:
+    while True:  # a state that is needed needs, a step earlier, whatever its next value is computed from
         needed = set(reach([*loop.ys, *(loop.nexts[k] for k in alive)]))
         grown = alive | {k for k, leaf in enumerate(loop.states) if leaf in needed and results[k] is None}
         if grown == alive:

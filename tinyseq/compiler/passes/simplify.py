@@ -23,7 +23,7 @@ from tinyseq.ops.tuples import pick
 
 
 @dataclass(frozen=True)
-class Rule:
+class RewriteRule:
     """What may stand in the place of a node (None where the rule does not apply), and whether it has the same bits."""
 
     apply: Callable[[Node], Node | None]
@@ -33,14 +33,14 @@ class Rule:
         return f"<rule {self.apply.__name__}, {'exact' if self.exact else 'rounds'}>"
 
 
-def exact(apply: Callable[[Node], Node | None]) -> Rule:
+def exact(apply: Callable[[Node], Node | None]) -> RewriteRule:
     """Mark a rule whose results have the same bits."""
-    return Rule(apply, exact=True)
+    return RewriteRule(apply, exact=True)
 
 
-def rounds(apply: Callable[[Node], Node | None]) -> Rule:
+def rounds(apply: Callable[[Node], Node | None]) -> RewriteRule:
     """Mark a rule whose results may differ by what its docstring says."""
-    return Rule(apply, exact=False)
+    return RewriteRule(apply, exact=False)
 
 
 def simplify(graph: Graph) -> Graph:
@@ -308,7 +308,7 @@ def lane(node: Node) -> tuple[int, int, int] | None:
 
 
 #: What may stand in the place of a node, by its op; the first rule that applies is taken.
-RULES: Final[dict[Any, tuple[Rule, ...]]] = {
+RULES: Final[dict[Any, tuple[RewriteRule, ...]]] = {
     ew.identity: (unchanged,),
     ew.add: (plus_nothing, sum_of_parts),
     ew.sub: (minus_nothing,),

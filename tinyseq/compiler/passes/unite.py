@@ -5,12 +5,13 @@ Gradients of gradients make such twins: each derivative asks the forward loop fo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.rewriting import emit
 from tinyseq.graph import Graph, Node, rebuild, remake
-from tinyseq.ops.scan import scan
+from tinyseq.ops.scan import ScanParts, scan
 from tinyseq.ops.tuples import pick
 
 
@@ -20,29 +21,24 @@ def unite(graph: Graph) -> Graph:
 
 
 def _unite(graph: Graph) -> Graph:
-    bodies: dict[Any, list[Graph]] = {}
+    twins: dict[Any, list[Sequence[Node]]] = {}  # of loops of one body: what each of them stacks
     for node in graph.nodes:
         if node.op is scan:
-            bodies.setdefault(_inside(node), []).append(node.attrs["body"])
+            twins.setdefault(_inside(node), []).append(ScanParts.of(node.attrs, node.inputs).ys)
     made: dict[Any, Node] = {}
     places: dict[Node, tuple[Node, list[int]]] = {}
 
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        if node.op is scan and len(bodies[_inside(node)]) > 1:
+        if node.op is scan and len(twins[_inside(node)]) > 1:
             key = (_inside(node), tuple(x.serial for x in inputs))
-            body: Graph = node.attrs["body"]
-            carries = node.attrs["carries"]
+            parts = ScanParts.of(node.attrs, inputs)
             if key not in made:
-                shared = bodies[_inside(node)]
-                ys = list(dict.fromkeys(y for b in shared for y in b.outputs[carries:]))
-                united = Graph([*body.outputs[:carries], *ys], body.inputs)
-                attrs = {**node.attrs, "body": united}
+                ys = list(dict.fromkeys(y for stacked in twins[_inside(node)] for y in stacked))
+                attrs = {**node.attrs, "body": Graph([*parts.nexts, *ys], node.attrs["body"].inputs)}
                 made[key] = remake(node, inputs, attrs, scan.infer(*inputs, **attrs))
-            outputs = made[key].attrs["body"].outputs
-            places[node] = (
-                made[key],
-                [k if k < carries else carries + outputs[carries:].index(y) for k, y in enumerate(body.outputs)],
-            )
+            ys = list(ScanParts.of(made[key].attrs, inputs).ys)
+            states = len(parts.nexts)
+            places[node] = made[key], [*range(states), *(states + ys.index(y) for y in parts.ys)]
             return made[key]
         if node.op is pick and node.inputs[0] in places:
             whole, index = places[node.inputs[0]]

@@ -1,8 +1,9 @@
 """The analysis of a graph, read as a person does: what flows to what, what is one cell at one step, what are weights.
 
 Some nodes are recorded for the machine's sake and would only stand in the reader's way. A ``pick`` is its parent's
-output, a ``stop_gradient`` is a cut on the edge it sits on, and taking apart again what was just stacked (the outputs
-of one layer, on their way to the next) is no operation at all. ``analyze`` sees through them and keeps what they say.
+output, a ``stop_gradient`` is a cut on the edge it sits on, a ``within`` only refuses labels or lengths, and taking
+apart again what was just stacked (the outputs of one layer, on their way to the next) is no operation at all.
+``analyze`` sees through them and keeps what they say.
 """
 
 from __future__ import annotations
@@ -79,14 +80,25 @@ def analyze(
     links = _links(graph, collapse, {} if rolled is None else rolled.delays)
     if rolled is not None:
         _close(links, rolled)
-    analysis = Analysis(_reached(graph, links), links, set(graph.outputs))
+    shown = _shown(graph.outputs)
+    analysis = Analysis(_reached(graph, shown, links), links, set(shown))
     if rolled is not None:
         analysis.loops = rolled.loops
-        analysis.outputs = {link.origin for node in rolled.outputs for link in _through(node, links)}
+        analysis.outputs = {link.origin for node in _shown(rolled.outputs) for link in _through(node, links)}
     _rows(analysis, Trim(depth, tuple(folded)), collapse, {} if rolled is None else rolled.loop_of)
     _keys(analysis)
     _roles(analysis)
     return analysis
+
+
+def is_check(node: Node) -> bool:
+    """Return whether a node only refuses values: what passes it is what came."""
+    return node.op.name == "within"
+
+
+def _shown(outputs: Sequence[Node]) -> Sequence[Node]:
+    """Return the outputs but for checks: those whose values nothing reads are outputs for the compiler's sake alone."""
+    return [node for node in outputs if not is_check(node)] or outputs
 
 
 def _through(node: Node, links: dict[Node, list[tuple[int, Link]]]) -> list[Link]:
@@ -155,6 +167,9 @@ def _links(graph: Graph, collapse: bool, delays: Container[Node]) -> dict[Node, 
             through[node] = tuple(link._replace(stacked=True) for _, link in own)
         elif node.op is LAST:
             through[node] = tuple(link._replace(last=True) for _, link in own)
+        elif is_check(node):
+            through[node] = tuple(link for _, link in own)
+            continue
         if node not in consumed or node in outputs or node.op in (EACH, EVERY, LAST) or node in delays:
             continue
         name = node.op.name
@@ -217,8 +232,8 @@ def _taken(
     return (Link(whole, output=index, part=True),)
 
 
-def _reached(graph: Graph, links: dict[Node, list[tuple[int, Link]]]) -> list[Node]:
-    stack = list(graph.outputs)
+def _reached(graph: Graph, outputs: Sequence[Node], links: dict[Node, list[tuple[int, Link]]]) -> list[Node]:
+    stack = list(outputs)
     seen = set(stack)
     for node in stack:  # the list grows while it is walked
         for _, link in links[node]:

@@ -9,7 +9,7 @@ from tinyseq.drawing.shared.rolled import STORED, Rolled, is_rolled, roll
 from tinyseq.drawing.shared.subject import Subject
 from tinyseq.drawing.shared.view import Column, View
 from tinyseq.drawing.source.split_backward import mark_backward
-from tinyseq.drawing.view.analysis import Analysis, analyze
+from tinyseq.drawing.view.analysis import Analysis, analyze, is_check
 from tinyseq.drawing.view.budget import choices
 from tinyseq.drawing.view.groups import Groups
 from tinyseq.errors import DataError, did_you_mean
@@ -89,7 +89,7 @@ def build(
 
 
 def _ops(graph: Graph) -> int:
-    return sum(node.op not in (INPUT, LITERAL, STORED) for node in graph.nodes)
+    return sum(node.op not in (INPUT, LITERAL, STORED) and not is_check(node) for node in graph.nodes)
 
 
 _SLIVER = f"folded to cell level: more than {LONGEST} operations one after another; without a budget they are drawn"

@@ -261,7 +261,8 @@ class Groups:
             elif after is None or after[0] != before[0] or after[1] != before[1]:
                 label = name + self._at(before[1]) if name else ""
         elif after is not None and link.part and link.output == after[1]:
-            label = "x" + self._at(after[1])
+            # A mask is taken apart into steps as x is, and is no part of it.
+            label = "" if getattr(origin.dtype, "kind", "") == "b" else "x" + self._at(after[1])
         elif link.output is not None and (origin.op is not INPUT or link.part):
             label = f"[{link.output}]"
         if origin in self.subject.labels and (state or label):

@@ -2,39 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from tinyseq.errors import DataError
 from tinyseq.nn import init
 from tinyseq.nn.cells.base import Cell
-from tinyseq.nn.init import Array
 from tinyseq.nn.module import buffer
 from tinyseq.ops.elementwise import tanh
 from tinyseq.tensors import Tensor
-
-
-def reservoir(size: int, *, spectral_radius: float, density: float) -> Array:
-    """Return W (size, size), uniform on [-1, 1) where it is not 0, scaled so that max |λ(W)| = ``spectral_radius``.
-
-    Raises:
-        DataError: a density outside (0, 1], a negative radius, or a draw so sparse that all its eigenvalues are 0.
-    """
-    if not 0.0 < density <= 1.0 or not spectral_radius >= 0.0 or size < 1:
-        raise DataError(
-            "reservoir",
-            required="size >= 1, 0 < density <= 1, spectral_radius >= 0",
-            got=f"{size}, {density}, {spectral_radius}",
-        )
-    W = np.where(init.uniform(size, size) < density, init.uniform(size, size, low=-1.0), 0.0)
-    radius = float(np.abs(np.linalg.eigvals(W)).max())
-    if radius < 1e-12:
-        raise DataError(
-            "reservoir: all eigenvalues are 0, so no scaling reaches the radius",
-            required=f"a spectral radius of {spectral_radius}",
-            got=f"{np.count_nonzero(W)} connections among {size} units",
-            fix="a higher density, or more units",
-        )
-    return W * (spectral_radius / radius)
 
 
 class ESNCell(Cell):
@@ -74,7 +47,7 @@ class ESNCell(Cell):
         self.W_in = buffer(init.uniform(input_size, hidden_size, low=-input_scaling, high=input_scaling))
         self.b_in = buffer(init.uniform(hidden_size, low=-bias_scaling, high=bias_scaling))
         density = min(1.0, 10.0 / max(hidden_size, 1)) if density is None else density
-        self.W = buffer(reservoir(hidden_size, spectral_radius=spectral_radius, density=density))
+        self.W = buffer(init.reservoir(hidden_size, spectral_radius=spectral_radius, density=density))
 
     def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         self.check(x, h)

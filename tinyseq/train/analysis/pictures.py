@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from tinyseq import nn
@@ -45,11 +46,14 @@ def curves(directory: RunDirectory) -> Figure:
         DataError: a file of it is missing or damaged.
     """
     try:
-        result = directory.json("result.json")
+        result = directory.result()
     except DataError:  # the run did not come to its end
         result = {}
     config = directory.config()
-    judged = find_task(config.task)(config).measure
+    task = find_task(config.task)(config)
+    with suppress(DataError):  # an unfinished run has left nothing; what judges it may depend on its data
+        task.restore(directory.metadata())
+    judged = task.measure
     tested = result.get("test", {}).get(judged.key)
     size = [f"{result['parameters']:,} parameters"] if "parameters" in result else []
     return learning_curves(

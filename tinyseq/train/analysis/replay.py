@@ -33,12 +33,12 @@ def replay(bundle: str | Path) -> DivergedError | None:
         ConfigError: its config is none that this version knows.
     """
     path = Path(bundle)
-    found = checkpoint_file.read(path)
+    checkpoint = checkpoint_file.read(path)
     try:
-        return _replay(found)
+        return _replay(checkpoint)
     except TinyseqError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(
             "not a bundle to replay",
             required="what a run leaves when its numbers are not finite: nonfinite-step-*.safetensors",
@@ -46,21 +46,21 @@ def replay(bundle: str | Path) -> DivergedError | None:
         ) from None
 
 
-def _replay(found: Checkpoint) -> DivergedError | None:
-    facts = found.facts
+def _replay(checkpoint: Checkpoint) -> DivergedError | None:
+    facts = checkpoint.facts
     form, what, value = facts["arguments"], str(facts["what"]), float(facts["value"])
     config = parse_config(facts["config"])
     with use("numpy"), blas_threads(config.threads), np.errstate(all="ignore"), seeded(config.seed):
         task: Task[Any] = find_task(config.task)(config)
         task.restore(facts["metadata"])
         model = task.build().cast(config.dtype)
-        model.load_state_dict(found.part("model"))
+        model.load_state_dict(checkpoint.part("model"))
         model.train()
-        arguments = unpack(form, found.tensors, state_types(model))
+        arguments = unpack(form, checkpoint.tensors, state_types(model))
         generator.restore(RandomState.model_validate(facts["random"]).model_dump())
 
         def loss() -> Tensor:
             return task.loss(model, *arguments)[0]
 
         origin = locate(model, loss, arguments)
-        return None if origin is None else diverged(what, value, found.step + 1, config.train, origin)
+        return None if origin is None else diverged(what, value, checkpoint.step + 1, config.train, origin)

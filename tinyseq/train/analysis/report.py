@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tinyseq import nn
+from tinyseq import files, nn
 from tinyseq.drawing import draw
 from tinyseq.drawing.shared.text import clean
 from tinyseq.errors import DataError
@@ -33,7 +34,7 @@ _LINE: Final = 400
 
 
 @dataclass
-class Part:
+class ReportPart:
     """A piece of a section: text, table, code, folded, or figure (base64 of an SVG)."""
 
     kind: str
@@ -44,15 +45,15 @@ class Part:
 
 
 @dataclass
-class Section:
+class ReportSection:
     """A part of the page under a heading; ``notes`` say what is missing from it, and why."""
 
     key: str
     name: str
-    parts: list[Part] = field(default_factory=list)
+    parts: list[ReportPart] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def attempt(self, what: str, make: Callable[[], Part | None]) -> None:
+    def attempt(self, what: str, make: Callable[[], ReportPart | None]) -> None:
         """Add what ``make`` gives; where it fails, the page says so and goes on: the rest is worth having."""
         try:
             part = make()
@@ -83,7 +84,7 @@ def write_report(directory: RunDirectory, path: Path, model: Model | None, missi
         missing: then, why.
     """
     title = f"{directory.path.absolute().parent.name} {directory.path.absolute().name}"
-    result = _optional(lambda: directory.json("result.json"))
+    result = _optional(directory.result)
     environment = _optional(lambda: directory.json("env.json"))
     sections = [
         _results(directory, result),
@@ -106,7 +107,7 @@ def write_report(directory: RunDirectory, path: Path, model: Model | None, missi
         subtitle=clean(" · ".join(fact for fact in facts if fact), 300),
         sections=[section for section in sections if section.parts or section.notes],
     )
-    path.write_text(page, encoding="utf-8")
+    files.write(path, page.encode("utf-8"), durable=False)
 
 
 def _template() -> Any:
@@ -124,8 +125,8 @@ def _optional(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return {}
 
 
-def _results(directory: RunDirectory, result: Mapping[str, Any]) -> Section:
-    section = Section("results", "Results")
+def _results(directory: RunDirectory, result: Mapping[str, Any]) -> ReportSection:
+    section = ReportSection("results", "Results")
     if result.get("error"):
         section.notes.append(str(result["error"]))
     test, baselines = result.get("test", {}), result.get("baselines", {})
@@ -139,24 +140,24 @@ def _results(directory: RunDirectory, result: Mapping[str, Any]) -> Section:
     rows |= {f"{name}, test": values for name, values in baselines.items()}
     if rows:
         cells = [[clean(name, 60), *(_number(values.get(key)) for key in keys)] for name, values in rows.items()]
-        section.parts.append(Part("table", [["", *keys], *cells], ours="this run, test"))
-        section.parts.append(Part("text", f"Judged by {result.get('measure', '')}."))
+        section.parts.append(ReportPart("table", [["", *keys], *cells], ours="this run, test"))
+        section.parts.append(ReportPart("text", f"Judged by {result.get('measure', '')}."))
     section.attempt("looks at the validation part", lambda: _validations(directory))
     return section
 
 
-def _validations(directory: RunDirectory) -> Part | None:
+def _validations(directory: RunDirectory) -> ReportPart | None:
     rows = [row for row in directory.rows() if row["split"] == "valid"]
     if not rows:
         return None
     shown = rows[:: -(-len(rows) // _ROWS)]
     keys = [key for key in rows[0] if key not in ("step", "split")]
     cells = [[f"{row['step']:,}", *(_number(row.get(key)) for key in keys)] for row in shown]
-    return Part("folded", [["step", *keys], *cells], f"Each look at the validation part ({len(rows)})")
+    return ReportPart("folded", [["step", *keys], *cells], f"Each look at the validation part ({len(rows)})")
 
 
-def _figures(directory: RunDirectory, model: Model | None, missing: str) -> Section:
-    section = Section("figures", "Figures")
+def _figures(directory: RunDirectory, model: Model | None, missing: str) -> ReportSection:
+    section = ReportSection("figures", "Figures")
     section.attempt("curves", lambda: _figure(pictures.curves(directory), "curves"))
     if model is None:
         section.notes.append(f"The model cannot be used, so there are no other figures: {missing}")
@@ -169,7 +170,7 @@ def _figures(directory: RunDirectory, model: Model | None, missing: str) -> Sect
     return section
 
 
-def _activations(section: Section, model: Model) -> None:
+def _activations(section: ReportSection, model: Model) -> None:
     try:
         layers = pictures.layers(model.task, model.model, model.test())
     except DataError as error:
@@ -179,30 +180,30 @@ def _activations(section: Section, model: Model) -> None:
         section.attempt(f"activations of {layer}", partial(_made, make, layer))
 
 
-def _made(make: Callable[[], Figure], layer: str) -> Part:
+def _made(make: Callable[[], Figure], layer: str) -> ReportPart:
     return _figure(make(), "activations", layer)
 
 
-def _drawn(model: Model, name: str) -> Part:
+def _drawn(model: Model, name: str) -> ReportPart:
     return _figure(pictures.draw(name, model.task, model.model, model.test), name)
 
 
-def _figure(figure: Figure, name: str, of: str = "") -> Part:
+def _figure(figure: Figure, name: str, of: str = "") -> ReportPart:
     caption = pictures.FIGURES.get(name, name)
     return _image(rendered(figure, "svg"), f"{name}: {caption}{f' ({of})' if of else ''}")
 
 
-def _image(svg: bytes, caption: str) -> Part:
-    return Part("figure", base64.b64encode(svg).decode("ascii"), clean(caption, 200))
+def _image(svg: bytes, caption: str) -> ReportPart:
+    return ReportPart("figure", base64.b64encode(svg).decode("ascii"), clean(caption, 200))
 
 
-def _predictions(directory: RunDirectory, model: Model | None) -> Section:
-    section = Section("predictions", "Samples and predictions")
+def _predictions(directory: RunDirectory, model: Model | None) -> ReportSection:
+    section = ReportSection("predictions", "Samples and predictions")
     samples = directory.path / "samples.txt"
     if samples.is_file():
-        section.parts.append(Part("code", _head(samples)))
+        section.attempt("samples", lambda: ReportPart("code", _head(samples)))
     if model is not None:
-        section.attempt("predictions", lambda: Part("code", "\n".join(_told(model))))
+        section.attempt("predictions", lambda: ReportPart("code", "\n".join(_told(model))))
     return section
 
 
@@ -212,18 +213,18 @@ def _told(model: Model) -> Iterator[str]:
         yield "\n".join(clean(line, _LINE) for line in model.task.line(prediction).splitlines())
 
 
-def _network(model: Model | None) -> Section:
-    section = Section("model", "Model")
+def _network(model: Model | None) -> ReportSection:
+    section = ReportSection("model", "Model")
     if model is None:
         return section
-    section.parts.append(Part("code", repr(model.model)))
+    section.parts.append(ReportPart("code", repr(model.model)))
     if "equations" in pictures.names(model.task, model.model):
         section.attempt("equations", partial(_drawn, model, "equations"))
     section.attempt("graph", lambda: _graph(model))
     return section
 
 
-def _graph(model: Model) -> Part:
+def _graph(model: Model) -> ReportPart:
     model.model.eval()
     picture = draw(model.task.example(model.model, _GRAPH_STEPS), level="cell")
     return _image(
@@ -231,25 +232,27 @@ def _graph(model: Model) -> Part:
     )
 
 
-def _config(directory: RunDirectory) -> Section:
-    section = Section("config", "Config")
-    section.attempt(CONFIG, lambda: Part("code", _head(directory.path / CONFIG)))
+def _config(directory: RunDirectory) -> ReportSection:
+    section = ReportSection("config", "Config")
+    section.attempt(CONFIG, lambda: ReportPart("code", _head(directory.path / CONFIG)))
     section.attempt(
-        RESOLVED, lambda: Part("folded", _head(directory.path / RESOLVED), "As resolved, defaults included")
+        RESOLVED, lambda: ReportPart("folded", _head(directory.path / RESOLVED), "As resolved, defaults included")
     )
     return section
 
 
 def _head(path: Path) -> str:
-    text = path.read_text(encoding="utf-8", errors="replace")
-    return text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS]}\n... ({len(text):,} characters in all)"
+    with open(files.open_regular(path, os.O_RDONLY), "rb") as file:
+        text = file.read(4 * _CHARACTERS).decode("utf-8", "replace")[: _CHARACTERS + 1]
+        size = os.fstat(file.fileno()).st_size
+    return text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS]}\n... ({size:,} bytes in all)"
 
 
-def _environment(environment: Mapping[str, Any]) -> Section:
-    section = Section("environment", "Environment and data")
+def _environment(environment: Mapping[str, Any]) -> ReportSection:
+    section = ReportSection("environment", "Environment and data")
     rows = [[clean(key, 60), clean(value, 400)] for key, value in _flat(environment)]
     if rows:
-        section.parts.append(Part("table", [["", ""], *rows], numbers=False))
+        section.parts.append(ReportPart("table", [["", ""], *rows], numbers=False))
     return section
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from tinyseq import nn
 from tinyseq.data.tokens import LEVELS
@@ -34,6 +34,16 @@ def without_path(section: Any) -> Iterator[Problem]:
                 (name,), "a file of its own, but none to train on; required `path` too", involves=(("path",),)
             )
 
+
+def _column(value: Any) -> Any:
+    named = isinstance(value, str) and value != ""
+    if not named and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ValueError(f"required a column's name, or its number from 1, got {value!r}"[:120])
+    return value
+
+
+#: A column of a file, by name or by number from 1.
+ColumnName = Annotated[Any, AfterValidator(_column), WithJsonSchema({"type": ["integer", "string"], "minimum": 1})]
 
 #: What a token is.
 LevelName = Annotated[str, OneOf(LEVELS)]

@@ -116,13 +116,13 @@ def find_cell(name: str) -> CellFactory:
         return _known(name, nn.CELLS, hint="; your own: path/to/file.py:ClassName")
     source, _, attribute = name.rpartition(":")
     module = _module_of_file(Path(source)) if source.endswith(".py") else _module_of_name(source)
-    found = getattr(module, attribute, None)
-    if found is None:
+    cell = getattr(module, attribute, None)
+    if cell is None:
         classes = [key for key, value in vars(module).items() if inspect.isclass(value) and issubclass(value, nn.Cell)]
         raise ConfigError(f"{source} has no class {attribute!r}; {did_you_mean(attribute, classes)}")
-    if not (inspect.isclass(found) and issubclass(found, nn.Cell)):
+    if not (inspect.isclass(cell) and issubclass(cell, nn.Cell)):
         raise ConfigError(f"{attribute} in {source} is not a cell; required a subclass of tinyseq.nn.Cell")
-    return found
+    return cell
 
 
 def _known(name: str, table: Registry[T], hint: str = "") -> T:

@@ -173,5 +173,5 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is not None:
-        return next((found for part in typing.get_args(annotation) if (found := _model_in(part))), None)
+        return next((model for part in typing.get_args(annotation) if (model := _model_in(part))), None)
     return None

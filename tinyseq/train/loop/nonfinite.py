@@ -12,7 +12,8 @@ from tinyseq import backends, nn, trees
 from tinyseq.errors import TinyseqError
 from tinyseq.functional import gradients
 from tinyseq.graph import Place, Source, caller, here, line_of
-from tinyseq.ops.base import Op, watched
+from tinyseq.hooks import watched
+from tinyseq.ops.base import Op
 from tinyseq.tensors import Tensor
 from tinyseq.train.config.run_config import TrainConfig
 from tinyseq.train.storage.checkpoint_file import Checkpoint

@@ -40,7 +40,7 @@ class CaptionsConfig(Section):
     size: int = Field(16, ge=8, description="Width and height of these pictures.")
     seed: int = Field(0, ge=0, description="Of these pictures, and of the shuffling before the split.")
     split: Shares = Field(default=[0.9, 0.05, 0.05], description="The shares of training, validation and test.")
-    level: LevelName = Field("word", description="What a token of a caption is: char or word.")
+    level: LevelName = Field("word", description="What a token of a caption is: char, word or tokens.")
     min_count: int = Field(1, ge=1, description="A rarer token is never written.")
     max_size: int | None = Field(None, ge=1, description="The most tokens of the vocabulary; null for all.")
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinyseq import nn
+from tinyseq.data.batching import IGNORED
 from tinyseq.data.examples import Example
 from tinyseq.data.measures import confusion_matrix, macro_f1, scores
-from tinyseq.errors import DataError, did_you_mean
+from tinyseq.data.splitting import unseen_note
+from tinyseq.errors import DataError
 from tinyseq.figures import confusion_matrix as draw_confusion
 from tinyseq.tensors import Tensor
 from tinyseq.train.tasks.learning import Measure
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
 
 
 class Classification(ManyToOne[ManyToOneConfig]):
-    """Cross-entropy over the classes of the training part; judged by accuracy."""
+    """Cross-entropy over the classes of the training part; judged by accuracy.
+
+    A class that training has not seen is never found: it counts as an error, and in no loss.
+    """
 
     Config = ManyToOneConfig
     measure = Measure("accuracy", "accuracy", lower_is_better=False)
@@ -41,17 +46,28 @@ class Classification(ManyToOne[ManyToOneConfig]):
             raise DataError("nothing to tell apart", required="at least 2 classes", got=f"only {self.classes[0]!r}")
 
     def encode_targets(self, examples: Sequence[Example]) -> Array:
+        """Return the classes' numbers; ``IGNORED`` for one that training has not seen."""
         numbers = {label: number for number, label in enumerate(self.classes)}
         for row, example in enumerate(examples):
-            if example.target not in numbers:
+            if example.target is None:
                 raise DataError(
-                    "an example without its class" if example.target is None else "a class that training did not know",
+                    "an example without its class",
                     required=f"one of: {', '.join(self.classes)}",
                     got=repr(example.target),
                     where=f"example {row}",
-                    fix="" if example.target is None else did_you_mean(example.target, self.classes),
                 )
-        return np.array([numbers[example.target] for example in examples], np.int64)
+        return np.array([numbers.get(example.target, IGNORED) for example in examples], np.int64)
+
+    def unseen(self, examples: Sequence[Example]) -> Counter[str]:
+        """Return the classes that training has not seen, and how often each is there."""
+        return Counter(example.target for example in examples if example.target not in (None, *self.classes))
+
+    def matrix(self, examples: Sequence[Example], predicted: Array) -> tuple[tuple[str, ...], Array]:
+        """Return the classes, those that training has not seen last, and the confusion matrix."""
+        self.encode_targets(examples)  # refuses missing ones
+        names = (*self.classes, *sorted(self.unseen(examples)))
+        numbers = {label: number for number, label in enumerate(names)}
+        return names, confusion_matrix([numbers[e.target] for e in examples], predicted, len(names))
 
     @property
     def outputs(self) -> int:
@@ -78,25 +94,26 @@ class Classification(ManyToOne[ManyToOneConfig]):
     ) -> dict[str, float]:
         targets = self.encode_targets(records)
         outputs = self.compute(model, records, batch_size)
-        predicted = outputs.argmax(1)
-        matrix = confusion_matrix(targets, predicted, len(self.classes))
+        predicted, known = outputs.argmax(1), targets != IGNORED
+        unseen = len(records) - int(known.sum())
         return {
-            "loss": self.mean_loss(outputs, targets),
+            **({"loss": self.mean_loss(outputs[known], targets[known])} if known.any() else {}),
             "accuracy": float((predicted == targets).mean()),
-            "macro_f1": macro_f1(matrix),
+            "macro_f1": macro_f1(self.matrix(records, predicted)[1]),
             "examples": len(records),
+            **({"unseen_classes": unseen} if unseen else {}),
         }
 
     def details(self, model: nn.Module, records: Sequence[Example], *, batch_size: int | None = None) -> dict[str, Any]:
-        """Return the confusion matrix, and precision, recall and F1 of each class."""
-        predicted = self.compute(model, records, batch_size).argmax(1)
-        matrix = confusion_matrix(self.encode_targets(records), predicted, len(self.classes))
+        """Return the confusion matrix, and precision, recall and F1 of each class; and what training has not seen."""
+        names, matrix = self.matrix(records, self.compute(model, records, batch_size).argmax(1))
+        unseen = dict(sorted(self.unseen(records).items()))
         return {
-            "classes": {label: score._asdict() for label, score in zip(self.classes, scores(matrix), strict=True)},
+            "classes": {label: score._asdict() for label, score in zip(names, scores(matrix), strict=True)},
             "confusion": {
-                label: dict(zip(self.classes, row, strict=True))
-                for label, row in zip(self.classes, matrix.tolist(), strict=True)
+                label: dict(zip(names, row, strict=True)) for label, row in zip(names, matrix.tolist(), strict=True)
             },
+            **({"unseen_classes": unseen} if unseen else {}),
         }
 
     def short(self, prediction: Mapping[str, Any]) -> str:
@@ -107,20 +124,30 @@ class Classification(ManyToOne[ManyToOneConfig]):
 
     def _confusion(self, model: nn.Module, records: Sequence[Example]) -> Figure:
         predicted = self.compute(model, records, None).argmax(1)
-        matrix = confusion_matrix(self.encode_targets(records), predicted, len(self.classes))
-        return draw_confusion(matrix, self.classes, f"accuracy {np.trace(matrix) / max(matrix.sum(), 1):.3f}")
+        names, matrix = self.matrix(records, predicted)
+        return draw_confusion(matrix, names, f"accuracy {np.trace(matrix) / max(matrix.sum(), 1):.3f}")
 
     def baselines(self) -> dict[str, dict[str, float]]:
         test = self.encode_targets(self.part("test"))
         guess = np.full_like(test, self.classes.index(self.majority))
-        matrix = confusion_matrix(test, guess, len(self.classes))
+        matrix = self.matrix(self.part("test"), guess)[1]
         return {"majority class": {"accuracy": float((test == guess).mean()), "macro_f1": macro_f1(matrix)}}
+
+    def _unseen(self) -> dict[str, dict[str, int]]:
+        return {name: dict(sorted(self.unseen(self.part(name)).items())) for name in ("valid", "test")}
+
+    def notes(self) -> list[str]:
+        return [*super().notes(), *unseen_note("classes", self._unseen(), split=self.data.split_alone)]
+
+    def describe_data(self) -> dict[str, Any]:
+        told = {name: classes for name, classes in self._unseen().items() if classes}
+        return {**super().describe_data(), **({"unseen_classes": told} if told else {})}
 
     def leave(self, model: nn.Module, records: Sequence[Example], directory: Path) -> str:
         """Leave ``predictions.jsonl`` and ``confusion.tsv``; a row of it is what is, a column what it was taken for."""
         shown = super().leave(model, records, directory)
         confusion = self.details(model, records)["confusion"]
-        rows = [("", *self.classes), *((label, *map(str, row.values())) for label, row in confusion.items())]
+        rows = [("", *confusion), *((label, *map(str, row.values())) for label, row in confusion.items())]
         (directory / "confusion.tsv").write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
         width = max(len(field) for row in rows for field in row) + 2
         table = "\n".join("".join(field.rjust(width) for field in row) for row in rows)

@@ -15,11 +15,12 @@ from pydantic import Field
 
 from tinyseq import data
 from tinyseq.creation import tensor
-from tinyseq.data.examples import Example, Examples, read_sequences, read_texts, read_vectors, read_wide
+from tinyseq.data.examples import Example, Examples, read_keys, read_sequences, read_texts, read_vectors, read_wide
 from tinyseq.data.padding import pad
 from tinyseq.data.series import Scaler
 from tinyseq.data.sources import SOURCES, options_of
-from tinyseq.data.tokens import LEVELS, build_vocabulary, find_level
+from tinyseq.data.splitting import SPLITS_BY, in_order
+from tinyseq.data.tokens import LEVELS, build_vocabulary, find_level, uncut
 from tinyseq.errors import DataError, did_you_mean
 from tinyseq.nn import Module
 from tinyseq.registry import Registry
@@ -63,10 +64,16 @@ class ExamplesConfig(TableSection):
     missing: Literal["refuse", "mean"] = Field(
         "refuse", description="A missing number: refuse it, or take the training part's mean."
     )
-    level: Annotated[str, OneOf(LEVELS)] = Field("char", description="What a token is: char or word.")
+    level: Annotated[str, OneOf(LEVELS)] = Field("char", description="What a token is: char, word or tokens.")
     min_count: int = Field(1, ge=1, description="Rarer tokens of the training texts count as unknown.")
     standardise: bool = Field(True, description="Give each column of numbers mean 0 and deviation 1.")
     split: Shares = Field(default=[0.8, 0.1, 0.1], description="Shares of training, validation and test examples.")
+    split_by: Annotated[str, OneOf(SPLITS_BY, "split")] = Field(
+        "random", description="random; class: each spread evenly; group: a `split_column` whole; time: in order."
+    )
+    split_column: str | None = Field(
+        None, description="The column of groups, or of times (null: the file's order); no feature."
+    )
 
     def contradictions(self) -> Iterator[Problem]:
         yield from super().contradictions()
@@ -77,6 +84,7 @@ class ExamplesConfig(TableSection):
                 yield Problem((name,), message, involves=(("inputs",), ("path",)))
         if self.time is not None and self.layout == "wide":
             yield Problem(("time",), "in a wide file, columns are the steps; required null", involves=(("layout",),))
+        yield from self._splitting()
         if self.path is not None and self.options:
             yield Problem(
                 ("options",), "options of a source, and data from `path`; required none", involves=(("path",),)
@@ -104,6 +112,39 @@ class ExamplesConfig(TableSection):
         if not problems and set(self.options) - {"count"} and "count" in options_of(self.source):
             yield from option_problems(make, {**self.options, "count": 10}, (0,))
 
+    def _splitting(self) -> Iterator[Problem]:
+        """Yield what is wrong in how examples are split."""
+        if self.path is None and self.split_by != "random":
+            yield Problem(("split_by",), "a source splits its own examples; required `path`", involves=(("path",),))
+        if self.split_by == "group" and self.split_column is None:
+            yield Problem(("split_by",), "which groups? required `split_column`", involves=(("split_column",),))
+        if self.split_by not in ("group", "time") and self.split_column is not None:
+            message = "a column of groups or times; required split_by: group, or split_by: time"
+            yield Problem(("split_column",), message, involves=(("split_by",),))
+        if self.split_column is not None and self.split_column == self.target:
+            yield Problem(("split_column",), f"{self.target!r} is what is learned", involves=(("target",),))
+
+    @property
+    def split_alone(self) -> bool:
+        """Whether one file is split into all three parts."""
+        return self.path is not None and self.valid is None and self.test is None
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """The columns that are no features unless they are named."""
+        return () if self.split_column is None else (self.split_column,)
+
+    def split_keys(self, examples: Sequence[Example]) -> list[Any] | None:
+        """Return what the examples of the file are split by: classes, groups or times."""
+        if self.split_by == "class":
+            return [example.target for example in examples]
+        if self.path is None or self.split_column is None:
+            return None
+        sequence = self.sequence if self.kind == "sequence" and self.layout == "long" else None
+        keys = read_keys(self.path, self.split_column, form=self.form(), sequence=sequence)
+        where = f"{self.path}, column {self.split_column!r}"
+        return in_order(keys, where) if self.split_by == "time" else keys
+
     @property
     def kind(self) -> str:
         """What inputs are: as the file's are said to be, or the source's."""
@@ -130,6 +171,10 @@ class Inputs(ABC):
     @abstractmethod
     def fit(self, inputs: Sequence[Any]) -> None:
         """Learn vocabulary or scale from the training inputs."""
+
+    def notes(self, inputs: Sequence[Any]) -> list[str]:
+        """Return what a person should know of the training inputs, a sentence each."""
+        return []
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
@@ -168,7 +213,7 @@ class Inputs(ABC):
 
 
 class TextInputs(Inputs):
-    """A text, cut into characters or words."""
+    """A text, cut into tokens."""
 
     form = "a str that is not blank"
     vocabulary: data.Vocabulary
@@ -188,6 +233,10 @@ class TextInputs(Inputs):
 
     def fit(self, inputs: Sequence[Any]) -> None:
         self.vocabulary = build_vocabulary(map(self.cut, inputs), min_count=self.config.min_count, unknown=True)
+
+    def notes(self, inputs: Sequence[Any]) -> list[str]:
+        note = uncut(find_level(self.config.level), "\n".join(inputs))
+        return [note] if note else []
 
     def state(self) -> dict[str, Any]:
         return {"vocabulary": self.vocabulary.state()}
@@ -229,6 +278,7 @@ class Numbers(Inputs):
             targets=targets,
             form=c.form(),
             missing=c.missing == "mean",
+            apart=c.apart,
         )
         self.columns = self.columns or found.columns
         return found

@@ -100,6 +100,14 @@ class Learning(Role[C]):
     def example(self, model: Any, steps: int) -> Tensor:
         """Return the loss of one small example over so many time steps, for a picture of its graph."""
 
+    def notes(self) -> list[str]:
+        """Return what a person should know of the data before training, a sentence each; empty where all is well."""
+        return []
+
+    def fingerprint(self, split: str) -> Any:
+        """Return what tells whether the data of ``train``, ``valid`` or ``test`` is as it was: its records."""
+        return list(self.part(split))
+
     # Judgement.
 
     def part(self, split: str) -> Sequence[Any]:

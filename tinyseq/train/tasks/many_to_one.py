@@ -71,7 +71,7 @@ class ManyToOne(Task[C]):
         """Return the targets as the loss takes them.
 
         Raises:
-            DataError: there is none, or one that training did not know.
+            DataError: there is none.
         """
 
     @property
@@ -107,12 +107,21 @@ class ManyToOne(Task[C]):
                 None if path is None else self.read(Path(path)) for path in (self.data.valid, self.data.test)
             )
             self.examples = split_examples(
-                examples, self.data.split, np.random.default_rng(seed), valid=valid, test=test
+                examples,
+                self.data.split,
+                np.random.default_rng(seed),
+                valid=valid,
+                test=test,
+                by=self.data.split_by,
+                keys=self.data.split_keys(examples),
             )
         self.inputs.fit([example.input for example in self.examples.train])
         self.fit_targets(self.examples.train)
         for name in ("valid", "test"):
-            self.encode_targets(getattr(self.examples, name))  # refuses unknown ones before anything is computed
+            self.encode_targets(getattr(self.examples, name))  # refuses missing ones before anything is computed
+
+    def notes(self) -> list[str]:
+        return self.inputs.notes([example.input for example in self.examples.train])
 
     def build(self) -> Module:
         return self.inputs.network(self.config.model, self.outputs)  # type: ignore[attr-defined]

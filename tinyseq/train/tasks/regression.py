@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from tinyseq.errors import DataError
 from tinyseq.figures import agreement
 from tinyseq.tensors import Tensor
 from tinyseq.train.config.section import OneOf
+from tinyseq.train.config.source import Problem
 from tinyseq.train.tasks.inputs import ExamplesConfig, InputsName
 from tinyseq.train.tasks.learning import Measure
 from tinyseq.train.tasks.many_to_one import ManyToOne, ManyToOneConfig
@@ -32,6 +33,11 @@ class RegressionData(ExamplesConfig):
     source: Annotated[str, OneOf(SOURCES)] = Field("adding", description="Examples at hand.")
     inputs: InputsName = Field("sequence", description="What the file's inputs are: text, sequence or vector.")
     target: str = Field("target", description="The column that is learned.")
+
+    def contradictions(self) -> Iterator[Problem]:
+        yield from super().contradictions()
+        if self.split_by == "class":
+            yield Problem(("split_by",), "numbers have no classes; required random, group or time")
 
 
 class RegressionConfig(ManyToOneConfig):

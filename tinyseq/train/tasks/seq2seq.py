@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -16,14 +17,14 @@ from tinyseq.data import pairs
 from tinyseq.data.batching import Ids
 from tinyseq.data.examples import Example, split_examples
 from tinyseq.data.padding import pad
-from tinyseq.data.sentences import read_pairs
-from tinyseq.data.tokens import vocabulary_of
+from tinyseq.data.sentences import html_in, read_pairs
+from tinyseq.data.tokens import uncut, vocabulary_of
 from tinyseq.errors import DataError
 from tinyseq.nn.encoders import RecurrentEncoder, TransformerTextEncoder
 from tinyseq.nn.writers import ATTENTIONS, EncoderDecoder, RecurrentWriter, TransformerWriter
 from tinyseq.registry import Registry
 from tinyseq.tensors import Tensor
-from tinyseq.train.config.model_sections import LevelName, RecurrentConfig, Shares, without_path
+from tinyseq.train.config.model_sections import ColumnName, LevelName, RecurrentConfig, Shares, without_path
 from tinyseq.train.config.registry import find_cell
 from tinyseq.train.config.run_config import FilePath
 from tinyseq.train.config.section import OneOf, Section
@@ -42,19 +43,35 @@ GENERATORS: Registry[Callable[[int, int], list[tuple[str, str]]]] = Registry(
 )
 
 
+#: So few sources are pairs to learn by heart: no part would be left for a test.
+_FEW = 30
+
+
 class PairsConfig(Section):
     """What is read and written."""
 
-    path: FilePath | None = Field(None, description="A TSV file: source, tab, target. Null is what `generator` makes.")
-    valid: FilePath | None = Field(None, description="A TSV file for validation; null is a share of `path`.")
-    test: FilePath | None = Field(None, description="A TSV file for the test; null is a share of `path`.")
+    path: FilePath | None = Field(
+        None, description="A TSV file (source, tab, target), a CSV, an Anki deck as text. Null: what `generator` makes."
+    )
+    valid: FilePath | None = Field(None, description="A file of its own for validation; null is a share of `path`.")
+    test: FilePath | None = Field(None, description="A file of its own for the test; null is a share of `path`.")
+    source: ColumnName | None = Field(
+        None, description="The column that is read: its number from 1, or its name in line 1. Null: the first of two."
+    )
+    target: ColumnName | None = Field(
+        None, description="The column that is written; null: the second of two, or the other one than `source`."
+    )
+    html: bool | None = Field(None, description="Take out tags and entities of HTML; null: where the file says so.")
     generator: Annotated[str, OneOf(GENERATORS)] = Field(
         "dates", description="Pairs without a file: dates, reversal or sorting."
     )
     count: int = Field(10_000, ge=10, description="How many pairs the generator makes.")
     seed: int = Field(0, ge=0, description="Of the generator, and of the shuffling before the split.")
     split: Shares = Field(default=[0.9, 0.05, 0.05], description="The shares of training, validation and test pairs.")
-    level: LevelName = Field("char", description="What a token is: char or word.")
+    split_by: Literal["source", "random"] = Field(
+        "source", description="Whether all pairs of a source come into one part; random also where sources are few."
+    )
+    level: LevelName = Field("char", description="What a token is: char, word, or tokens, as blanks part them.")
     min_count: int = Field(1, ge=1, description="A rarer token is read as <unk>, and never written.")
     max_size: int | None = Field(None, ge=1, description="The most tokens of each vocabulary; null for all.")
     max_length: int | None = Field(
@@ -63,6 +80,11 @@ class PairsConfig(Section):
 
     def contradictions(self) -> Iterator[Problem]:
         yield from without_path(self)
+        for name in ("source", "target", "html"):
+            if getattr(self, name) is not None and self.path is None:
+                yield Problem((name,), "of a file, and none is read; required `path` too", involves=(("path",),))
+        if self.source is not None and self.source == self.target:
+            yield Problem(("target",), f"the column of `source`, {self.source!r}", involves=(("source",),))
 
 
 #: The architectures are functions of the config, and stand below it.
@@ -138,7 +160,7 @@ ARCHITECTURES: Registry[Callable[[Seq2SeqModelConfig, int, int], EncoderDecoder]
 
 
 class Seq2Seq(GenerationTask[Seq2SeqConfig]):
-    """Sentence pairs; the parts are disjoint in their sources where the pairs are generated."""
+    """Sentence pairs; the parts are disjoint in their sources, unless they have files of their own."""
 
     Config = Seq2SeqConfig
     #: Tokens of sources.
@@ -160,7 +182,16 @@ class Seq2Seq(GenerationTask[Seq2SeqConfig]):
         else:
             examples = self.read(Path(config.path))
         valid, test = (None if path is None else self.read(Path(path)) for path in (config.valid, config.test))
-        parts = split_examples(examples, config.split, np.random.default_rng(config.seed), valid=valid, test=test)
+        sources = [example.input for example in examples]
+        parts = split_examples(
+            examples,
+            config.split,
+            np.random.default_rng(config.seed),
+            valid=valid,
+            test=test,
+            by="group" if config.split_by == "source" and _FEW <= len(set(sources)) < len(sources) else "random",
+            keys=sources,
+        )
         kept = [example for example in parts.train if not self._too_long(example)]
         self.left_out = len(parts.train) - len(kept)
         if not kept:
@@ -179,6 +210,25 @@ class Seq2Seq(GenerationTask[Seq2SeqConfig]):
             min_count=config.min_count,
             max_size=config.max_size,
         )
+
+    def notes(self) -> list[str]:
+        train = self.examples.train
+        found = [*super().notes(), uncut(self.level, "\n".join(example.input for example in train))]
+        if self.config.data.html is None and (tagged := html_in([side for example in train for side in example])):
+            found.append(f"{tagged} sentences have tags or entities of HTML; data.html: true takes them out")
+        read = {example.input for example in train}
+        if seen := sum(example.input in read for example in self.examples.test):
+            found.append(
+                f"{seen} of {len(self.examples.test)} test pairs have a source that training has too: "
+                "the score is also of what is learned by heart"
+            )
+        answers = Counter(example.input for example in set(self.examples.test))
+        if several := sum(count > 1 for count in answers.values()):
+            found.append(
+                f"{several} of {len(answers)} test sources have more than one true target: exact_match takes the one "
+                "of each row, and cannot be 1"
+            )
+        return list(dict.fromkeys(filter(None, found)))
 
     def _too_long(self, example: Example) -> bool:
         most = self.config.data.max_length
@@ -216,7 +266,9 @@ class Seq2Seq(GenerationTask[Seq2SeqConfig]):
         return {**super().trivial_baselines(), "copy of the source": lambda source: source}
 
     def read(self, path: Path, *, targets: bool = True) -> list[Example]:
-        return [Example(*pair) for pair in read_pairs(path, targets=targets)]
+        config = self.config.data
+        pairs = read_pairs(path, source=config.source, target=config.target, html=config.html, targets=targets)
+        return [Example(*pair) for pair in pairs]
 
     def records(self, inputs: Iterable[Any]) -> list[Example]:
         examples = []

@@ -15,7 +15,7 @@ from typing import Final
 
 from tinyseq.compiler.lower.access import Access, Shape
 from tinyseq.compiler.lower.cupy.operations import TYPES, literal
-from tinyseq.compiler.lower.cupy.writing import BLOCK, Kernel, Writer
+from tinyseq.compiler.lower.cupy.writing import BLOCK, Kernel, KernelWriter
 from tinyseq.compiler.lower.kinds import FLOATS, SIZES
 from tinyseq.compiler.lower.stages import Gathering
 
@@ -52,7 +52,7 @@ def _rows(stage: Gathering) -> int:
     return math.prod(_extents(stage))
 
 
-def _places(out: Writer, stage: Gathering, position: Sequence[str]) -> tuple[list[str], str]:
+def _places(out: KernelWriter, stage: Gathering, position: Sequence[str]) -> tuple[list[str], str]:
     """Read the indices of a position; return them, and whether all are in range."""
     places, inside = [], []
     for array, extent in zip(stage.arrays, _extents(stage), strict=True):
@@ -66,7 +66,7 @@ def _places(out: Writer, stage: Gathering, position: Sequence[str]) -> tuple[lis
 def _taken(stage: Gathering) -> Kernel:
     whole, part, before = stage.whole, stage.part, stage.before
     middle = before + len(stage.arrays[0].shape)
-    out = Writer(math.prod(part.shape), [whole, part, *stage.arrays])
+    out = KernelWriter(math.prod(part.shape), [whole, part, *stage.arrays])
     own = out.axes("i", part.shape)
     places, inside = _places(out, stage, own[before:middle])
     element = out.address(whole, [*own[:before], *places, *own[middle:]], whole.strides)
@@ -79,7 +79,7 @@ def _searched(stage: Gathering) -> Kernel:
     """A thread an element of the whole, which goes through all positions."""
     whole, part, before = stage.whole, stage.part, stage.before
     shape = stage.arrays[0].shape
-    out = Writer(math.prod(whole.shape), [whole, part, *stage.arrays])
+    out = KernelWriter(math.prod(whole.shape), [whole, part, *stage.arrays])
     own = out.axes("i", whole.shape)
     after = before + len(stage.arrays)
     out.lines += [f"{TYPES[whole.kind]} total = 0;", f"for (int r = 0; r < {math.prod(shape)}; ++r) {{"]
@@ -171,15 +171,15 @@ def _sorted(stage: Gathering) -> list[Kernel]:
 
 
 def _zeros(whole: Access) -> Kernel:
-    out = Writer(math.prod(whole.shape), [whole])
+    out = KernelWriter(math.prod(whole.shape), [whole])
     out.lines.append(f"{out.address(whole, out.axes('i', whole.shape), whole.strides)} = 0;")
     return out.kernel()
 
 
-def _pass(sort: _Sort, turn: int) -> Writer:
+def _pass(sort: _Sort, turn: int) -> KernelWriter:
     """Begin a kernel of a pass: each thread's keys, and the digits of its block's, -1 where there is no key."""
     stage = sort.stage
-    out = Writer(sort.blocks * BLOCK, [stage.whole, *stage.arrays])
+    out = KernelWriter(sort.blocks * BLOCK, [stage.whole, *stage.arrays])
     tile = BLOCK * sort.each
     out.lines += [
         f"__shared__ int digits[{tile}];",
@@ -250,9 +250,9 @@ def _moved(sort: _Sort, turn: int) -> Kernel:
     return out.kernel(sort.scratch, whole_blocks=True)
 
 
-def _chunked(sort: _Sort) -> Writer:
+def _chunked(sort: _Sort) -> KernelWriter:
     """Begin a kernel with a thread for each chunk of sorted positions and each column of a row."""
-    out = Writer(sort.chunks * sort.columns, [sort.stage.whole, sort.stage.part])
+    out = KernelWriter(sort.chunks * sort.columns, [sort.stage.whole, sort.stage.part])
     out.lines += [
         f"const int* keys = {sort.keys(sort.passes)};",
         f"const {out.index} chunk = i / {sort.columns}, column = i % {sort.columns}, begin = chunk * {_CHUNK};",
@@ -260,14 +260,14 @@ def _chunked(sort: _Sort) -> Writer:
     return out
 
 
-def _columns(out: Writer, stage: Gathering) -> tuple[list[str], list[str]]:
+def _columns(out: KernelWriter, stage: Gathering) -> tuple[list[str], list[str]]:
     """Return the axes before and after the indexed ones."""
     after = stage.before + len(stage.arrays)
     axes = out.axes("column", (*stage.whole.shape[: stage.before], *stage.whole.shape[after:]))
     return axes[: stage.before], axes[stage.before :]
 
 
-def _store(out: Writer, stage: Gathering, columns: tuple[list[str], list[str]]) -> None:
+def _store(out: KernelWriter, stage: Gathering, columns: tuple[list[str], list[str]]) -> None:
     out.lines.append("{")
     places = out.axes("row", _extents(stage))
     target = out.address(stage.whole, [*columns[0], *places, *columns[1]], stage.whole.strides)

@@ -14,7 +14,7 @@ from tinyseq.compiler.lower.cupy.gemm import gemms
 from tinyseq.compiler.lower.cupy.indexing import can_gather, write_gathering
 from tinyseq.compiler.lower.cupy.operations import PRELUDE, TYPES, expression, literal
 from tinyseq.compiler.lower.cupy.reducing import can_reduce, write_contraction, write_normalization, write_reduction
-from tinyseq.compiler.lower.cupy.writing import BLOCK, SCRATCH, Kernel, Writer, operand
+from tinyseq.compiler.lower.cupy.writing import BLOCK, SCRATCH, Kernel, KernelWriter, operand
 from tinyseq.compiler.lower.grouping import Lane, lanes
 from tinyseq.compiler.lower.stages import (
     Bundle,
@@ -88,7 +88,7 @@ def write(stage: Step) -> list[Kernel]:
 
 def _group(group: Group) -> Kernel:
     accesses = [x for w in group.works for x in (*w.operands, w.output) if isinstance(x, Access)]
-    out = Writer(math.prod(group.lead) * group.width, accesses)
+    out = KernelWriter(math.prod(group.lead) * group.width, accesses)
     *rows, column = out.axes("i", (*group.lead, group.width))
     known: dict[Lane, str] = {}
 
@@ -113,7 +113,7 @@ def _group(group: Group) -> Kernel:
 
 def _draw(stage: Draw) -> Kernel:
     y = stage.output
-    out = Writer(math.prod(y.shape), [x for x in (y, stage.call, stage.step) if isinstance(x, Access)])
+    out = KernelWriter(math.prod(y.shape), [x for x in (y, stage.call, stage.step) if isinstance(x, Access)])
     places = out.axes("i", y.shape)
     call, step = (
         f"(u32)({out.operand(x, 'i8', ['0'] * len(x.shape) if isinstance(x, Access) else [])})"
@@ -128,7 +128,7 @@ def _draw(stage: Draw) -> Kernel:
 
 def _triangle(stage: Triangle) -> Kernel:
     x, y = stage.operand, stage.output
-    out = Writer(math.prod(y.shape), [x, y])
+    out = KernelWriter(math.prod(y.shape), [x, y])
     places = out.axes("i", y.shape)
     sign = "<=" if stage.lower else ">="
     inside = f"{places[-1]} - {places[-2]} {sign} {stage.diagonal}"
@@ -141,7 +141,7 @@ def _cumulation(stage: Cumulation) -> Kernel:
     """A warp a line, 32 terms at a time: each lane adds those before it, and what the terms before those came to."""
     x, y, axis = stage.operand, stage.output, stage.axis
     lines, length, of = math.prod(y.shape) // y.shape[axis], y.shape[axis], TYPES[y.kind]
-    out = Writer(-(-lines // (BLOCK // 32)) * BLOCK, [x, y])
+    out = KernelWriter(-(-lines // (BLOCK // 32)) * BLOCK, [x, y])
     line = out.let(out.index, f"({out.index})blockIdx.x * {BLOCK // 32} + q / 32")
     out.lines.append("const int lane = q % 32;")
     places = out.axes(line, (*y.shape[:axis], *y.shape[axis + 1 :]))

@@ -158,6 +158,12 @@ class Recurrence:
         Both alternate. What is sent for the next step lies between an arrival at the end of a step and the wait in the
         next one.
         """
+        # Stages have whole numbers; what happens between two of them stands at a fraction, whose order alone counts:
+        #
+        #     stage k    k + 0.25        k + 0.75 = (k + 1) - 0.25    stage k + 1
+        #     sends  ->  arrive  - - - - - - wait  ----------------->  reads what was sent
+        #
+        # and 0.05 further on what would fall on the same place: a wait ends before the next arrival begins.
         pairs: list[tuple[float, float]] = []
         for part in self.parts:
             if part.sent and not part.before:

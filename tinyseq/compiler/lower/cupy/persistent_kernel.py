@@ -12,7 +12,7 @@ from typing import Final
 
 from tinyseq.compiler.lower.cupy.operations import TYPES, expression
 from tinyseq.compiler.lower.cupy.persistent import Key, Part, Recurrence, operands
-from tinyseq.compiler.lower.cupy.writing import Kernel, Writer, operand
+from tinyseq.compiler.lower.cupy.writing import Kernel, KernelWriter, operand
 from tinyseq.compiler.lower.grouping import Lane
 from tinyseq.compiler.lower.stages import Group, Work
 
@@ -47,7 +47,7 @@ class _Text:
     def __init__(self, loop: Recurrence) -> None:
         self.loop, self.shares = loop, loop.shares
         touched = [x for _, made in loop.made for x in (*operands(made), made.output)]
-        self.out = Writer(loop.shares.batch * loop.shares.width, touched)
+        self.out = KernelWriter(loop.shares.batch * loop.shares.width, touched)
         self.declared: list[str] = []
         #: Lane -> the variable that holds its value in this step.
         self.known: dict[Key, str] = {}

@@ -15,7 +15,7 @@ from typing import Final
 
 from tinyseq.compiler.lower.access import Access, Shape
 from tinyseq.compiler.lower.cupy.operations import TYPES, literal
-from tinyseq.compiler.lower.cupy.writing import BLOCK, SCRATCH, Kernel, Writer
+from tinyseq.compiler.lower.cupy.writing import BLOCK, SCRATCH, Kernel, KernelWriter
 from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.stages import Contraction, Normalization, Reduction
 
@@ -207,7 +207,7 @@ def _reduce(name: str, operands: Sequence[Access], y: Access, reduced: Sequence[
     else:
         target = y.shaped(shape, (*(axis[-1] for axis in kept), 0))
     fold, of = _fold(name, kind), TYPES[kind]
-    out = Writer(blocks * parts * BLOCK, [*sources, target], terms)
+    out = KernelWriter(blocks * parts * BLOCK, [*sources, target], terms)
     block, part = "blockIdx.x", "0"
     if parts > 1:
         block, part = (out.let(out.index, f"({out.index})blockIdx.x {sign} {blocks}") for sign in "%/")
@@ -304,7 +304,7 @@ def write_normalization(stage: Normalization) -> Kernel:
     lanes = 1 if length < _FEW or not along else BLOCK if length > _LONG else min(32, _power(2 * length - 1))
     tile = _Tile.of(lanes, True)
     each = -(-length // lanes)
-    out = Writer(tile.blocks(rows) * BLOCK, [x, y])
+    out = KernelWriter(tile.blocks(rows) * BLOCK, [x, y])
     out.lines += tile.head()
     row = out.let(out.index, f"({out.index})blockIdx.x * {tile.outputs} + mine")
     live = out.let("bool", f"{row} < {rows}")

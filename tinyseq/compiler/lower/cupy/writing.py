@@ -41,7 +41,7 @@ class Kernel:
         return -(-self.count // (self.block * self.cluster)) * self.cluster
 
 
-class Writer:
+class KernelWriter:
     """Gathers the statements of one kernel and the slots that they touch."""
 
     def __init__(self, count: int, accesses: Sequence[Access], terms: int = 0) -> None:

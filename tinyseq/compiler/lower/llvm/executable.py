@@ -253,6 +253,13 @@ class Executable(on_numpy.Executable):
             reading[number] = _OWN
         self.inputs[number][...] = value
 
+    def forget(self) -> None:
+        """Let go of the arrays of the last run: what was read in callers' memory has a place of its own again."""
+        for slot, array in zip(self.borrowed, self.reading, strict=True):
+            if array is not _OWN and slot is not None:
+                self.launcher.use_own(slot)
+        self.reading, self.seen = [_OWN] * len(self.borrowed), [_OWN] * len(self.borrowed)
+
     def explanation(self, part: int, numbers: Sequence[int], arrays: Sequence[Any]) -> Exception:
         """Return what NumPy raises at the value that was refused: it says what is wrong, and where."""
         try:

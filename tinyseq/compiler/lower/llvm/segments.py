@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tinyseq.compiler.lower.llvm.ir.barrier import write_barrier
-from tinyseq.compiler.lower.llvm.ir.builder import Function, Module
-from tinyseq.compiler.lower.llvm.ir.context import Writer, base
+from tinyseq.compiler.lower.llvm.ir.builder import Function, IRModule
+from tinyseq.compiler.lower.llvm.ir.context import StageWriter, base
 from tinyseq.compiler.lower.llvm.kernels.codegen import write_stage
 from tinyseq.compiler.lower.llvm.kernels.gemm import Tile, pack
 from tinyseq.compiler.lower.llvm.kernels.matmul import lies_still, tile_of
@@ -23,8 +23,8 @@ def write_segments(segments: Sequence[Sequence[Stage]], host: Host) -> tuple[str
     Their arguments: the table of buffers, the scratch memory of all threads, this thread's number, how many there are,
     and the barrier's two integers.
     """
-    module = Module(host.attributes)
-    writer = Writer(host, module)
+    module = IRModule(host.attributes)
+    writer = StageWriter(host, module)
     bodies = [
         [_stage(writer, stage, f"segment{number}_{index}") for index, stage in enumerate(stages)]
         for number, stages in enumerate(segments)
@@ -50,7 +50,7 @@ def _share(f: Function, parts: int) -> tuple[str, str]:
     return begin, end
 
 
-def _stage(writer: Writer, stage: Stage, name: str) -> Any:
+def _stage(writer: StageWriter, stage: Stage, name: str) -> Any:
     """Write a stage's functions; return what writes the calls of them."""
     if isinstance(stage, Repeat):
         return _repeat(writer, stage, name)
@@ -63,7 +63,7 @@ def _stage(writer: Writer, stage: Stage, name: str) -> Any:
     return call
 
 
-def _repeat(writer: Writer, repeat: Repeat, name: str) -> Any:
+def _repeat(writer: StageWriter, repeat: Repeat, name: str) -> Any:
     packs: list[str] = []
     calls: list[tuple[str, int]] = []
     for index, stage in enumerate(repeat.stages):
@@ -96,7 +96,7 @@ def _repeat(writer: Writer, repeat: Repeat, name: str) -> Any:
     return call
 
 
-def _kept(writer: Writer, group: Group, product: Product, name: str) -> int:
+def _kept(writer: StageWriter, group: Group, product: Product, name: str) -> int:
     """Write the laying out of a loop's right operand; return where it lies in the scratch memory."""
     tile = tile_of(writer.host, group)
     length = product.left.shape[1]

@@ -29,7 +29,7 @@ from tinyseq.threads import Turn
 _HANDED_OUT = 24
 
 
-class Place(Protocol):
+class Workspace(Protocol):
     """What segments run on: the addresses of a table and of scratch memory, which live as long as this does."""
 
     table_address: int
@@ -56,7 +56,7 @@ class Team:
         """Whether all threads are at rest."""
         return self.begun == self.ended and not self.disbanded
 
-    def run(self, function: Any, place: Place, threads: int) -> None:
+    def run(self, function: Any, place: Workspace, threads: int) -> None:
         """Call ``function(table, scratch, number, threads, barrier)`` on so many threads, this one among them."""
         self.begun += 1
         place.flight = self, self.begun
@@ -119,7 +119,7 @@ class Pool:
         """Start anew; threads do not outlive a fork."""
         self.team = Team()
 
-    def run(self, function: Any, place: Place, threads: int) -> None:
+    def run(self, function: Any, place: Workspace, threads: int) -> None:
         """Run a segment on so many threads, or on this one alone where another caller has the team."""
         if not self.turn.take(sys._getframe()):
             function(place.table_address, place.scratch_address, 0, 1, None)
@@ -135,7 +135,7 @@ class Pool:
             self.turn.give(sys._getframe())
 
 
-def settle(place: Place) -> None:
+def settle(place: Workspace) -> None:
     """Wait until no thread is at work on what a call that did not come to its end has left."""
     if place.flight is not None:
         team, number = place.flight

@@ -27,7 +27,7 @@ class Record(NamedTuple):
 class SeriesScale(NamedTuple):
     """What is known of a series from its training part.
 
-    ``level`` is the mean of each target, ``step_size`` how far a value is from the one before (MASE's unit).
+    ``level`` is the mean of each target, ``step_size`` how far a value is from that a season before (MASE's unit).
     """
 
     scaler: Scaler
@@ -35,7 +35,7 @@ class SeriesScale(NamedTuple):
     step_size: Array
 
     @classmethod
-    def fit(cls, series: Series, transform: str, chosen: Sequence[int]) -> SeriesScale:
+    def fit(cls, series: Series, transform: str, chosen: Sequence[int], season: int) -> SeriesScale:
         """Return the scale of a series of which all is known.
 
         Raises:
@@ -44,9 +44,11 @@ class SeriesScale(NamedTuple):
         known = series.known()
         observed = None if series.observed is None else series.observed[:, chosen]
         try:
-            step = forecasts.naive_step(series.values[:, chosen], observed)
+            step = forecasts.naive_step(series.values[:, chosen], season, observed)
         except DataError as error:
-            raise DataError(error.what, required=error.required, where=series.name) from None
+            raise DataError(
+                error.what, required=error.required, got=error.got, where=series.name, fix=error.fix
+            ) from None
         level = np.nanmean(known[:, chosen], 0) if observed is not None else known[:, chosen].mean(0)
         return cls(Scaler.fit(known, transform), level, step)
 
@@ -90,7 +92,8 @@ class SeriesCodec(Codec[ForecastingConfig]):
             return self.scales[""]
         if series.group in self.scales:
             return self.scales[series.group]
-        return SeriesScale.fit(series.until(max(known, 2)), self.config.data.transform, self.chosen)
+        season = self.config.forecast.season or 1
+        return SeriesScale.fit(series.until(max(known, 2)), self.config.data.transform, self.chosen, season)
 
     @property
     def _alone(self) -> bool:

@@ -111,7 +111,9 @@ class ForecastConfig(Section):
 
     horizon: int = Field(1, ge=1, description="How many next steps the model forecasts at once.")
     from_last: bool = Field(True, description="The model adds to the last value, so it need only learn the change.")
-    season: int | None = Field(None, ge=1, description="Steps in a season, for the seasonal naive forecast.")
+    season: int | None = Field(
+        None, ge=1, description="Steps in a season, for the seasonal naive forecast and MASE; null: MASE of one step."
+    )
     steps: int = Field(20, ge=1, description="How far it runs on by its own forecasts, in the picture and in predict.")
 
 

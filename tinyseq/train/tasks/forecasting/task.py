@@ -68,7 +68,9 @@ class Forecasting(ForecastJudgement, ForecastPresentation, Task[ForecastingConfi
         scales = {}
         for series in self.every:
             train = series.until(len(self._ranges(series)["train"]))
-            scales[series.group] = SeriesScale.fit(train, config.transform, self.chosen)
+            scales[series.group] = SeriesScale.fit(
+                train, config.transform, self.chosen, self.config.forecast.season or 1
+            )
             Scaler.fit(series.values, config.transform)  # refuses what the transform does not take, wherever it is
         self.take_scales(scales)
         self.batches()  # refuses a series that is too short for the batches before anything is computed

@@ -18,6 +18,7 @@ MEASURES = {
     "exact_match": Measure("exact_match", "sentences that are right as a whole", lower_is_better=False),
     "token_accuracy": Measure("token_accuracy", "tokens that are right", lower_is_better=False),
     "bleu": Measure("bleu", "BLEU", lower_is_better=False),
+    "chrf": Measure("chrf", "chrF2", lower_is_better=False),
     "loss": Measure("loss", "loss in nats a token"),
 }
 
@@ -30,14 +31,14 @@ class DecodeConfig(Section):
     max_length: int | None = Field(
         None, ge=1, description="The most tokens of a sentence; null is twice the longest of the training part."
     )
-    bleu: bool = Field(False, description='Measure BLEU too; needs pip install "tinyseq[bleu]".')
-    measure: Literal["exact_match", "token_accuracy", "bleu", "loss"] = Field(
-        "token_accuracy", description="What the run is judged by: exact_match, token_accuracy, bleu or loss."
+    bleu: bool = Field(False, description='Measure BLEU and chrF too; needs pip install "tinyseq[bleu]".')
+    measure: Literal["exact_match", "token_accuracy", "bleu", "chrf", "loss"] = Field(
+        "token_accuracy", description="What the run is judged by: exact_match, token_accuracy, bleu, chrf or loss."
     )
 
     def contradictions(self) -> Iterator[Problem]:
-        if self.measure == "bleu" and not self.bleu:
-            message = "judged by BLEU, and `bleu` is false; required decode.bleu: true"
+        if self.measure in ("bleu", "chrf") and not self.bleu:
+            message = f"judged by {self.measure}, and `bleu` is false; required decode.bleu: true"
             yield Problem(("measure",), message, involves=(("bleu",),))
 
 

@@ -51,7 +51,7 @@ class SentencePresentation(SentenceDecoder[W], Presentation[W]):
         return str(prediction["prediction"])
 
     def line(self, prediction: Mapping[str, Any]) -> str:
-        right = prediction["prediction"] == prediction.get("target", prediction["prediction"])
+        right = prediction["prediction"] == self.level.tidy(prediction.get("target", prediction["prediction"]))
         truth = "" if right else f"   (true: {prediction['target']})"
         return f"{prediction.get('source', prediction.get('input', ''))}  ->  {prediction['prediction']}{truth}".strip()
 

@@ -12,7 +12,7 @@ from tinyseq.creation import tensor
 from tinyseq.data.batching import IGNORED
 from tinyseq.data.examples import Example
 from tinyseq.data.padding import shuffled
-from tinyseq.data.tokens import vocabulary_of
+from tinyseq.data.tokens import uncut, vocabulary_of
 from tinyseq.errors import DataError
 from tinyseq.modes import no_grad
 from tinyseq.nn.decoding import log_softmax
@@ -25,14 +25,15 @@ from tinyseq.train.tasks.generation.config import MEASURES, GenerationConfig, W
 from tinyseq.train.tasks.generation.presentation import SentencePresentation
 from tinyseq.train.tasks.learning import Feed
 from tinyseq.train.tasks.role import Prepared
-from tinyseq.train.tasks.scoring import bleu, exact_match, require_sacrebleu
+from tinyseq.train.tasks.scoring import bleu, chrf, exact_match, require_sacrebleu, words_of
 
 
 class GenerationTask(SentencePresentation[W], Task[W]):
     """An encoder reads the input, a writer writes the sentence; judged by the sentences it writes.
 
-    Token accuracy and loss are with the true tokens before each position; exact match and BLEU are of sentences that
-    the model wrote by itself.
+    Token accuracy and loss are with the true tokens before each position; exact match, BLEU and chrF are of sentences
+    that the model wrote by itself. Those are compared as text: the true sentence is cut and put together as the
+    written one is, so that a space that no token holds is no mistake.
     """
 
     Config: ClassVar[type[RunConfig]] = GenerationConfig
@@ -56,6 +57,10 @@ class GenerationTask(SentencePresentation[W], Task[W]):
         held = {token for part in (examples.valid, examples.test) for example in part for token in cut(example.target)}
         self.targets = vocabulary_of(train, held, specials=(END,), min_count=min_count, max_size=max_size)
         self.longest = max(len(tokens) for tokens in train) + 1
+
+    def notes(self) -> list[str]:
+        note = uncut(self.level, "\n".join(example.target for example in self.examples.train))
+        return [note] if note else []
 
     def batches(self) -> Iterator[tuple[int, list[Example]]]:
         """Yield the number of updates before it, and the examples, of each batch."""
@@ -113,10 +118,19 @@ class GenerationTask(SentencePresentation[W], Task[W]):
             right += (log_p.argmax(-1) == flat)[counted].sum()
             count += tokens
         written = [self.text(best[0]) for best in self.write_for(model, records, batch_size)]
-        metrics = {"loss": loss / count, "exact_match": exact_match(written, true), "token_accuracy": right / count}
-        if self.config.decode.bleu:
-            metrics["bleu"] = bleu(written, true)[0]
+        metrics = {"loss": loss / count, "token_accuracy": right / count, **self._compared(written, true)}
         return {**{key: float(value) for key, value in metrics.items()}, "tokens": int(count)}
+
+    def _compared(self, written: Sequence[str], true: Sequence[str]) -> dict[str, float]:
+        """Return what is measured of whole sentences."""
+        tidy = [self.level.tidy(sentence) for sentence in true]
+        metrics = {"exact_match": exact_match(written, tidy)}
+        if self.config.decode.bleu:
+            metrics |= {
+                "bleu": bleu(written, tidy, words_of(self.level, tidy)).score,
+                "chrf": chrf(written, tidy).score,
+            }
+        return metrics
 
     def details(
         self, model: EncoderDecoder, records: Sequence[Example], *, batch_size: int | None = None
@@ -124,8 +138,9 @@ class GenerationTask(SentencePresentation[W], Task[W]):
         decode = self.config.decode
         details: dict[str, Any] = {"search": "greedy" if decode.beam == 1 else f"beam of {decode.beam}"}
         if decode.bleu:
-            true = _targets(records)
-            details["bleu_signature"] = bleu(true, true)[1]
+            true = [self.level.tidy(sentence) for sentence in _targets(records)]
+            details["bleu_signature"] = bleu(true, true, words_of(self.level, true)).signature
+            details["chrf_signature"] = chrf(true, true).signature
         return details
 
     def trivial_baselines(self) -> dict[str, Callable[[Any], str]]:
@@ -136,13 +151,11 @@ class GenerationTask(SentencePresentation[W], Task[W]):
 
     def baselines(self) -> dict[str, dict[str, float]]:
         test = self.examples.test
-        true, metrics = _targets(test), {}
-        for name, write in self.trivial_baselines().items():
-            written = [write(example.input) for example in test]
-            metrics[name] = {"exact_match": exact_match(written, true)}
-            if self.config.decode.bleu:
-                metrics[name]["bleu"] = bleu(written, true)[0]
-        return metrics
+        true, tidy = _targets(test), self.level.tidy
+        return {
+            name: self._compared([tidy(write(example.input)) for example in test], true)
+            for name, write in self.trivial_baselines().items()
+        }
 
     def describe_data(self) -> dict[str, Any]:
         parts = ("train", "valid", "test")

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from tinyseq.train.config.model_sections import LevelName, RecurrentConfig, Shares
+from tinyseq.train.config.model_sections import LevelName, RecurrentConfig, Shares, without_path
 from tinyseq.train.config.run_config import FilePath, RunConfig
 from tinyseq.train.config.section import Section
 from tinyseq.train.config.source import Problem
@@ -17,13 +17,18 @@ class TextConfig(Section):
     """What is read."""
 
     path: FilePath | None = Field(None, description="A UTF-8 text file; null is Python's own documentation.")
-    level: LevelName = Field("char", description="What a token is: char or word.")
+    valid: FilePath | None = Field(None, description="A text file for validation; null is a share of `path`.")
+    test: FilePath | None = Field(None, description="A text file for the test; null is a share of `path`.")
+    level: LevelName = Field("char", description="What a token is: char, word, or tokens, as blanks part them.")
     min_count: int = Field(1, ge=1, description="A token that is rarer in the training text becomes <unk>.")
     max_size: int | None = Field(None, ge=1, description="The most tokens of the vocabulary; null for all.")
     split: Shares = Field(
         default=[0.9, 0.05, 0.05],
         description="The shares of training, validation and test text, in this order of the text.",
     )
+
+    def contradictions(self) -> Iterator[Problem]:
+        yield from without_path(self)
 
 
 class ModelConfig(RecurrentConfig):

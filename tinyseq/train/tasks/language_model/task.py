@@ -11,7 +11,8 @@ import numpy as np
 from tinyseq import data, nn
 from tinyseq.creation import tensor
 from tinyseq.data.batching import IGNORED, Ids
-from tinyseq.data.tokens import vocabulary_of
+from tinyseq.data.streams import NAMES, Parts
+from tinyseq.data.tokens import beginning, uncut
 from tinyseq.errors import DataError
 from tinyseq.modes import no_grad
 from tinyseq.ops.shape import concat, reshape
@@ -24,6 +25,9 @@ from tinyseq.train.tasks.language_model.scoring import metrics_of
 from tinyseq.train.tasks.learning import Feed, Measure
 from tinyseq.train.tasks.role import Prepared
 
+#: So many tokens of a text are looked at, for its first line and its script.
+_LOOKED_AT = 10_000
+
 
 class LanguageModel(TextPresentation, Task[LanguageModelConfig]):
     """Stateful truncated backpropagation over contiguous text; judged in bits a token on held-out text."""
@@ -31,9 +35,8 @@ class LanguageModel(TextPresentation, Task[LanguageModelConfig]):
     Config = LanguageModelConfig
     compilable = True
 
-    corpus = Prepared[data.Corpus]()
-    #: The three parts of the text, as text and as numbers of tokens.
-    text = Prepared[data.Splits]()
+    parts = Prepared[Parts]()
+    #: The three parts as numbers of tokens.
     ids = Prepared[data.Splits]()
 
     def __init__(self, config: LanguageModelConfig) -> None:
@@ -44,24 +47,45 @@ class LanguageModel(TextPresentation, Task[LanguageModelConfig]):
 
     def prepare(self) -> None:
         config = self.config.data
-        self.corpus = data.load_text(config.path)
-        tokens = data.split(self.level.cut(self.corpus.text), config.split)
-        parts = (tokens.train, tokens.valid, tokens.test)
-        self.text = data.Splits(*map(self.level.join, parts))
-        self.vocabulary = vocabulary_of(
-            [tokens.train], {*tokens.valid, *tokens.test}, min_count=config.min_count, max_size=config.max_size
+        self.parts = Parts(
+            self.level,
+            config.path,
+            config.split,
+            valid=config.valid,
+            test=config.test,
+            min_count=config.min_count,
+            max_size=config.max_size,
         )
-        self.ids = data.Splits(*map(self.vocabulary.encode, parts))
-        self.first_line = self.text.test.lstrip().split("\n", 1)[0][:80]
+        self.vocabulary, self.ids = self.parts.vocabulary, self.parts.ids
+        self.first_line = self._first_line()
         for name in ("valid", "test"):
             if len(getattr(self.ids, name)) < 2:
                 raise DataError(
                     f"the text is too short: its {name} part has nothing to predict",
                     required=f"at least 2 {self.level.unit}s in each part",
-                    got=f"{sum(map(len, parts))} {self.level.unit}s, split {config.split}",
+                    got=f"{self._count()} {self.level.unit}s, split {config.split}",
                     fix="a longer text, or a larger share in data.split",
                 )
         self.batches()  # refuses a text that is too short for the batches before anything is computed
+
+    def _count(self) -> int:
+        return sum(len(getattr(self.ids, name)) for name in NAMES)
+
+    def _first_line(self) -> str:
+        """Return the first whole line of the test text that is not blank, its first words where it is long."""
+        text = self.parts.text("test", 0, _LOOKED_AT)
+        if not self.parts.starts_a_line("test"):
+            line, _, rest = text.partition("\n")
+            text = rest if rest.strip() else line.partition(" ")[2] or line  # a piece of a line, or of a word, is none
+        return beginning(text.lstrip().partition("\n")[0], self.level)
+
+    def notes(self) -> list[str]:
+        note = uncut(self.level, self.parts.text("train", 0, _LOOKED_AT))
+        return [note] if note else []
+
+    def fingerprint(self, split: str) -> Any:
+        """Return the numbers of tokens; what they stand for is in the metadata."""
+        return getattr(self.ids, split)
 
     def build(self) -> LanguageModelNet:
         return LanguageModelNet(self.config.model, len(self.vocabulary))
@@ -104,8 +128,10 @@ class LanguageModel(TextPresentation, Task[LanguageModelConfig]):
     # Judgement.
 
     def part(self, split: str) -> list[str]:
-        text: str = getattr(self.text, split)
-        return text.splitlines(keepends=True)
+        return self.parts.text(split).splitlines(keepends=True)
+
+    def evaluate(self, model: LanguageModelNet, split: str) -> dict[str, float]:
+        return self._judge(model, getattr(self.ids, split))
 
     def evaluate_on(
         self, model: LanguageModelNet, records: Sequence[str], *, batch_size: int | None = None
@@ -115,8 +141,10 @@ class LanguageModel(TextPresentation, Task[LanguageModelConfig]):
         Many rows are read at once, each a contiguous part that starts with the initial state; so the batch size does
         change the figures a little.
         """
+        return self._judge(model, self.vocabulary.encode(self.level.cut("".join(records))), batch_size)
+
+    def _judge(self, model: LanguageModelNet, ids: Ids, batch_size: int | None = None) -> dict[str, float]:
         train = self.config.train
-        ids = self.vocabulary.encode(self.level.cut("".join(records)))
         total, count, state = 0.0, 0, None
         with no_grad():
             for window in data.held_out_windows(ids, batch_size or train.batch_size, train.bptt.every):
@@ -143,17 +171,15 @@ class LanguageModel(TextPresentation, Task[LanguageModelConfig]):
         return metrics
 
     def describe_data(self) -> dict[str, Any]:
+        parts, unknown = self.parts, self.parts.unknown
+        files = {name: part for name in NAMES if (part := getattr(parts.own, name)) is not None}
         return {
-            "corpus": self.corpus.name,
-            "sha256": self.corpus.sha256,
-            "characters": len(self.corpus),
-            "train": len(self.ids.train),
-            "valid": len(self.ids.valid),
-            "test": len(self.ids.test),
+            "corpus": parts.corpus.name,
+            "sha256": parts.corpus.sha256,
+            "characters": parts.corpus.characters,
+            **{f"{name}_file": {"corpus": part.name, "sha256": part.sha256} for name, part in files.items()},
+            **{name: len(getattr(self.ids, name)) for name in NAMES},
             "vocabulary": len(self.vocabulary),
-            "train_unknown": self._unknown(self.ids.train),
-            "held_out_unknown": self._unknown(self.ids.valid) + self._unknown(self.ids.test),
+            "train_unknown": unknown("train"),
+            "held_out_unknown": unknown("valid") + unknown("test"),
         }
-
-    def _unknown(self, ids: Ids) -> int:
-        return 0 if self.vocabulary.unknown is None else int((ids == self.vocabulary.unknown).sum())

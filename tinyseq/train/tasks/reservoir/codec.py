@@ -15,7 +15,7 @@ from tinyseq.train.tasks.reservoir.config import ReservoirTaskConfig
 from tinyseq.train.tasks.role import Array
 
 
-class Record(NamedTuple):
+class ReservoirRecord(NamedTuple):
     """A record: inputs (time, inputs), targets (time, outputs) or None, and how many first steps only warm up."""
 
     name: str
@@ -46,19 +46,19 @@ class SystemCodec(Codec[ReservoirTaskConfig]):
         self.take_names(metadata["inputs"], metadata["targets"], metadata["free"])
         self.variance = np.array(metadata["variance"], np.float64)
 
-    def read(self, path: Path, *, targets: bool = True) -> list[Record]:
+    def read(self, path: Path, *, targets: bool = True) -> list[ReservoirRecord]:
         if self.free:
             values = read_series(path, self.inputs).values
-            return [Record(path.name, values[:-1], values[1:], self._warm(len(values) - 1))]
+            return [ReservoirRecord(path.name, values[:-1], values[1:], self._warm(len(values) - 1))]
         names = (*self.inputs, *self.targets)
         values = read_series(path, names if targets else self.inputs).values
         truth = values[:, len(self.inputs) :] if targets else None
-        return [Record(path.name, values[:, : len(self.inputs)], truth, self._warm(len(values)))]
+        return [ReservoirRecord(path.name, values[:, : len(self.inputs)], truth, self._warm(len(values)))]
 
     def _warm(self, length: int) -> int:
         return min(self.config.readout.washout, length // 2)
 
-    def records(self, inputs: Iterable[Any]) -> list[Record]:
+    def records(self, inputs: Iterable[Any]) -> list[ReservoirRecord]:
         records = []
         for number, values in enumerate(inputs):
             array = np.asarray(values, np.float64)
@@ -69,5 +69,5 @@ class SystemCodec(Codec[ReservoirTaskConfig]):
                     required=f"finite numbers (time, {len(self.inputs)}): {', '.join(self.inputs)}",
                     got=f"shape {np.shape(values)}",
                 )
-            records.append(Record(f"input {number}", array, None, 0))
+            records.append(ReservoirRecord(f"input {number}", array, None, 0))
         return records

@@ -13,7 +13,7 @@ from tinyseq.errors import DataError
 from tinyseq.figures import Line, Panel, forecasts, save
 from tinyseq.modes import no_grad
 from tinyseq.train.tasks.presentation import Presentation, Reading
-from tinyseq.train.tasks.reservoir.codec import Record
+from tinyseq.train.tasks.reservoir.codec import ReservoirRecord
 from tinyseq.train.tasks.reservoir.config import ReservoirTaskConfig
 from tinyseq.train.tasks.reservoir.runs import Runs
 from tinyseq.train.tasks.role import Array
@@ -29,7 +29,7 @@ class RunsPresentation(Runs, Presentation[ReservoirTaskConfig]):
     """What follows a series by the network's own outputs, or, for a driven system, all outputs."""
 
     def predict(
-        self, model: nn.EchoStateNetwork, records: Sequence[Record], *, batch_size: int | None = None
+        self, model: nn.EchoStateNetwork, records: Sequence[ReservoirRecord], *, batch_size: int | None = None
     ) -> Iterator[dict[str, Any]]:
         """Yield what follows each series by the network's own outputs, or, for a driven system, all outputs."""
         for record in records:
@@ -38,9 +38,9 @@ class RunsPresentation(Runs, Presentation[ReservoirTaskConfig]):
                 if record.targets is not None:
                     inputs = np.concatenate([inputs, record.targets[-1:]])
                 count = self.config.evaluate.show
-                values = self._outputs(model, Record(record.name, inputs, None, len(inputs)), count)
+                values = self._outputs(model, ReservoirRecord(record.name, inputs, None, len(inputs)), count)
             else:
-                values = self._outputs(model, Record(record.name, inputs, None, 0), len(inputs))
+                values = self._outputs(model, ReservoirRecord(record.name, inputs, None, 0), len(inputs))
             outputs = {name: values[:, k].tolist() for k, name in enumerate(self.targets)}
             yield {"series": record.name, "after": len(inputs) if self.free else 0, "outputs": outputs}
 
@@ -54,7 +54,7 @@ class RunsPresentation(Runs, Presentation[ReservoirTaskConfig]):
             raise DataError("a picture of no predictions", required="at least one", got="none")
         return forecasts(panels, "outputs", axis="step")
 
-    def leave(self, model: nn.EchoStateNetwork, records: Sequence[Record], directory: Path) -> str:
+    def leave(self, model: nn.EchoStateNetwork, records: Sequence[ReservoirRecord], directory: Path) -> str:
         """Leave ``forecast.png``."""
         (record,) = records
         outputs, truth = self._beside_truth(model, record)
@@ -65,10 +65,12 @@ class RunsPresentation(Runs, Presentation[ReservoirTaskConfig]):
         lost = int(np.argmax(errors > 0.4)) if (errors > 0.4).any() else count
         return f"the free run stays within 0.4 standard deviations for {lost} of {count} steps"
 
-    def figures(self, model: nn.EchoStateNetwork, records: Sequence[Record]) -> Mapping[str, Callable[[], Figure]]:
+    def figures(
+        self, model: nn.EchoStateNetwork, records: Sequence[ReservoirRecord]
+    ) -> Mapping[str, Callable[[], Figure]]:
         return {"forecast": lambda: self._figure(records[0], *self._beside_truth(model, records[0]))}
 
-    def _figure(self, record: Record, outputs: Array, truth: Array) -> Figure:
+    def _figure(self, record: ReservoirRecord, outputs: Array, truth: Array) -> Figure:
         kind, label = ("free", "by its own outputs") if self.free else ("forecast", "network")
         steps = np.arange(len(outputs))
         panels = [
@@ -77,7 +79,7 @@ class RunsPresentation(Runs, Presentation[ReservoirTaskConfig]):
         ]
         return forecasts(panels, f"{record.name}: the first steps after what is known", axis="step")
 
-    def readings(self, model: nn.EchoStateNetwork, record: Record) -> list[Reading]:
+    def readings(self, model: nn.EchoStateNetwork, record: ReservoirRecord) -> list[Reading]:
         """Return the first steps after the washout, the state being that of all before."""
         start = max(record.start, 1)
         steps = range(start, min(start + _WATCHED, len(record.inputs)))

@@ -10,7 +10,7 @@ from tinyseq.errors import DataError
 from tinyseq.modes import no_grad
 from tinyseq.ops.shape import concat
 from tinyseq.tensors import Tensor
-from tinyseq.train.tasks.reservoir.codec import Record, SystemCodec
+from tinyseq.train.tasks.reservoir.codec import ReservoirRecord, SystemCodec
 from tinyseq.train.tasks.role import Array
 
 #: How many steps of a driven system a picture shows.
@@ -24,7 +24,7 @@ class Runs(SystemCodec):
         """Return values (time, features) as a batch of one row."""
         return tensor(values[None].astype(self.config.dtype))
 
-    def _places(self, record: Record) -> Array:
+    def _places(self, record: ReservoirRecord) -> Array:
         """Return the last steps that are known before each free run."""
         places = np.arange(
             max(record.start, 1) - 1, len(record.inputs) - self.config.evaluate.ahead, self.config.evaluate.ahead
@@ -37,7 +37,7 @@ class Runs(SystemCodec):
             )
         return places
 
-    def _free_runs(self, model: nn.EchoStateNetwork, record: Record, states: Tensor) -> tuple[Array, Array]:
+    def _free_runs(self, model: nn.EchoStateNetwork, record: ReservoirRecord, states: Tensor) -> tuple[Array, Array]:
         """Return what the last step of each free run gave, and the truth; all run side by side."""
         assert record.targets is not None
         places, ahead = self._places(record), self.config.evaluate.ahead
@@ -48,7 +48,7 @@ class Runs(SystemCodec):
             last = first if ahead == 1 else model.generate(first, known, ahead - 1)[0][:, -1]
         return last.numpy(), record.targets[places + ahead - 1]
 
-    def _outputs(self, model: nn.EchoStateNetwork, record: Record, count: int) -> Array:
+    def _outputs(self, model: nn.EchoStateNetwork, record: ReservoirRecord, count: int) -> Array:
         """Return outputs (count, outputs) from the record's start: driven by its inputs, or free after them."""
         with no_grad():
             if self.free:
@@ -59,7 +59,7 @@ class Runs(SystemCodec):
             ys, _ = model(self._tensor(record.inputs[: record.start + count]))
             return np.asarray(ys.numpy()[0, record.start :])
 
-    def _beside_truth(self, model: nn.EchoStateNetwork, record: Record) -> tuple[Array, Array]:
+    def _beside_truth(self, model: nn.EchoStateNetwork, record: ReservoirRecord) -> tuple[Array, Array]:
         """Return outputs from the record's start, and what they should be."""
         since = max(record.start, 1) if self.free else record.start
         count = min(self.config.evaluate.show if self.free else _SHOWN, len(record.inputs) - since)

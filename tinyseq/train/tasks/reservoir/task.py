@@ -16,7 +16,7 @@ from tinyseq.modes import no_grad
 from tinyseq.tensors import Tensor
 from tinyseq.train.tasks.base import Task
 from tinyseq.train.tasks.learning import Feed, Measure
-from tinyseq.train.tasks.reservoir.codec import Record
+from tinyseq.train.tasks.reservoir.codec import ReservoirRecord
 from tinyseq.train.tasks.reservoir.config import ReservoirTaskConfig
 from tinyseq.train.tasks.reservoir.presentation import RunsPresentation
 from tinyseq.train.tasks.reservoir.runs import features_of, states_of
@@ -24,14 +24,14 @@ from tinyseq.train.tasks.role import Array, Prepared
 
 
 class Reservoir(RunsPresentation, Task[ReservoirTaskConfig]):
-    """Judged by the normalised root mean squared error, 1 for a forecast of the mean.
+    """Judged by the root mean squared error over the standard deviation (NRMSE), 1 for a forecast of the mean.
 
     A system that drives itself is forecast ``evaluate.ahead`` steps on by the network's own outputs, from places
     through the whole part that lie so far apart (Jaeger and Haas 2004: NRMSE_84); a driven one at each step.
     """
 
     Config = ReservoirTaskConfig
-    measure = Measure("nrmse", "normalised root mean squared error")
+    measure = Measure("nrmse", "NRMSE: root mean squared error over the standard deviation")
     compilable = True
 
     system = Prepared[System]()
@@ -94,16 +94,16 @@ class Reservoir(RunsPresentation, Task[ReservoirTaskConfig]):
 
     # Judgement.
 
-    def part(self, split: str) -> list[Record]:
+    def part(self, split: str) -> list[ReservoirRecord]:
         config, washout = self.config.data, self.config.readout.washout
         first = {"train": 0, "valid": config.train, "test": config.train + config.valid}[split]
         end = first + getattr(config, split)
         since = max(0, first - washout)
         start = max(first - since, washout if split == "train" else 0)
-        return [Record(config.system, self.system.inputs[since:end], self.system.targets[since:end], start)]
+        return [ReservoirRecord(config.system, self.system.inputs[since:end], self.system.targets[since:end], start)]
 
     def evaluate_on(
-        self, model: nn.EchoStateNetwork, records: Sequence[Record], *, batch_size: int | None = None
+        self, model: nn.EchoStateNetwork, records: Sequence[ReservoirRecord], *, batch_size: int | None = None
     ) -> dict[str, float]:
         """Return the NRMSE a step ahead, and for a system that drives itself that of the free runs."""
         steps, runs = [], []

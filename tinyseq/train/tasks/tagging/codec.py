@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,11 @@ import numpy as np
 
 from tinyseq import data
 from tinyseq.creation import tensor
-from tinyseq.data.conll import Tagged, read_conll
+from tinyseq.data.batching import IGNORED
+from tinyseq.data.conll import UNTAGGED, Form, Tagged, TaggedFile, is_prose, read_tagged
 from tinyseq.data.padding import pad
 from tinyseq.data.text import load_text
-from tinyseq.errors import DataError, did_you_mean
+from tinyseq.errors import DataError
 from tinyseq.tensors import Tensor
 from tinyseq.train.tasks.codec import Codec
 from tinyseq.train.tasks.role import Array
@@ -26,25 +29,55 @@ LONGEST_WORD = 24
 
 
 class SentenceCodec(Codec[TaggingConfig]):
-    """The vocabularies of words and characters, and the tags."""
+    """The vocabularies of words and characters, the tags, and what the training file was read as."""
 
     words: data.Vocabulary
     characters: data.Vocabulary
     tags: tuple[str, ...]
+    #: What the training file was read as; None before it is read, and where sentences are made.
+    form: Form | None = None
+    #: Whether tags are those of entities.
+    entities: bool
 
     def metadata(self) -> Mapping[str, Any]:
-        return {"words": self.words.state(), "characters": self.characters.state(), "tags": list(self.tags)}
+        return {
+            "words": self.words.state(),
+            "characters": self.characters.state(),
+            "tags": list(self.tags),
+            "entities": self.entities,
+            "form": None if self.form is None else dataclasses.asdict(self.form),
+        }
 
     def restore(self, metadata: Mapping[str, Any]) -> None:
         self.words = data.Vocabulary.from_state(metadata.get("words"))
         self.characters = data.Vocabulary.from_state(metadata.get("characters"))
         self.tags = tuple(metadata["tags"])
+        self.entities = metadata.get("entities", self.config.data.scheme != "none")
+        form = metadata.get("form")
+        self.form = None if form is None else Form(**{**form, "columns": tuple(form["columns"])})
 
     def read(self, path: Path, *, targets: bool = True) -> list[Tagged]:
-        """Return the sentences of a CoNLL file; without targets, a ``.txt`` file has a sentence a line instead."""
-        if not targets and path.suffix == ".txt":
+        """Return the sentences of a file in one of the forms of CoNLL, read as the training file was.
+
+        Without targets, a ``.txt`` file that is none of them has a sentence a line.
+        """
+        if not targets and path.suffix == ".txt" and is_prose(path, self.form, self.tags):
             return [Tagged(tuple(line.split())) for line in load_text(path).text.split("\n") if line.strip()]
-        return read_conll(path, targets=targets, scheme=self.config.data.scheme)
+        return self.read_file(path, targets=targets).sentences
+
+    def read_file(self, path: Path, *, targets: bool = True) -> TaggedFile:
+        """Return what ``read_tagged`` finds, as the config says, and as the training file was read."""
+        config = self.config.data
+        return read_tagged(
+            path,
+            targets=targets,
+            scheme="none" if self.form is not None and not self.entities else config.scheme,
+            format=config.format,
+            word=config.word,
+            tag=config.tag,
+            comments=config.comments,
+            like=self.form,
+        )
 
     def records(self, inputs: Iterable[Any]) -> list[Tagged]:
         sentences = []
@@ -68,25 +101,21 @@ class SentenceCodec(Codec[TaggingConfig]):
         return tensor(words), tensor(lengths), tensor(characters), tensor(sizes)
 
     def numbers(self, sentences: Sequence[Tagged]) -> list[Array]:
-        """Return the numbers of the sentences' tags.
+        """Return the numbers of the sentences' tags; ``IGNORED`` for one that training has not seen, or for none.
 
         Raises:
-            DataError: a sentence has none, or one that training did not know.
+            DataError: a sentence has no tags.
         """
         known = {tag: number for number, tag in enumerate(self.tags)}
         for row, sentence in enumerate(sentences):
             if sentence.tags is None:
                 raise DataError("a sentence without tags", required="a tag for each word", where=f"sentence {row}")
-            for word, tag in zip(sentence.words, sentence.tags, strict=True):
-                if tag not in known:
-                    raise DataError(
-                        "a tag that training did not know",
-                        required=f"one of: {', '.join(self.tags)}",
-                        got=f"{tag} of {word!r}",
-                        where=f"sentence {row}",
-                        fix=did_you_mean(tag, self.tags),
-                    )
-        return [np.array([known[tag] for tag in s.tags or ()], np.int64) for s in sentences]
+        return [np.array([known.get(tag, IGNORED) for tag in s.tags or ()], np.int64) for s in sentences]
+
+    def unseen(self, sentences: Iterable[Tagged]) -> Counter[str]:
+        """Return the tags that training has not seen, and how often each is there."""
+        known = {*self.tags, UNTAGGED}
+        return Counter(tag for s in sentences for tag in s.tags or () if tag not in known)
 
 
 def _shortened(word: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyseq.data.conll import Tagged
+from tinyseq.data.conll import UNTAGGED, Tagged
 from tinyseq.data.measures import confusion_matrix, spans
 from tinyseq.data.padding import by_length
 from tinyseq.figures import confusion_matrix as draw_confusion
@@ -47,19 +47,20 @@ class TagsPresentation(SentenceCodec, Presentation[TaggingConfig]):
     ) -> Iterator[dict[str, Any]]:
         for sentence, scores in zip(records, self.compute(model, records, batch_size), strict=True):
             tags = self.named(scores)
+            found = sorted(spans(tags), key=lambda span: span.start) if self.entities else []
             entities = [
                 {"kind": kind, "text": " ".join(sentence.words[start:end]), "start": start, "end": end}
-                for kind, start, end in sorted(spans(tags), key=lambda span: span.start)
+                for kind, start, end in found
             ]
             prediction: dict[str, Any] = {"words": list(sentence.words), "tags": list(tags), "entities": entities}
             if sentence.tags is not None:
-                prediction["expected"] = list(sentence.tags)
+                prediction["expected"] = [None if tag == UNTAGGED else tag for tag in sentence.tags]
             yield prediction
 
     def as_text(self, prediction: Mapping[str, Any]) -> str:
         """Return the sentence with its entities in brackets; tags of another kind stand behind their words."""
         words = list(prediction["words"])
-        if self.config.data.scheme == "none":
+        if not self.entities:
             return " ".join(f"{word}/{tag}" for word, tag in zip(words, prediction["tags"], strict=True))
         for entity in prediction["entities"]:
             words[entity["start"]] = "[" + words[entity["start"]]
@@ -74,10 +75,15 @@ class TagsPresentation(SentenceCodec, Presentation[TaggingConfig]):
         return {"confusion": lambda: self._confusion(model, records)}
 
     def _confusion(self, model: Tagger, records: Sequence[Tagged]) -> Figure:
-        true = np.concatenate(self.numbers(records))
+        self.numbers(records)  # refuses sentences without tags
+        names = (*self.tags, *sorted(self.unseen(records)))
+        numbers = {tag: number for number, tag in enumerate(names)}
+        tags = [tag for record in records for tag in record.tags or ()]
         predicted = np.concatenate([scores.argmax(-1) for scores in self.compute(model, records, None)])
-        matrix = confusion_matrix(true, predicted, len(self.tags))
-        return draw_confusion(matrix, self.tags, f"tags of {len(true):,} words")
+        tagged = np.array([tag != UNTAGGED for tag in tags], bool)
+        true = [numbers[tag] for tag in tags if tag != UNTAGGED]
+        matrix = confusion_matrix(true, predicted[tagged], len(names))
+        return draw_confusion(matrix, names, f"tags of {len(true):,} words")
 
     def readings(self, model: Tagger, record: Tagged) -> list[Reading]:
         return [Reading(list(record.words), lambda: model(*self.encode([record])))]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import numpy as np
 from tinyseq import data, nn
 from tinyseq.creation import tensor
 from tinyseq.data.batching import IGNORED
-from tinyseq.data.conll import Tagged, most_frequent_tags
+from tinyseq.data.conll import UNTAGGED, Tagged, most_frequent_tags
 from tinyseq.data.examples import split_examples
-from tinyseq.data.measures import span_scores
+from tinyseq.data.measures import Score, span_scores
 from tinyseq.data.padding import pad, shuffled
+from tinyseq.data.splitting import unseen_note
 from tinyseq.data.tagging import entity_sentences
 from tinyseq.data.tokens import build_vocabulary
+from tinyseq.errors import DataError
 from tinyseq.ops.shape import reshape
 from tinyseq.tensors import Tensor
 from tinyseq.train.tasks.base import Task
@@ -29,7 +32,7 @@ from tinyseq.train.tasks.tagging.presentation import TagsPresentation
 
 
 class Tagging(TagsPresentation, Task[TaggingConfig]):
-    """Cross-entropy of each word's tag; judged by the F1 of whole entities, strictly (accuracy for other tags)."""
+    """Cross-entropy of each word's tag; judged by the F1 of entities as conlleval counts, other tags by accuracy."""
 
     Config = TaggingConfig
     compilable = True
@@ -38,8 +41,12 @@ class Tagging(TagsPresentation, Task[TaggingConfig]):
 
     def __init__(self, config: TaggingConfig) -> None:
         super().__init__(config)
-        entities = config.data.scheme != "none"
-        self.measure = Measure(*(("f1", "F1 of entities") if entities else ("accuracy", "accuracy")), False)
+        self.entities = config.data.scheme != "none"
+        self.measure = _measure(self.entities)
+
+    def restore(self, metadata: Mapping[str, Any]) -> None:
+        super().restore(metadata)
+        self.measure = _measure(self.entities)
 
     # Training.
 
@@ -48,22 +55,42 @@ class Tagging(TagsPresentation, Task[TaggingConfig]):
         if config.path is None:
             generated = entity_sentences(config.count, self.config.seed)
             whole = [Tagged(*map(tuple, zip(*sentence, strict=True))) for sentence in generated]
+            documents: Sequence[int] = ()
         else:
-            whole = self.read(Path(config.path))
+            whole, documents, self.form = self.read_file(Path(config.path))
+            self.entities = self.form.scheme != "none"
+            self.measure = _measure(self.entities)
         valid, test = (None if path is None else self.read(Path(path)) for path in (config.valid, config.test))
-        self.sentences = split_examples(whole, config.split, rng, valid=valid, test=test)
+        keys = self._keys(whole, documents)
+        self.sentences = split_examples(whole, config.split, rng, valid=valid, test=test, by=config.split_by, keys=keys)
         train = self.sentences.train
         self.words = build_vocabulary((s.words for s in train), min_count=config.min_count, unknown=True)
         self.characters = build_vocabulary((word for s in train for word in s.words), unknown=True)
-        self.tags = tuple(sorted({tag for s in train for tag in s.tags}))
-        for name in ("valid", "test"):
-            self.numbers(getattr(self.sentences, name))  # refuses unknown tags before anything is computed
+        self.tags = tuple(sorted({tag for s in train for tag in s.tags} - {UNTAGGED}))
+        if not self.tags:
+            raise DataError("no tags to learn", required="a tag in the training part", got=f"{len(train)} sentences")
+
+    def _keys(self, sentences: Sequence[Tagged], documents: Sequence[int]) -> list[Any] | None:
+        """Return what sentences are split by: the rarest tag of each, or its document."""
+        if self.config.data.split_by == "class":
+            counts = Counter(tag for s in sentences for tag in s.tags or ())
+            return [min(s.tags or (UNTAGGED,), key=lambda tag: (counts[tag], tag)) for s in sentences]
+        if self.config.data.split_by != "group":
+            return None
+        if len(set(documents)) < 2:
+            raise DataError(
+                "no documents to split by",
+                required="lines that begin one: # newdoc in CoNLL-U, -DOCSTART- in other forms",
+                got=str(self.config.data.path),
+                fix="data.split_by: random, or files of their own for valid and test",
+            )
+        return list(documents)
 
     def build(self) -> Tagger:
         return Tagger(self.config.model, len(self.words), len(self.characters), len(self.tags))
 
     def batches(self) -> Iterator[list[Tagged]]:
-        train = self.sentences.train
+        train = [s for s in self.sentences.train if any(s.tags)]  # some treebanks leave sentences untagged
         rng = np.random.default_rng(self.config.seed)
         order = shuffled([len(sentence.words) for sentence in train], self.config.train.batch_size, rng)
         return ([train[row] for row in rows] for rows in order)
@@ -71,7 +98,7 @@ class Tagging(TagsPresentation, Task[TaggingConfig]):
     def feed(self, model: Tagger, batch: list[Tagged], state: Any) -> Feed:
         inputs = self.encode(batch)
         tags, _ = pad(self.numbers(batch), fill=IGNORED, multiple=MULTIPLE)
-        return Feed((*inputs, tensor(tags)), sum(len(sentence.words) for sentence in batch))
+        return Feed((*inputs, tensor(tags)), max(int((tags != IGNORED).sum()), 1))
 
     def loss(self, model: Tagger, *arguments: Any) -> tuple[Tensor, Any]:
         *inputs, tags = arguments
@@ -96,26 +123,50 @@ class Tagging(TagsPresentation, Task[TaggingConfig]):
     ) -> dict[str, float]:
         numbers = self.numbers(records)
         scored = self.compute(model, records, batch_size)
-        picked = [scores[np.arange(len(tags)), tags] for scores, tags in zip(scored, numbers, strict=True)]
-        loss = -float(np.concatenate(picked).mean())
-        return {"loss": loss, **self.judged(records, [self.named(scores) for scores in scored])}
+        # Of a tag that training has not seen there is no probability: it is an error, and in no loss.
+        picked = np.concatenate([s[np.arange(len(n)), n][n != IGNORED] for s, n in zip(scored, numbers, strict=True)])
+        loss = {"loss": -float(picked.mean())} if len(picked) else {}
+        return {**loss, **self.judged(records, [self.named(scores) for scores in scored])}
 
     def judged(self, records: Sequence[Tagged], tags_of: Sequence[Sequence[str]]) -> dict[str, float]:
-        """Return the metrics of tags."""
+        """Return the metrics of tags; ``unseen_tags`` are the words whose tag training has not seen."""
         pairs = [
-            pair for s, tags in zip(records, tags_of, strict=True) for pair in zip(s.tags or (), tags, strict=True)
+            (tag, found)
+            for s, tags in zip(records, tags_of, strict=True)
+            for tag, found in zip(s.tags or (), tags, strict=True)
+            if tag != UNTAGGED
         ]
+        if not pairs:
+            raise DataError("nothing to judge", required="words with tags", got=f"{len(records)} sentences without")
         metrics: dict[str, float] = {"accuracy": sum(a == b for a, b in pairs) / len(pairs)}
         if self.measure.key == "f1":
             score = span_scores([s.tags or () for s in records], tags_of)["all"]
             metrics |= {"precision": score.precision, "recall": score.recall, "f1": score.f1}
-        return {**metrics, "words": len(pairs)}
+        unseen = self.unseen(records).total()
+        return {**metrics, "words": len(pairs), **({"unseen_tags": unseen} if unseen else {})}
 
     def details(self, model: Tagger, records: Sequence[Tagged], *, batch_size: int | None = None) -> dict[str, Any]:
-        """Return precision, recall and F1 of each kind of entity."""
+        """Return precision, recall and F1 of each kind of entity, or of each tag; and what training has not seen."""
         predicted = [self.named(scores) for scores in self.compute(model, records, batch_size)]
-        kinds = span_scores([s.tags or () for s in records], predicted)
-        return {"entities": {kind: score._asdict() for kind, score in kinds.items()}}
+        unseen = self.unseen(records)
+        told: dict[str, Any] = {"unseen_tags": dict(sorted(unseen.items()))} if unseen else {}
+        if self.entities:
+            kinds = span_scores([s.tags or () for s in records], predicted)
+            return {"entities": {kind: score._asdict() for kind, score in kinds.items()}, **told}
+        pairs = Counter(
+            pair for s, tags in zip(records, predicted, strict=True) for pair in zip(s.tags or (), tags, strict=True)
+        )
+        return {"tags": {name: score._asdict() for name, score in self._scores(pairs).items()}, **told}
+
+    def _scores(self, pairs: Counter[tuple[str, str]]) -> dict[str, Score]:
+        """Return the score of each tag, of pairs of what is and what was found."""
+        expected, found = Counter[str](), Counter[str]()
+        for (tag, guess), count in pairs.items():
+            if tag != UNTAGGED:
+                expected[tag] += count
+                found[guess] += count
+        names = sorted(expected.keys() | found.keys())
+        return {name: Score.of(pairs[name, name], found[name], expected[name]) for name in names}
 
     def baselines(self) -> dict[str, dict[str, float]]:
         best, other = most_frequent_tags(self.sentences.train)
@@ -123,11 +174,27 @@ class Tagging(TagsPresentation, Task[TaggingConfig]):
         tags_of = [[best.get(word, other) for word in sentence.words] for sentence in test]
         return {"most frequent tag of each word": self.judged(test, tags_of)}
 
+    def _unseen(self) -> dict[str, dict[str, int]]:
+        return {name: dict(sorted(self.unseen(self.part(name)).items())) for name in ("valid", "test")}
+
+    def notes(self) -> list[str]:
+        """Return what the file was read as, and which tags training has not seen."""
+        told = [] if self.form is None else [f"{key}: {value}" for key, value in self.form.described().items()]
+        read = [f"{self.config.data.path} is read as {', '.join(told)}"] if told else []
+        return [*read, *unseen_note("tags", self._unseen(), split=self.config.data.split_alone)]
+
     def describe_data(self) -> dict[str, Any]:
         sizes = {name: len(self.part(name)) for name in ("train", "valid", "test")}
+        unseen = {name: tags for name, tags in self._unseen().items() if tags}
         return {
             "source": self.config.data.path or "entity_sentences",
+            **({} if self.form is None else self.form.described()),
             **sizes,
             "vocabulary": len(self.words),
             "tags": list(self.tags),
+            **({"unseen_tags": unseen} if unseen else {}),
         }
+
+
+def _measure(entities: bool) -> Measure:
+    return Measure("f1", "F1 of entities", False) if entities else Measure("accuracy", "accuracy", False)

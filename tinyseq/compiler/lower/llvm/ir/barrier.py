@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tinyseq.compiler.lower.llvm.ir.builder import Module
+from tinyseq.compiler.lower.llvm.ir.builder import IRModule
 from tinyseq.compiler.lower.llvm.runtime.host import Host
 
 #: Where in a barrier's integers it says that nobody need wait there any more.
@@ -15,7 +15,7 @@ _PATIENCE = 2000
 _LINGERING = 400
 
 
-def write_barrier(module: Module, of: Host) -> None:
+def write_barrier(module: IRModule, of: Host) -> None:
     """Write ``barrier(ptr, threads)``: how many have come, how often all have, and whether some will never come."""
     f = module.function("barrier", ["ptr %barrier", "i64 %threads"])
     f.lines += f"""
@@ -62,7 +62,7 @@ def lingering(of: Host) -> str:
 
     A thread that sleeps between two segments takes up to a tenth of a millisecond to wake up, on a virtual machine.
     """
-    module = Module(of.attributes)
+    module = IRModule(of.attributes)
     f = module.function("linger", ["ptr %place", "i64 %value"], linkage="")
     f.lines += f"""
   br label %wait
@@ -86,11 +86,11 @@ out:
     return str(module)
 
 
-def _offer(module: Module) -> str:
+def _offer(module: IRModule) -> str:
     return f"call i32 @{module.declare('SwitchToThread' if sys.platform == 'win32' else 'sched_yield', 'i32 ()')}()"
 
 
-def _pause(module: Module, of: Host) -> str:
+def _pause(module: IRModule, of: Host) -> str:
     """Tell the processor that it is waiting."""
     machine = of.triple.split("-")[0]
     if machine in ("arm64", "aarch64"):

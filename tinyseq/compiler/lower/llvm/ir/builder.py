@@ -23,7 +23,7 @@ def constant(kind: str, value: Any) -> str:
     return str(int(value))
 
 
-class Module:
+class IRModule:
     """Functions and what they declare of others."""
 
     def __init__(self, attributes: str = "") -> None:
@@ -55,7 +55,7 @@ class Module:
 class Function:
     """The text of one function, written from the start to the end."""
 
-    def __init__(self, module: Module, name: str, parameters: Sequence[str], linkage: str, result: str) -> None:
+    def __init__(self, module: IRModule, name: str, parameters: Sequence[str], linkage: str, result: str) -> None:
         self.module = module
         self.head = f"define {linkage} {result} @{name}({', '.join(parameters)}) #0 {{\nentry:"
         self.entry: list[str] = []

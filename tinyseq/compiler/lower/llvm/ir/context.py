@@ -8,7 +8,7 @@ from typing import Final
 from tinyseq.compiler.lower.access import Access, Shape
 from tinyseq.compiler.lower.grouping import Lane
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.llvm.ir.builder import Function, Module
+from tinyseq.compiler.lower.llvm.ir.builder import Function, IRModule
 from tinyseq.compiler.lower.llvm.runtime.host import Host
 
 #: Of a stage's function: the step and the turn in a loop, and which parts of the stage are to be done.
@@ -27,11 +27,11 @@ class Scratch:
 
 
 @dataclass
-class Writer:
+class StageWriter:
     """Where stages are written to, and for what machine."""
 
     host: Host
-    module: Module
+    module: IRModule
     scratch: Scratch = field(default_factory=Scratch)
 
     def lanes_of(self, kinds: list[str], width: int) -> int:

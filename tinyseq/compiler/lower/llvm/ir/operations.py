@@ -13,18 +13,18 @@ from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
 from tinyseq.ops.base import OPS
 
 #: (vectors, operands, attributes) -> result, in the operands' kind (booleans for predicates).
-Writer = Callable[..., Value]
+OpWriter = Callable[..., Value]
 
 
-def _arithmetic(floating: str, integer: str) -> Writer:
+def _arithmetic(floating: str, integer: str) -> OpWriter:
     return lambda v, a, b: v.op(floating if a.kind in FLOATS else integer, a, b)
 
 
-def _compared(how: str) -> Writer:
+def _compared(how: str) -> OpWriter:
     return lambda v, a, b: v.compare(how, a, b)
 
 
-def _extreme(how: str) -> Writer:
+def _extreme(how: str) -> OpWriter:
     """The first where it wins or is NaN; a NaN in the second loses no comparison, and comes through too."""
 
     def write(v: Vectors, a: Value, b: Value) -> Value:
@@ -66,7 +66,7 @@ def _clip(v: Vectors, x: Value, low: float, high: float) -> Value:
     return _extreme("le")(v, _extreme("ge")(v, x, v.const(x.kind, low)), v.const(x.kind, high))
 
 
-def _logical(name: str) -> Writer:
+def _logical(name: str) -> OpWriter:
     return lambda v, a, b: v.op(name, a, b)
 
 
@@ -80,7 +80,7 @@ def _isfinite(v: Vectors, x: Value) -> Value:
     return v.compare("lt", v.intrinsic("fabs", x), v.const(x.kind, math.inf))
 
 
-def _scalar(name: str) -> Writer:
+def _scalar(name: str) -> OpWriter:
     """A function of the C library, element by element."""
 
     def write(v: Vectors, *operands: Value) -> Value:
@@ -97,7 +97,7 @@ def _scalar(name: str) -> Writer:
     return write
 
 
-WRITERS: Final[Mapping[str, Writer]] = {
+WRITERS: Final[Mapping[str, OpWriter]] = {
     "add": _arithmetic("fadd", "add"),
     "sub": _arithmetic("fsub", "sub"),
     "mul": _arithmetic("fmul", "mul"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
-from tinyseq.compiler.lower.llvm.ir.context import PARAMETERS, Writer
+from tinyseq.compiler.lower.llvm.ir.context import PARAMETERS, StageWriter
 from tinyseq.compiler.lower.llvm.kernels.elementwise import GroupWriter
 from tinyseq.compiler.lower.llvm.kernels.gathering import write_gathering
 from tinyseq.compiler.lower.llvm.kernels.matmul import write_batched, write_kept
@@ -27,7 +27,9 @@ from tinyseq.compiler.lower.stages import (
 )
 
 
-def write_stage(writer: Writer, stage: Step, name: str, keep_rows: bool = False, packed: Sequence[int] = ()) -> int:
+def write_stage(
+    writer: StageWriter, stage: Step, name: str, keep_rows: bool = False, packed: Sequence[int] = ()
+) -> int:
     """Write a stage as a function; return how many parts it can be split into.
 
     ``keep_rows`` says that parts are to be rows, as in a loop that is split along them; ``packed``, where in the

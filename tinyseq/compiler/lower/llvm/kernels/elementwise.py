@@ -10,7 +10,7 @@ from typing import Any
 from tinyseq.compiler.lower.access import Access
 from tinyseq.compiler.lower.grouping import Lane, lanes
 from tinyseq.compiler.lower.llvm.ir.builder import Function
-from tinyseq.compiler.lower.llvm.ir.context import Writer, base, moved, note_wrong
+from tinyseq.compiler.lower.llvm.ir.context import StageWriter, base, moved, note_wrong
 from tinyseq.compiler.lower.llvm.ir.operations import write
 from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
 from tinyseq.compiler.lower.stages import Group
@@ -19,7 +19,7 @@ from tinyseq.compiler.lower.stages import Group
 class GroupWriter:
     """Writes one group into its function."""
 
-    def __init__(self, writer: Writer, f: Function, group: Group) -> None:
+    def __init__(self, writer: StageWriter, f: Function, group: Group) -> None:
         self.writer, self.f, self.group = writer, f, group
         self.v = Vectors(f, self.vector())
         self.stored = {work.output.slot for work in group.made if work.stored}

@@ -8,12 +8,12 @@ from typing import Any
 from tinyseq.compiler.lower.access import Access
 from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.llvm.ir.builder import IN_MEMORY, Function
-from tinyseq.compiler.lower.llvm.ir.context import Writer, base, moved, note_wrong
+from tinyseq.compiler.lower.llvm.ir.context import StageWriter, base, moved, note_wrong
 from tinyseq.compiler.lower.llvm.ir.vectors import Vectors
 from tinyseq.compiler.lower.stages import Gathering
 
 
-def write_gathering(writer: Writer, f: Function, stage: Gathering) -> int:
+def write_gathering(writer: StageWriter, f: Function, stage: Gathering) -> int:
     """Element by element of the index arrays; a wrong index is noted, and takes the first element instead."""
     whole, part, before = stage.whole, stage.part, stage.before
     count = len(stage.arrays)
@@ -76,7 +76,7 @@ def write_gathering(writer: Writer, f: Function, stage: Gathering) -> int:
     return space[0] if split else 1
 
 
-def _fill_zero(writer: Writer, f: Function, x: Access) -> None:
+def _fill_zero(writer: StageWriter, f: Function, x: Access) -> None:
     width = x.shape[-1] if x.shape else 1
     v = Vectors(f, writer.lanes_of([x.kind], width))
     pointer = base(f, x)

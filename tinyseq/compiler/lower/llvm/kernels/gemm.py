@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.llvm.ir.builder import IN_MEMORY, Function, Module
+from tinyseq.compiler.lower.llvm.ir.builder import IN_MEMORY, Function, IRModule
 from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
 from tinyseq.compiler.lower.llvm.runtime.host import Host
 
@@ -83,7 +83,7 @@ def _parameters(tile: Tile) -> tuple[str, ...]:
     return _KERNEL + _AHEAD * tile.ahead
 
 
-def kernel(module: Module, tile: Tile) -> str:
+def kernel(module: IRModule, tile: Tile) -> str:
     """Declare a tile's kernel, which is code of its own for all plans; return its name.
 
     Its arguments: the number of rows; the left operand with its strides along rows and the contracted axis; the panel
@@ -97,7 +97,7 @@ def kernel(module: Module, tile: Tile) -> str:
 
 def kernel_module(tile: Tile, host: Host) -> str:
     """Return the module of a tile's kernel, with a body for each number of rows that a tile may have."""
-    module = Module(host.attributes)
+    module = IRModule(host.attributes)
     f = module.function(tile.name, _parameters(tile), linkage="")
     blocks = [f"rows{n}" for n in range(1, tile.rows + 1)]
     cases = " ".join(f"i64 {n + 1}, label %{label}" for n, label in enumerate(blocks))

@@ -11,7 +11,7 @@ from tinyseq.compiler.lower.access import Access, Shape
 from tinyseq.compiler.lower.grouping import Lane, lanes
 from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.llvm.ir.builder import Function
-from tinyseq.compiler.lower.llvm.ir.context import Writer, base, moved
+from tinyseq.compiler.lower.llvm.ir.context import StageWriter, base, moved
 from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
 from tinyseq.compiler.lower.llvm.kernels.elementwise import GroupWriter
 from tinyseq.compiler.lower.llvm.kernels.gemm import Tile, choose_tile, kernel, pack
@@ -25,7 +25,7 @@ _BADLY_FILLED: Final = 0.9
 class ProductWriter(GroupWriter):
     """Writes what becomes of a product's tiles; where its panels come from is for the functions below."""
 
-    def __init__(self, writer: Writer, f: Function, group: Group) -> None:
+    def __init__(self, writer: StageWriter, f: Function, group: Group) -> None:
         assert group.product is not None
         self.product = group.product
         self.tile = tile_of(writer.host, group)
@@ -126,7 +126,7 @@ def _two(strides: Shape) -> tuple[int, int]:
     return strides[0], strides[1]
 
 
-def write_kept(writer: Writer, f: Function, group: Group, packed: Sequence[int], keep_rows: bool) -> int:
+def write_kept(writer: StageWriter, f: Function, group: Group, packed: Sequence[int], keep_rows: bool) -> int:
     """Products in a loop, whose panels lie in the scratch memory already; return how many parts there are."""
     member = ProductWriter(writer, f, group)
     tile, rows = member.tile, member.product.left.shape[0]
@@ -153,7 +153,7 @@ def write_kept(writer: Writer, f: Function, group: Group, packed: Sequence[int],
     return tile.panels if columns else rows
 
 
-def write_batched(writer: Writer, f: Function, product: Product) -> int:
+def write_batched(writer: StageWriter, f: Function, product: Product) -> int:
     """A stack of products: each right operand is laid out by itself."""
     batch = product.batch
     rows, length = product.left.shape[-2:]

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.llvm.ir.builder import Function
-from tinyseq.compiler.lower.llvm.ir.context import Writer, base
+from tinyseq.compiler.lower.llvm.ir.context import StageWriter, base
 from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
 from tinyseq.compiler.lower.llvm.kernels.gemm import DEPTH, STEPS_A_LINE, kernel, pack
 from tinyseq.compiler.lower.llvm.kernels.matmul import ProductWriter, by_columns, even_tiles, tile_of
@@ -32,7 +32,7 @@ _LARGE: Final = 1 << 20
 
 
 def write_products(
-    writer: Writer, f: Function, groups: Sequence[Group], total: Reduction | None, keep_rows: bool
+    writer: StageWriter, f: Function, groups: Sequence[Group], total: Reduction | None, keep_rows: bool
 ) -> int:
     """Write groups whose products have one right operand, and maybe the sum of its rows; return how many parts."""
     blocking = _Blocking(writer, groups[0], keep_rows)
@@ -61,7 +61,7 @@ def write_products(
 class _Blocking:
     """How the products of one right operand are cut."""
 
-    def __init__(self, writer: Writer, group: Group, keep_rows: bool) -> None:
+    def __init__(self, writer: StageWriter, group: Group, keep_rows: bool) -> None:
         assert group.product is not None
         assert not group.others  # they are for loops whose panels are kept
         self.tile, self.right = tile_of(writer.host, group), group.product.right
@@ -81,7 +81,7 @@ class _Blocking:
 class _Member:
     """One of the products."""
 
-    def __init__(self, writer: Writer, f: Function, group: Group, blocking: _Blocking) -> None:
+    def __init__(self, writer: StageWriter, f: Function, group: Group, blocking: _Blocking) -> None:
         self.writer, self.f, self.blocking = writer, f, blocking
         self.inner = ProductWriter(writer, f, group)
         tile, left = blocking.tile, self.inner.product.left
@@ -177,7 +177,7 @@ class _Ahead:
 class _Sums:
     """The sum of the right operand's rows, taken while they are laid out."""
 
-    def __init__(self, writer: Writer, f: Function, total: Reduction, blocking: _Blocking) -> None:
+    def __init__(self, writer: StageWriter, f: Function, total: Reduction, blocking: _Blocking) -> None:
         self.f, self.blocking, self.output = f, blocking, total.output
         tile = blocking.tile
         self.v = Vectors(f, tile.vector)

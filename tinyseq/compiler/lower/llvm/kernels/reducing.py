@@ -10,7 +10,7 @@ from typing import Any, Final
 from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.llvm.ir import maths
 from tinyseq.compiler.lower.llvm.ir.builder import IN_MEMORY, Function
-from tinyseq.compiler.lower.llvm.ir.context import Writer, base, moved
+from tinyseq.compiler.lower.llvm.ir.context import StageWriter, base, moved
 from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
 from tinyseq.compiler.lower.stages import Normalization, Reduction
 
@@ -18,7 +18,7 @@ from tinyseq.compiler.lower.stages import Normalization, Reduction
 _SIDE_BY_SIDE: Final = 8
 
 
-def write_reduction(writer: Writer, f: Function, stage: Reduction, keep_rows: bool) -> int:
+def write_reduction(writer: StageWriter, f: Function, stage: Reduction, keep_rows: bool) -> int:
     """Vectors along the last axis: summed at the end where it is reduced, side by side where it is kept."""
     x, out = stage.operand, stage.output
     axes = [i for i, n in enumerate(x.shape) if n > 1] or [len(x.shape) - 1][: len(x.shape)]
@@ -138,7 +138,7 @@ def _store_scalar(f: Function, scalar: str, kind: str, place: str) -> None:
     f.do(f"store {IN_MEMORY[kind]} {scalar}, ptr {place}, align {SIZES[kind]}")
 
 
-def write_normalization(writer: Writer, f: Function, stage: Normalization) -> int:
+def write_normalization(writer: StageWriter, f: Function, stage: Normalization) -> int:
     """Row by row: the largest element, the sum of exp(x - largest), then the results."""
     x, out = stage.operand, stage.output
     lead, width, kind = x.shape[:-1] or (1,), x.shape[-1], x.kind

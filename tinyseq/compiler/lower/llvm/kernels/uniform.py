@@ -9,12 +9,12 @@ from tinyseq.backends.philox import MULTIPLIERS, WEYL, WORD
 from tinyseq.compiler.lower.access import Access
 from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.llvm.ir.builder import IN_MEMORY, Function
-from tinyseq.compiler.lower.llvm.ir.context import Writer, base, moved
+from tinyseq.compiler.lower.llvm.ir.context import StageWriter, base, moved
 from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
 from tinyseq.compiler.lower.stages import Draw
 
 
-def write_draw(writer: Writer, f: Function, stage: Draw) -> int:
+def write_draw(writer: StageWriter, f: Function, stage: Draw) -> int:
     """Each element computes its block of four words and takes its own: any part of them can be drawn anywhere."""
     out = stage.output
     lead, width = out.shape[:-1] or (1,), out.shape[-1] if out.shape else 1

@@ -1,43 +1,18 @@
-"""Ops of neural networks: random draws, dropout, embedding, cross-entropy. Most are compositions."""
+"""Functions of neural networks, made of ops: dropout, embedding, cross-entropy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
-from tinyseq.backends.philox import random_uniform
 from tinyseq.errors import DataError, DtypeError, ShapeError
-from tinyseq.graph import Shape, Signature
-from tinyseq.ops.base import Inferred, Op, Value, Xp, require_float
+from tinyseq.ops.base import Value, require_float
+from tinyseq.ops.draws import uniform
 from tinyseq.ops.elementwise import where, within
 from tinyseq.ops.reduce import log_softmax, sum_
 from tinyseq.ops.shape import gather, reshape, take
-
-
-class Uniform(Op):
-    """Philox4x32-10 draws on [0, 1): a pure function of (seed, site, call, step).
-
-    ``call`` and ``step`` are inputs, not attributes: a compiled function draws anew each time it is called, and at each
-    step of a loop.
-    """
-
-    name = "uniform"
-    formula = r"y \sim U[0, 1)"
-    differentiable = False
-
-    def __call__(self, call: Value, step: Value, *, shape: Shape, dtype: Any, seed: int, site: int) -> Any:
-        return super().__call__(call, step, shape=tuple(shape), dtype=np.dtype(dtype), seed=seed, site=site)
-
-    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
-        return attrs["shape"], attrs["dtype"]
-
-    def kernel(self, xp: Xp, call: Any, step: Any, shape: Shape, dtype: Any, seed: int, site: int) -> Any:
-        return random_uniform(xp, shape, dtype, seed, site, call, step)
-
-
-uniform: Final[Uniform] = Uniform()
 
 
 def dropout(x: Value, p: float, *, seed: int, site: int = 0, call: Value = 0, step: Value = 0) -> Any:
