@@ -176,6 +176,10 @@ class Inputs(ABC):
         """Return what a person should know of the training inputs, a sentence each."""
         return []
 
+    def described(self) -> dict[str, Any]:
+        """Return what was read as what, where the file does not say it."""
+        return {}
+
     @abstractmethod
     def state(self) -> dict[str, Any]:
         """Return what was learned; plain JSON."""
@@ -282,6 +286,9 @@ class Numbers(Inputs):
         )
         self.columns = self.columns or found.columns
         return found
+
+    def described(self) -> dict[str, Any]:
+        return {"columns": list(self.columns), "target": self.config.target} if self.columns else {}
 
     @abstractmethod
     def read_columns(self, path: Path, **options: Any) -> Examples:
