@@ -274,6 +274,6 @@ def test_errors_leave_out_what_was_not_observed():
     assert forecasts.mae(predicted, true) == 0.5
     assert forecasts.rmse(predicted, true) == pytest.approx(math.sqrt(0.5))
     carried, observed = np.array([[1.0], [1.0], [4.0], [4.0], [5.0]]), np.array([[1], [0], [1], [0], [1]], bool)
-    assert forecasts.naive_step(carried, observed).tolist() == [2.0]
+    assert forecasts.naive_step(carried, observed=observed).tolist() == [2.0]
     with pytest.raises(DataError, match="nothing to judge by"):
         forecasts.rmse(predicted[1:2], true[1:2])

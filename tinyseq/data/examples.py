@@ -18,7 +18,17 @@ from tinyseq.errors import DataError, did_you_mean
 
 Array = np.ndarray[Any, Any]
 
-__all__ = ["READ_TARGETS", "Example", "read_keys", "read_sequences", "read_texts", "read_vectors", "split_examples"]
+__all__ = [
+    "READ_TARGETS",
+    "Example",
+    "Examples",
+    "read_keys",
+    "read_sequences",
+    "read_texts",
+    "read_vectors",
+    "read_wide",
+    "split_examples",
+]
 
 
 class Example(NamedTuple):
@@ -123,7 +133,7 @@ def read_vectors(
 
     Args:
         path: the file.
-        columns: what is read; None: all but the target, those ``apart`` and what numbers the rows.
+        columns: what is read; None: all but the target and what numbers the rows.
         target: the target's column.
         kind, targets: see ``read_texts``.
         header, form: see ``read_table``.
@@ -174,7 +184,7 @@ def read_sequences(
         )
     _target_there(table, target, targets)
     keys = table.labels(sequence)
-    names = _features(table, columns, {target, sequence, *apart, *([time] if time is not None else [])})
+    names = _features(table, columns, {target, sequence, *([time] if time is not None else []), *apart})
     values, target_of = table.numbers(names, missing=missing), _targets(table, target, kind, targets)
     starts = [row for row in range(len(keys)) if row == 0 or keys[row] != keys[row - 1]]
     seen: set[str] = set()
@@ -299,8 +309,8 @@ def _features(table: Table, columns: Sequence[str] | None, others: set[str], *, 
 def read_keys(path: str | Path, column: str, *, form: Form | None = None, sequence: str | None = None) -> list[str]:
     """Return a column's text for each row, or for the first row of each run with one value in ``sequence``."""
     table = read_table(path, form=form)
-    found = table.texts(column)
+    keys = table.labels(column)
     if sequence is None:
-        return found
-    runs = table.texts(sequence)
-    return [key for row, key in enumerate(found) if row == 0 or runs[row] != runs[row - 1]]
+        return keys
+    runs = table.labels(sequence)
+    return [key for row, key in enumerate(keys) if row == 0 or runs[row] != runs[row - 1]]

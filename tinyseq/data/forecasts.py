@@ -93,6 +93,7 @@ def naive_step(values: Array, season: int = 1, observed: Array | None = None) ->
 
     Args:
         values: (time, columns), the last one carried on where none was observed.
+        season: how many steps back the forecast looks.
         observed: which were; steps to others are left out. None: all.
 
     Raises:
@@ -106,9 +107,8 @@ def naive_step(values: Array, season: int = 1, observed: Array | None = None) ->
             fix="a shorter season, or a longer series",
         )
     steps = np.abs(values[season:] - values[:-season])
-    scale: Array
     if observed is None:
-        scale = steps.mean(0)
+        scale: Array = steps.mean(0)
     else:
         scale = np.where(observed[season:], steps, 0.0).sum(0) / np.maximum(observed[season:].sum(0), 1)
     if not (scale > 0.0).all():

@@ -17,6 +17,7 @@ DEFAULT = "pydoc-topics"
 #: Paragraphs shorter than this may repeat: headings, "See also:", closing brackets.
 _SHORT = 40
 _REQUIRED = "a text file in UTF-8"
+_INSTEAD = "correct the path, or leave it out for Python's own documentation"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def load_text(path: str | Path | None = None) -> Corpus:
     if path is None:
         return _corpus(DEFAULT, _pydoc_topics())
     path = Path(path)
-    raw = read_raw(path, "correct the path, or leave it out for Python's own documentation")
+    raw = read_raw(path, _INSTEAD)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -78,7 +79,7 @@ def not_utf8(path: Path, raw: bytes, error: UnicodeDecodeError) -> DataError:
 
 
 @contextmanager
-def told(path: Path, instead: str = "correct the path") -> Iterator[None]:
+def told(path: Path, instead: str = _INSTEAD) -> Iterator[None]:
     """Tell in words why a text file cannot be read; ``instead`` is what to do where there is none.
 
     Raises:

@@ -15,15 +15,7 @@ from pydantic import Field
 
 from tinyseq import data
 from tinyseq.creation import tensor
-from tinyseq.data.examples import (
-    Example,
-    Examples,
-    read_keys,
-    read_sequences,
-    read_texts,
-    read_vectors,
-    read_wide,
-)
+from tinyseq.data.examples import Example, Examples, read_keys, read_sequences, read_texts, read_vectors, read_wide
 from tinyseq.data.padding import pad
 from tinyseq.data.series import Scaler
 from tinyseq.data.sources import SOURCES, options_of
@@ -86,13 +78,13 @@ class ExamplesConfig(TableSection):
     def contradictions(self) -> Iterator[Problem]:
         yield from super().contradictions()
         yield from without_path(self)
-        yield from self._splitting()
         for name in ("time", "layout"):
             if getattr(self, name) not in (None, "long") and self.path is not None and self.kind != "sequence":
                 message = f"says how sequences stand in a file, and inputs are {self.kind}; required inputs: sequence"
                 yield Problem((name,), message, involves=(("inputs",), ("path",)))
         if self.time is not None and self.layout == "wide":
             yield Problem(("time",), "in a wide file, columns are the steps; required null", involves=(("layout",),))
+        yield from self._splitting()
         if self.path is not None and self.options:
             yield Problem(
                 ("options",), "options of a source, and data from `path`; required none", involves=(("path",),)
@@ -111,6 +103,14 @@ class ExamplesConfig(TableSection):
         if self.target in (self.columns or ()):
             message = f"{self.target!r} is what is learned; a model that reads it has nothing to learn"
             yield Problem(("columns",), message, involves=(("target",),))
+
+    def _values(self) -> Iterator[Problem]:
+        """Yield what is wrong with values of options, each by itself and together."""
+        make = SOURCES[self.source].make
+        problems = list(value_problems(make, self.options))
+        yield from problems
+        if not problems and set(self.options) - {"count"} and "count" in options_of(self.source):
+            yield from option_problems(make, {**self.options, "count": 10}, (0,))
 
     def _splitting(self) -> Iterator[Problem]:
         """Yield what is wrong in how examples are split."""
@@ -140,18 +140,10 @@ class ExamplesConfig(TableSection):
             return [example.target for example in examples]
         if self.path is None or self.split_column is None:
             return None
-        sequence = self.sequence if self.kind == "sequence" else None
+        sequence = self.sequence if self.kind == "sequence" and self.layout == "long" else None
         keys = read_keys(self.path, self.split_column, form=self.form(), sequence=sequence)
         where = f"{self.path}, column {self.split_column!r}"
         return in_order(keys, where) if self.split_by == "time" else keys
-
-    def _values(self) -> Iterator[Problem]:
-        """Yield what is wrong with values of options, each by itself and together."""
-        make = SOURCES[self.source].make
-        problems = list(value_problems(make, self.options))
-        yield from problems
-        if not problems and set(self.options) - {"count"} and "count" in options_of(self.source):
-            yield from option_problems(make, {**self.options, "count": 10}, (0,))
 
     @property
     def kind(self) -> str:
@@ -183,6 +175,10 @@ class Inputs(ABC):
     def notes(self, inputs: Sequence[Any]) -> list[str]:
         """Return what a person should know of the training inputs, a sentence each."""
         return []
+
+    def described(self) -> dict[str, Any]:
+        """Return what was read as what, where the file does not say it."""
+        return {}
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
@@ -290,6 +286,9 @@ class Numbers(Inputs):
         )
         self.columns = self.columns or found.columns
         return found
+
+    def described(self) -> dict[str, Any]:
+        return {"columns": list(self.columns), "target": self.config.target} if self.columns else {}
 
     @abstractmethod
     def read_columns(self, path: Path, **options: Any) -> Examples:

@@ -212,9 +212,8 @@ class ManyToOne(Task[C]):
 
     def describe_data(self) -> dict[str, Any]:
         sizes = {name: len(getattr(self.examples, name)) for name in ("train", "valid", "test")}
-        facts = {"source": self.data.path or self.data.source, **sizes, "outputs": self.outputs}
-        columns = list(getattr(self.inputs, "columns", ()))
-        return {**facts, "columns": columns, "target": self.data.target} if columns else facts
+        columns = self.inputs.described()
+        return {"source": self.data.path or self.data.source, **sizes, "outputs": self.outputs, **columns}
 
     def leave(self, model: Module, records: Sequence[Example], directory: Path) -> str:
         """Leave ``predictions.jsonl``."""

@@ -27,8 +27,7 @@ class Record(NamedTuple):
 class SeriesScale(NamedTuple):
     """What is known of a series from its training part.
 
-    ``level`` is the mean of each target, ``step_size`` how far a value is from the one before, or from the one
-    a season before (MASE's unit).
+    ``level`` is the mean of each target, ``step_size`` how far a value is from that a season before (MASE's unit).
     """
 
     scaler: Scaler
@@ -36,8 +35,8 @@ class SeriesScale(NamedTuple):
     step_size: Array
 
     @classmethod
-    def fit(cls, series: Series, transform: str, chosen: Sequence[int], season: int = 1) -> SeriesScale:
-        """Return the scale of a series of which all is known; ``step_size`` is over a season.
+    def fit(cls, series: Series, transform: str, chosen: Sequence[int], season: int) -> SeriesScale:
+        """Return the scale of a series of which all is known.
 
         Raises:
             DataError: the transform does not take its values, or a target never changes.
@@ -93,7 +92,8 @@ class SeriesCodec(Codec[ForecastingConfig]):
             return self.scales[""]
         if series.group in self.scales:
             return self.scales[series.group]
-        return SeriesScale.fit(series.until(max(known, 2)), self.config.data.transform, self.chosen)
+        season = self.config.forecast.season or 1
+        return SeriesScale.fit(series.until(max(known, 2)), self.config.data.transform, self.chosen, season)
 
     @property
     def _alone(self) -> bool:

@@ -65,18 +65,18 @@ class ForecastJudgement(Learning[ForecastingConfig], Forecaster):
     def details(
         self, model: ForecastNet, records: Sequence[Record], *, batch_size: int | None = None
     ) -> dict[str, Any]:
-        """Return the season of MASE, the RMSE of each target and step ahead, and of several series their metrics."""
+        """Return the season of MASE, and the RMSE of each target by step ahead; of several series their metrics too."""
         judged = self._judged(model, records, batch_size)
         predicted, true = (np.concatenate([getattr(one, name) for one in judged]) for name in ("predicted", "true"))
         by_step = {
             name: [forecasts.rmse(predicted[:, step, k], true[:, step, k]) for step in range(true.shape[1])]
             for k, name in enumerate(self.targets)
         }
-        found = {"mase_season": self.config.forecast.season or 1, "rmse_by_step": by_step}
+        details = {"mase_season": self.config.forecast.season or 1, "rmse_by_step": by_step}
         if len(records) == 1:
-            return found
+            return details
         each = {record.series.group: self._metrics([one]) for record, one in zip(records, judged, strict=True)}
-        return {**found, "series": each}
+        return {**details, "series": each}
 
     def baselines(self) -> dict[str, dict[str, float]]:
         horizon, season = self.config.forecast.horizon, self.config.forecast.season
