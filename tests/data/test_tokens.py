@@ -244,6 +244,8 @@ def test_columns_by_number_and_by_name(tmp_path):
     assert read_pairs(path, source=2, target=4) == wanted
     with pytest.raises(DataError, match=re.compile(r"4 columns, 1: '1276'.*source: 2, target: 4", re.DOTALL)):
         read_pairs(path)
+    with pytest.raises(DataError, match="source: 2, target: 4"):
+        read_pairs(write(tmp_path, "1\ta\tfra\tb\n2\tc\tfra\td\n"))
     named = write(tmp_path, f"id\ten\tto\tes\n{rows}")
     assert read_pairs(named, source="en", target="es") == wanted
     assert read_pairs(named, source="es", target="en") == [(b, a) for a, b in wanted]
