@@ -9,9 +9,9 @@ import time
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from smallruns import CONFIG, write_config
 
 import tinyseq as ts
+from support.smallruns import CONFIG, write_config
 from tinyseq import nn
 from tinyseq.cli import main
 from tinyseq.errors import DataError

@@ -68,9 +68,7 @@ class LayerNormLSTMCell(Cell):
         self.input_size, self.hidden_size = input_size, hidden_size
         self.W_h = parameter(_gates(recurrent_init, hidden_size, hidden_size, 4))
         self.W_x = parameter(_gates(input_init, input_size, hidden_size, 4))
-        self.b = parameter(
-            init.joined([init.full(hidden_size, value=forget_bias), init.zeros(3 * hidden_size)], axis=0)
-        )
+        self.b = parameter(init.joined([init.full(hidden_size, value=forget_bias), init.zeros(3 * hidden_size)], 0))
         self.norm_h = LayerNorm(4 * hidden_size, bias=False)
         self.norm_x = LayerNorm(4 * hidden_size, bias=False)
         self.norm_c = LayerNorm(hidden_size)
