@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 import tempfile
 import warnings
@@ -210,7 +211,7 @@ def row(file: RealFile) -> str:
     with tempfile.TemporaryDirectory() as folder:
         result = ts.run(file.config(), output=folder, progress=SilentProgress())
     needed = {key: value for key, value in file.data.items() if key not in ("window", "inputs")}
-    yaml = json.dumps(needed, ensure_ascii=False).replace('"', "")
+    yaml = re.sub(r'"([A-Za-z_]\w*)"', r"\1", json.dumps(needed))  # a column "5" needs its quotes
     naive = {name: scores[file.measure] for name, scores in result.baselines.items() if file.measure in scores}
     best = min(naive, key=lambda name: naive[name]) if file.measure != "accuracy" else max(naive, key=naive.get)
     theirs = ""

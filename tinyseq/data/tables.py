@@ -43,12 +43,14 @@ _FEW = 5
 class _Column:
     """The fields of a column, in packed chunks: a text each, which takes no more memory than the file does."""
 
-    def __init__(self) -> None:
+    def __init__(self, marked: bool) -> None:
+        #: Whether the mark may stand in a field.
+        self.marked = marked
         self.chunks: list[bytes | tuple[str, ...]] = []
 
     def add(self, fields: tuple[str, ...]) -> None:
         packed = _MARK.join(fields)
-        whole = packed.count(_MARK) == len(fields) - 1
+        whole = not self.marked or packed.count(_MARK) == len(fields) - 1
         self.chunks.append(packed.encode("utf-8", "surrogatepass") if whole else fields)
 
     def parts(self) -> Iterator[Sequence[str]]:
@@ -90,7 +92,8 @@ class Table:
         if self._text is not None:
             return self._text
         assert self._source is not None
-        columns = [_Column() for _ in self.columns]
+        marked = _MARK.encode() in self._source.raw
+        columns = [_Column(marked) for _ in self.columns]
         self._count = 0
         empty: list[list[str]] = []
         for rows, lines in self._source.chunks():

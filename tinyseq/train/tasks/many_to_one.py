@@ -211,9 +211,8 @@ class ManyToOne(Task[C]):
         return target
 
     def describe_data(self) -> dict[str, Any]:
-        sizes = {name: len(getattr(self.examples, name)) for name in ("train", "valid", "test")}
-        columns = self.inputs.described()
-        return {"source": self.data.path or self.data.source, **sizes, "outputs": self.outputs, **columns}
+        facts = {name: len(self.part(name)) for name in ("train", "valid", "test")} | self.inputs.described()
+        return {"source": self.data.path or self.data.source, **facts, "outputs": self.outputs}
 
     def leave(self, model: Module, records: Sequence[Example], directory: Path) -> str:
         """Leave ``predictions.jsonl``."""
