@@ -4,8 +4,8 @@
 
 The run evaluates every 250 steps and writes a checkpoint every 100. It goes on in this process, ``ts.run`` after
 ``ts.run``, each stopped by an interrupt after a random stretch of steps, until all steps are made or the time is over.
-A JSON line a stretch: steps, the resident set in MiB, descriptors, threads, mappings. The last line tells how far each of
-them moved from the first quarter of the soak to its end, and whether the steps are as many as the run's rows say.
+A JSON line a stretch: steps, the resident set in MiB, descriptors, threads, mappings. The last line tells how far each
+of them moved from the first quarter of the soak to its end, and whether the steps are as many as the run's rows say.
 """
 
 from __future__ import annotations
