@@ -33,7 +33,11 @@ class StepRange(_ParamType):
         if isinstance(value, tuple):
             return value
         first, colon, end = str(value).partition(":")
-        if (not (first or colon).removeprefix(":").isdecimal() and first) or not (end.isdecimal() or not end):
+        if (
+            not value
+            or (not (first or colon).removeprefix(":").isdecimal() and first)
+            or not (end.isdecimal() or not end)
+        ):
             self.fail(f"{value!r} is neither a number of steps, 5, nor a window of them, 3:6", param, ctx)
         if not colon:
             self.bounded(first, param, ctx)

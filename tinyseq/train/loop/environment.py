@@ -17,7 +17,7 @@ from tinyseq import backends
 from tinyseq.threads import in_use
 from tinyseq.train.loop.commit import commit_of
 
-_PACKAGES = ("tinyseq", "numpy", "llvmlite", "cupy", "pydantic", "ruamel.yaml", "safetensors", "matplotlib")
+_PACKAGES = ("tinyseq", "numpy", "llvmlite", "cupy", "pydantic", "ruamel.yaml", "matplotlib")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
