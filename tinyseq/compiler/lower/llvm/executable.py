@@ -19,7 +19,7 @@ from tinyseq.compiler.lower.llvm.kernels.loading import load
 from tinyseq.compiler.lower.llvm.lowering import FORMS, lower
 from tinyseq.compiler.lower.llvm.runtime.cache import cached
 from tinyseq.compiler.lower.llvm.runtime.host import Library, give_back, host, key_of, object_code
-from tinyseq.compiler.lower.llvm.schedule.cost import time_of
+from tinyseq.compiler.lower.llvm.schedule.cost import time_to_share
 from tinyseq.compiler.lower.llvm.segments import write_segments
 from tinyseq.compiler.lower.llvm.thread_pool import Team, pool, settle
 from tinyseq.compiler.lower.partition import Partition
@@ -64,7 +64,7 @@ def _native(plan: Plan, forms: Forms) -> _Native:
         library = Library(cached(key_of(source, of), lambda: object_code(source, of)), of)
         arguments = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
         segments = [
-            (library.function(f"segment{number}", *arguments), sum(map(time_of, stages)) >= _WORTH_SHARING)
+            (library.function(f"segment{number}", *arguments), sum(map(time_to_share, stages)) >= _WORTH_SHARING)
             for number, stages in enumerate(lowered.segments)
         ]
         give_back()
