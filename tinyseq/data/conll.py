@@ -41,7 +41,7 @@ class Tagged(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Form:
+class TaggedForm:
     """What a file was read as: its format, its columns' names, which are word and tag (from 0), and the tags' scheme.
 
     ``broken`` is how many tags break the scheme.
@@ -69,7 +69,7 @@ class TaggedFile(NamedTuple):
 
     sentences: list[Tagged]
     documents: list[int]
-    form: Form
+    form: TaggedForm
 
 
 def read_conll(
@@ -96,7 +96,7 @@ def read_tagged(
     word: int | str | None = None,
     tag: int | str | None = None,
     comments: bool | None = None,
-    like: Form | None = None,
+    like: TaggedForm | None = None,
 ) -> TaggedFile:
     """Read a UTF-8 file of a word a line, an empty line after each sentence.
 
@@ -132,7 +132,7 @@ def read_tagged(
     return TaggedFile(rows, documents, form)
 
 
-def is_prose(path: str | Path, form: Form | None, tags: Collection[str]) -> bool:
+def is_prose(path: str | Path, form: TaggedForm | None, tags: Collection[str]) -> bool:
     """Return whether a text file has a sentence a line, not a word a line as files of tags do.
 
     Args:
@@ -210,7 +210,7 @@ def _is_word(field: str, before: int, where: str) -> bool:
 
 
 def _columns(
-    path: str | Path, lines: Sequence[str], comments: bool | None, like: Form | None, *asked: int | str | None
+    path: str | Path, lines: Sequence[str], comments: bool | None, like: TaggedForm | None, *asked: int | str | None
 ) -> tuple[list[list[WordLine]], list[int], tuple[str, ...]]:
     """Return the word lines of each sentence, its document, and the columns' names."""
     full = [(number, line) for number, line in enumerate(lines, start=1) if line.strip() and not is_document(line)]
@@ -299,8 +299,8 @@ def _form(
     asked: tuple[int | str | None, int | str | None],
     targets: bool,
     scheme: str,
-    like: Form | None,
-) -> Form:
+    like: TaggedForm | None,
+) -> TaggedForm:
     """Return which columns are the word and the tag."""
     known = _as_before(like, format, names, targets)
     if known is not None:
@@ -313,7 +313,7 @@ def _form(
     )
     if format == "columns":
         choice = choose(sentences, names, word=word, tag=tag, targets=targets, scheme=scheme, where=str(path))
-        return Form(format, names, choice.word, choice.tag)
+        return TaggedForm(format, names, choice.word, choice.tag)
     if word is None:
         word = column_number("FORM", names, str(path), "word")
     if all(line.fields[word] == "_" for lines in sentences for line in lines):
@@ -324,10 +324,10 @@ def _form(
             where=str(path),
             fix="merge them in from the text that the treebank's README names",
         )
-    return Form(format, names, word, _conllu_tag(path, sentences, names, targets) if tag is None else tag)
+    return TaggedForm(format, names, word, _conllu_tag(path, sentences, names, targets) if tag is None else tag)
 
 
-def _as_before(like: Form | None, format: str, names: tuple[str, ...], targets: bool) -> Form | None:
+def _as_before(like: TaggedForm | None, format: str, names: tuple[str, ...], targets: bool) -> TaggedForm | None:
     """Return the columns of a file like another, the same by name, or, where they have none, by number."""
     if like is None or like.format != format:
         return None
@@ -335,11 +335,11 @@ def _as_before(like: Form | None, format: str, names: tuple[str, ...], targets: 
         wanted = [None if i is None else like.columns[i] for i in (like.word, like.tag)]
         found = [names.index(name) if name in names else None for name in wanted]
         if found[0] is not None and (found[1] is not None or not targets):
-            return Form(format, names, found[0], found[1])
+            return TaggedForm(format, names, found[0], found[1])
         return None
     if len(like.columns) == len(names):
-        return Form(format, names, like.word, like.tag)
-    return None if targets else Form(format, names, like.word if like.word < len(names) else 0, None)
+        return TaggedForm(format, names, like.word, like.tag)
+    return None if targets else TaggedForm(format, names, like.word if like.word < len(names) else 0, None)
 
 
 def _there(name: int | str, names: Sequence[str]) -> bool:
@@ -368,8 +368,8 @@ def _conllu_tag(
 
 
 def _tagged(
-    path: str | Path, sentences: Sequence[Sequence[WordLine]], form: Form, targets: bool, scheme: str
-) -> tuple[list[Tagged], Form]:
+    path: str | Path, sentences: Sequence[Sequence[WordLine]], form: TaggedForm, targets: bool, scheme: str
+) -> tuple[list[Tagged], TaggedForm]:
     """Return words and tags, tags of entities as IOB2; and the form with the tags' scheme."""
     words = [tuple(line.fields[form.word].strip(" \t") for line in lines) for lines in sentences]
     for lines, of_sentence in zip(sentences, words, strict=True):
