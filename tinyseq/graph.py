@@ -367,7 +367,7 @@ class Graph:
         return iter(self.nodes)
 
     def consumers(self) -> dict[Node, list[Node]]:
-        """Return, for every node, the nodes that take it as an input (once for each time it is taken)."""
+        """Return, for every node, the nodes that take it as an input (once for each time; an output is none)."""
         users: dict[Node, list[Node]] = {node: [] for node in self.nodes}
         for node in self.nodes:
             for parent in node.inputs:

@@ -174,7 +174,8 @@ def times_one(node: Node) -> Node | None:
 
 @rounds
 def scaled_twice(node: Node) -> Node | None:
-    """(x a) b = x (a b), of floats. Rounds once instead of twice, except by powers of two.
+    """(x a) b = x (a b), of floats. Rounds once instead of twice; by powers of two that is the same,
+    where nothing falls below the smallest ordinary number.
 
     Only where a and b are both at least 1 in size, or both at most 1, and a b is an ordinary number: else x a might
     overflow, or vanish, where x (a b) does not.

@@ -13,7 +13,7 @@ import numpy as np
 from tinyseq import data
 from tinyseq.creation import tensor
 from tinyseq.data.batching import IGNORED
-from tinyseq.data.conll import UNTAGGED, TaggedForm, Tagged, TaggedFile, is_prose, read_tagged
+from tinyseq.data.conll import UNTAGGED, Tagged, TaggedFile, TaggedForm, is_prose, read_tagged
 from tinyseq.data.padding import pad
 from tinyseq.data.text import load_text
 from tinyseq.errors import DataError
