@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +34,7 @@ class StepRange(_ParamType):
         if isinstance(value, tuple):
             return value
         first, colon, end = str(value).partition(":")
-        if (
-            not value
-            or (not (first or colon).removeprefix(":").isdecimal() and first)
-            or not (end.isdecimal() or not end)
-        ):
+        if not re.fullmatch(r"[0-9]+|[0-9]*:[0-9]*", str(value)):
             self.fail(f"{value!r} is neither a number of steps, 5, nor a window of them, 3:6", param, ctx)
         if not colon:
             self.bounded(first, param, ctx)
