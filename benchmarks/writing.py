@@ -2,18 +2,13 @@
 
     python benchmarks/writing.py [--units 128 512] [--tokens 512] [--repeats 20]
 
-One row, 65 classes, an embedding of 64, temperature 0.8, float32. Ours is what `tinyseq sample` calls, on both backends.
+One row, 65 classes, an embedding of 64, temperature 0.8, float32. Ours is what `tinyseq sample` calls.
 ONNX Runtime runs a model of one step, its own LSTM operator, and NumPy chooses, as who exports a model does; JAX the
 whole loop as one scan; NumPy the step by hand, its four gates in one product. All in one process and in turn, two
 threads each, from the same draws; all write the same text but where a draw meets a boundary to rounding.
 """
 
 from __future__ import annotations
-
-import os
-
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TINYSEQ_NUM_THREADS"):  # before NumPy is imported
-    os.environ.setdefault(variable, "2")
 
 import argparse
 import importlib.util
@@ -27,6 +22,7 @@ import numpy as np
 from side_by_side import interleaved
 
 import tinyseq as ts
+from tinyseq.threads import blas_threads
 from tinyseq.train.config.run_config import parse_config
 from tinyseq.train.tasks.language_model import LanguageModel
 
@@ -166,6 +162,27 @@ def with_jax(weights: Weights) -> Writes:
     return lambda draws: np.asarray(loop(draws))
 
 
+def measure(units: int, draws: np.ndarray, repeats: int) -> None:
+    task, model, weights = model_of(units)
+    writers: dict[str, Writes] = {name: ours(name, task, model) for name in ("llvm", "numpy")}
+    writers["NumPy by hand"] = by_hand(weights)
+    peers = (("onnxruntime", "ONNX Runtime, a step", with_onnx), ("jax", "JAX, one scan", with_jax))
+    for module, name, make in peers:
+        if importlib.util.find_spec(module):
+            writers[name] = make(weights)
+    texts = {name: writes(draws) for name, writes in writers.items()}
+    for name, text in texts.items():
+        alike = text == texts["NumPy by hand"]
+        assert alike.all() or alike[:100].all(), f"{name} writes another text from token {alike.argmin()} on"
+    times = interleaved({name: lambda w=w: w(draws) for name, w in writers.items()}, repeats)  # type: ignore[misc]
+    print(f"\n{units} units, {len(draws)} tokens; us a token, and theirs / ours of minima")
+    print(f"  {'':<22}{'min':>8}{'median':>9}{'to llvm':>9}{'to numpy':>10}")
+    for name, t in times.items():
+        low, middle = (1e6 * x / len(draws) for x in (min(t), median(t)))
+        ratios = [min(t) / min(times[our]) for our in ("llvm", "numpy")]
+        print(f"  {name:<22}{low:>8.1f}{middle:>9.1f}{ratios[0]:>9.2f}{ratios[1]:>10.2f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--units", type=int, nargs="+", default=[128, 512])
@@ -173,25 +190,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20)
     args = parser.parse_args()
     draws = np.random.default_rng(0).random(args.tokens)
-    for units in args.units:
-        task, model, weights = model_of(units)
-        writers: dict[str, Writes] = {name: ours(name, task, model) for name in ("llvm", "numpy")}
-        writers["NumPy by hand"] = by_hand(weights)
-        peers = (("onnxruntime", "ONNX Runtime, a step", with_onnx), ("jax", "JAX, one scan", with_jax))
-        for module, name, make in peers:
-            if importlib.util.find_spec(module):
-                writers[name] = make(weights)
-        texts = {name: writes(draws) for name, writes in writers.items()}
-        for name, text in texts.items():
-            alike = text == texts["NumPy by hand"]
-            assert alike.all() or alike[:100].all(), f"{name} writes another text from token {alike.argmin()} on"
-        times = interleaved({name: lambda w=w: w(draws) for name, w in writers.items()}, args.repeats)  # type: ignore[misc]
-        print(f"\n{units} units, {args.tokens} tokens; us a token, and theirs / ours of minima")
-        print(f"  {'':<22}{'min':>8}{'median':>9}{'to llvm':>9}{'to numpy':>10}")
-        for name, t in times.items():
-            low, middle = (1e6 * x / args.tokens for x in (min(t), median(t)))
-            ratios = [min(t) / min(times[our]) for our in ("llvm", "numpy")]
-            print(f"  {name:<22}{low:>8.1f}{middle:>9.1f}{ratios[0]:>9.2f}{ratios[1]:>10.2f}", flush=True)
+    with blas_threads(2):
+        for units in args.units:
+            measure(units, draws, args.repeats)
 
 
 if __name__ == "__main__":

@@ -237,10 +237,10 @@ def check_choices(task, model, steps, top):
             ys, _ = model(ts.tensor(tokens[None, :-1]))
             chosen, distance = expected(model.logits(ys).numpy(), draws, 0.8, top or None)
     with ts.backend("llvm"):
-        task._writing = None
+        task._looped = None
         found = task.chosen(model, tokens, draws, 0.8, top)
-        assert task._writing[1].function is not None
-        notes = task._writing[1].function.entry_of_last_call().take().notes()
+        assert task._looped[2].function is not None
+        notes = task._looped[2].function.entry_of_last_call().take().notes()
     assert not any("left to NumPy" in note for note in notes)
     clear = distance > 1e-5
     assert clear.mean() > 0.99
@@ -307,7 +307,7 @@ def test_a_cell_that_looks_at_values_writes_eagerly_and_says_why(tmp_path, caplo
         return inner(tokens, state) if float(tokens.sum()) >= 0.0 else None
 
     object.__setattr__(model, "step", step)
-    task._writing = None
+    task._looped = None
     with caplog.at_level("INFO", "tinyseq.compiler"):
         np.testing.assert_array_equal(written(task, model, 30)[0], expected)
     assert "not compiled, runs eagerly: " in caplog.text

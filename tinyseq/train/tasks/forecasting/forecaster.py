@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tinyseq.creation import tensor
@@ -9,6 +12,8 @@ from tinyseq.data.padding import pad
 from tinyseq.data.series import Series
 from tinyseq.errors import DataError
 from tinyseq.modes import no_grad
+from tinyseq.ops.shape import concat, expand_dims
+from tinyseq.tensors import Tensor
 from tinyseq.train.tasks.forecasting.codec import Record, SeriesCodec
 from tinyseq.train.tasks.forecasting.network import ForecastNet
 from tinyseq.train.tasks.role import Array
@@ -57,10 +62,22 @@ class Forecaster(SeriesCodec):
         scaler = self.scale_of(series, len(series)).scaler
         z = scaler.apply(series.values[-(self.config.data.window or 0) :]).astype(self.config.dtype)
         order = [self.targets.index(name) for name in self.columns]
-        values = []
         with no_grad():
             ys, state = model(tensor(z[None]))
-            for _ in range(steps):
-                values.append(ys.numpy()[0, -1, 0])
-                ys, state = model(tensor(values[-1][order][None, None]), state)
-        return scaler.invert(np.array(values), self.chosen)
+            first = ys[:, -1, 0]
+        parts = [first.numpy()[:, None]]
+        if steps > 1:
+            loop = self.loop_of(model, "free", _free_step(model, order))
+            parts += loop(np.zeros((1, steps - 1), bool), (first, state))
+        return scaler.invert(np.concatenate(parts, 1)[0, :steps], self.chosen)
+
+
+def _free_step(model: ForecastNet, order: list[int]) -> Callable[..., tuple[Tensor, Any]]:
+    """Return a step that reads its last forecast; ``order`` says where in it each column stands."""
+
+    def step(_: Any, now: Any) -> tuple[Tensor, Any]:
+        last, state = now
+        ys, state = model(expand_dims(concat([last[:, i : i + 1] for i in order], -1), 1), state)
+        return ys[:, 0, 0], (ys[:, 0, 0], state)
+
+    return step

@@ -41,5 +41,5 @@ class LanguageModelNet(nn.Module):
 
     def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Return the logits (rows, vocabulary) of what follows tokens (rows,), and the new state."""
-        ys, state = self(reshape(tokens, (-1, 1)), state)
-        return self.logits(ys), state
+        y, state = self.recurrent.step(self.dropout(self.embedding(tokens)), state)
+        return self.head(self.dropout(y)), state

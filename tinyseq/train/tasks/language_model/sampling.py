@@ -10,7 +10,6 @@ import numpy as np
 
 from tinyseq.creation import tensor
 from tinyseq.errors import DataError
-from tinyseq.nn.chunked import ChunkedLoop
 from tinyseq.nn.decoding import choose
 from tinyseq.ops.elementwise import where
 from tinyseq.random import Generator
@@ -27,9 +26,6 @@ Step = Callable[..., tuple[Tensor, Any]]
 
 class Sampler(TextCodec):
     """A codec with a network put to writing."""
-
-    #: The model that wrote last, and its loop.
-    _writing: tuple[LanguageModelNet, ChunkedLoop] | None = None
 
     def sample(
         self,
@@ -82,8 +78,6 @@ class Sampler(TextCodec):
             draws: (steps,), in [0, 1): the t-th chooses what follows t + 1 tokens.
             temperature, top_k: as in ``sample``.
         """
-        if self._writing is None or self._writing[0] is not model:
-            self._writing = model, ChunkedLoop(_step_of(model), compiled=self.config.compile)
         fed = np.full(len(draws), FREE)
         fed[: len(given) - 1] = given[1 : len(draws) + 1]
         state = tensor(given[:1]), model.recurrent.initial_state(1)
@@ -91,7 +85,9 @@ class Sampler(TextCodec):
         if self.vocabulary.unknown is not None:  # it stands for no token that could be written
             barred = tensor(np.arange(len(self.vocabulary)) == self.vocabulary.unknown)
         model.eval()
-        parts = self._writing[1]((draws[None], fed[None]), state, temperature or None, top_k or None, barred)
+        parts = self.loop_of(model, "writing", _step_of(model))(
+            (draws[None], fed[None]), state, temperature or None, top_k or None, barred
+        )
         return np.concatenate([np.zeros(0, np.int64), *(part[0] for part in parts)])
 
 
