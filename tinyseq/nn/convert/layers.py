@@ -93,7 +93,7 @@ def fit(library: Library, form: Form, arrays: Mapping[str, Array]) -> list[Found
             required = {name for name, (stored, _) in names.items() if not stored.optional}
             if missing := required - arrays.keys():
                 if layers == 1:
-                    results.append(f"{form.called}: missing {', '.join(sorted(missing))}")
+                    results.append(f"{form.called}: missing {_named(missing)}")
                 break
             if len(names) >= len(arrays) and not (extra := arrays.keys() - names.keys() - _differing(form)):
                 results.append(_fitted(library, form, names, arrays, layers, directions))
@@ -101,10 +101,15 @@ def fit(library: Library, form: Form, arrays: Mapping[str, Array]) -> list[Found
         else:
             continue
         if layers > 1 and (extra := arrays.keys() - names.keys() - _differing(form)):
-            results.append(f"{form.called}: no place for {', '.join(sorted(extra))}")
+            results.append(f"{form.called}: no place for {_named(extra)}")
         elif layers > 1 and not results:
-            results.append(f"{form.called}: missing {', '.join(sorted(missing))}")
+            results.append(f"{form.called}: missing {_named(missing)}")
     return results
+
+
+def _named(names: Collection[str], most: int = 6) -> str:
+    shown = sorted(names)
+    return ", ".join(name[:80] for name in shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
 
 
 def _directions(library: Library, arrays: Mapping[str, Array]) -> tuple[int, ...]:

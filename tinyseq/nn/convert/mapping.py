@@ -208,7 +208,7 @@ def cell_blocks(cell: Any) -> Arrays:
     kind = kind_of(cell)
     size = cell.hidden_size if kind in ("lstm", "gru", "rnn", "esn") else 0
     if kind == "lstm":
-        blocks = {}
+        blocks: Arrays = {}
         for gate, name in _OURS.items():
             blocks |= _halves(own[f"W_{name}"], gate, size) | {f"b{gate}": own[f"b_{name}"]}
             if f"p_{name}" in own:

@@ -114,6 +114,8 @@ class Library:
     directions_first: bool = False
     #: The name of the one vector that holds all tensors, layer by layer.
     flat: str = ""
+    #: Names under which a file has tensors a second time, a regular expression.
+    twice: str = ""
     #: Formats of files that are read without running anything, and what to run on the library's side for the others.
     files: tuple[str, ...] = (".npz", ".safetensors")
     save: str = ""
@@ -475,6 +477,7 @@ LIBRARIES: Registry[Library] = Registry(
             outputs_are_rows=True,
             ways=("", "_reverse"),
             forms=_torch_like(_TORCH, "paddle.nn.", rnn="SimpleRNN"),
+            twice=r"(.*[./])?\d+\.cell(_fw|_bw)?\.[a-z_]+",
             save='np.savez("FILE.npz", **{k: v.numpy() for k, v in layer.state_dict().items()})',
         ),
         "mindspore": Library(
@@ -568,7 +571,7 @@ LIBRARIES: Registry[Library] = Registry(
                         "HC0?": (
                             LEARNED_STATE,
                             "it starts from a state that it has learned, and ours from zeros",
-                            'accept={"learned state"}, and pass HC0 as the state at each call',
+                            'accept={"learned state"}, and pass the state at each call: c is HC0[0], h is HC0[1]',
                         )
                     },
                 ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,7 @@ def reading(
     where = f"convert.read({library!r})"
     record = LIBRARIES.find(library, "convert.read")
     unknown = [name for name in options if name not in ("reset", "nonlinearity", "bidirectional")]
-    if unknown or kind not in (None, *GATES):
+    if unknown or (kind is not None and kind not in GATES):
         raise DataError(
             f"{where}: unknown {'option' if unknown else 'kind'} {(unknown or [kind])[0]!r}",
             required=f"reset, nonlinearity or bidirectional; kind one of {', '.join(GATES)}",
@@ -90,7 +91,8 @@ def reading(
     content = (
         load(library, source) if isinstance(source, str | Path) else Content(plain(source, _separator(record), where))
     )
-    arrays = cut(record, content.arrays, where) if record.flat else content.arrays
+    arrays = once(record, content.arrays, where) if record.twice else content.arrays
+    arrays = cut(record, arrays, where) if record.flat else arrays
     accepted = _differences(record, arrays, set(accept), where)
     told: dict[str, dict[str, Any]] = {head: {**given, **options} for head, given in content.options.items()}
     told[""] = options
@@ -113,12 +115,9 @@ def _differences(library: Library, arrays: Arrays, accept: set[str], where: str)
     accepted = []
     for form in library.forms:
         for name, (difference, why, instead) in form.differs.items():
-            held = [
-                a
-                for n, a in arrays.items()
-                if n == name.rstrip("?") or n.endswith(("/" + name.rstrip("?"), "." + name.rstrip("?")))
-            ]
-            if not held or (name.endswith("?") and not any(a.any() for a in held)):
+            word = name.rstrip("?")
+            held = [array for path, array in arrays.items() if path == word or path.endswith((f"/{word}", f".{word}"))]
+            if not held or (name.endswith("?") and not any(array.any() for array in held)):
                 continue
             if difference not in accept or difference == PROJECTION:
                 raise DataError(
@@ -216,6 +215,23 @@ def as_array(name: str, value: Any, where: str) -> Array:
             fix="the model in float32, on its library's side",
         )
     return array
+
+
+def once(library: Library, arrays: Arrays, where: str) -> Arrays:
+    """Return arrays without those that stand there a second time under another name.
+
+    Raises:
+        DataError: a second one differs.
+    """
+    kept = {name: array for name, array in arrays.items() if not re.fullmatch(library.twice, name)}
+    for name, array in arrays.items():
+        if name not in kept and kept and not any(np.array_equal(array, other) for other in kept.values()):
+            raise DataError(
+                f"{where}: {name[:80]!r} is a second name of a tensor, and differs from all of them",
+                required="one value under both",
+                got=stacks.shapes(kept),
+            )
+    return kept or arrays
 
 
 # -- one vector for all ------------------------------------------------------------------------------------------------
