@@ -36,6 +36,10 @@ def version_of(module):
     return version(names.get(module, module))
 
 
+def draw(rng, shape, scale=0.6):
+    return rng.normal(0.1, scale, shape).astype(np.float32)
+
+
 def vectors(runners, library):
     make, module = runners.RUNNERS[library]
     result = {}
@@ -43,8 +47,7 @@ def vectors(runners, library):
         rng = np.random.default_rng(sum(map(ord, library + name)))
         case = runners.case_of(name, options)
         shapes, run = make(case)
-        draw = lambda shape, scale=0.6: rng.normal(0.1, scale, shape).astype(np.float32)  # noqa: E731
-        arrays = {key: draw(shape) for key, shape in shapes.items()}
+        arrays = {key: draw(rng, shape) for key, shape in shapes.items()}
         if library == "reservoirpy":
             arrays["lr"] = np.float64(0.3)
             arrays = {key: np.asarray(value, np.float64) for key, value in arrays.items()}
@@ -53,9 +56,9 @@ def vectors(runners, library):
             arrays.update(nI=np.int64(case.input), nO=np.int64(width), depth=np.int64(case.layers))
             arrays["dirs"] = np.int64(case.directions)
         cells = case.layers * case.directions
-        xs = draw((BATCH, TIME, case.input), 1.0)
-        h = draw((BATCH, cells, case.hidden))
-        c = draw((BATCH, cells, case.hidden)) if case.kind == "lstm" else None
+        xs = draw(rng, (BATCH, TIME, case.input), 1.0)
+        h = draw(rng, (BATCH, cells, case.hidden))
+        c = draw(rng, (BATCH, cells, case.hidden)) if case.kind == "lstm" else None
         ys = np.zeros((BATCH, TIME, case.directions * case.hidden), np.float64)
         for b, length in enumerate(LENGTHS):
             ys[b, :length] = run(arrays, xs[b, :length].copy(), h[b].copy(), None if c is None else c[b].copy())
@@ -86,7 +89,7 @@ def write(path, arrays, told):
 def main():
     runners = load_runners()
     for library in sys.argv[1:] or [name for name in runners.RUNNERS if runners.installed(name)]:
-        write(ROOT / "vectors" / f"{library}.npz", *vectors(runners, library))
+        write(ROOT / "stored" / f"{library}.npz", *vectors(runners, library))
 
 
 if __name__ == "__main__":

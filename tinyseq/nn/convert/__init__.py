@@ -5,6 +5,7 @@ libraries do differently (orders of gates, orientation, biases, constants, sense
 declaration each; ``mapping`` and ``layers`` know none of them. ``docs/rosetta.md`` has the table.
 """
 
+from tinyseq.nn.convert.certificate import Certificate, certified, opened, save
 from tinyseq.nn.convert.records import LIBRARIES, Form, Library, Stored
 from tinyseq.nn.convert.torch import RULES, Rule, from_torch, to_torch
 from tinyseq.nn.convert.translation import read, write
@@ -12,12 +13,16 @@ from tinyseq.nn.convert.translation import read, write
 __all__ = [
     "LIBRARIES",
     "RULES",
+    "Certificate",
     "Form",
     "Library",
     "Rule",
     "Stored",
+    "certified",
     "from_torch",
+    "opened",
     "read",
+    "save",
     "to_torch",
     "write",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -44,8 +44,14 @@ class Found:
     form: Form
     cells: tuple[tuple[dict[Stored, Array], ...], ...]
     sizes: tuple[tuple[Sizes, ...], ...]
+    #: The tensors by the names that they have in the source.
+    names: Mapping[str, Stored]
     #: What else is known: of a file's own settings.
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def under(self, head: str) -> Found:
+        """Return it with names that begin with a head."""
+        return replace(self, names={head + name: stored for name, stored in self.names.items()})
 
 
 # -- names -------------------------------------------------------------------------------------------------------------
@@ -108,8 +114,8 @@ def fit(library: Library, form: Form, arrays: Mapping[str, Array]) -> list[Found
 
 
 def _named(names: Collection[str], most: int = 6) -> str:
-    shown = sorted(names)
-    return ", ".join(name[:80] for name in shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
+    shown = ", ".join(name[:80] for name in sorted(names)[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _directions(library: Library, arrays: Mapping[str, Array]) -> tuple[int, ...]:
@@ -158,7 +164,8 @@ def _fitted(
             sizes[depth].append(size)
     if any(row[0].hidden != one.hidden or row[0].input != one.input for row in sizes for one in row):
         return f"{form.called}: directions of different sizes"
-    return Found(form, tuple(map(tuple, cells)), tuple(map(tuple, sizes)))
+    held = {name: stored for name, (stored, _) in names.items() if name in arrays}
+    return Found(form, tuple(map(tuple, cells)), tuple(map(tuple, sizes)), held)
 
 
 def found_in(
@@ -269,7 +276,7 @@ def gathered(
         for one in (layer,) if isinstance(layer, str) else layer:
             head = _head(one, places, where)
             told = {**options.get("", {}), **options.get(head, {})}
-            row.append((found_in(name, _inside(head, arrays, every), kinds, told, where), told))
+            row.append((found_in(name, _inside(head, arrays, every), kinds, told, where).under(head), told))
         rows.append(row)
     return _stacked(rows, where)
 
@@ -327,7 +334,7 @@ def _stacked(rows: Sequence[Sequence[tuple[Found, Mapping[str, Any]]]], where: s
                     f"{where}: layers of one stack are of one kind", required=first.form.called, got=one.form.called
                 )
     if len(rows) == 1 and len(rows[0]) == 1:
-        return Found(first.form, first.cells, first.sizes, told)
+        return replace(first, options=told)
     if any(len(one.cells) > 1 or (len(row) > 1 and len(one.cells[0]) > 1) for row in rows for one, _ in row):
         raise DataError(f"{where}: a place of layers= is a stack itself", required="one layer, or one direction of it")
     cells: list[tuple[dict[Stored, Array], ...]] = []
@@ -348,7 +355,8 @@ def _stacked(rows: Sequence[Sequence[tuple[Found, Mapping[str, Any]]]], where: s
         raise DataError(
             f"{where}: layers of different sizes", required="one hidden_size", got=str([s[0].hidden for s in sizes])
         )
-    return Found(first.form, tuple(cells), tuple(sizes), told)
+    names = {name: stored for row in rows for one, _ in row for name, stored in one.names.items()}
+    return Found(first.form, tuple(cells), tuple(sizes), names, told)
 
 
 # -- modules -----------------------------------------------------------------------------------------------------------

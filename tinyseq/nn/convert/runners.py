@@ -1,3 +1,4 @@
+# ruff: noqa: UP006, UP035, UP045
 """The libraries themselves, run on given weights: what certificates and stored vectors are made with.
 
 A runner knows nothing of our records: it makes the library's layer, says which tensors it has, puts arrays into them as
@@ -11,7 +12,7 @@ import importlib.util
 import os
 import tempfile
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Optional, Tuple  # noqa: UP035 - Python 3.8
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def torch(case: Case) -> Made:
         case.input, case.hidden, case.layers, bidirectional=case.directions == 2, **options
     )
 
-    def run(arrays: Arrays, x: Array, h: Array, c: Optional[Array]) -> Array:
+    def run(arrays: Arrays, x: Array, h: Array, c: Array | None) -> Array:
         layer.to(torch.from_numpy(x).dtype)
         layer.load_state_dict({name: torch.from_numpy(np.array(a)) for name, a in arrays.items()})
         state = torch.from_numpy(h) if c is None else (torch.from_numpy(h), torch.from_numpy(c))
@@ -62,7 +63,7 @@ def keras(case: Case) -> Made:
     os.environ.setdefault("KERAS_BACKEND", "torch" if importlib.util.find_spec("torch") else "jax")
     import keras
 
-    options: Dict[str, Any] = {"return_sequences": True}
+    options: dict[str, Any] = {"return_sequences": True}
     if case.kind == "gru":
         options["reset_after"] = case.reset == "after"
     if case.kind == "rnn":
@@ -83,7 +84,7 @@ def keras(case: Case) -> Made:
             held[f"{heads[i // count]}{i % count}"] = weight
         layers.append(layer)
 
-    def run(arrays: Arrays, x: Array, h: Array, c: Optional[Array]) -> Array:
+    def run(arrays: Arrays, x: Array, h: Array, c: Array | None) -> Array:
         for name, weight in held.items():
             weight.assign(arrays[name])
         y, n = x[None], case.directions
@@ -107,7 +108,7 @@ def _leaves(tree: Any, head: str = "") -> Arrays:
 
 
 def _nested(arrays: Arrays) -> Any:
-    tree: Dict[str, Any] = {}
+    tree: dict[str, Any] = {}
     for path, array in arrays.items():
         *way, last = path.split("/")
         part = tree
@@ -117,7 +118,7 @@ def _nested(arrays: Arrays) -> Any:
     return tree
 
 
-def _steps(step: Callable[[Any, Any], Tuple[Any, Any]], x: Array, state: Any) -> Array:
+def _steps(step: Callable[[Any, Any], tuple[Any, Any]], x: Array, state: Any) -> Array:
     """A cell, step by step: (state, x_t) -> (state, y_t)."""
     ys = []
     for x_t in x:
@@ -135,7 +136,7 @@ def flax(case: Case) -> Made:
     x = np.zeros((1, case.input), np.float32)
     params = cell.init(jax.random.key(0), cell.initialize_carry(jax.random.key(0), x.shape), x)["params"]
 
-    def run(arrays: Arrays, x: Array, h: Array, c: Optional[Array]) -> Array:
+    def run(arrays: Arrays, x: Array, h: Array, c: Array | None) -> Array:
         weights = {"params": _nested(arrays)}
         return _steps(lambda s, x_t: cell.apply(weights, s, x_t[None]), x, h if c is None else (c, h))
 
@@ -151,7 +152,7 @@ def nnx(case: Case) -> Made:
     cell = make(case.input, case.hidden, rngs=nnx.Rngs(0))
     held = {"/".join(map(str, path)): value for path, value in nnx.to_flat_state(nnx.state(cell, nnx.Param))}
 
-    def run(arrays: Arrays, x: Array, h: Array, c: Optional[Array]) -> Array:
+    def run(arrays: Arrays, x: Array, h: Array, c: Array | None) -> Array:
         for name, array in arrays.items():
             holder = cell
             *way, last = name.split("/")
@@ -171,10 +172,12 @@ def equinox(case: Case) -> Made:
     cell = make(case.input, case.hidden, key=jax.random.key(0))
     names = [name for name in ("weight_ih", "weight_hh", "bias", "bias_n") if getattr(cell, name, None) is not None]
 
-    def run(arrays: Arrays, x: Array, h: Array, c: Optional[Array]) -> Array:
-        own = equinox.tree_at(lambda m: [getattr(m, n) for n in names], cell, [jax.numpy.asarray(arrays[n]) for n in names])
+    def run(arrays: Arrays, x: Array, h: Array, c: Array | None) -> Array:
+        own = equinox.tree_at(
+            lambda m: [getattr(m, n) for n in names], cell, [jax.numpy.asarray(arrays[n]) for n in names]
+        )
 
-        def step(state: Any, x_t: Array) -> Tuple[Any, Any]:
+        def step(state: Any, x_t: Array) -> tuple[Any, Any]:
             state = own(x_t, state)
             return state, state[0] if isinstance(state, tuple) else state
 
@@ -190,7 +193,7 @@ def haiku(case: Case) -> Made:
     make = {"lstm": haiku.LSTM, "gru": haiku.GRU, "rnn": haiku.VanillaRNN}[case.kind]
     cell = haiku.without_apply_rng(haiku.transform(lambda x, s: make(case.hidden)(x, s)))
 
-    def state_of(h: Array, c: Optional[Array]) -> Any:
+    def state_of(h: Array, c: Array | None) -> Any:
         return h if c is None else haiku.LSTMState(h, c)
 
     nothing = np.zeros((1, case.hidden), np.float32)
@@ -198,8 +201,8 @@ def haiku(case: Case) -> Made:
     params = cell.init(jax.random.key(0), np.zeros((1, case.input), np.float32), first)
     told = {f"{module}/{name}": tuple(v.shape) for module, part in params.items() for name, v in part.items()}
 
-    def run(arrays: Arrays, x: Array, h: Array, c: Optional[Array]) -> Array:
-        weights: Dict[str, Any] = {}
+    def run(arrays: Arrays, x: Array, h: Array, c: Array | None) -> Array:
+        weights: dict[str, Any] = {}
         for path, array in arrays.items():
             module, _, name = path.rpartition("/")
             weights.setdefault(module, {})[name] = jax.numpy.asarray(array)
@@ -216,7 +219,7 @@ def mlx(case: Case) -> Made:
     options = {"nonlinearity": mlx.nn.relu} if case.nonlinearity == "relu" else {}
     layer = getattr(mlx.nn, case.kind.upper())(case.input, case.hidden, **options)
 
-    def run(arrays: Arrays, x: Array, h: Array, c: Optional[Array]) -> Array:
+    def run(arrays: Arrays, x: Array, h: Array, c: Array | None) -> Array:
         layer.update(mlx.utils.tree_unflatten([(name, mlx.core.array(array)) for name, array in arrays.items()]))
         state = [mlx.core.array(part) for part in (h, c) if part is not None]
         ys = layer(mlx.core.array(x)[None], *state)
@@ -233,11 +236,11 @@ def tinygrad(case: Case) -> Made:
 
     cell = LSTMCell(case.input, case.hidden)
 
-    def run(arrays: Arrays, x: Array, h: Array, c: Optional[Array]) -> Array:
+    def run(arrays: Arrays, x: Array, h: Array, c: Array | None) -> Array:
         for name, array in arrays.items():
             setattr(cell, name, Tensor(array))
 
-        def step(state: Any, x_t: Array) -> Tuple[Any, Any]:
+        def step(state: Any, x_t: Array) -> tuple[Any, Any]:
             state = cell(Tensor(x_t[None]), tuple(Tensor(part) for part in state))
             state = tuple(part.numpy() for part in state)
             return state, state[0]
@@ -261,9 +264,9 @@ def onnx(case: Case) -> Made:
     if case.variant == "peepholes":
         shapes["P"] = (n, 3 * case.hidden)
 
-    def run(arrays: Arrays, x: Array, h: Array, c: Optional[Array]) -> Array:
+    def run(arrays: Arrays, x: Array, h: Array, c: Array | None) -> Array:
         kind = case.kind.upper()
-        options: Dict[str, Any] = {"linear_before_reset": int(case.reset == "after")} if case.kind == "gru" else {}
+        options: dict[str, Any] = {"linear_before_reset": int(case.reset == "after")} if case.kind == "gru" else {}
         if case.kind == "rnn":
             options["activations"] = [case.nonlinearity.capitalize()] * n
         inputs = ["X", "W", "R", "B", "", "h"] + (["c"] if c is not None else []) + (["P"] if "P" in shapes else [])
@@ -292,7 +295,7 @@ def openvino(case: Case) -> Made:
     biases = size + case.hidden * (case.kind == "gru" and case.reset == "after")
     shapes = {"W": (n, size, case.input), "R": (n, size, case.hidden), "B": (n, biases)}
 
-    def run(arrays: Arrays, x: Array, h: Array, c: Optional[Array]) -> Array:
+    def run(arrays: Arrays, x: Array, h: Array, c: Array | None) -> Array:
         direction = "bidirectional" if n == 2 else "forward"
         X = ops.parameter([1, len(x), case.input], np.float32)
         state = [ops.constant(part[None]) for part in (h, c) if part is not None]
@@ -321,8 +324,8 @@ def ncnn(case: Case) -> Made:
     biases = {"lstm": 4, "gru": 4, "rnn": 1}[case.kind] * case.hidden
     shapes = {"weight_xc": (n, size, case.input), "bias_c": (n, biases), "weight_hc": (n, size, case.hidden)}
 
-    def run(arrays: Arrays, x: Array, h: Array, c: Optional[Array]) -> Array:
-        ins, outs = (("x h c", "y hn cn") if c is not None else ("x h", "y hn"))
+    def run(arrays: Arrays, x: Array, h: Array, c: Array | None) -> Array:
+        ins, outs = ("x h c", "y hn cn") if c is not None else ("x h", "y hn")
         total = int(np.prod(shapes["weight_xc"]))
         lines = [f"Input {name} 0 1 {name}" for name in ins.split()]
         width = len(ins.split())
@@ -363,7 +366,7 @@ def paddle(case: Case) -> Made:
     # Each tensor stands there twice, once under its cell.
     held = {name: value for name, value in layer.state_dict().items() if "cell" not in name}
 
-    def run(arrays: Arrays, x: Array, h: Array, c: Optional[Array]) -> Array:
+    def run(arrays: Arrays, x: Array, h: Array, c: Array | None) -> Array:
         for name, value in held.items():
             value.set_value(np.array(arrays[name]))
         state = [paddle.to_tensor(part[:, None]) for part in (h, c) if part is not None]
@@ -374,7 +377,7 @@ def paddle(case: Case) -> Made:
 
 
 def mxnet(case: Case) -> Made:
-    np.bool = bool  # type: ignore[attr-defined] # mxnet 1.9 asks for it
+    np.bool = bool  # mxnet 1.9 asks for it
     import mxnet
     from mxnet.gluon import rnn
 
@@ -384,9 +387,9 @@ def mxnet(case: Case) -> Made:
         case.hidden, case.layers, input_size=case.input, bidirectional=case.directions == 2, prefix="", **options
     )
     layer.initialize()
-    held = {name: value for name, value in layer.collect_params().items()}
+    held = dict(layer.collect_params().items())
 
-    def run(arrays: Arrays, x: Array, h: Array, c: Optional[Array]) -> Array:
+    def run(arrays: Arrays, x: Array, h: Array, c: Array | None) -> Array:
         for name, value in held.items():
             value.set_data(mxnet.nd.array(arrays[name]))
         state = [mxnet.nd.array(part[:, None]) for part in (h, c) if part is not None]
@@ -401,7 +404,7 @@ def chainer(case: Case) -> Made:
     link = {"lstm": chainer.links.LSTM, "gru": chainer.links.StatefulGRU}[case.kind](case.input, case.hidden)
     held = {name.lstrip("/"): value for name, value in link.namedparams()}
 
-    def run(arrays: Arrays, x: Array, h: Array, c: Optional[Array]) -> Array:
+    def run(arrays: Arrays, x: Array, h: Array, c: Array | None) -> Array:
         for name, value in held.items():
             value.array[...] = arrays[name]
         link.set_state(*[chainer.Variable(part.copy()) for part in (c, h) if part is not None])
@@ -418,7 +421,7 @@ def chainer_nstep(case: Case) -> Made:
     link = make(case.layers, case.input, case.hidden, 0.0)
     held = {name.lstrip("/"): value for name, value in link.namedparams()}
 
-    def run(arrays: Arrays, x: Array, h: Array, c: Optional[Array]) -> Array:
+    def run(arrays: Arrays, x: Array, h: Array, c: Array | None) -> Array:
         for name, value in held.items():
             value.array[...] = arrays[name]
         state = [chainer.Variable(part[:, None].copy()) for part in (h, c) if part is not None]
@@ -435,7 +438,7 @@ def dynet(case: Case) -> Made:
     builder = make(case.layers, case.input, case.hidden, collection)
     held = {value.name(): value for value in collection.parameters_list()}
 
-    def run(arrays: Arrays, x: Array, h: Array, c: Optional[Array]) -> Array:
+    def run(arrays: Arrays, x: Array, h: Array, c: Array | None) -> Array:
         dynet.renew_cg()
         assert collection, "parameters are gone with their collection"
         for name, value in held.items():
@@ -453,7 +456,7 @@ def thinc(case: Case) -> Made:
     model = LSTM(case.hidden * case.directions, case.input, bi=case.directions == 2, depth=case.layers)
     model.initialize()
 
-    def run(arrays: Arrays, x: Array, h: Array, c: Optional[Array]) -> Array:
+    def run(arrays: Arrays, x: Array, h: Array, c: Array | None) -> Array:
         from thinc.types import Padded
 
         model.set_param("LSTM", np.array(arrays["LSTM"]))
@@ -467,12 +470,9 @@ def thinc(case: Case) -> Made:
 
 
 def reservoirpy(case: Case) -> Made:
-    import reservoirpy
     from reservoirpy.nodes import Reservoir
 
-    reservoirpy.verbosity(0) if hasattr(reservoirpy, "verbosity") else None
-
-    def run(arrays: Arrays, x: Array, h: Array, c: Optional[Array]) -> Array:
+    def run(arrays: Arrays, x: Array, h: Array, c: Array | None) -> Array:
         node = Reservoir(case.hidden, lr=float(arrays["lr"]), W=arrays["W"], Win=arrays["Win"], bias=arrays["bias"])
         node.initialize(x)
         node.state = {"out": h[0].astype(np.float64)}
@@ -482,7 +482,7 @@ def reservoirpy(case: Case) -> Made:
 
 
 #: Libraries that can be run, and the module by which one sees whether it is installed.
-RUNNERS: Dict[str, Tuple[Callable[[Case], Made], str]] = {
+RUNNERS: Any = {
     "torch": (torch, "torch"),
     "keras": (keras, "keras"),
     "flax": (flax, "flax"),
@@ -504,8 +504,8 @@ RUNNERS: Dict[str, Tuple[Callable[[Case], Made], str]] = {
 }
 #: What each can do, for vectors: (kind, options of a Case).
 _STACKED = {"layers": 2, "directions": 2}
-_PLAIN = {"lstm": {}, "gru": {}, "rnn": {}}  # type: Dict[str, Dict[str, Any]]
-CASES: Dict[str, Dict[str, Dict[str, Any]]] = {
+_PLAIN: Any = {"lstm": {}, "gru": {}, "rnn": {}}
+CASES: Any = {
     "torch": {**_PLAIN, "lstm stacked": _STACKED, "gru stacked": _STACKED, "rnn relu": {"nonlinearity": "relu"}},
     "keras": {**_PLAIN, "gru before": {"reset": "before"}, "lstm stacked": _STACKED, "gru stacked": _STACKED},
     "flax": {**_PLAIN, "lstm optimized": {"variant": "optimized"}},
@@ -538,6 +538,6 @@ def installed(library: str) -> bool:
     return library in RUNNERS and importlib.util.find_spec(RUNNERS[library][1]) is not None
 
 
-def case_of(name: str, options: Dict[str, Any], input: int = 3, hidden: int = 4) -> Case:
+def case_of(name: str, options: dict[str, Any], input: int = 3, hidden: int = 4) -> Case:
     """Return the case of a name such as "lstm stacked"."""
     return Case(name.split()[0], input, hidden, **options)

@@ -85,7 +85,7 @@ def reading(
     unknown = [name for name in options if name not in ("reset", "nonlinearity", "bidirectional")]
     if unknown or (kind is not None and kind not in GATES):
         raise DataError(
-            f"{where}: unknown {'option' if unknown else 'kind'} {(unknown or [kind])[0]!r}",
+            f"{where}: unknown {'option' if unknown else 'kind'} {(unknown or [str(kind)])[0]!r}",
             required=f"reset, nonlinearity or bidirectional; kind one of {', '.join(GATES)}",
         )
     content = (
@@ -98,16 +98,11 @@ def reading(
     told[""] = options
     kinds = RECURRENT if kind is None else (kind,)
     found = stacks.gathered(library, arrays, kinds, told, layers=layers, prefix=prefix, where=where)
-    used = {name: array for name, array in arrays.items() if any(array is t for t in _origins(found, arrays))}
+    used = {name: arrays[name] for name in found.names}
     for name, array in used.items():
         mapping.check_finite(name, array, where)
     module = stacks.module_of(library, found, where)
     return Reading(module, found, used, [name for name in arrays if name not in used], accepted)
-
-
-def _origins(found: Found, arrays: Arrays) -> list[Array]:
-    parts = [tensor for row in found.cells for cell in row for tensor in cell.values()]
-    return [array for array in arrays.values() if any(part is array or part.base is array for part in parts)]
 
 
 def _differences(library: Library, arrays: Arrays, accept: set[str], where: str) -> list[str]:
