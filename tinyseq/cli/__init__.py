@@ -29,6 +29,7 @@ COMMANDS: Registry[click.Command] = Registry(
         "plot": "tinyseq.cli.plot:command",
         "report": "tinyseq.cli.report:command",
         "equations": "tinyseq.cli.equations:command",
+        "import": "tinyseq.cli.import_weights:command",
         "replay": "tinyseq.cli.replay:command",
         "check": "tinyseq.cli.check:command",
         "config": "tinyseq.cli.config:command",

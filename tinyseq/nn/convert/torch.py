@@ -1,5 +1,7 @@
 """Weights to and from PyTorch, both ways exact: plain dicts of NumPy arrays under the names of PyTorch's state dicts.
 
+Recurrent cells go by the record of PyTorch (``records``); other layers, and models of them, by the rules here.
+
 PyTorch itself is not needed: ``{k: v.numpy() for k, v in m.state_dict().items()}`` makes such a dict, and
 ``m.load_state_dict({k: torch.from_numpy(v) for k, v in to_torch(model).items()})`` takes one. Its layout differs:
 matrices are transposed, gates stacked (LSTM: i, f, g, o; GRU: r, z, n), and each gate has two biases, of which only the
@@ -16,6 +18,8 @@ import numpy as np
 from tinyseq.errors import DataError, ShapeError, did_you_mean
 from tinyseq.nn.attention import MultiheadAttention
 from tinyseq.nn.cells import GRUCell, LSTMCell, RNNCell
+from tinyseq.nn.convert import layers
+from tinyseq.nn.convert.records import LIBRARIES, Stored
 from tinyseq.nn.init import Array
 from tinyseq.nn.layers import Embedding, LayerNorm, Linear
 from tinyseq.nn.module import Module
@@ -141,69 +145,23 @@ def _attention_back(module: MultiheadAttention, theirs: Arrays) -> Arrays:
     return ours
 
 
-# -- cells -------------------------------------------------------------------------------------------------------------
+# -- cells, by the record ----------------------------------------------------------------------------------------------
 
 
-def _rnn_into(module: RNNCell, ours: Arrays) -> Arrays:
-    b = ours["b_h"]
-    return {"weight_ih": ours["W_xh"].T, "weight_hh": ours["W_hh"].T, "bias_ih": b, "bias_hh": np.zeros_like(b)}
+def _cell_into(module: Any, ours: Arrays) -> Arrays:
+    tensors = layers.cell_tensors("torch", module, "to_torch")
+    return {_short(stored): tensor for stored, tensor in tensors.items()}
 
 
-def _rnn_back(module: RNNCell, theirs: Arrays) -> Arrays:
-    b = theirs["bias_ih"] + theirs["bias_hh"]
-    return {"W_xh": theirs["weight_ih"].T, "W_hh": theirs["weight_hh"].T, "b_h": b}
+def _cell_back(module: Any, theirs: Arrays) -> Arrays:
+    record = LIBRARIES["torch"]
+    form = layers.form_for(record, module, "from_torch")
+    return layers.into_cell(record, form, module, {stored: theirs[_short(stored)] for stored in form.stored})
 
 
-def _lstm_into(module: LSTMCell, ours: Arrays) -> Arrays:
-    W = np.concatenate([ours[f"W_{gate}"] for gate in "ifco"], axis=1)
-    b = np.concatenate([ours[f"b_{gate}"] for gate in "ifco"])
-    W_h, W_x = W[: module.hidden_size], W[module.hidden_size :]
-    return {"weight_ih": W_x.T, "weight_hh": W_h.T, "bias_ih": b, "bias_hh": np.zeros_like(b)}
-
-
-def _lstm_back(module: LSTMCell, theirs: Arrays) -> Arrays:
-    W = np.concatenate([theirs["weight_hh"].T, theirs["weight_ih"].T])
-    b = theirs["bias_ih"] + theirs["bias_hh"]
-    ours = {f"W_{gate}": part for gate, part in zip("ifco", np.split(W, 4, axis=1), strict=True)}
-    return ours | {f"b_{gate}": part for gate, part in zip("ifco", np.split(b, 4), strict=True)}
-
-
-def _sign(module: GRUCell) -> float:
-    """PyTorch's z weighs the old state. Where ours weighs the new, it is 1 minus that: σ(-a) = 1 - σ(a)."""
-    if module.reset != "after":
-        raise DataError(
-            "PyTorch has no GRU with the reset gate before the product", required='reset="after"', got='reset="before"'
-        )
-    return -1.0 if module.update == "new" else 1.0
-
-
-def _gru_into(module: GRUCell, ours: Arrays) -> Arrays:
-    size, sign = module.hidden_size, _sign(module)
-    (r_h, r_x), (z_h, z_x) = ((ours[name][:size], ours[name][size:]) for name in ("W_r", "W_z"))
-    nothing = np.zeros_like(ours["b_h"])
-    return {
-        "weight_ih": np.concatenate([r_x, sign * z_x, ours["W_xh"]], axis=1).T,
-        "weight_hh": np.concatenate([r_h, sign * z_h, ours["W_hh"]], axis=1).T,
-        "bias_ih": np.concatenate([ours["b_r"], sign * ours["b_z"], ours["b_h"]]),
-        "bias_hh": np.concatenate([nothing, nothing, ours["b_hh"]]),
-    }
-
-
-def _gru_back(module: GRUCell, theirs: Arrays) -> Arrays:
-    sign = _sign(module)
-    r_x, z_x, n_x = np.split(theirs["weight_ih"].T, 3, axis=1)
-    r_h, z_h, n_h = np.split(theirs["weight_hh"].T, 3, axis=1)
-    (r_b, z_b, n_b), (r_c, z_c, n_c) = np.split(theirs["bias_ih"], 3), np.split(theirs["bias_hh"], 3)
-    return {
-        "W_r": np.concatenate([r_h, r_x]),
-        "b_r": r_b + r_c,
-        "W_z": sign * np.concatenate([z_h, z_x]),
-        "b_z": sign * (z_b + z_c),
-        "W_xh": n_x,
-        "b_h": n_b,
-        "W_hh": n_h,
-        "b_hh": n_c,
-    }
+def _short(stored: Stored) -> str:
+    """The name in nn.LSTMCell and its like, without the layer's number."""
+    return stored.name.removesuffix("_l{layer}{way}")
 
 
 #: By class. One of your own joins with ``RULES[MyLayer] = Rule(into, back)``.
@@ -212,7 +170,7 @@ RULES: dict[type[Module], Rule] = {
     Embedding: Rule(lambda m, ours: {"weight": ours["W"]}, lambda m, theirs: {"W": theirs["weight"]}),
     LayerNorm: Rule(_layer_norm_into, _layer_norm_back),
     MultiheadAttention: Rule(_attention_into, _attention_back),
-    RNNCell: Rule(_rnn_into, _rnn_back),
-    LSTMCell: Rule(_lstm_into, _lstm_back),
-    GRUCell: Rule(_gru_into, _gru_back),
+    RNNCell: Rule(_cell_into, _cell_back),
+    LSTMCell: Rule(_cell_into, _cell_back),
+    GRUCell: Rule(_cell_into, _cell_back),
 }
