@@ -20,6 +20,7 @@ from tinyseq.tensors import Tensor
 from tinyseq.train.tasks.base import Task
 from tinyseq.train.tasks.learning import Feed
 from tinyseq.train.tasks.many_to_one.presentation import OutputsPresentation
+from tinyseq.train.tasks.overview import Overview, amounts
 from tinyseq.train.tasks.role import Array, C, Prepared
 
 
@@ -74,6 +75,23 @@ class ManyToOne(OutputsPresentation[C], Task[C]):
 
     def notes(self) -> list[str]:
         return self.inputs.notes([example.input for example in self.examples.train])
+
+    def gaps(self) -> list[str]:
+        return self.inputs.gaps([example.input for example in self.examples.test])
+
+    @property
+    @abstractmethod
+    def target_phrase(self) -> str:
+        """What is predicted, in a phrase."""
+
+    def overview(self) -> Overview:
+        described, target = self.describe_data(), self.data.target
+        read = f"{self.data.path}, {self.inputs.columns_phrase}, {target!r} as {self.targets}"
+        return Overview(
+            f"{self.data.source}, examples at hand" if self.data.path is None else read,
+            amounts(described, "example"),
+            f"{self.target_phrase}, from {self.inputs.phrase}",
+        )
 
     def build(self) -> Module:
         return self.inputs.network(self.config.model, self.outputs)  # type: ignore[attr-defined]
