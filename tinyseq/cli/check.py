@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -41,12 +42,14 @@ def command(ctx: click.Context, config: str, settings: list[Any], only_config: b
         echo(f"{config}: valid, a run of the task {checked.task}")
         return
     from tinyseq.train.analysis.inspection import inspect
+    from tinyseq.train.running import run_name
 
     inspection = inspect(checked)
+    results = Path(checked.output, checked.name or run_name(Path(config)))
     if as_json:
         echo_json(inspection.plain(), indent=2)
     else:
-        echo(f"{config}: valid, a run of the task {checked.task}\n{_table(inspection)}")
+        echo(f"{config}: valid, a run of the task {checked.task}\n{_table(inspection, results)}")
     if inspection.gradient is not None and not inspection.gradient.right:
         g = inspection.gradient
         note(
@@ -59,12 +62,14 @@ def command(ctx: click.Context, config: str, settings: list[Any], only_config: b
         ctx.exit(FAILURE)
 
 
-def _table(inspection: Inspection) -> str:
+def _table(inspection: Inspection, results: Path) -> str:
     parts = ", ".join(f"{name} {count:,}" for name, count in inspection.parameters.items() if count)
     data = ", ".join(
         f"{key} {_shown(value)}" for key, value in inspection.data.items() if value is not None and key != "sha256"
     )
-    rows = [("data", data), ("parameters", f"{sum(inspection.parameters.values()):,}: {parts}")]
+    rows = [*inspection.overview.items(), ("results", f"a new directory in {results}")]
+    rows += [("note", note) for note in inspection.notes]
+    rows += [("data", data), ("parameters", f"{sum(inspection.parameters.values()):,}: {parts}")]
     if inspection.flops is not None:
         per = f", {inspection.flops / inspection.tokens:,.0f} a token" if inspection.tokens else ""
         rows.append(("arithmetic", f"{_scaled(inspection.flops)}FLOP a step, forward and backward{per}"))

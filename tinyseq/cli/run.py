@@ -118,6 +118,8 @@ def _show_result(result: Any) -> None:
         f"{facts['steps']:,} steps, {facts['tokens']:,} tokens in {facts['seconds']:.0f} s "
         f"({facts['tokens_per_second']:,.0f} tokens/s), {facts['parameters']:,} parameters"
     )
+    for remark in result.remarks:
+        show(f"remark: {remark}")
     if result.preview:
         show("\n" + result.preview.rstrip())
     show(f"\nall of it: {result.directory}")

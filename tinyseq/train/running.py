@@ -42,6 +42,7 @@ from tinyseq.train.storage.resume import ResumePoint, RunIdentity, find_director
 from tinyseq.train.storage.run_directory import ENVIRONMENT, METRICS, RESULT, RunDirectory
 from tinyseq.train.tasks.base import Task
 from tinyseq.train.tasks.learning import Learning
+from tinyseq.train.tasks.overview import behind, lines
 
 #: How many time steps the picture of the graph shows.
 GRAPH_STEPS = 3
@@ -49,12 +50,16 @@ GRAPH_STEPS = 3
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run gave: where its files are, and the test metrics (``result`` is all of result.json)."""
+    """What a run gave: where its files are, and the test metrics (``result`` is all of result.json).
+
+    ``remarks`` are sentences on what the metrics do not say, such as a class that is never predicted.
+    """
 
     directory: Path
     status: str
     metrics: dict[str, float]
     baselines: dict[str, dict[str, float]]
+    remarks: tuple[str, ...]
     result: dict[str, Any] = field(repr=False)
     preview: str = field(default="", repr=False)
 
@@ -160,14 +165,20 @@ def _read(
         return checked, None, checked.task
     path = Path(config)
     document = yaml.read(path)
+    return check(document, overrides=overrides, folder=path.parent), document.text, run_name(path)
+
+
+def run_name(path: Path) -> str:
+    """Return what runs of a config file are called where it gives them no name."""
     name = "".join(letter if letter.isalnum() or letter in "_.-" else "-" for letter in path.stem).lstrip(".-")
-    return check(document, overrides=overrides, folder=path.parent), document.text, name or "run"
+    return name or "run"
 
 
 def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumePoint, progress: Progress) -> RunResult:
     began = time.perf_counter()
     directory, start = point.directory, point.start
-    for note in task.notes():
+    gaps = task.gaps()
+    for note in [*task.notes(), *gaps]:
         progress.note(f"note: {note}")
     data = {
         "data_sha256": data_digest(task),
@@ -184,6 +195,11 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumeP
         directory.write_config(config, written)
     _write_environment(directory, {**task.describe_data(), "digest": data["data_sha256"]}, start, progress)
     baselines = task.baselines()
+    overview: dict[str, str] = {}
+    with _only_noted(progress, "overview"):
+        overview = {**task.overview().told(task.measure, baselines, task.compared), "results": str(directory.path)}
+        for line in lines(overview):
+            progress.info(line)
     set_seed(config.seed)  # whatever was drawn until now
     model = task.build().cast(config.dtype)
     outcome = _train(task, model, config, point, data, progress)
@@ -197,7 +213,9 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumeP
     # After an interrupt a person waits for the prompt: what takes long is left out.
     finished = outcome.status == "done"
     test = task.evaluate(model, "test") if finished else {}
-    result = _result(task, config, model, outcome, baselines, test, time.perf_counter() - began)
+    remarks = _remarks(task, model, outcome, test, baselines, progress) + gaps if finished else []
+    told = {"overview": overview, "remarks": remarks}
+    result = {**_result(task, config, model, outcome, baselines, test, time.perf_counter() - began), **told}
     directory.write_json(RESULT, result)
     draw_run(task, model, directory, baselines, outcome.best_step, test, progress)
     preview = ""
@@ -210,7 +228,30 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumeP
     if outcome.error is not None:
         progress.note(f"what there is: {directory.path}")
         raise outcome.error
-    return RunResult(directory.path, outcome.status, test, baselines, result, preview)
+    return RunResult(directory.path, outcome.status, test, baselines, tuple(remarks), result, preview)
+
+
+def _remarks(
+    task: Learning[Any],
+    model: nn.Module,
+    outcome: Outcome,
+    test: dict[str, float],
+    baselines: dict[str, dict[str, float]],
+    progress: Progress,
+) -> list[str]:
+    """Return what the metrics do not say of a model that was trained to its end, a sentence each."""
+    remarks: list[str] = []
+    with _only_noted(progress, "remarks"):
+        remarks += behind(
+            task.compared,
+            test,
+            baselines,
+            best_step=outcome.best_step,
+            steps=outcome.steps,
+            one_pass=task.one_pass,
+        )
+        remarks += task.remarks(model, test)
+    return remarks
 
 
 def _train(

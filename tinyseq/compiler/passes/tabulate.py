@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from tinyseq.compiler.loops import Loop, map_loops
+from tinyseq.compiler.loops import OpenLoop, map_loops
 from tinyseq.compiler.rewriting import emit
 from tinyseq.graph import Graph, Node
 from tinyseq.ops.linalg import matmul
@@ -20,7 +20,7 @@ def tabulate(graph: Graph) -> Graph:
     return map_loops(graph, _tabulate)
 
 
-def _tabulate(loop: Loop, used: set[int]) -> list[Node | None]:
+def _tabulate(loop: OpenLoop, used: set[int]) -> list[Node | None]:
     varying = loop.depends([*loop.states, *loop.xs])
     tables: dict[Node, Node] = {}
     for node in loop.nodes():

@@ -52,6 +52,9 @@ class Inspection:
     """What ``inspect`` found; counts are of one training step, memory is in bytes."""
 
     task: str
+    #: What a run says before its first step, by what it is about; and what a person should know of the data.
+    overview: dict[str, str]
+    notes: list[str]
     data: dict[str, Any]
     #: Parameters of each part of the model.
     parameters: dict[str, int]
@@ -85,7 +88,7 @@ def inspect(config: RunConfig) -> Inspection:
     task = find_task(config.task)(config)
     task.prepare()
     refuse_too_large(task)
-    three, four = (_inspected(with_model(config, num_layers=count), gradients=count == 3) for count in (3, 4))
+    three, four = (_inspected(with_model(config, num_layers=count), whole=count == 3) for count in (3, 4))
     return _extrapolated(three, four, layers - 3)
 
 
@@ -103,7 +106,10 @@ def _extrapolated(three: Inspection, four: Inspection, more: int) -> Inspection:
     )
 
 
-def _inspected(config: RunConfig, gradients: bool = True) -> Inspection:
+def _inspected(config: RunConfig, whole: bool = True) -> Inspection:
+    """Return what is found; not ``whole``, without what is the same for any number of layers."""
+    overview: dict[str, str] = {}
+    notes: list[str] = []
     with prepared(config) as (task, model), np.errstate(all="ignore"):
         flops, tokens, reason = None, None, ""
         numbers = sum(_bytes(p) for p in model.parameters())
@@ -118,12 +124,15 @@ def _inspected(config: RunConfig, gradients: bool = True) -> Inspection:
             except (GraphError, BackendError) as error:
                 reason = error.what
         data = task.describe_data()
+        if whole:
+            overview = task.overview().told(task.measure, task.baselines(), task.compared)
+            notes = [*task.notes(), *task.gaps()]
         parts = {name: part.num_parameters() for name, part in model.children()}
     gradient = None
-    if gradients and not task.one_pass:
+    if whole and not task.one_pass:
         with prepared(_small(config)) as (task, model), np.errstate(all="ignore"):
             gradient = check_gradients(task, model)
-    return Inspection(config.task, data, parts, tokens, flops, memory, reason, gradient)
+    return Inspection(config.task, overview, notes, data, parts, tokens, flops, memory, reason, gradient)
 
 
 def _bytes(value: Tensor) -> int:

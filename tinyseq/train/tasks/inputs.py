@@ -31,6 +31,7 @@ from tinyseq.train.config.run_config import FilePath
 from tinyseq.train.config.section import OneOf
 from tinyseq.train.config.source import Problem, within
 from tinyseq.train.config.table_section import TableSection
+from tinyseq.train.tasks.overview import counted, fewer_unknown, mostly_unknown, some
 from tinyseq.train.tasks.summary import MLP, SequenceNet, SummaryConfig, TextNet
 
 Array = np.ndarray[Any, Any]
@@ -176,9 +177,23 @@ class Inputs(ABC):
         """Return what a person should know of the training inputs, a sentence each."""
         return []
 
+    def gaps(self, inputs: Sequence[Any]) -> list[str]:
+        """Return what of the test inputs cannot be known, a sentence each."""
+        return []
+
     def described(self) -> dict[str, Any]:
         """Return what was read as what, where the file does not say it."""
         return {}
+
+    @property
+    def phrase(self) -> str:
+        """What an input is, for a person."""
+        return self.form
+
+    @property
+    def columns_phrase(self) -> str:
+        """What the file's columns were read as."""
+        return f"columns {some(self.described().get('columns', []))} as {self.config.inputs}"
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
@@ -241,6 +256,23 @@ class TextInputs(Inputs):
     def notes(self, inputs: Sequence[Any]) -> list[str]:
         note = uncut(find_level(self.config.level), "\n".join(inputs))
         return [note] if note else []
+
+    def gaps(self, inputs: Sequence[Any]) -> list[str]:
+        c, unknown, tokens = self.config, 0, 0
+        for text in inputs:
+            cut = self.cut(text)
+            tokens += len(cut)
+            unknown += sum(token not in self.vocabulary for token in cut)
+        return mostly_unknown(unknown, tokens, find_level(c.level).unit, fewer_unknown(c.level, c.min_count))
+
+    @property
+    def phrase(self) -> str:
+        return f"a text, {find_level(self.config.level).unit} by {find_level(self.config.level).unit}"
+
+    @property
+    def columns_phrase(self) -> str:
+        unit = find_level(self.config.level).unit
+        return f"{self.config.text!r} as text of {counted(len(self.vocabulary), f'different {unit}')}"
 
     def state(self) -> dict[str, Any]:
         return {"vocabulary": self.vocabulary.state()}
@@ -340,6 +372,10 @@ class SequenceInputs(Numbers):
         array = np.asarray(value, np.float64)
         return super().accept(array[:, None] if array.ndim == 1 and len(self.scaler.mean) == 1 else array)
 
+    @property
+    def phrase(self) -> str:
+        return f"a sequence of {counted(len(self.scaler.mean), 'number')} a step"
+
     def network(self, config: SummaryConfig, outputs: int) -> Module:
         return SequenceNet(config, len(self.scaler.mean), outputs)
 
@@ -358,6 +394,10 @@ class VectorInputs(Numbers):
 
     def read_columns(self, path: Path, **options: Any) -> Examples:
         return read_vectors(path, **options)
+
+    @property
+    def phrase(self) -> str:
+        return f"a vector of {counted(len(self.scaler.mean), 'number')}"
 
     def network(self, config: SummaryConfig, outputs: int) -> Module:
         return MLP(config, len(self.scaler.mean), outputs)

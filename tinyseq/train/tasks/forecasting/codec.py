@@ -13,7 +13,7 @@ from tinyseq.data.series import Scaler, Series, read_many
 from tinyseq.errors import DataError, did_you_mean
 from tinyseq.train.tasks.codec import Codec
 from tinyseq.train.tasks.forecasting.config import ForecastingConfig
-from tinyseq.train.tasks.learning import Measure
+from tinyseq.train.tasks.measure import Measure
 from tinyseq.train.tasks.role import Array
 
 
@@ -115,7 +115,8 @@ class SeriesCodec(Codec[ForecastingConfig]):
         """Take over the scales of the series, and with them what is compared."""
         self.scales = scales
         if len(self.targets) > 1 or not self._alone:
-            self.measure = Measure("mase", "mean absolute scaled error")
+            meaning = "1 is as far off as the naive forecast was in training"
+            self.measure = Measure("mase", "mean absolute scaled error", meaning=meaning)
 
     def metadata(self) -> Mapping[str, Any]:
         names = {"columns": list(self.columns), "targets": list(self.targets), "time": self.time}

@@ -23,7 +23,9 @@ from tinyseq.train.tasks.forecasting.config import ForecastingConfig
 from tinyseq.train.tasks.forecasting.judgement import ForecastJudgement
 from tinyseq.train.tasks.forecasting.network import ForecastNet
 from tinyseq.train.tasks.forecasting.presentation import ForecastPresentation
-from tinyseq.train.tasks.learning import Feed, Measure
+from tinyseq.train.tasks.learning import Feed
+from tinyseq.train.tasks.measure import Measure
+from tinyseq.train.tasks.overview import Overview, amounts, counted, some
 from tinyseq.train.tasks.role import Array, Prepared
 
 
@@ -47,7 +49,7 @@ class Forecasting(ForecastJudgement, ForecastPresentation, Task[ForecastingConfi
     """
 
     Config = ForecastingConfig
-    measure = Measure("rmse", "root mean squared error")
+    measure = Measure("rmse", "root mean squared error", meaning="in the unit of the series")
     compilable = True
 
     #: The series of the file, and the first of them, which mostly is the only one.
@@ -197,6 +199,18 @@ class Forecasting(ForecastJudgement, ForecastPresentation, Task[ForecastingConfi
     def part(self, split: str) -> list[Record]:
         parts = [(series, self._ranges(series)[split]) for series in self.every]
         return [Record(series.until(part.stop), max(part.start, 1)) for series, part in parts]
+
+    def overview(self) -> Overview:
+        facts, config, series = self.describe_data(), self.config, self.series
+        many = [f"{len(self.every)} series told apart by {config.data.group}"] if len(self.every) > 1 else []
+        when = f"{series.times[0]} to {series.times[-1]}" + (f" by {self.time}" if self.time else "")
+        notes = [str(facts[key]) for key in ("order", "missing") if key in facts]
+        read = [str(config.data.path or series.name), *many, f"columns {some(self.columns)}", when, *notes]
+        window, season = config.data.window, config.forecast.season
+        past = "all before it" if window is None else f"it and the {window - 1:,} before"
+        ahead = counted(config.forecast.horizon, "step")
+        predicts = f"{some(self.targets)}, {ahead} after each row, from {past}"
+        return Overview(", ".join(read), amounts(facts, "row"), predicts + (f"; season {season}" if season else ""))
 
     def describe_data(self) -> dict[str, Any]:
         series = self.series
