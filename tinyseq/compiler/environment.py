@@ -21,6 +21,7 @@ import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -85,9 +86,10 @@ class Group:
     #: Whether a key that was not there before belongs to the group; None where none can.
     admits: Callable[[Any], bool] | None = None
 
-    def size(self) -> int:
-        """Return how many entries the owner has, where new ones count."""
-        return 0 if self.admits is None else len(self.owner)
+    @property
+    def grows(self) -> bool:
+        """Whether there may be more values in it later: it is a list or the like, or new keys count."""
+        return self.admits is not None or not self.keys
 
     def name(self, index: int) -> str:
         """Return what a message calls a value of the group."""
@@ -517,16 +519,15 @@ class Guards:
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         #: The last group, of the process's own random numbers, is for changes made by the call alone.
-        self.groups = [group for group in environment.groups[:-1] if group.keys or group.fetch()]
-        self.known = [group.fetch() for group in self.groups]
-        self.sizes = [group.size() for group in self.groups]
-        self._checks = self._checked()
+        self.groups = environment.groups[:-1]
+        self._know()
 
-    def _checked(self) -> list[tuple[Fetch, tuple[Any, ...], Any, int]]:
-        return [
-            (group.fetch, values, () if group.admits is None else group.owner, size)
-            for group, values, size in zip(self.groups, self.known, self.sizes, strict=True)
-        ]
+    def _know(self) -> None:
+        self.known = [group.fetch() for group in self.groups]
+        growing = [group for group in self.groups if group.grows]
+        self._owners, self._sizes = [group.owner for group in growing], [len(group.owner) for group in growing]
+        #: In one row, so that a call compares them without a step of Python's own for each.
+        self._fetches, self._values = [group.fetch for group in self.groups], [*chain.from_iterable(self.known)]
 
     def tensors(self) -> set[Tensor]:
         """Return the tensors that lie outside."""
@@ -535,13 +536,10 @@ class Guards:
     def hold(self) -> bool:
         """Return whether every value is the very object that it was."""
         try:
-            for fetch, values, owner, size in self._checks:
-                now = fetch()
-                if len(owner) != size or len(now) != len(values) or not all(map(operator.is_, now, values)):
-                    return False
+            now = chain.from_iterable(map(operator.call, self._fetches))
+            return [*map(len, self._owners)] == self._sizes and all(map(operator.is_, now, self._values))
         except (KeyError, AttributeError, ValueError):
             return False
-        return True
 
     def renew(self) -> tuple[str, dict[Tensor, Tensor]]:
         """Compare by value; return what differs (nothing: ""), and which tensors have taken which one's place."""
@@ -567,6 +565,5 @@ class Guards:
         pairs = ((a, b) for old, new in zip(self.known, now, strict=True) for a, b in zip(old, new, strict=True))
         if any(a is not b and not isinstance(a, (Tensor, *ATOMS)) for a, b in pairs):
             return Guards(self.environment.again())  # another list or array, whose own contents count from now on
-        self.known, self.sizes = now, [group.size() for group in self.groups]
-        self._checks = self._checked()
+        self._know()
         return self
