@@ -17,7 +17,11 @@ from tinyseq.graph import Leaf
 
 
 class Executable:
-    """A plan bound to a backend's arrays: ``forward`` takes the inputs, ``backward`` the gradients from above."""
+    """A plan bound to a backend's arrays: ``forward`` takes the inputs, ``backward`` the gradients from above.
+
+    To change how it runs, override ``compute`` (an instruction at one step), ``do`` (an instruction, a loop as a whole), or
+    ``run_forward`` and ``run_backward`` (all of them).
+    """
 
     #: The backend whose arrays these are.
     on: ClassVar[str]
