@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,49 @@ def test_a_starter_explains_every_setting_and_fits_the_schema(kind):
     assert all(len(line) <= 120 for line in rows)
     assert all("#" in line or before.lstrip().startswith("#") for before, line in itertools.pairwise(rows))
     assert SCHEMA_FILE.is_file()
+
+
+def marked(text: str) -> dict[tuple[str, ...], Any]:
+    """The settings whose comments begin with a default, by their keys, and that default."""
+    found: dict[tuple[str, ...], Any] = {}
+    keys: list[str] = []
+    above = ""
+    for line in text.splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        if not line.strip() or line.lstrip().startswith("#"):
+            above = line
+            continue
+        keys = [*keys[:depth], line.split(":")[0].strip()]
+        comment = line.partition("  #")[2] or above.partition("#")[2]
+        if comment.startswith(" Default "):
+            value = comment.removeprefix(" Default ").partition(". ")[0]
+            found[tuple(keys)] = yaml.parse(f"value: {value}").data["value"]
+        above = ""
+    return found
+
+
+@pytest.mark.parametrize("kind", starters())
+def test_a_starter_says_what_becomes_of_settings_that_are_left_out(kind):
+    """Those that it marks alone give the same run, and without one of them there is the default that it tells."""
+    text = starter(kind)
+    data = yaml.parse(text).data
+    told = marked(text)
+
+    def only(settings: Iterable[tuple[str, ...]]) -> Any:
+        made: dict[str, Any] = {"task": data["task"]}
+        for keys in settings:
+            value, place = data, made
+            for key in keys[:-1]:
+                value, place = value[key], place.setdefault(key, {})
+            place[keys[-1]] = value[keys[-1]]
+        return parse_config(made)
+
+    assert only(told) == parse_config(data)
+    for keys, usual in told.items():
+        value: Any = only([]).model_dump(mode="json")
+        for key in keys:
+            value = value[key]
+        assert value == usual, keys
 
 
 def test_every_task_and_every_cell_has_a_starter():

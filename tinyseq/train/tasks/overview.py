@@ -47,9 +47,9 @@ def lines(told: Mapping[str, str]) -> list[str]:
     return [f"{key:<{width}}{text}" for key, text in told.items()]
 
 
-def some(names: Sequence[str], most: int = 6) -> str:
-    """Return the names, a comma between them; of many the first, and how many more there are."""
-    shown = [name if len(name) <= 40 else f"{name[:37]}..." for name in names[:most]]
+def some(names: Sequence[str], most: int = 6, longest: int = 40) -> str:
+    """Return the names, a comma between them; of many the first, and how many more there are; long ones are cut."""
+    shown = [name if len(name) <= longest else f"{name[: longest - 3]}..." for name in names[:most]]
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(shown) + more
 
@@ -110,8 +110,11 @@ def never_predicted(what: str, told: Mapping[str, tuple[int, int]], fix: str) ->
     """
     if not told:
         return []
-    names = [f"{name} ({held} in the test part, {known} in training)" for name, (held, known) in sorted(told.items())]
-    return [f"{what} that are never predicted: {some(names, 5)}; try more train.steps, {fix}"]
+    names = [
+        f"{some([name])} ({held:,} in the test part, {known:,} in training)"
+        for name, (held, known) in sorted(told.items())
+    ]
+    return [f"{what} that are never predicted: {some(names, 5, 100)}; try more train.steps, {fix}"]
 
 
 def mostly_unknown(
