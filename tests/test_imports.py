@@ -47,7 +47,7 @@ ORDER: list[set[str]] = [
 #: The order within a part, in the same form: of its files and folders ("rooms"). Within a room, no circles is enough.
 ROOMS: dict[str, list[set[str]]] = {
     "compiler": [
-        {"arena", "environment", "plan", "rewriting"},
+        {"arena", "arguments", "environment", "plan", "rewriting"},
         {"capture"},
         {"batching", "loops"},
         {"differentiate", "passes"},

@@ -57,26 +57,40 @@ def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
 def filling(tree: Any) -> Callable[[Sequence[Any]], Any]:
     """Return a function that puts values, in the order of ``leaves``, in the places of a tree's leaves."""
     number = itertools.count()
-    return _filling(map_leaves(lambda _: next(number), tree))
+    known: dict[str, Any] = {"make": tuple.__new__}  # as ``_make`` of named tuples does
+    written = _filling(map_leaves(lambda _: next(number), tree), known)
+    result: Callable[[Sequence[Any]], Any] = eval(f"lambda values: {written}", known)
+    return result
 
 
-def _filling(tree: Any) -> Callable[[Sequence[Any]], Any]:
+def _filling(tree: Any, known: dict[str, Any]) -> str:
+    """Return the expression that makes a tree of ``values``; ``known`` takes the keys and classes that it names."""
     if isinstance(tree, int):
-        return operator.itemgetter(tree)
+        return f"values[{tree}]"
     if tree is None:
-        return lambda values: None
+        return "None"
     if isinstance(tree, dict):
-        keys, fill = list(tree), _filling(list(tree.values()))
-        return lambda values: dict(zip(keys, fill(values), strict=True))
-    if len(tree) > 1 and all(isinstance(part, int) for part in tree):
-        parts: Callable[[Sequence[Any]], Any] = operator.itemgetter(*tree)
-    else:
-        fills = [_filling(part) for part in tree]
-        parts = lambda values: tuple([fill(values) for fill in fills])  # noqa: E731
-    if type(tree) is tuple:
-        return parts
-    kind: Any = list if isinstance(tree, list) else type(tree)._make
-    return lambda values: kind(parts(values))
+        names = [_name(key, known) for key in tree]
+        parts = [_filling(part, known) for part in tree.values()]
+        return "{" + ", ".join(f"{name}: {part}" for name, part in zip(names, parts, strict=True)) + "}"
+    parts = [_filling(part, known) for part in tree]
+    if isinstance(tree, list):
+        return f"[{', '.join(parts)}]"
+    row = f"({', '.join(parts)}{',' * (len(parts) == 1)})"
+    return row if type(tree) is tuple else f"make({_name(type(tree), known)}, {row})"
+
+
+def _name(value: Any, known: dict[str, Any]) -> str:
+    name = f"k{len(known)}"
+    known[name] = value
+    return name
+
+
+def taking(places: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return a function from values to those at some places (numbers or keys), in C but for one or none."""
+    if len(places) > 1:
+        return operator.itemgetter(*places)
+    return lambda values: tuple([values[place] for place in places])
 
 
 def flatten(tree: Any) -> list[Any]:

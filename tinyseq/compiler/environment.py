@@ -26,6 +26,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from tinyseq import trees
 from tinyseq.tensors import Tensor
 
 #: Types whose values are compared, and hold nothing.
@@ -85,6 +86,8 @@ class Group:
     restore: Callable[[tuple[Any, ...]], None]
     #: Whether a key that was not there before belongs to the group; None where none can.
     admits: Callable[[Any], bool] | None = None
+    #: How Python says a value of it, given the owner, the key and the number; empty where only ``fetch`` tells.
+    spelled: str = ""
 
     @property
     def grows(self) -> bool:
@@ -231,7 +234,8 @@ class Environment:
                 items.clear()
                 (items.update if isinstance(items, set) else items.extend)(values)
 
-            self.groups.append(Group(f"{path}[*]", items, (), functools.partial(tuple, items), restore))
+            spelled = "{owner}[{number}]" if type(items) is list else ""
+            self.groups.append(Group(f"{path}[*]", items, (), functools.partial(tuple, items), restore, None, spelled))
         yield from ((f"{path}[{index}]", part) for index, part in enumerate(items))
 
     def _object(self, path: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -292,8 +296,8 @@ class Environment:
                     del entries[name]
                 entries.update(zip(keys, values, strict=True))
 
-        fetch = functools.partial(_getter_of(keys), entries) if keys else tuple
-        self.groups.append(Group(f"{path}*", entries, keys, fetch, restore, admits))
+        fetch = functools.partial(trees.taking(keys), entries) if keys else tuple
+        self.groups.append(Group(f"{path}*", entries, keys, fetch, restore, admits, "{owner}[{key!r}]"))
         yield from ((f"{path}{name}", entries[name]) for name in names)
 
     def _mentioned(self, entries: Mapping[str, Any]) -> list[str]:
@@ -302,14 +306,6 @@ class Environment:
 
 def _contents(cells: tuple[types.CellType, ...]) -> tuple[Any, ...]:
     return tuple([cell.cell_contents for cell in cells])
-
-
-def _getter_of(keys: tuple[Any, ...]) -> Callable[[Any], tuple[Any, ...]]:
-    """Return ``entries -> the values of the keys``, in C; KeyError where one has gone."""
-    if len(keys) == 1:
-        only = keys[0]
-        return lambda entries: (entries[only],)
-    return operator.itemgetter(*keys)
 
 
 def _getter(value: Any, names: Sequence[str]) -> Fetch:
@@ -513,6 +509,10 @@ def line_of_name(codes: Iterable[types.CodeType], name: str) -> str:
 # -- guards ------------------------------------------------------------------------------------------------------------
 
 
+#: After how many calls guards are written as an expression: to compile it costs as much as some hundred calls save.
+_OFTEN: Final = 32
+
+
 class Guards:
     """The values that a trace has read, checked before it is used again: by identity, and only then by value."""
 
@@ -528,6 +528,7 @@ class Guards:
         self._owners, self._sizes = [group.owner for group in growing], [len(group.owner) for group in growing]
         #: In one row, so that a call compares them without a step of Python's own for each.
         self._fetches, self._values = [group.fetch for group in self.groups], [*chain.from_iterable(self.known)]
+        self._held, self._same = 0, self._are_same
 
     def tensors(self) -> set[Tensor]:
         """Return the tensors that lie outside."""
@@ -536,10 +537,35 @@ class Guards:
     def hold(self) -> bool:
         """Return whether every value is the very object that it was."""
         try:
-            now = chain.from_iterable(map(operator.call, self._fetches))
-            return [*map(len, self._owners)] == self._sizes and all(map(operator.is_, now, self._values))
-        except (KeyError, AttributeError, ValueError):
+            return self._same()
+        except (KeyError, IndexError, AttributeError, ValueError):
             return False
+
+    def _are_same(self) -> bool:
+        self._held += 1
+        if self._held == _OFTEN:
+            self._same = self._written()
+        now = chain.from_iterable(map(operator.call, self._fetches))
+        return [*map(len, self._owners)] == self._sizes and all(map(operator.is_, now, self._values))
+
+    def _written(self) -> Callable[[], bool]:
+        """Return ``_are_same`` as an expression of its own: ``len(o0) == 2 and o0['W'] is v0 and ...``."""
+        known: dict[str, Any] = {"same": operator.is_}
+        terms = []
+        for number, (owner, size) in enumerate(zip(self._owners, self._sizes, strict=True)):
+            known[f"g{number}"] = owner
+            terms.append(f"len(g{number}) == {size}")
+        for number, (group, values) in enumerate(zip(self.groups, self.known, strict=True)):
+            known |= {f"o{number}": group.owner, f"f{number}": group.fetch, f"k{number}": values}
+            if not group.spelled:
+                terms.append(f"all(map(same, f{number}(), k{number}))")
+                continue
+            known |= {f"v{number}_{place}": value for place, value in enumerate(values)}
+            keys = group.keys or (None,) * len(values)
+            places = [group.spelled.format(owner=f"o{number}", key=key, number=i) for i, key in enumerate(keys)]
+            terms += [f"{place} is v{number}_{i}" for i, place in enumerate(places)]
+        result: Callable[[], bool] = eval(f"lambda: {' and '.join(terms) or True}", known)
+        return result
 
     def renew(self) -> tuple[str, dict[Tensor, Tensor]]:
         """Compare by value; return what differs (nothing: ""), and which tensors have taken which one's place."""

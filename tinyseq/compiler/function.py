@@ -29,6 +29,7 @@ import numpy as np
 from tinyseq import backends, trees
 from tinyseq.backends import Backend
 from tinyseq.compiler.arena import Arena
+from tinyseq.compiler.arguments import Given, Pattern, form_of
 from tinyseq.compiler.capture import Traced, parameter_names, replay, trace_function
 from tinyseq.compiler.environment import Guards, alike
 from tinyseq.compiler.plan import Plan
@@ -78,7 +79,7 @@ class _Binding:
         """Return the binding in which some tensors have taken the place of others."""
         return _Binding([moved.get(x, x) for x in self.captured], self.leaves)
 
-    def values(self, captured: list[Tensor]) -> list[Any]:
+    def values(self, captured: Sequence[Tensor]) -> list[Any]:
         """Return the arrays of the captured tensors.
 
         Raises:
@@ -108,31 +109,25 @@ class Compilation:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """What a call is given: its tensors, its floats, and (``held``) the things that its key knows by identity."""
-
-    tensors: list[Tensor]
-    scalars: list[Any]
-    held: list[Any]
-
-
 class Entry:
     """The compilation for one set of shapes: trace, graph, plan, guards, and executables that nobody uses now."""
 
-    def __init__(self, made: Compilation, given: Arguments, arena: Arena) -> None:
+    def __init__(self, made: Compilation, given: Given, pattern: Pattern | None, arena: Arena) -> None:
         self.arena, self.backend = arena, made.backend
         self.traced, self.compiled, self.plan, self.target = made.traced, made.compiled, made.plan, made.target
         self.seconds, traced, compiled = made.seconds, made.traced, made.compiled
+        _, tensors, scalars, held = given
         #: As long as these are held, no other thing has their id.
-        self.held = given.held
+        self.held = held
+        #: By which later calls are read.
+        self.pattern = pattern
         self.idle = arena.idle()
         #: What the last call was given: references, not copies.
         self.last_arrays: Sequence[Any] = ()
         self.guards = Guards(traced.environment)
         outside = self.guards.tensors()
         #: Arguments that lie outside too: as long as they are the same, they have one gradient.
-        self.twice = [(index, x) for index, x in enumerate(given.tensors) if x in outside]
+        self.twice = [(index, x) for index, x in enumerate(tensors) if x in outside]
         self.binding = _Binding([*traced.captured], [*traced.captured.values()])
         self.outputs = len(traced.graph.outputs)
         self.shapes = tuple([node.shape for node in traced.graph.outputs])
@@ -147,7 +142,8 @@ class Entry:
         self.inputs = (*self.leaves, *(leaf for leaf, _ in live))
         self.in_order = tuple(made.plan.inputs)[: len(self.inputs)] == self.inputs
         self.looked_at, self.effects = tracing.guards, tracing.effects
-        self.pinned = [(i, given.scalars[i]) for i in sorted(tracing.pinned)]
+        self.looked_at = [pair for i, pair in enumerate(self.looked_at) if pair not in self.looked_at[:i]]
+        self.pinned = [(i, scalars[i]) for i in sorted(tracing.pinned)]
         self.nonzero = sorted(tracing.nonzero - tracing.pinned)
         place = {leaf: index for index, leaf in enumerate(self.leaves)}
         touched = {place[leaf]: old for leaf, old in tracing.gradients.items() if leaf in place}
@@ -174,7 +170,7 @@ class Entry:
             returned = traced.graph.outputs[: traced.returned]
             self.derived = [bool(path) for path in gradient_paths(returned, [*followed, *tracing.renewed])]
         #: Where the tensors stand that a gradient flows to.
-        self.sources = [place[leaf] for leaf in (followed if self.whole else compiled.reached)]
+        self.sources = trees.taking([place[leaf] for leaf in (followed if self.whole else compiled.reached)])
         #: What a node of each result is made with, None in place of attributes where it has none; empty where all have.
         picks = [
             ({"index": number} if flows else None, node.shape, node.dtype)
@@ -197,8 +193,8 @@ class Entry:
         #: All that have a gradient, a bit each.
         self.everywhere = (1 << len(compiled.reached)) - 1
 
-    def tensors(self, given: Sequence[Tensor], scalars: Sequence[Any]) -> list[Tensor | None]:
-        """Return what stands behind each of the leaves in this call.
+    def given(self, tensors: Sequence[Tensor], scalars: Sequence[Any]) -> tuple[Sequence[Tensor | None], list[Any]]:
+        """Return what stands behind each of the leaves in this call, and their arrays.
 
         Raises:
             _Stale: what the trace has read is no longer so, which is said in words.
@@ -209,28 +205,34 @@ class Entry:
         for index in self.nonzero:
             if scalars[index] == 0:
                 raise _Stale(f"the float {self.traced.scalars[index].name}, which is 0")
-        for read, value in self.looked_at:
-            if read() != value:
+        for look, value in self.looked_at:
+            if look() != value:
                 raise _Stale("the seed, or a module's mode")
         if not self.guards.hold():
             self._renew()
         binding = self.binding
-        if not binding.members.isdisjoint(given) or any(given[index] is not x for index, x in self.twice):
+        if not binding.members.isdisjoint(tensors) or (self.twice and any(tensors[i] is not x for i, x in self.twice)):
             raise _Stale("an argument that is closed over too")
-        behind: list[Tensor | None] = [*given, *[None] * len(scalars), *binding.captured]
-        start = len(given) + len(scalars)
-        nodes = [behind[index]._node for index in self.touched]  # type: ignore[union-attr]
-        if [node.__class__ is Leaf and node.grad is not None for node in nodes] != self.had:
-            raise _Stale("a gradient that is there, or is not")
+        captured, arrays = binding.captured, [x.value for x in tensors]
+        if scalars:
+            arrays += [np.asarray(x) for x in scalars]
+        behind: list[Any] = [*tensors, *[None] * len(scalars), *captured]
+        if self.touched:
+            nodes = [behind[index]._node for index in self.touched]
+            if [node.__class__ is Leaf and node.grad is not None for node in nodes] != self.had:
+                raise _Stale("a gradient that is there, or is not")
         for index in self.replaced:
-            if not behind[index].is_leaf:  # type: ignore[union-attr]
+            if not behind[index].is_leaf:
                 raise _Stale("an argument that is assigned, and was computed")
         for index in self.made:
             x = behind[index]
-            behind[index] = Tensor(x.value, Leaf(x.shape, x.dtype, True, x.name), True)  # type: ignore[union-attr]
-        for number, index in self.former:
-            behind[start + number] = gradient_before(behind[index])  # type: ignore[arg-type]
-        return behind
+            behind[index] = Tensor(x.value, Leaf(x.shape, x.dtype, True, x.name), True)
+        if self.former:
+            start = len(arrays)
+            for number, index in self.former:
+                behind[start + number] = gradient_before(behind[index])
+            captured = behind[start:]
+        return behind, arrays + binding.values(captured)
 
     def _renew(self) -> None:
         reason, moved = self.guards.renew()
@@ -291,10 +293,9 @@ class _Call:
         if executable is not None:
             self.entry.give(executable)
 
-    def sources(self) -> list[Tensor]:
+    def sources(self) -> Sequence[Tensor]:
         """Return the tensors that the gradients belong to."""
-        behind = self.behind
-        return [behind[index] for index in self.entry.sources]  # type: ignore[misc]
+        return self.entry.sources(self.behind)
 
     def backward(self, arriving: list[Any]) -> list[Any]:
         """Return the gradients of the leaves that have one; the buffers are free afterwards."""
@@ -392,9 +393,9 @@ class CompiledFunction:
         self.fn, self.verify, self.recompute, self.pipeline = fn, verify, recompute, pipeline
         #: What each form of a call compiled to, the most recently used last.
         self.entries: dict[Any, list[Entry]] = {}
-        self.last: Entry | None = None
         self.compilations = 0
-        self._key: Any = None
+        #: What ran last, and its key: in one, for threads.
+        self._last: tuple[Any, Entry] | None = None
         self._arena = Arena()
         self._lock = threading.RLock()
         #: What each compilation was given, by name, in words; and why the one before did not do.
@@ -416,12 +417,14 @@ class CompiledFunction:
         entry.last_arrays = arrays
         call = _Call(entry, arrays, behind)
         results = self._results(call)
-        again: dict[int, Any] = {number: behind[index] for number, index in entry.inputs_again}
-        for number, first in entry.outputs_again:
-            again[number] = again[first] if first in again else results[first]
-        for number, x in again.items():
-            if number < entry.returned:
-                results[number] = x
+        again: dict[int, Any] = {}
+        if entry.inputs_again or entry.outputs_again:
+            again = {number: behind[index] for number, index in entry.inputs_again}
+            for number, first in entry.outputs_again:
+                again[number] = again[first] if first in again else results[first]
+            for number, x in again.items():
+                if number < entry.returned:
+                    results[number] = x
         for effect in entry.effects:
             effect()
         if entry.whole:
@@ -432,14 +435,17 @@ class CompiledFunction:
         """Return what a call with these arguments would run from, compiling now if nothing that was compiled fits."""
         return self._prepared(args, kwargs)[0]
 
-    def _prepared(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Entry, list[Tensor | None], list[Any]]:
+    def _prepared(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[Entry, Sequence[Tensor | None], list[Any]]:
         """Return what runs a call, what stands behind its inputs, and their arrays."""
-        tensors: list[Tensor] = []
-        scalars: list[Any] = []
-        held: list[Any] = []
-        form = _forms(args, tensors, scalars, held)
-        if kwargs:
-            form = (form, tuple((key, _form(x, tensors, scalars, held)) for key, x in kwargs.items()))
+        last = self._last
+        given: Given | None = None
+        if last is not None and not kwargs and (pattern := last[1].pattern) is not None:
+            given = pattern.read(args)
+        if given is None:
+            given = form_of(args, kwargs)
+        form, tensors, scalars, held = given
         recording = mode.recording
         backend = _backend_of(tensors)
         key: tuple[Any, ...] = (
@@ -453,7 +459,13 @@ class CompiledFunction:
             identities = list(map(id, tensors))
             key = (*key, tuple([identities.index(one) for one in identities]))
             tensors = list(dict.fromkeys(tensors))
-        return self._entry(key, args, kwargs, tensors, scalars, held, backend)
+        reason = ""
+        if last is not None and key == last[0]:
+            try:
+                return last[1], *last[1].given(tensors, scalars)
+            except _Stale as stale:
+                reason = str(stale)
+        return self._entry(key, args, kwargs, (form, tensors, scalars, held), backend, reason)
 
     def _leave(self, call: _Call, again: Mapping[int, Tensor]) -> None:
         """Give tensors the values and gradients that the function left them."""
@@ -490,49 +502,35 @@ class CompiledFunction:
         ]
 
     def _entry(
-        self,
-        key: Any,
-        args: Any,
-        kwargs: Any,
-        tensors: list[Tensor],
-        scalars: list[Any],
-        held: list[Any],
-        backend: Backend,
-    ) -> tuple[Entry, list[Tensor | None], list[Any]]:
+        self, key: Any, args: Any, kwargs: Any, given: Given, backend: Backend, reason: str
+    ) -> tuple[Entry, Sequence[Tensor | None], list[Any]]:
         """Return what runs a call, compiling now if nothing that was compiled fits."""
-        last, reason = self.last, ""
-        if last is not None and key == self._key:
-            try:
-                return last, *_given(last, tensors, scalars)
-            except _Stale as stale:
-                reason = str(stale)
+        _, tensors, scalars, _ = given
         with self._lock:
             for entry in reversed(self.entries.get(key, ())):
                 try:
-                    found = _given(entry, tensors, scalars)
+                    found = entry.given(tensors, scalars)
                 except _Stale as stale:
                     reason = reason or str(stale)
                     continue
                 self.entries[key] = self.entries.pop(key)  # the most recently used comes last
                 self._remain(key, entry)
                 return entry, *found
-            entry = self._compile(args, kwargs, tensors, scalars, held, backend)
+            entry = self._compile(args, kwargs, given, backend)
             self._remember(args, kwargs, reason)
             self.entries.setdefault(key, []).append(entry)
             self.entries[key] = self.entries.pop(key)
             self._forget()
             self._remain(key, entry)
-            return entry, *_given(entry, tensors, scalars)
+            return entry, *entry.given(tensors, scalars)
 
-    def _compile(
-        self, args: Any, kwargs: Any, tensors: list[Tensor], scalars: list[Any], held: list[Any], backend: Backend
-    ) -> Entry:
+    def _compile(self, args: Any, kwargs: Any, given: Given, backend: Backend) -> Entry:
         from tinyseq.compiler.checking import verify_plan
         from tinyseq.compiler.pipeline import choose, run_passes
         from tinyseq.compiler.planning import make_plan
         from tinyseq.compiler.target import TARGETS
 
-        start = time.perf_counter()
+        start, (form, tensors, *_) = time.perf_counter(), given
         with backends.use(backend.name):
             traced = trace_function(self.fn, args, kwargs, repeatable=True)
         _require_same(backend, [*tensors, *traced.captured])
@@ -550,11 +548,11 @@ class CompiledFunction:
         shapes = ", ".join(f"{x.dtype}{x.shape}" for x in tensors)
         log.info("compiled %s for %s in %.0f ms", self.__name__, shapes, seconds * 1e3)
         made = Compilation(traced, compiled, plan, target, backend.name, seconds)
-        return Entry(made, Arguments(tensors, scalars, held), self._arena)
+        return Entry(made, given, Pattern.of(args, kwargs, form), self._arena)
 
     def _remain(self, key: Any, entry: Entry) -> None:
         """Keep in mind what ran last; of the one before, not what it was given."""
-        before, self._key, self.last = self.last, key, entry
+        before, self._last = self.last, (key, entry)
         if before is not None and before is not entry:
             before.forget()
 
@@ -589,11 +587,16 @@ class CompiledFunction:
             stacklevel=_level_of_user(),
         )
 
+    @property
+    def last(self) -> Entry | None:
+        """What the last call ran from."""
+        return self._last and self._last[1]
+
     def entry_of_last_call(self) -> Entry:
         """Return what the last call ran from."""
-        if self.last is None:
+        if (last := self.last) is None:
             raise GraphError("nothing is compiled yet", required="a call: shapes are known only then")
-        return self.last
+        return last
 
     @property
     def graph(self) -> Graph:
@@ -646,62 +649,6 @@ def _level_of_user() -> int:
 
 
 _PACKAGE: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
-
-
-def _given(entry: Entry, tensors: list[Tensor], scalars: list[Any]) -> tuple[list[Tensor | None], list[Any]]:
-    """Return what stands behind an entry's inputs in this call, and their arrays.
-
-    Raises:
-        _Stale: the entry does not fit.
-    """
-    behind = entry.tensors(tensors, scalars)
-    captured: list[Any] = behind[len(tensors) + len(scalars) :]
-    arrays = [x.value for x in tensors]
-    if scalars:
-        arrays += [np.asarray(x) for x in scalars]
-    return behind, arrays + entry.binding.values(captured)
-
-
-def _forms(xs: Sequence[Any], tensors: list[Tensor], scalars: list[Any], held: list[Any]) -> Any:
-    """Return what tells arguments from others besides tensors and floats, which are gathered in order."""
-    forms: list[Any] = []
-    for x in xs:
-        if x.__class__ is Tensor:
-            tensors.append(x)
-            forms.append(Tensor)
-        else:
-            forms.append(_form(x, tensors, scalars, held))
-    return tuple(forms)
-
-
-def _form(x: Any, tensors: list[Tensor], scalars: list[Any], held: list[Any]) -> Any:
-    """Return what tells one argument from another."""
-    kind = x.__class__
-    if kind in _WORDS:
-        return kind, x
-    if isinstance(x, tuple) or kind is list:
-        return kind, _forms(x, tensors, scalars, held)
-    if isinstance(x, Tensor):
-        tensors.append(x)
-        return Tensor
-    if kind in SCALARS:
-        scalars.append(x)
-        return kind
-    if isinstance(x, dict):
-        return dict, tuple([(key, _form(part, tensors, scalars, held)) for key, part in x.items()])
-    if isinstance(x, list):
-        return kind, _forms(x, tensors, scalars, held)
-    if kind is np.ndarray:
-        return "array", x.shape, x.dtype.str, x.tobytes()
-    if kind is slice:
-        return slice, *(_form(part, tensors, scalars, held) for part in (x.start, x.stop, x.step))
-    if isinstance(x, complex | np.generic):
-        return kind, repr(x)
-    held.append(x)  # as long as it is held, no other thing has its id
-    return kind, id(x)
-
-
-_WORDS: Final = frozenset({bool, int, str, bytes, type(None), range})
 
 
 def _in_words(x: Any) -> str:

@@ -52,7 +52,7 @@ FAULTS = {
     ),
     "keywords sorted": Fault(
         "tensors are listed by sorted keyword, inputs made in the order of the call",
-        FUNCTION,
+        "compiler/arguments.py",
         "scalars, held)) for key, x in kwargs.items()))",
         "scalars, held)) for key, x in sorted(kwargs.items())))",
     ),
