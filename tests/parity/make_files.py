@@ -66,7 +66,9 @@ def mlx_gru():
     import mlx.utils
 
     layer = mlx.nn.GRU(I, H)
-    drawn = [(n, mlx.core.array(draw(v.shape, i))) for i, (n, v) in enumerate(mlx.utils.tree_flatten(layer.parameters()))]
+    drawn = [
+        (n, mlx.core.array(draw(v.shape, i))) for i, (n, v) in enumerate(mlx.utils.tree_flatten(layer.parameters()))
+    ]
     layer.update(mlx.utils.tree_unflatten(drawn))
     layer.save_weights(str(FILES / "mlx_gru.safetensors"))
     return np.array(layer(mlx.core.array(X)[None]))[0]
@@ -115,9 +117,7 @@ def ncnn_lstm():
     import ncnn
 
     shapes = [(4 * H, I), (4 * H,), (4 * H, H)]
-    (FILES / "ncnn_lstm.param").write_text(
-        f"7767517\n2 2\nInput x 0 1 x\nLSTM layer 1 1 x y 0={H} 1={4 * H * I} 2=0\n"
-    )
+    (FILES / "ncnn_lstm.param").write_text(f"7767517\n2 2\nInput x 0 1 x\nLSTM layer 1 1 x y 0={H} 1={4 * H * I} 2=0\n")
     weights = b"".join(b"\0\0\0\0" + draw(shape, i).tobytes() for i, shape in enumerate(shapes))
     (FILES / "ncnn_lstm.bin").write_bytes(weights)
     with ncnn.Net() as net:

@@ -69,7 +69,7 @@ def load(name: str) -> Backend:
     if name not in BACKENDS:
         raise BackendError(
             f"unknown backend {name!r}",
-            fix=f"{did_you_mean(name, names())}; one of your own is registered by the program that runs it (backends.register)",
+            fix=f"{did_you_mean(name, names())}; one of your own is registered in the program: backends.register",
         )
     if name not in _loaded:
         create = BACKENDS[name]

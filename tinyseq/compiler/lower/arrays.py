@@ -19,7 +19,7 @@ from tinyseq.graph import Leaf
 class Executable:
     """A plan bound to a backend's arrays: ``forward`` takes the inputs, ``backward`` the gradients from above.
 
-    To change how it runs, override ``compute`` (an instruction at one step), ``do`` (an instruction, a loop as a whole), or
+    To change how it runs, override ``compute`` (an instruction at one step), ``do`` (an instruction, a loop whole), or
     ``run_forward`` and ``run_backward`` (all of them).
     """
 

@@ -7,12 +7,16 @@ is multiplied for all steps at once as it is.
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from tinyseq.compiler.loops import OpenLoop, map_loops
 from tinyseq.compiler.rewriting import emit
 from tinyseq.graph import Graph, Node
 from tinyseq.ops.linalg import matmul
 from tinyseq.ops.shape import ARRAY, index_, take
+
+#: Rows up to which a product takes as long as with one: it waits for the weights.
+_FEW: Final = 4
 
 
 def tabulate(graph: Graph) -> Graph:
@@ -29,7 +33,7 @@ def _tabulate(loop: OpenLoop, used: set[int]) -> list[Node | None]:
         (table, rows), right = node.inputs[0].inputs, node.inputs[1]
         if len(table.shape) != 2 or len(right.shape) != 2 or not varying.isdisjoint((table, right)):
             continue
-        if table.shape[0] <= loop.length * math.prod(rows.shape):
+        if table.shape[0] <= loop.length * max(math.prod(rows.shape), _FEW):
             product = emit(node, matmul, table, right)
             tables[node] = emit(node, take, product, rows)
     loop.replace(tables)
