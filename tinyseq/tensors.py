@@ -274,7 +274,8 @@ class Tensor(Operators):
             ShapeError: the shape or dtype differs.
         """
         if not self.is_leaf:
-            raise GraphError("assign to the result of an op", required="a leaf", where=self.node.where)
+            got, where = f"the result of {self.node.where}", graph.locate()
+            raise GraphError("assign to the result of an op", required="a leaf", got=got, where=where)
         if value.shape != self.shape or value.dtype != self.dtype:
             raise ShapeError(
                 f"assign to {self.name or 'a tensor'}",

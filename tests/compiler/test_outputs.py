@@ -314,3 +314,23 @@ def test_random_programs_that_end_in_views(way: str, count: int) -> None:
 def test_random_programs_that_end_in_views_by_generated_kernels() -> None:
     with ts.backend(cuda_on_host.HostBackend.name):
         search(10)
+
+
+@pytest.mark.parametrize(("steps", "truncate"), [(1, None), (2, None), (2, 1), (3, 1)])
+@pytest.mark.parametrize("way", ["numpy", "llvm"])
+def test_what_no_step_has_led_a_weight_to_requires_no_gradient(way: str, steps: int, truncate: int | None) -> None:
+    """A first state stands before any weight, and a cut lets no gradient through to those before it."""
+    w, h = ts.ones(3, 2), ts.ones(4, 2)
+    w.requires_grad = True
+
+    def states(xs: Tensor) -> Tensor:
+        def step(x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+            return h, h * 0.5 + ts.tanh(x @ w)
+
+        return ts.unroll(step, xs, h, truncate=truncate)[0]
+
+    with ts.backend(way):
+        xs = ts.ones(4, steps, 3)
+        eager, fast = states(xs), ts.compile(states)(xs)
+        assert fast.requires_grad == eager.requires_grad == (steps > 1 and truncate is None)
+        np.testing.assert_allclose(fast.numpy(), eager.numpy(), rtol=1e-6)
