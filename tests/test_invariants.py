@@ -107,7 +107,7 @@ RECURSIVE = {
 }
 WALKERS = ("graph.py", "autodiff.py", "tensors.py", "tracing.py", "unrolling.py", "ops/", "compiler/")
 #: What walks other things than graphs: Python values, and the few operands of a stage.
-OTHERS = ("compiler/environment.py", "compiler/function.py", "compiler/lower/")
+OTHERS = ("compiler/arguments.py", "compiler/environment.py", "compiler/lower/")
 
 
 def recursive(path: Path) -> Iterator[str]:

@@ -100,8 +100,9 @@ def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) 
                 ((isinstance(node, Leaf) and node.requires_grad) or node.op is anchor) and node not in own
                 for node in reach([value.node])
             )
-            arrived = gradients(value, fresh, create_graph=outside and is_recording())
-            if not outside:
+            followed = outside and is_recording()
+            arrived = gradients(value, fresh, create_graph=followed)
+            if not followed:
                 value = value.detach()
         else:
             arrived = [None] * len(fresh)

@@ -299,9 +299,7 @@ class Tensor(Operators):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         self._require_no_history("copy.deepcopy")
-        leaf = self._node
-        if not isinstance(leaf, Leaf):
-            return Tensor(self.value.copy(), Leaf(self.shape, self.dtype))
+        leaf = self._node if isinstance(self._node, Leaf) else Leaf(self.shape, self.dtype, self.requires_grad)
         fresh = Leaf(leaf.shape, leaf.dtype, leaf.requires_grad, leaf.name, passing=leaf.passing)
         fresh.grad = copy.deepcopy(leaf.grad, memo)
         return Tensor(self.value.copy(), fresh, self.requires_grad)

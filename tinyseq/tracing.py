@@ -181,9 +181,10 @@ class Tracing:
     def node_of(self, x: Tensor) -> Node:
         """Return the node that stands for a tensor: a concrete one is an input, whatever computed it."""
         x = self.arguments.get(x, x)
+        x = x if x.value is None else self.assigned.get(x, x)
         if x.value is None:
             return self._stopped(x.node) if mode.recording and x.node in self.constants else x.node
-        return self.node_of(self.assigned[x]) if x in self.assigned else self.leaf_of(x)
+        return self.leaf_of(x)
 
     def constant(self, node: Node) -> None:
         """Let no gradient flow into a node."""

@@ -331,8 +331,6 @@ def compare(
         elif label != other:
             return Difference("another course", label, f"compiled shows {other!r}")
         if found := _differs(a, b, [] if blur is None else blur.get(index, [])):
-            if found[0] == "requires_grad" and (label.endswith("without gradients") or label == "results kept"):
-                continue  # what ts.grad records within no_grad
             if found[0] == FOLLOWED:
                 followed = followed or Difference(FOLLOWED, label, found[1])
                 continue
