@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 FILES = Path(__file__).resolve().parent.parent / "nn" / "convert" / "files"
-I, H, T = 3, 4, 5
+N, H, T = 3, 4, 5
 
 
 def draw(shape, seed=0):
     return np.random.default_rng(seed).normal(0.1, 0.6, shape).astype(np.float32)
 
 
-X = draw((T, I), 9)
+X = draw((T, N), 9)
 
 
 def keras_model(name, reset_after=True, both=False):
@@ -25,7 +25,7 @@ def keras_model(name, reset_after=True, both=False):
 
     gru = keras.layers.GRU(H, return_sequences=True, reset_after=reset_after, name="any_name")
     layer = keras.layers.Bidirectional(gru, name="other_name") if both else gru
-    model = keras.Sequential([keras.Input((None, I)), layer, keras.layers.Dense(2)])
+    model = keras.Sequential([keras.Input((None, N)), layer, keras.layers.Dense(2)])
     for i, weight in enumerate(model.weights):
         weight.assign(draw(weight.shape, i))
     model.compile("adam", "mse")
@@ -65,7 +65,7 @@ def mlx_gru():
     import mlx.nn
     import mlx.utils
 
-    layer = mlx.nn.GRU(I, H)
+    layer = mlx.nn.GRU(N, H)
     drawn = [
         (n, mlx.core.array(draw(v.shape, i))) for i, (n, v) in enumerate(mlx.utils.tree_flatten(layer.parameters()))
     ]
@@ -78,7 +78,7 @@ def torch_lstm():
     import torch
     from safetensors.torch import save_file
 
-    layer = torch.nn.LSTM(I, H, 2, bidirectional=True)
+    layer = torch.nn.LSTM(N, H, 2, bidirectional=True)
     state = {n: torch.from_numpy(draw(v.shape, i)) for i, (n, v) in enumerate(layer.state_dict().items())}
     layer.load_state_dict(state)
     save_file({f"encoder.{n}": v for n, v in state.items()}, FILES / "torch_lstm.safetensors")
@@ -92,7 +92,7 @@ def onnx_gru():
     import torch
 
     torch.manual_seed(0)
-    layer = torch.nn.GRU(I, H, bidirectional=True)
+    layer = torch.nn.GRU(N, H, bidirectional=True)
     path = str(FILES / "onnx_gru.onnx")
     torch.onnx.export(layer, (torch.from_numpy(X[:, None]),), path, dynamo=False)
     onnx.checker.check_model(onnx.load(path))
@@ -104,9 +104,9 @@ def openvino_lstm():
     import openvino
     from openvino import opset14 as ops
 
-    x = ops.parameter([1, T, I], np.float32)
+    x = ops.parameter([1, T, N], np.float32)
     nothing, ends = ops.constant(np.zeros((1, 1, H), np.float32)), ops.constant(np.array([T], np.int32))
-    weights = [ops.constant(draw(shape, i)) for i, shape in enumerate([(1, 4 * H, I), (1, 4 * H, H), (1, 4 * H)])]
+    weights = [ops.constant(draw(shape, i)) for i, shape in enumerate([(1, 4 * H, N), (1, 4 * H, H), (1, 4 * H)])]
     node = ops.lstm_sequence(x, nothing, nothing, ends, *weights, H, "forward")
     model = openvino.Model([node.output(0)], [x])
     openvino.save_model(model, FILES / "openvino_lstm.xml", compress_to_fp16=False)
@@ -116,8 +116,8 @@ def openvino_lstm():
 def ncnn_lstm():
     import ncnn
 
-    shapes = [(4 * H, I), (4 * H,), (4 * H, H)]
-    (FILES / "ncnn_lstm.param").write_text(f"7767517\n2 2\nInput x 0 1 x\nLSTM layer 1 1 x y 0={H} 1={4 * H * I} 2=0\n")
+    shapes = [(4 * H, N), (4 * H,), (4 * H, H)]
+    (FILES / "ncnn_lstm.param").write_text(f"7767517\n2 2\nInput x 0 1 x\nLSTM layer 1 1 x y 0={H} 1={4 * H * N} 2=0\n")
     weights = b"".join(b"\0\0\0\0" + draw(shape, i).tobytes() for i, shape in enumerate(shapes))
     (FILES / "ncnn_lstm.bin").write_bytes(weights)
     with ncnn.Net() as net:
@@ -144,7 +144,7 @@ def haiku_gru():
 def chainer_lstm():
     import chainer
 
-    link = chainer.links.LSTM(I, H)
+    link = chainer.links.LSTM(N, H)
     for i, (_, value) in enumerate(sorted(link.namedparams())):
         value.array[...] = draw(value.shape, i)
     chainer.serializers.save_npz(str(FILES / "chainer_lstm.npz"), link)
@@ -155,7 +155,7 @@ def dynet_lstm():
     import dynet
 
     collection = dynet.ParameterCollection()
-    builder = dynet.VanillaLSTMBuilder(1, I, H, collection)
+    builder = dynet.VanillaLSTMBuilder(1, N, H, collection)
     for i, value in enumerate(collection.parameters_list()):
         value.set_value(draw(value.shape(), i))
     collection.save(str(FILES / "dynet_lstm.txt"))

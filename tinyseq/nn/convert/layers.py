@@ -20,7 +20,7 @@ from tinyseq.nn.recurrent import GRU, LSTM, RNN, Recurrent
 
 #: Kinds that ``read`` looks for where none is named: single matrices are everywhere.
 RECURRENT = ("lstm", "gru", "rnn", "esn")
-_MOST_LAYERS = 1000
+_MOST_LAYERS = 200
 
 
 @dataclass(frozen=True)
@@ -94,22 +94,18 @@ def fit(library: Library, form: Form, arrays: Mapping[str, Array]) -> list[Found
     """Return each reading of tensors as one form, or why there is none: one a number of directions."""
     results: list[Found | str] = []
     for directions in _directions(library, arrays):
-        for layers in range(1, _MOST_LAYERS):
+        result: Found | str = ""
+        # Where a set of tensors is one cell, there is no second layer to look for.
+        for layers in range(1, _MOST_LAYERS if library.ways else 2):
             names = names_of(library, form, layers, directions)
-            required = {name for name, (stored, _) in names.items() if not stored.optional}
-            if missing := required - arrays.keys():
-                if layers == 1:
-                    results.append(f"{form.called}: missing {_named(missing)}")
+            if missing := {name for name, (stored, _) in names.items() if not stored.optional} - arrays.keys():
+                result = result or f"{form.called}: missing {_named(missing)}"
                 break
-            if len(names) >= len(arrays) and not (extra := arrays.keys() - names.keys() - _differing(form)):
-                results.append(_fitted(library, form, names, arrays, layers, directions))
+            if not (extra := arrays.keys() - names.keys() - _differing(form)):
+                result = _fitted(library, form, names, arrays, layers, directions)
                 break
-        else:
-            continue
-        if layers > 1 and (extra := arrays.keys() - names.keys() - _differing(form)):
-            results.append(f"{form.called}: no place for {_named(extra)}")
-        elif layers > 1 and not results:
-            results.append(f"{form.called}: missing {_named(missing)}")
+            result = f"{form.called}: no place for {_named(extra)}"
+        results.append(result)
     return results
 
 
