@@ -11,11 +11,13 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import tinyseq as ts
 from tinyseq import backends
+from tinyseq.cli import main
 from tinyseq.errors import ConfigError
-from tinyseq.train.config import yaml
+from tinyseq.train.config import json_schema, yaml
 from tinyseq.train.config.json_schema import SCHEMA_FILE, schema
 from tinyseq.train.config.run_config import parse_config
 from tinyseq.train.config.templates import commented, starter, starters
@@ -186,3 +188,20 @@ def test_resolved_configs_are_valid_and_the_same(path):
     config = ts.load_config(path)
     for text in (yaml.write(config.model_dump(mode="json")), commented(config)):
         assert parse_config(yaml.parse(text).data) == config
+
+
+def test_the_command_prints_what_is_registered_and_not_a_file(monkeypatch, tmp_path):
+    """A shell has emptied the file already when the command is to write it anew."""
+    monkeypatch.setattr(json_schema, "SCHEMA_FILE", tmp_path / "empty.json")
+    (tmp_path / "empty.json").touch()
+    printed = CliRunner().invoke(main, ["schema"])
+    assert printed.exit_code == 0
+    assert json.loads(printed.stdout) == schema()
+
+
+@pytest.mark.parametrize(
+    ("task", "source", "fitting"), [("regression", "digits", "adding"), ("classification", "adding", "digits")]
+)
+def test_a_source_of_the_other_kind_of_targets_is_a_mistake_in_the_config(task, source, fitting):
+    with pytest.raises(ConfigError, match=rf"data\.source: it has a .* one of: .*{fitting}"):
+        parse_config({"task": task, "data": {"source": source}})

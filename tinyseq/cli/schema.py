@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import click
 
 from tinyseq.cli.boundary import debug_option
-from tinyseq.cli.output import echo
+from tinyseq.cli.output import echo, echo_json
 
 
 @click.command("schema", short_help="Print the JSON Schema of configs, for editors.")
@@ -21,6 +24,10 @@ def command(where: bool) -> None:
     Editors with the YAML language server (VS Code, Neovim, Emacs, ...) complete and check keys of a file that names it:
         # yaml-language-server: $schema=tinyseq.schema.json
     """
-    from tinyseq.train.config.json_schema import SCHEMA_FILE
+    from tinyseq.train.config.json_schema import SCHEMA_FILE, schema
 
-    echo(SCHEMA_FILE if where else SCHEMA_FILE.read_text(encoding="utf-8").rstrip())
+    if where:
+        echo(SCHEMA_FILE)
+    else:
+        # Docstrings are what sections are described by: without them (-OO) the file still has them.
+        echo_json(schema() if sys.flags.optimize < 2 else json.loads(SCHEMA_FILE.read_text("utf-8")), indent=1)

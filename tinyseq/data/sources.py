@@ -18,10 +18,14 @@ from tinyseq.registry import Registry
 
 @dataclass(frozen=True)
 class Source:
-    """Where examples come from: ``make(seed, **options)``; ``inputs`` says what they are (text, sequence, vector)."""
+    """Where examples come from: ``make(seed, **options)``.
+
+    ``inputs`` says what they are (text, sequence, vector), ``targets`` what is learned of them (label, number).
+    """
 
     inputs: str
     make: Callable[..., Splits]
+    targets: str = "label"
 
 
 def _code_or_prose(seed: int, *, count: Count = 5000) -> Splits:
@@ -67,15 +71,15 @@ SOURCES: Registry[Source] = Registry(
         "code_or_prose": Source("text", _code_or_prose),
         "temporal_order": Source("text", _temporal_order),
         "digits": Source("sequence", _digits),
-        "adding": Source("sequence", _adding),
+        "adding": Source("sequence", _adding, "number"),
         "xor": Source("vector", _xor),
     },
 )
 
 
-def register_source(name: str, inputs: str, make: Callable[..., Splits]) -> None:
+def register_source(name: str, inputs: str, make: Callable[..., Splits], targets: str = "label") -> None:
     """Make examples known to ``data.source:``."""
-    SOURCES.register(name, Source(inputs, make))
+    SOURCES.register(name, Source(inputs, make, targets))
 
 
 def options_of(name: str) -> dict[str, Any]:

@@ -46,6 +46,9 @@ InputsName = Annotated[str, OneOf(lambda: INPUTS)]
 class ExamplesConfig(TableSection):
     """What is read: a table, or examples at hand."""
 
+    #: What is learned: a label, or a number.
+    targets: ClassVar[str] = "label"
+
     path: FilePath | None = Field(None, description="A TSV or CSV file; null takes `source`.")
     valid: FilePath | None = Field(None, description="A file of its own for validation; null: a share of `path`.")
     test: FilePath | None = Field(None, description="A file of its own for the test; null: a share of `path`.")
@@ -90,6 +93,11 @@ class ExamplesConfig(TableSection):
             yield Problem(
                 ("options",), "options of a source, and data from `path`; required none", involves=(("path",),)
             )
+        if self.path is None and SOURCES[self.source].targets != self.targets:
+            fitting = ", ".join(name for name, source in SOURCES.items() if source.targets == self.targets)
+            has = SOURCES[self.source].targets
+            message = f"it has a {has} for each input, and a {self.targets} is learned; one of: {fitting}"
+            yield Problem(("source",), message, involves=(("path",),))
         known = options_of(self.source)
         for name in self.options:
             if name not in known:
@@ -285,6 +293,13 @@ class TextInputs(Inputs):
 
     def network(self, config: SummaryConfig, outputs: int) -> Module:
         return TextNet(config, len(self.vocabulary), outputs)
+
+    def batch(self, encoded: Sequence[Array]) -> tuple[Tensor, Tensor | None]:
+        """Return padded texts and their lengths, where these are equal too: else each length would be a shape."""
+        if len(encoded) == 1:
+            return super().batch(encoded)
+        padded, lengths = pad(encoded, multiple=MULTIPLE)
+        return tensor(padded), tensor(lengths)
 
     def sample(self, steps: int) -> Array:
         return np.arange(steps, dtype=np.int64) % len(self.vocabulary)

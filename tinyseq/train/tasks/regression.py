@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 class RegressionData(ExamplesConfig):
     """What is read: a table, or examples at hand."""
 
+    targets = "number"
+
     source: Annotated[str, OneOf(SOURCES)] = Field("adding", description="Examples at hand.")
     inputs: InputsName = Field("sequence", description="What the file's inputs are: text, sequence or vector.")
     target: str = Field("target", description="The column that is learned.")
