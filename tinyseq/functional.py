@@ -62,7 +62,8 @@ def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) 
     """Return a function that gives ``fn``'s value and its gradient with respect to the arguments ``argnums``.
 
     Those arguments may be tensors or nested tuples and dicts of them; the gradient has the same structure. Applied
-    twice (``ts.grad(ts.grad(f))``) it gives second derivatives.
+    twice (``ts.grad(ts.grad(f))``) it gives second derivatives. Within ``no_grad`` it works too, and nothing of what it
+    returns has a history.
 
     Raises:
         GraphError: ``fn`` does not return a scalar tensor.

@@ -49,10 +49,12 @@ def differentiate(graph: Graph, wanted: Sequence[Leaf]) -> Differentiated:
     given = [(node, seed) for node, seed in zip(outputs, seeds, strict=True) if seed is not None]
     found = _sweep(given, wanted) if given else {}
     everywhere = functools.reduce(operator.or_, paths, 0)
-    reached = tuple(leaf for i, leaf in enumerate(wanted) if leaf in found and everywhere >> i & 1)
+    places = [i for i, leaf in enumerate(wanted) if leaf in found and everywhere >> i & 1]
+    reached = tuple(wanted[i] for i in places)
     gradients = [found[leaf].node for leaf in reached]
     whole = Graph([*outputs, *gradients], [*graph.inputs, *(seed for seed in seeds if seed is not None)])
-    return Differentiated(map_bodies(whole, _without_cuts), tuple(seeds), reached, gradient_paths(outputs, reached))
+    paths = tuple(sum((path >> place & 1) << bit for bit, place in enumerate(places)) for path in paths)
+    return Differentiated(map_bodies(whole, _without_cuts), tuple(seeds), reached, paths)
 
 
 def _sweep(seeds: Sequence[tuple[Node, Node]], wanted: Sequence[Node]) -> dict[Node, Any]:

@@ -146,7 +146,7 @@ class Environment:
         """Add a value's groups, and yield what it leads to."""
         if isinstance(value, Tensor | types.ModuleType | types.BuiltinFunctionType | np.ufunc):
             if isinstance(value, types.ModuleType) and not _is_foreign(value.__name__):
-                yield from self._entries(path, value.__dict__, self._mentioned(value.__dict__))
+                yield from self._entries(path, value.__dict__, self._mentioned(value.__dict__), self._reads)
             return
         if isinstance(value, types.FunctionType):
             yield from self._function(path, value)
@@ -185,7 +185,8 @@ class Environment:
         mentioned = _mentions(code)
         self.names |= mentioned.attributes
         self.everything |= bool(_DYNAMIC & (mentioned.globals | mentioned.attributes))
-        yield from self._entries("", function.__globals__, sorted(mentioned.globals & function.__globals__.keys()))
+        present = sorted(mentioned.globals & function.__globals__.keys())
+        yield from self._entries("", function.__globals__, present, mentioned.globals.__contains__)
         for name in mentioned.globals - function.__globals__.keys():  # `from settings import RATE`, within the function
             if (module := sys.modules.get(name)) is not None:
                 yield name, module
@@ -195,8 +196,8 @@ class Environment:
             yield path, function.__defaults__
         if function.__kwdefaults__:
             yield path, function.__kwdefaults__
-        if function.__dict__:
-            yield from self._entries(f"{function.__name__}.", function.__dict__, self._mentioned(function.__dict__))
+        entries = function.__dict__
+        yield from self._entries(f"{function.__name__}.", entries, self._mentioned(entries), self._reads)
 
     def _closure(self, path: str, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
         cells, names = function.__closure__ or (), function.__code__.co_freevars
@@ -217,15 +218,18 @@ class Environment:
         for base in cls.__mro__:
             if not base.__flags__ & _HEAP_TYPE or _is_foreign(base.__module__):
                 continue
-            read = [
-                name
-                for name, value in vars(base).items()
-                if name in self.names
-                or name in ours
-                or (self.everything and not name.startswith("__"))
-                or (name.startswith("__") and isinstance(value, types.FunctionType) and (makes or name not in _MAKING))
-            ]
-            yield from self._entries(f"{base.__name__}.", vars(base), read)
+
+            def runs(name: str, entries: Mapping[str, Any] = vars(base)) -> bool:
+                special = name.startswith("__")
+                return (
+                    name in self.names
+                    or name in ours
+                    or (self.everything and not special)
+                    or (special and isinstance(entries[name], types.FunctionType) and (makes or name not in _MAKING))
+                )
+
+            read = [name for name in vars(base) if runs(name)]
+            yield from self._entries(f"{base.__name__}.", vars(base), read, runs)
 
     def _items(self, path: str, items: Any) -> Iterator[tuple[str, Any]]:
         if not isinstance(items, tuple | frozenset):
@@ -301,7 +305,10 @@ class Environment:
         yield from ((f"{path}{name}", entries[name]) for name in names)
 
     def _mentioned(self, entries: Mapping[str, Any]) -> list[str]:
-        return [name for name in entries if self.everything or name in self.names]
+        return [name for name in entries if self._reads(name)]
+
+    def _reads(self, name: str) -> bool:
+        return self.everything or name in self.names
 
 
 def _contents(cells: tuple[types.CellType, ...]) -> tuple[Any, ...]:

@@ -55,6 +55,8 @@ class Executable:
             start += -(-max(size, 1) // 64) * 64
         self.arrays = {id(b): b.lay(self.memory[b.slot][: b.nbytes].view(b.dtype)) for b in plan.buffers}
         self.calls: list[Prepared] = []
+        #: What fills the output of an instruction, which is the same at each step.
+        self.functions: dict[int, Callable[..., Any]] = {}
         self.boundary = 0
         self.prepare_all()
         #: What comes before gradients arrive, and what after.
@@ -94,8 +96,11 @@ class Executable:
         node = instruction.node
         args = [self.at(x, count, t) for x in instruction.inputs]
         name = node.op.name
-        if (function := _filling(node.op)) is not None:
-            self.calls.append((_in_full(function, args, out), (*args, out)))
+        function = self.functions.get(id(instruction))
+        if function is None and (filling := _filling(node.op)) is not None:
+            function = self.functions[id(instruction)] = _in_full(filling, args, out)
+        if function is not None:
+            self.calls.append((function, (*args, out)))
         elif name == "where":
             # `np.where` wraps an integer that does not fit, `np.copyto` refuses it.
             chosen, other = (x if isinstance(x, np.ndarray) else np.asarray(x).astype(out.dtype) for x in args[1:])
