@@ -280,7 +280,7 @@ def save(folder: str | Path, module: Module, certificate: Certificate) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / CERTIFICATE).exists() or (folder / WEIGHTS).exists():
         raise DataError("a layer is there already", required="a new folder", got=str(folder), fix="another folder")
-    weights = {name: np.ascontiguousarray(value.numpy()) for name, value in module.state_dict().items()}
+    weights = {name: np.asarray(value.numpy(), order="C") for name, value in module.state_dict().items()}
     files.write(folder / WEIGHTS, encode(weights, metadata={"format": "tinyseq"}))
     files.write(folder / CERTIFICATE, certificate.as_json().encode("utf-8"))
     return folder

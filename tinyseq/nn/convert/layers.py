@@ -95,17 +95,19 @@ def fit(library: Library, form: Form, arrays: Mapping[str, Array]) -> list[Found
     results: list[Found | str] = []
     for directions in _directions(library, arrays):
         result: Found | str = ""
+        whole: Collection[str] = ()
         # Where a set of tensors is one cell, there is no second layer to look for.
         for layers in range(1, _MOST_LAYERS if library.ways else 2):
             names = names_of(library, form, layers, directions)
-            if missing := {name for name, (stored, _) in names.items() if not stored.optional} - arrays.keys():
-                result = result or f"{form.called}: missing {_named(missing)}"
+            missing = [name for name, (stored, _) in names.items() if not stored.optional and name not in arrays]
+            if missing:
+                result = "" if whole else f"{form.called}: missing {_named(missing)}"
                 break
-            if not (extra := arrays.keys() - names.keys() - _differing(form)):
+            whole = names.keys()
+            if len(names) + len(form.differs) >= len(arrays) and not arrays.keys() - whole - _differing(form):
                 result = _fitted(library, form, names, arrays, layers, directions)
                 break
-            result = f"{form.called}: no place for {_named(extra)}"
-        results.append(result)
+        results.append(result or f"{form.called}: no place for {_named(arrays.keys() - whole - _differing(form))}")
     return results
 
 
@@ -210,14 +212,7 @@ def shapes(arrays: Mapping[str, Array], most: int = 12) -> str:
 
 def _whose(name: str, arrays: Mapping[str, Array], kinds: Sequence[str]) -> str:
     """Return which other library's tensors these could be."""
-    other = [
-        key
-        for key, library in LIBRARIES.items()
-        if key != name
-        and any(
-            isinstance(r, Found) for form in library.forms if form.kind in kinds for r in fit(library, form, arrays)
-        )
-    ]
+    other = [key for key, library in LIBRARIES.items() if key != name and _anywhere(library, arrays, kinds)]
     return f"they fit {', '.join(other)}" if other else ""
 
 
@@ -275,6 +270,13 @@ def gathered(
             row.append((found_in(name, _inside(head, arrays, every), kinds, told, where).under(head), told))
         rows.append(row)
     return _stacked(rows, where)
+
+
+def _anywhere(library: Library, arrays: Mapping[str, Array], kinds: Sequence[str]) -> bool:
+    places = {head for form in library.forms if form.kind in kinds for head in heads(library, form, arrays)}
+    return len(places) <= _MOST_LAYERS and any(
+        _fits(library, _inside(place, arrays, places), kinds) for place in sorted(places)
+    )
 
 
 def _fits(library: Library, arrays: Mapping[str, Array], kinds: Sequence[str]) -> bool:

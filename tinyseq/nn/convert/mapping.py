@@ -99,21 +99,21 @@ def shape_of(library: Library, form: Form, stored: Stored, sizes: Sizes) -> tupl
 
 def sizes_in(library: Library, form: Form, tensors: Mapping[Stored, Array]) -> Sizes | None:
     """Return the sizes that a cell's matrices say; None where they say none."""
-    hidden = size = None
-    for stored, tensor in tensors.items():
-        if not stored.is_matrix:
-            continue
-        if tensor.ndim != 2:
-            return None
+    matrices = {stored: tensor for stored, tensor in tensors.items() if stored.is_matrix}
+    if any(tensor.ndim != 2 for tensor in matrices.values()):
+        return None
+    # U tells the hidden size even where it lies across; a matrix of both, by its gates.
+    hidden = next((min(t.shape) for s, t in matrices.items() if all(letter == "U" for letter, _ in s.strips)), None)
+    size = None
+    for stored, tensor in matrices.items():
         rows, columns = tensor.shape[::-1] if _turned(library, form, stored) else tensor.shape
-        letters = [letter for letter, _ in stored.strips]
-        if "W" not in letters and hidden is not None:
+        letters, gates = [letter for letter, _ in stored.strips], len(stored.strips[0][1])
+        if "W" not in letters:
             continue
-        gates = len(stored.strips[0][1])
-        if hidden is None:
-            hidden = rows // gates
-        if "W" in letters:
-            size = columns - hidden * (len(letters) - 1) if size is None else size
+        hidden = rows // gates if hidden is None else hidden
+        across = rows != gates * hidden and columns == gates * hidden
+        size = (rows if across else columns) - hidden * (len(letters) - 1)
+        break
     if hidden is None or size is None or hidden < 1 or size < 1:
         return None
     return Sizes(size, hidden)

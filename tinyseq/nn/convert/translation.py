@@ -155,7 +155,7 @@ def _encoded(path: Path, arrays: Arrays) -> bytes:
     if path.suffix == ".safetensors":
         from safetensors.numpy import save
 
-        content: bytes = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+        content: bytes = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
         return content
     raise DataError("convert.write: a file of another format", required=".npz or .safetensors", got=str(path))
 
