@@ -33,7 +33,7 @@ def test_the_library_computes_what_its_stored_vectors_say(library: str, name: st
     installed(library)
     vector = next(v for v in vectors.stored(library) if v.name == name)
     shapes, run = runners.RUNNERS[library][0](runners.case_of(name, vector.options))
-    assert {key: shape for key, shape in shapes.items()} == {key: vector.tensors[key].shape for key in shapes}
+    assert shapes == {key: vector.tensors[key].shape for key in shapes}
     for b, length in enumerate(vector.lengths):
         c = None if vector.c is None else vector.c[b].copy()
         ys = run(vector.tensors, vector.xs[b, :length].copy(), vector.h[b].copy(), c)

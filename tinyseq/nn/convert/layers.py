@@ -384,7 +384,9 @@ def module_of(name: str, found: Found, where: str) -> Module:
     module = _empty(form, first, size, options, found.options, where).cast(dtype)
     for cells, row in zip(module.layers, blocks, strict=True):
         for cell, one in zip(cells, row, strict=True):
-            cell.load_state_dict(mapping.cell_state(form, one))
+            # In C order: products of transposed matrices differ in the last bit.
+            own = mapping.cell_state(form, one).items()
+            cell.load_state_dict({name: np.asarray(value, order="C") for name, value in own})
     return module
 
 
