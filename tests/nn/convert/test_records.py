@@ -15,7 +15,7 @@ from support import rosetta
 from tinyseq import nn
 from tinyseq.errors import DataError, TinyseqError
 from tinyseq.nn.convert import mapping, vectors
-from tinyseq.nn.convert.records import GATES, LIBRARIES, Form, Library, Stored
+from tinyseq.nn.convert.records import GATES, LIBRARIES, LayerForm, LibraryRecord, Stored
 
 #: MindSpore could not be run; all others have vectors that they made.
 NOT_RUN = {"mindspore"}
@@ -105,7 +105,7 @@ def test_mindspores_names_and_orders_are_those_of_pytorch() -> None:
 # -- a record broken in one place --------------------------------------------------------------------------------------
 
 
-def rewritten(form: Form, change: Any) -> Form:
+def rewritten(form: LayerForm, change: Any) -> LayerForm:
     return replace(form, stored=tuple(replace(s, holds=change(s)) for s in form.stored))
 
 
@@ -120,7 +120,9 @@ def swapped(first: str, second: str) -> Any:
     return change
 
 
-def breaks(library: Library, form: Form, held: set[str]) -> Iterator[tuple[str, Library | None, Form]]:
+def breaks(
+    library: LibraryRecord, form: LayerForm, held: set[str]
+) -> Iterator[tuple[str, LibraryRecord | None, LayerForm]]:
     """Yield records that are wrong in one place."""
     gates = GATES[form.kind]
     for first, second in itertools.combinations(gates, 2):
@@ -280,9 +282,9 @@ def test_z_is_turned_where_it_weighs_the_other_state() -> None:
 
 
 def test_a_library_of_ones_own() -> None:
-    LIBRARIES["mine"] = Library(
-        title="Mine", seen="", outputs_are_rows=True,
-        forms=(Form("lstm", "mine.LSTM", (Stored("all", "U:ofgi W:ofgi", join="inputs"), Stored("b", "b:ofgi"))),),
+    LIBRARIES["mine"] = LibraryRecord(
+        title="Mine", outputs_are_rows=True,
+        forms=(LayerForm("lstm", "mine.LSTM", (Stored("all", "U:ofgi W:ofgi", join="inputs"), Stored("b", "b:ofgi"))),),
     )  # fmt: skip
     try:
         module = nn.LSTM(3, 4)
