@@ -6,7 +6,7 @@ declaration each; ``mapping`` and ``layers`` know none of them. ``docs/rosetta.m
 """
 
 from tinyseq.nn.convert.certificate import Certificate, certified, opened, save
-from tinyseq.nn.convert.records import LIBRARIES, Form, Library, Stored
+from tinyseq.nn.convert.records import LIBRARIES, LayerForm, LibraryRecord, Stored
 from tinyseq.nn.convert.torch import RULES, Rule, from_torch, to_torch
 from tinyseq.nn.convert.translation import read, write
 
@@ -14,8 +14,8 @@ __all__ = [
     "LIBRARIES",
     "RULES",
     "Certificate",
-    "Form",
-    "Library",
+    "LayerForm",
+    "LibraryRecord",
     "Rule",
     "Stored",
     "certified",

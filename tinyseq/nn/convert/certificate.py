@@ -17,10 +17,10 @@ from tinyseq.errors import DataError, TinyseqError
 from tinyseq.nn.cells import LSTMState
 from tinyseq.nn.convert import mapping, runners, vectors
 from tinyseq.nn.convert.files import load
-from tinyseq.nn.convert.layers import Found, Place
+from tinyseq.nn.convert.layers import CellPlace, Found
 from tinyseq.nn.convert.mapping import Sizes
-from tinyseq.nn.convert.records import LIBRARIES, Library, Stored
-from tinyseq.nn.convert.translation import Reading, reading
+from tinyseq.nn.convert.records import LIBRARIES, LibraryRecord, Stored
+from tinyseq.nn.convert.translation import Imported, reading
 from tinyseq.nn.init import Array
 from tinyseq.nn.layers import Embedding, Linear
 from tinyseq.nn.module import Module
@@ -123,7 +123,7 @@ def certified(library: str, source: str | Path | Mapping[str, Any], **options: A
     return result.module, certificate
 
 
-def _digest(source: Any, result: Reading) -> tuple[str, int]:
+def _digest(source: Any, result: Imported) -> tuple[str, int]:
     total, size = hashlib.sha256(), 0
     if isinstance(source, str | Path):
         for block in files.read_blocks(Path(source)):
@@ -140,14 +140,14 @@ def _digest(source: Any, result: Reading) -> tuple[str, int]:
 # -- comparisons -------------------------------------------------------------------------------------------------------
 
 
-def _cells(result: Reading) -> Iterator[tuple[Any, dict[Stored, Array], Sizes]]:
+def _cells(result: Imported) -> Iterator[tuple[Any, dict[Stored, Array], Sizes]]:
     module: Any = result.module
     rows = module.layers if isinstance(module, Recurrent) else [[module]]
     for cells, tensors, sizes in zip(rows, result.found.cells, result.found.sizes, strict=True):
         yield from zip(cells, tensors, sizes, strict=True)
 
 
-def _there_and_back(library: str, result: Reading) -> Comparison:
+def _there_and_back(library: str, result: Imported) -> Comparison:
     """Write what was read; where two biases became one, or a constant moved, a second time too."""
     record, form = LIBRARIES[library], result.found.form
     worst, exact = 0.0, True
@@ -162,7 +162,7 @@ def _there_and_back(library: str, result: Reading) -> Comparison:
     return Comparison(what, worst, exact or worst == 0.0)
 
 
-def _live(library: str, result: Reading) -> tuple[list[Comparison], list[str]]:
+def _live(library: str, result: Imported) -> tuple[list[Comparison], list[str]]:
     """Run the library on the tensors as they came, cell by cell."""
     kind = result.found.form.kind
     if not runners.installed(library) or kind not in ("lstm", "gru", "rnn"):
@@ -217,14 +217,14 @@ def _against(library: str, found: Found, cell: Any, tensors: Mapping[Stored, Arr
 
 
 def _named(
-    record: Library, found: Found, tensors: Mapping[Stored, Array], shapes: Mapping[str, tuple[int, ...]]
+    record: LibraryRecord, found: Found, tensors: Mapping[Stored, Array], shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Array]:
     """Return the tensors of one cell under the names of a layer of one cell; biases that are not there are zeros."""
     if record.flat:
         return {record.flat: np.concatenate([tensors[stored].ravel() for stored in found.form.stored])}
     arrays: dict[str, Array] = {}
     for i, stored in enumerate(found.form.stored):
-        end = Place(0, 0, 1).fill(record, stored.name, i)
+        end = CellPlace(0, 0, 1).fill(record, stored.name, i)
         for name, shape in shapes.items():
             if name == end or name.endswith(("/" + end, "." + end)):
                 held = tensors.get(stored)
@@ -280,7 +280,7 @@ def save(folder: str | Path, module: Module, certificate: Certificate) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / CERTIFICATE).exists() or (folder / WEIGHTS).exists():
         raise DataError("a layer is there already", required="a new folder", got=str(folder), fix="another folder")
-    weights = {name: np.ascontiguousarray(value.numpy()) for name, value in module.state_dict().items()}
+    weights = {name: np.asarray(value.numpy(), order="C") for name, value in module.state_dict().items()}
     files.write(folder / WEIGHTS, encode(weights, metadata={"format": "tinyseq"}))
     files.write(folder / CERTIFICATE, certificate.as_json().encode("utf-8"))
     return folder

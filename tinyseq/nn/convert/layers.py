@@ -12,7 +12,7 @@ from tinyseq.errors import DataError, did_you_mean
 from tinyseq.nn.cells import GRUCell
 from tinyseq.nn.convert import mapping
 from tinyseq.nn.convert.mapping import Arrays, Sizes
-from tinyseq.nn.convert.records import LIBRARIES, Form, Library, Stored
+from tinyseq.nn.convert.records import LIBRARIES, LayerForm, LibraryRecord, Stored
 from tinyseq.nn.init import Array
 from tinyseq.nn.layers import Embedding, Linear
 from tinyseq.nn.module import Module
@@ -24,14 +24,14 @@ _MOST_LAYERS = 200
 
 
 @dataclass(frozen=True)
-class Place:
+class CellPlace:
     """Where a cell stands in a library's naming."""
 
     layer: int
     direction: int
     directions: int
 
-    def fill(self, library: Library, name: str, n: int) -> str:
+    def fill(self, library: LibraryRecord, name: str, n: int) -> str:
         way = library.ways[self.direction] if self.direction < len(library.ways) else ""
         index = self.layer * self.directions + self.direction
         return name.format(layer=self.layer, way=way, index=index, n=n)
@@ -41,7 +41,7 @@ class Place:
 class Found:
     """Tensors of one layer, or stack of layers: a form, and the tensors of each cell, layer by layer."""
 
-    form: Form
+    form: LayerForm
     cells: tuple[tuple[dict[Stored, Array], ...], ...]
     sizes: tuple[tuple[Sizes, ...], ...]
     #: The tensors by the names that they have in the source.
@@ -57,21 +57,23 @@ class Found:
 # -- names -------------------------------------------------------------------------------------------------------------
 
 
-def names_of(library: Library, form: Form, layers: int, directions: int) -> dict[str, tuple[Stored, Place]]:
+def names_of(
+    library: LibraryRecord, form: LayerForm, layers: int, directions: int
+) -> dict[str, tuple[Stored, CellPlace]]:
     """Return what stands under each name; a tensor with all directions stands under the first."""
     found = {}
     for layer in range(layers):
         for direction in range(1 if library.directions_first else directions):
-            place = Place(layer, direction, directions)
+            place = CellPlace(layer, direction, directions)
             for i, stored in enumerate(form.stored):
                 n = (layer * directions + direction) * len(form.stored) + i
                 found[place.fill(library, stored.name, n)] = (stored, place)
     return found
 
 
-def heads(library: Library, form: Form, names: Iterable[str]) -> list[str]:
+def heads(library: LibraryRecord, form: LayerForm, names: Iterable[str]) -> list[str]:
     """Return what stands before the tensors' own names, once for each set of tensors of a form."""
-    first = Place(0, 0, 1).fill(library, form.stored[0].name, 0)
+    first = CellPlace(0, 0, 1).fill(library, form.stored[0].name, 0)
     ends = [name for name in names if name.endswith(first)]
     found = [name[: -len(first)] for name in ends]
     return [head for head in dict.fromkeys(found) if not head or head[-1] in "./:"]
@@ -90,22 +92,24 @@ def _inside(head: str, arrays: Mapping[str, Array], others: Collection[str]) -> 
 # -- what fits ---------------------------------------------------------------------------------------------------------
 
 
-def fit(library: Library, form: Form, arrays: Mapping[str, Array]) -> list[Found | str]:
+def fit(library: LibraryRecord, form: LayerForm, arrays: Mapping[str, Array]) -> list[Found | str]:
     """Return each reading of tensors as one form, or why there is none: one a number of directions."""
     results: list[Found | str] = []
     for directions in _directions(library, arrays):
         result: Found | str = ""
+        whole: Collection[str] = ()
         # Where a set of tensors is one cell, there is no second layer to look for.
         for layers in range(1, _MOST_LAYERS if library.ways else 2):
             names = names_of(library, form, layers, directions)
-            if missing := {name for name, (stored, _) in names.items() if not stored.optional} - arrays.keys():
-                result = result or f"{form.called}: missing {_named(missing)}"
+            missing = [name for name, (stored, _) in names.items() if not stored.optional and name not in arrays]
+            if missing:
+                result = "" if whole else f"{form.called}: missing {_named(missing)}"
                 break
-            if not (extra := arrays.keys() - names.keys() - _differing(form)):
+            whole = names.keys()
+            if len(names) + len(form.differs) >= len(arrays) and not arrays.keys() - whole - _differing(form):
                 result = _fitted(library, form, names, arrays, layers, directions)
                 break
-            result = f"{form.called}: no place for {_named(extra)}"
-        results.append(result)
+        results.append(result or f"{form.called}: no place for {_named(arrays.keys() - whole - _differing(form))}")
     return results
 
 
@@ -114,21 +118,21 @@ def _named(names: Collection[str], most: int = 6) -> str:
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _directions(library: Library, arrays: Mapping[str, Array]) -> tuple[int, ...]:
+def _directions(library: LibraryRecord, arrays: Mapping[str, Array]) -> tuple[int, ...]:
     if library.directions_first:
         extents = {array.shape[0] for array in arrays.values() if array.ndim}
         return tuple(extents & {1, 2}) or (1,)
     return (1, 2) if len(library.ways) == 2 else (1,)
 
 
-def _differing(form: Form) -> set[str]:
+def _differing(form: LayerForm) -> set[str]:
     return {name.rstrip("?") for name in form.differs}
 
 
 def _fitted(
-    library: Library,
-    form: Form,
-    names: Mapping[str, tuple[Stored, Place]],
+    library: LibraryRecord,
+    form: LayerForm,
+    names: Mapping[str, tuple[Stored, CellPlace]],
     arrays: Mapping[str, Array],
     layers: int,
     directions: int,
@@ -210,14 +214,7 @@ def shapes(arrays: Mapping[str, Array], most: int = 12) -> str:
 
 def _whose(name: str, arrays: Mapping[str, Array], kinds: Sequence[str]) -> str:
     """Return which other library's tensors these could be."""
-    other = [
-        key
-        for key, library in LIBRARIES.items()
-        if key != name
-        and any(
-            isinstance(r, Found) for form in library.forms if form.kind in kinds for r in fit(library, form, arrays)
-        )
-    ]
+    other = [key for key, library in LIBRARIES.items() if key != name and _anywhere(library, arrays, kinds)]
     return f"they fit {', '.join(other)}" if other else ""
 
 
@@ -277,7 +274,14 @@ def gathered(
     return _stacked(rows, where)
 
 
-def _fits(library: Library, arrays: Mapping[str, Array], kinds: Sequence[str]) -> bool:
+def _anywhere(library: LibraryRecord, arrays: Mapping[str, Array], kinds: Sequence[str]) -> bool:
+    places = {head for form in library.forms if form.kind in kinds for head in heads(library, form, arrays)}
+    return len(places) <= _MOST_LAYERS and any(
+        _fits(library, _inside(place, arrays, places), kinds) for place in sorted(places)
+    )
+
+
+def _fits(library: LibraryRecord, arrays: Mapping[str, Array], kinds: Sequence[str]) -> bool:
     forms = [form for form in library.forms if form.kind in kinds]
     return any(isinstance(result, Found) for form in forms for result in fit(library, form, arrays))
 
@@ -292,7 +296,7 @@ def _head(place: str, places: Sequence[str], where: str) -> str:
     return found[0]
 
 
-def _natural(library: Library, places: Sequence[str]) -> list[str | tuple[str, str]] | None:
+def _natural(library: LibraryRecord, places: Sequence[str]) -> list[str | tuple[str, str]] | None:
     """Return the layers in order where there is one, or their places are those that ``write`` gives."""
     if len(places) == 1:
         return [places[0]]
@@ -382,12 +386,14 @@ def module_of(name: str, found: Found, where: str) -> Module:
     module = _empty(form, first, size, options, found.options, where).cast(dtype)
     for cells, row in zip(module.layers, blocks, strict=True):
         for cell, one in zip(cells, row, strict=True):
-            cell.load_state_dict(mapping.cell_state(form, one))
+            # In C order: products of transposed matrices differ in the last bit.
+            own = mapping.cell_state(form, one).items()
+            cell.load_state_dict({name: np.asarray(value, order="C") for name, value in own})
     return module
 
 
 def _empty(
-    form: Form, blocks: Arrays, size: Sizes, options: dict[str, Any], told: Mapping[str, Any], where: str
+    form: LayerForm, blocks: Arrays, size: Sizes, options: dict[str, Any], told: Mapping[str, Any], where: str
 ) -> Recurrent:
     match form.kind:
         case "lstm":
@@ -434,12 +440,12 @@ def tensors_of(name: str, module: Module, where: str) -> Arrays:
             head = "" if library.ways else _head_of(library, form, layer, direction, len(rows), directions)
             for i, (stored, tensor) in enumerate(tensors.items()):
                 n = count * len(form.stored) + i
-                result[head + Place(layer, direction, directions).fill(library, stored.name, n)] = tensor
+                result[head + CellPlace(layer, direction, directions).fill(library, stored.name, n)] = tensor
             count += 1
     return {key: np.array(value, order="C") for key, value in result.items()}
 
 
-def _head_of(library: Library, form: Form, layer: int, direction: int, layers: int, directions: int) -> str:
+def _head_of(library: LibraryRecord, form: LayerForm, layer: int, direction: int, layers: int, directions: int) -> str:
     if library.bare() and layers == directions == 1:
         return ""
     template = library.places[0] if directions == 1 else library.places[1 + direction]
@@ -447,7 +453,7 @@ def _head_of(library: Library, form: Form, layer: int, direction: int, layers: i
     return head.replace("/cell/", "/") if form.kind in ("linear", "embedding") else head
 
 
-def form_for(library: Library, cell: Any, where: str) -> Form:
+def form_for(library: LibraryRecord, cell: Any, where: str) -> LayerForm:
     """Return the library's form of a cell of ours.
 
     Raises:
@@ -458,7 +464,7 @@ def form_for(library: Library, cell: Any, where: str) -> Form:
     reasons = []
     for form in forms:
         result = mapping.fitting(form, cell)
-        if isinstance(result, Form):
+        if isinstance(result, LayerForm):
             return result
         reasons.append(f"{form.called}: {result}")
     raise DataError(
@@ -475,14 +481,14 @@ def cell_tensors(name: str, cell: Any, where: str) -> dict[Stored, Array]:
     return _written(library, form_for(library, cell, where), cell, where)
 
 
-def _written(library: Library, form: Form, cell: Any, where: str) -> dict[Stored, Array]:
+def _written(library: LibraryRecord, form: LayerForm, cell: Any, where: str) -> dict[Stored, Array]:
     blocks = mapping.cell_blocks(cell)
     if isinstance(cell, GRUCell) and cell.update != form.z:
         blocks = mapping.turned_z(blocks)
     return mapping.tensors_of(library, form, blocks, where)
 
 
-def into_cell(library: Library, form: Form, cell: Any, tensors: Mapping[Stored, Array]) -> Arrays:
+def into_cell(library: LibraryRecord, form: LayerForm, cell: Any, tensors: Mapping[Stored, Array]) -> Arrays:
     """Return the state dict of a cell that there is, whose z may have the other sense."""
     size = Sizes(cell.input_size, cell.hidden_size)
     blocks = mapping.blocks_of(library, form, tensors, size)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyseq.errors import DataError
 from tinyseq.nn.cells import ESNCell, GRUCell, LSTMCell, PeepholeLSTMCell, RNNCell
-from tinyseq.nn.convert.records import GATES, Form, Library, Stored
+from tinyseq.nn.convert.records import GATES, LayerForm, LibraryRecord, Stored
 from tinyseq.nn.init import Array
 from tinyseq.nn.layers import Embedding, Linear
 from tinyseq.nn.module import Module
@@ -33,7 +33,7 @@ class Sizes:
 # -- tensors and blocks ------------------------------------------------------------------------------------------------
 
 
-def _joined(parts: list[Array], form: Form) -> Array:
+def _joined(parts: list[Array], form: LayerForm) -> Array:
     """Gates one under the other, or unit by unit."""
     if len(parts) == 1:
         return parts[0]
@@ -42,7 +42,7 @@ def _joined(parts: list[Array], form: Form) -> Array:
     return np.concatenate(parts)
 
 
-def _parted(strip: Array, gates: str, form: Form) -> list[Array]:
+def _parted(strip: Array, gates: str, form: LayerForm) -> list[Array]:
     if len(gates) == 1:
         return [strip]
     if form.interleaved:
@@ -51,12 +51,12 @@ def _parted(strip: Array, gates: str, form: Form) -> list[Array]:
     return np.split(strip, len(gates))
 
 
-def _turned(library: Library, form: Form, stored: Stored) -> bool:
+def _turned(library: LibraryRecord, form: LayerForm, stored: Stored) -> bool:
     """Whether a tensor lies across: rows of an embedding are its inputs everywhere."""
     return stored.is_matrix and (form.kind == "embedding" or not library.outputs_are_rows)
 
 
-def put(library: Library, form: Form, stored: Stored, blocks: Mapping[str, Array]) -> Array:
+def put(library: LibraryRecord, form: LayerForm, stored: Stored, blocks: Mapping[str, Array]) -> Array:
     """Return a tensor of the library for one cell."""
     strips = [_joined([blocks[letter + gate] for gate in gates], form) for letter, gates in stored.strips]
     if stored.join == "apart":
@@ -66,7 +66,7 @@ def put(library: Library, form: Form, stored: Stored, blocks: Mapping[str, Array
     return whole.T if _turned(library, form, stored) else whole
 
 
-def take(library: Library, form: Form, stored: Stored, tensor: Array, sizes: Sizes) -> Arrays:
+def take(library: LibraryRecord, form: LayerForm, stored: Stored, tensor: Array, sizes: Sizes) -> Arrays:
     """Return the blocks in a tensor of the library, whose shape is as it should be."""
     whole = tensor.T if _turned(library, form, stored) else tensor
     if stored.join == "apart":
@@ -83,7 +83,7 @@ def take(library: Library, form: Form, stored: Stored, tensor: Array, sizes: Siz
     }
 
 
-def shape_of(library: Library, form: Form, stored: Stored, sizes: Sizes) -> tuple[int, ...]:
+def shape_of(library: LibraryRecord, form: LayerForm, stored: Stored, sizes: Sizes) -> tuple[int, ...]:
     """Return the shape that a tensor of one cell has."""
     shapes = [(len(gates) * (sizes.of(letter) or (0,))[0], *sizes.of(letter)[1:]) for letter, gates in stored.strips]
     if stored.holds[0] == "a":
@@ -97,30 +97,30 @@ def shape_of(library: Library, form: Form, stored: Stored, sizes: Sizes) -> tupl
     return whole[::-1] if _turned(library, form, stored) else whole
 
 
-def sizes_in(library: Library, form: Form, tensors: Mapping[Stored, Array]) -> Sizes | None:
+def sizes_in(library: LibraryRecord, form: LayerForm, tensors: Mapping[Stored, Array]) -> Sizes | None:
     """Return the sizes that a cell's matrices say; None where they say none."""
-    hidden = size = None
-    for stored, tensor in tensors.items():
-        if not stored.is_matrix:
-            continue
-        if tensor.ndim != 2:
-            return None
+    matrices = {stored: tensor for stored, tensor in tensors.items() if stored.is_matrix}
+    if any(tensor.ndim != 2 for tensor in matrices.values()):
+        return None
+    # U tells the hidden size even where it lies across; a matrix of both, by its gates.
+    hidden = next((min(t.shape) for s, t in matrices.items() if all(letter == "U" for letter, _ in s.strips)), None)
+    size = None
+    for stored, tensor in matrices.items():
         rows, columns = tensor.shape[::-1] if _turned(library, form, stored) else tensor.shape
-        letters = [letter for letter, _ in stored.strips]
-        if "W" not in letters and hidden is not None:
+        letters, gates = [letter for letter, _ in stored.strips], len(stored.strips[0][1])
+        if "W" not in letters:
             continue
-        gates = len(stored.strips[0][1])
-        if hidden is None:
-            hidden = rows // gates
-        if "W" in letters:
-            size = columns - hidden * (len(letters) - 1) if size is None else size
+        hidden = rows // gates if hidden is None else hidden
+        across = rows != gates * hidden and columns == gates * hidden
+        size = (rows if across else columns) - hidden * (len(letters) - 1)
+        break
     if hidden is None or size is None or hidden < 1 or size < 1:
         return None
     return Sizes(size, hidden)
 
 
 def misfits(
-    library: Library, form: Form, tensors: Mapping[Stored, Array], sizes: Sizes
+    library: LibraryRecord, form: LayerForm, tensors: Mapping[Stored, Array], sizes: Sizes
 ) -> Iterator[tuple[Stored, str]]:
     """Yield (tensor, what is wrong with its shape)."""
     for stored, tensor in tensors.items():
@@ -130,7 +130,7 @@ def misfits(
             yield stored, f"{wanted}, got {tensor.shape}{', which is it transposed' if across else ''}"
 
 
-def blocks_of(library: Library, form: Form, tensors: Mapping[Stored, Array], sizes: Sizes) -> Arrays:
+def blocks_of(library: LibraryRecord, form: LayerForm, tensors: Mapping[Stored, Array], sizes: Sizes) -> Arrays:
     """Return the blocks of one cell, what the library adds as it runs included; missing ones are zeros."""
     found: Arrays = {}
     for stored, tensor in tensors.items():
@@ -147,7 +147,7 @@ def blocks_of(library: Library, form: Form, tensors: Mapping[Stored, Array], siz
     return blocks
 
 
-def tensors_of(library: Library, form: Form, blocks: Mapping[str, Array], where: str) -> dict[Stored, Array]:
+def tensors_of(library: LibraryRecord, form: LayerForm, blocks: Mapping[str, Array], where: str) -> dict[Stored, Array]:
     """Return the tensors of one cell.
 
     Raises:
@@ -236,7 +236,7 @@ def _halves(W: Array, gate: str, hidden: int) -> Arrays:
     return {f"U{gate}": W[:hidden].T, f"W{gate}": W[hidden:].T}
 
 
-def cell_state(form: Form, blocks: Mapping[str, Array]) -> Arrays:
+def cell_state(form: LayerForm, blocks: Mapping[str, Array]) -> Arrays:
     """Return the state dict of our cell for blocks; two biases of which only the sum matters become one."""
 
     def W(gate: str) -> Array:
@@ -269,7 +269,7 @@ def turned_z(blocks: Arrays) -> Arrays:
     return {name: -block if name[1] == "z" else block for name, block in blocks.items()}
 
 
-def fitting(form: Form, cell: Any) -> Form | str:
+def fitting(form: LayerForm, cell: Any) -> LayerForm | str:
     """Return the form, or why it is not that of a cell of ours. A GRU's sense of z is turned, and is no reason."""
     if isinstance(cell, GRUCell) and cell.reset != form.reset:
         return (

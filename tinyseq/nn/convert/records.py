@@ -42,7 +42,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Form:
+class LayerForm:
     """A layer of a library: what it computes where libraries differ, and its tensors."""
 
     #: A key of ``GATES``.
@@ -95,13 +95,11 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Library:
+class LibraryRecord:
     """A library: its layers, and how it names them."""
 
     title: str
-    #: The versions whose layers were run and compared, or why none was.
-    seen: str
-    forms: tuple[Form, ...]
+    forms: tuple[LayerForm, ...]
     #: Whether the rows of a matrix are the outputs, (out, in), and not the inputs.
     outputs_are_rows: bool
     #: The words of the two directions in the names of tensors; empty where a set of tensors is one cell.
@@ -129,7 +127,7 @@ class Library:
 FIRST_STEP, LEARNED_STATE, PROJECTION = "first step", "learned state", "projection"
 
 
-def _two_biases(names: str, kind: str, gates: str, called: str, **options: object) -> Form:
+def _two_biases(names: str, kind: str, gates: str, called: str, **options: object) -> LayerForm:
     """A layer of two matrices and two vectors, with ``names`` in that order."""
     w, u, b, c = names.split()
     stored = (
@@ -138,16 +136,16 @@ def _two_biases(names: str, kind: str, gates: str, called: str, **options: objec
         Stored(b, f"b:{gates}", optional=True),
         Stored(c, f"c:{gates}", optional=True),
     )
-    return Form(kind, called, stored, **options)  # type: ignore[arg-type]
+    return LayerForm(kind, called, stored, **options)  # type: ignore[arg-type]
 
 
-def _one_bias(names: str, kind: str, gates: str, called: str, **options: object) -> Form:
+def _one_bias(names: str, kind: str, gates: str, called: str, **options: object) -> LayerForm:
     w, u, b = names.split()
     stored = (Stored(w, f"W:{gates}"), Stored(u, f"U:{gates}"), Stored(b, f"b:{gates}", optional=True))
-    return Form(kind, called, stored, **options)  # type: ignore[arg-type]
+    return LayerForm(kind, called, stored, **options)  # type: ignore[arg-type]
 
 
-def _a_matrix_each(kind: str, called: str, w: str, u: str, b: str, c: str = "", **options: object) -> Form:
+def _a_matrix_each(kind: str, called: str, w: str, u: str, b: str, c: str = "", **options: object) -> LayerForm:
     """A layer with tensors of their own for each gate; ``{gate}`` in a name is the gate's word, ``words`` has it."""
     words: Mapping[str, str] = options.pop("words")  # type: ignore[assignment]
     biased: str = options.pop("c_gates", "".join(words))  # type: ignore[assignment]
@@ -158,7 +156,7 @@ def _a_matrix_each(kind: str, called: str, w: str, u: str, b: str, c: str = "", 
             stored.append(Stored(b.format(gate=word), f"b:{gate}", optional=True))
         if c and gate in biased:
             stored.append(Stored(c.format(gate=word), f"c:{gate}", optional=True))
-    return Form(kind, called, tuple(stored), **options)  # type: ignore[arg-type]
+    return LayerForm(kind, called, tuple(stored), **options)  # type: ignore[arg-type]
 
 
 _PROJECTED = (
@@ -171,7 +169,7 @@ _MXNET = "{way}{layer}_i2h_weight {way}{layer}_h2h_weight {way}{layer}_i2h_bias 
 _LINEAR = (Stored("weight", "W:h"), Stored("bias", "b:h", optional=True))
 
 
-def _torch_like(names: str, library: str, *, rnn: str = "RNN", **options: object) -> tuple[Form, ...]:
+def _torch_like(names: str, library: str, *, rnn: str = "RNN", **options: object) -> tuple[LayerForm, ...]:
     return (
         _two_biases(names, "lstm", "ifgo", f"{library}LSTM", **options),
         _two_biases(names, "gru", "rzn", f"{library}GRU", reset="after", z="old"),
@@ -179,11 +177,11 @@ def _torch_like(names: str, library: str, *, rnn: str = "RNN", **options: object
     )
 
 
-def _keras_bias(kind: str, gates: str, called: str, **options: object) -> Form:
+def _keras_bias(kind: str, gates: str, called: str, **options: object) -> LayerForm:
     return _one_bias("vars/0 vars/1 vars/2", kind, gates, called, **options)
 
 
-_NSTEP_LSTM = Form(
+_NSTEP_LSTM = LayerForm(
     "lstm",
     "chainer.links.NStepLSTM, NStepBiLSTM",
     tuple(
@@ -193,7 +191,7 @@ _NSTEP_LSTM = Form(
         for i, gate in enumerate("ifgo")
     ),
 )
-_NSTEP_GRU = Form(
+_NSTEP_GRU = LayerForm(
     "gru",
     "chainer.links.NStepGRU, NStepBiGRU",
     tuple(
@@ -205,7 +203,7 @@ _NSTEP_GRU = Form(
     reset="after",
     z="old",
 )
-_NSTEP_RNN = Form(
+_NSTEP_RNN = LayerForm(
     "rnn",
     "chainer.links.NStepRNNTanh, NStepRNNReLU",
     tuple(
@@ -219,25 +217,23 @@ _FIRST_STEP = (
     'give it a state of zeros there and accept={"first step"} here, or train it with U biases of 0',
 )
 
-#: By name. A library of one's own joins with ``LIBRARIES["mine"] = Library(...)``.
-LIBRARIES: Registry[Library] = Registry(
+#: By name. A library of one's own joins with ``LIBRARIES["mine"] = LibraryRecord(...)``.
+LIBRARIES: Registry[LibraryRecord] = Registry(
     "library",
     {
-        "torch": Library(
+        "torch": LibraryRecord(
             title="PyTorch",
-            seen="",
             outputs_are_rows=True,
             ways=("", "_reverse"),
             forms=(
                 *_torch_like(_TORCH, "torch.nn.", differs={"weight_hr_l0": _PROJECTED}),
-                Form("linear", "torch.nn.Linear", _LINEAR),
-                Form("embedding", "torch.nn.Embedding", (Stored("weight", "W:h"),)),
+                LayerForm("linear", "torch.nn.Linear", _LINEAR),
+                LayerForm("embedding", "torch.nn.Embedding", (Stored("weight", "W:h"),)),
             ),
             save='safetensors.torch.save_file(model.state_dict(), "FILE.safetensors")',
         ),
-        "keras": Library(
+        "keras": LibraryRecord(
             title="Keras",
-            seen="",
             outputs_are_rows=False,
             places=(
                 "layers/{kind}{nth}/cell/",
@@ -247,7 +243,7 @@ LIBRARIES: Registry[Library] = Registry(
             words={"lstm": "lstm", "gru": "gru", "rnn": "simple_rnn", "linear": "dense", "embedding": "embedding"},
             forms=(
                 _keras_bias("lstm", "ifgo", "keras.layers.LSTM"),
-                Form(
+                LayerForm(
                     "gru",
                     "keras.layers.GRU(reset_after=True)",
                     (
@@ -260,67 +256,86 @@ LIBRARIES: Registry[Library] = Registry(
                 ),
                 _keras_bias("gru", "zrn", "keras.layers.GRU(reset_after=False)", reset="before", z="old"),
                 _keras_bias("rnn", "h", "keras.layers.SimpleRNN"),
-                Form("linear", "keras.layers.Dense", (Stored("vars/0", "W:h"), Stored("vars/1", "b:h", optional=True))),
-                Form("embedding", "keras.layers.Embedding", (Stored("vars/0", "W:h"),)),
+                LayerForm(
+                    "linear", "keras.layers.Dense", (Stored("vars/0", "W:h"), Stored("vars/1", "b:h", optional=True))
+                ),
+                LayerForm("embedding", "keras.layers.Embedding", (Stored("vars/0", "W:h"),)),
             ),
             files=(".keras", ".weights.h5", ".npz", ".safetensors"),
             save='model.save("FILE.keras")',
         ),
-        "flax": Library(
+        "flax": LibraryRecord(
             title="Flax linen",
-            seen="",
             outputs_are_rows=False,
             forms=(
                 _a_matrix_each(
-                    "lstm", "flax.linen.LSTMCell", "i{gate}/kernel", "h{gate}/kernel", "h{gate}/bias",
+                    "lstm",
+                    "flax.linen.LSTMCell",
+                    "i{gate}/kernel",
+                    "h{gate}/kernel",
+                    "h{gate}/bias",
                     words={gate: gate for gate in "ifgo"},
                 ),
                 _a_matrix_each(
-                    "gru", "flax.linen.GRUCell", "i{gate}/kernel", "h{gate}/kernel", "i{gate}/bias", "h{gate}/bias",
-                    words={gate: gate for gate in "rzn"}, c_gates="n", reset="after", z="old",
+                    "gru",
+                    "flax.linen.GRUCell",
+                    "i{gate}/kernel",
+                    "h{gate}/kernel",
+                    "i{gate}/bias",
+                    "h{gate}/bias",
+                    words={gate: gate for gate in "rzn"},
+                    c_gates="n",
+                    reset="after",
+                    z="old",
                 ),
                 _one_bias("i/kernel h/kernel i/bias", "rnn", "h", "flax.linen.SimpleCell"),
-                Form("linear", "flax.linen.Dense", (Stored("kernel", "W:h"), Stored("bias", "b:h", optional=True))),
-                Form("embedding", "flax.linen.Embed", (Stored("embedding", "W:h"),)),
+                LayerForm(
+                    "linear", "flax.linen.Dense", (Stored("kernel", "W:h"), Stored("bias", "b:h", optional=True))
+                ),
+                LayerForm("embedding", "flax.linen.Embed", (Stored("embedding", "W:h"),)),
             ),
             files=(".msgpack", ".npz", ".safetensors"),
             save='open("FILE.msgpack", "wb").write(flax.serialization.to_bytes(params))',
         ),
-        "nnx": Library(
+        "nnx": LibraryRecord(
             title="Flax nnx",
-            seen="",
             outputs_are_rows=False,
             forms=(
-                Form(
+                LayerForm(
                     "lstm",
                     "flax.nnx.LSTMCell",
                     tuple(
                         Stored(name, f"{letter}:{gate}")
                         for gate, word in zip("ifgo", ("ii", "if_", "ig", "io"), strict=True)
                         for name, letter in (
-                            (f"{word}/kernel", "W"), (f"h{gate}/kernel", "U"), (f"h{gate}/bias", "b"),
+                            (f"{word}/kernel", "W"),
+                            (f"h{gate}/kernel", "U"),
+                            (f"h{gate}/bias", "b"),
                         )
                     ),
                 ),
                 _one_bias("dense_i/kernel dense_h/kernel dense_h/bias", "lstm", "ifgo", "flax.nnx.OptimizedLSTMCell"),
                 _one_bias(
-                    "dense_i/kernel dense_h/kernel dense_i/bias", "gru", "rzn", "flax.nnx.GRUCell",
-                    reset="after", z="old",
+                    "dense_i/kernel dense_h/kernel dense_i/bias",
+                    "gru",
+                    "rzn",
+                    "flax.nnx.GRUCell",
+                    reset="after",
+                    z="old",
                 ),
                 _one_bias("dense_i/kernel dense_h/kernel dense_i/bias", "rnn", "h", "flax.nnx.SimpleCell"),
-                Form("linear", "flax.nnx.Linear", (Stored("kernel", "W:h"), Stored("bias", "b:h", optional=True))),
-                Form("embedding", "flax.nnx.Embed", (Stored("embedding", "W:h"),)),
+                LayerForm("linear", "flax.nnx.Linear", (Stored("kernel", "W:h"), Stored("bias", "b:h", optional=True))),
+                LayerForm("embedding", "flax.nnx.Embed", (Stored("embedding", "W:h"),)),
             ),
             save='np.savez("FILE.npz", **{"/".join(map(str, k)): v for k, v in nnx.to_flat_state(nnx.state(cell))})',
         ),
-        "equinox": Library(
+        "equinox": LibraryRecord(
             title="Equinox",
-            seen="",
             outputs_are_rows=True,
             places=("{layer}.", "{layer}.forward.", "{layer}.backward."),
             forms=(
                 _one_bias("weight_ih weight_hh bias", "lstm", "ifgo", "equinox.nn.LSTMCell"),
-                Form(
+                LayerForm(
                     "gru",
                     "equinox.nn.GRUCell",
                     (
@@ -332,17 +347,16 @@ LIBRARIES: Registry[Library] = Registry(
                     reset="after",
                     z="old",
                 ),
-                Form("linear", "equinox.nn.Linear", _LINEAR),
-                Form("embedding", "equinox.nn.Embedding", (Stored("weight", "W:h"),)),
+                LayerForm("linear", "equinox.nn.Linear", _LINEAR),
+                LayerForm("embedding", "equinox.nn.Embedding", (Stored("weight", "W:h"),)),
             ),
             save='np.savez("FILE.npz", weight_ih=cell.weight_ih, weight_hh=cell.weight_hh, bias=cell.bias)',
         ),
-        "haiku": Library(
+        "haiku": LibraryRecord(
             title="Haiku",
-            seen="",
             outputs_are_rows=False,
             forms=(
-                Form(
+                LayerForm(
                     "lstm",
                     "haiku.LSTM",
                     (Stored("linear/w", "W:igfo U:igfo", join="inputs"), Stored("linear/b", "b:igfo")),
@@ -350,22 +364,24 @@ LIBRARIES: Registry[Library] = Registry(
                 ),
                 _one_bias("w_i w_h b", "gru", "zrn", "haiku.GRU", reset="before", z="new"),
                 _two_biases(
-                    "linear/w linear_1/w linear/b linear_1/b", "rnn", "h", "haiku.VanillaRNN",
+                    "linear/w linear_1/w linear/b linear_1/b",
+                    "rnn",
+                    "h",
+                    "haiku.VanillaRNN",
                     nonlinearity="relu",
                 ),
-                Form("linear", "haiku.Linear", (Stored("w", "W:h"), Stored("b", "b:h", optional=True))),
-                Form("embedding", "haiku.Embed", (Stored("embeddings", "W:h"),)),
+                LayerForm("linear", "haiku.Linear", (Stored("w", "W:h"), Stored("b", "b:h", optional=True))),
+                LayerForm("embedding", "haiku.Embed", (Stored("embeddings", "W:h"),)),
             ),
             save='np.savez("FILE.npz", **{f"{m}/{n}": v for m, n, v in hk.data_structures.traverse(params)})',
         ),
-        "mlx": Library(
+        "mlx": LibraryRecord(
             title="MLX",
-            seen="",
             outputs_are_rows=True,
             places=("{layer}.", "{layer}.forward.", "{layer}.backward."),
             forms=(
                 _one_bias("Wx Wh bias", "lstm", "ifgo", "mlx.nn.LSTM"),
-                Form(
+                LayerForm(
                     "gru",
                     "mlx.nn.GRU",
                     (
@@ -378,30 +394,28 @@ LIBRARIES: Registry[Library] = Registry(
                     z="old",
                 ),
                 _one_bias("Wxh Whh bias", "rnn", "h", "mlx.nn.RNN"),
-                Form("linear", "mlx.nn.Linear", _LINEAR),
-                Form("embedding", "mlx.nn.Embedding", (Stored("weight", "W:h"),)),
+                LayerForm("linear", "mlx.nn.Linear", _LINEAR),
+                LayerForm("embedding", "mlx.nn.Embedding", (Stored("weight", "W:h"),)),
             ),
             save='model.save_weights("FILE.safetensors")',
         ),
-        "tinygrad": Library(
+        "tinygrad": LibraryRecord(
             title="tinygrad",
-            seen="",
             outputs_are_rows=True,
             places=("{layer}.", "{layer}.forward.", "{layer}.backward."),
             forms=(
                 _two_biases("weight_ih weight_hh bias_ih bias_hh", "lstm", "ifgo", "tinygrad.nn.LSTMCell"),
-                Form("linear", "tinygrad.nn.Linear", _LINEAR),
-                Form("embedding", "tinygrad.nn.Embedding", (Stored("weight", "W:h"),)),
+                LayerForm("linear", "tinygrad.nn.Linear", _LINEAR),
+                LayerForm("embedding", "tinygrad.nn.Embedding", (Stored("weight", "W:h"),)),
             ),
             save='safe_save(get_state_dict(model), "FILE.safetensors")',
         ),
-        "onnx": Library(
+        "onnx": LibraryRecord(
             title="ONNX",
-            seen="",
             outputs_are_rows=True,
             directions_first=True,
             forms=(
-                Form(
+                LayerForm(
                     "lstm",
                     "LSTM",
                     (
@@ -412,7 +426,7 @@ LIBRARIES: Registry[Library] = Registry(
                     ),
                 ),
                 *(
-                    Form(
+                    LayerForm(
                         "gru",
                         f"GRU(linear_before_reset={int(reset == 'after')})",
                         (Stored("W", "W:zrn"), Stored("R", "U:zrn"), Stored("B", "b:zrn c:zrn", optional=True)),
@@ -421,45 +435,47 @@ LIBRARIES: Registry[Library] = Registry(
                     )
                     for reset in ("before", "after")
                 ),
-                Form("rnn", "RNN", (Stored("W", "W:h"), Stored("R", "U:h"), Stored("B", "b:h c:h", optional=True))),
+                LayerForm(
+                    "rnn", "RNN", (Stored("W", "W:h"), Stored("R", "U:h"), Stored("B", "b:h c:h", optional=True))
+                ),
             ),
             files=(".onnx", ".npz", ".safetensors"),
             save='onnx.save(model, "FILE.onnx")',
         ),
-        "openvino": Library(
+        "openvino": LibraryRecord(
             title="OpenVINO",
-            seen="",
             outputs_are_rows=True,
             directions_first=True,
             forms=(
-                Form("lstm", "LSTMSequence", (Stored("W", "W:figo"), Stored("R", "U:figo"), Stored("B", "b:figo"))),
-                Form(
+                LayerForm(
+                    "lstm", "LSTMSequence", (Stored("W", "W:figo"), Stored("R", "U:figo"), Stored("B", "b:figo"))
+                ),
+                LayerForm(
                     "gru",
                     "GRUSequence(linear_before_reset=False)",
                     (Stored("W", "W:zrn"), Stored("R", "U:zrn"), Stored("B", "b:zrn")),
                     reset="before",
                     z="old",
                 ),
-                Form(
+                LayerForm(
                     "gru",
                     "GRUSequence(linear_before_reset=True)",
                     (Stored("W", "W:zrn"), Stored("R", "U:zrn"), Stored("B", "b:zrn c:n")),
                     reset="after",
                     z="old",
                 ),
-                Form("rnn", "RNNSequence", (Stored("W", "W:h"), Stored("R", "U:h"), Stored("B", "b:h"))),
+                LayerForm("rnn", "RNNSequence", (Stored("W", "W:h"), Stored("R", "U:h"), Stored("B", "b:h"))),
             ),
             files=(".xml", ".npz", ".safetensors"),
             save='openvino.save_model(model, "FILE.xml", compress_to_fp16=False)',
         ),
-        "ncnn": Library(
+        "ncnn": LibraryRecord(
             title="ncnn",
-            seen="",
             outputs_are_rows=True,
             directions_first=True,
             forms=(
                 _one_bias("weight_xc weight_hc bias_c", "lstm", "ifog", "LSTM"),
-                Form(
+                LayerForm(
                     "gru",
                     "GRU",
                     (Stored("weight_xc", "W:rzn"), Stored("weight_hc", "U:rzn"), Stored("bias_c", "b:rzn c:n")),
@@ -471,43 +487,39 @@ LIBRARIES: Registry[Library] = Registry(
             files=(".param", ".npz", ".safetensors"),
             save="pnnx model.pt inputshape=[...]",
         ),
-        "paddle": Library(
+        "paddle": LibraryRecord(
             title="Paddle",
-            seen="",
             outputs_are_rows=True,
             ways=("", "_reverse"),
             forms=_torch_like(_TORCH, "paddle.nn.", rnn="SimpleRNN"),
             twice=r"(.*[./])?\d+\.cell(_fw|_bw)?\.[a-z_]+",
             save='np.savez("FILE.npz", **{k: v.numpy() for k, v in layer.state_dict().items()})',
         ),
-        "mindspore": Library(
+        "mindspore": LibraryRecord(
             title="MindSpore",
-            seen="",
             outputs_are_rows=True,
             ways=("", "_reverse"),
             forms=_torch_like(_TORCH, "mindspore.nn."),
             save='np.savez("FILE.npz", **{p.name: p.asnumpy() for p in layer.get_parameters()})',
         ),
-        "mxnet": Library(
+        "mxnet": LibraryRecord(
             title="MXNet",
-            seen="",
             outputs_are_rows=True,
             ways=("l", "r"),
             forms=_torch_like(_MXNET, "mxnet.gluon.rnn.", differs={"l0_h2r_weight": _PROJECTED}),
             save='np.savez("FILE.npz", **{k: v.data().asnumpy() for k, v in layer.collect_params().items()})',
         ),
-        "chainer": Library(
+        "chainer": LibraryRecord(
             title="Chainer, one cell a link",
-            seen="",
             outputs_are_rows=True,
             forms=(
-                Form(
+                LayerForm(
                     "lstm",
                     "chainer.links.LSTM, StatelessLSTM",
                     (Stored("upward/W", "W:gifo"), Stored("lateral/W", "U:gifo"), Stored("upward/b", "b:gifo")),
                     interleaved=True,
                 ),
-                Form(
+                LayerForm(
                     "gru",
                     "chainer.links.StatefulGRU",
                     tuple(
@@ -523,23 +535,21 @@ LIBRARIES: Registry[Library] = Registry(
             files=(".npz", ".safetensors"),
             save='chainer.serializers.save_npz("FILE.npz", link)',
         ),
-        "chainer_nstep": Library(
+        "chainer_nstep": LibraryRecord(
             title="Chainer, layers of n steps",
-            seen="",
             outputs_are_rows=True,
             ways=("forward", "backward"),
             forms=(_NSTEP_LSTM, _NSTEP_GRU, _NSTEP_RNN),
             files=(".npz", ".safetensors"),
             save='chainer.serializers.save_npz("FILE.npz", link)',
         ),
-        "dynet": Library(
+        "dynet": LibraryRecord(
             title="DyNet",
-            seen="",
             outputs_are_rows=True,
             ways=("",),
             forms=(
                 _one_bias("_{n} _{n} _{n}", "lstm", "ifog", "dynet.VanillaLSTMBuilder", added={"f": 1.0}),
-                Form(
+                LayerForm(
                     "gru",
                     "dynet.GRUBuilder",
                     tuple(Stored("_{n}", f"{letter}:{gate}") for gate in "zrn" for letter in "WUb"),
@@ -551,14 +561,13 @@ LIBRARIES: Registry[Library] = Registry(
             files=(".txt", ".model", ".npz", ".safetensors"),
             save='collection.save("FILE.txt")',
         ),
-        "thinc": Library(
+        "thinc": LibraryRecord(
             title="Thinc",
-            seen="",
             outputs_are_rows=True,
             ways=("forward", "backward"),
             flat="LSTM",
             forms=(
-                Form(
+                LayerForm(
                     "lstm",
                     "thinc.api.LSTM",
                     (
@@ -578,12 +587,11 @@ LIBRARIES: Registry[Library] = Registry(
             ),
             save='np.savez("FILE.npz", LSTM=..., HC0=..., nI=..., nO=..., depth=..., dirs=...)',
         ),
-        "reservoirpy": Library(
+        "reservoirpy": LibraryRecord(
             title="ReservoirPy",
-            seen="",
             outputs_are_rows=True,
             forms=(
-                Form(
+                LayerForm(
                     "esn",
                     "reservoirpy.nodes.Reservoir",
                     (
@@ -597,4 +605,4 @@ LIBRARIES: Registry[Library] = Registry(
             save='np.savez("FILE.npz", Win=r.Win, W=r.W.toarray(), bias=r.bias, lr=r.lr)',
         ),
     },
-)  # fmt: skip
+)

@@ -17,7 +17,7 @@ from tinyseq.nn.convert import layers as stacks
 from tinyseq.nn.convert import mapping
 from tinyseq.nn.convert.files import Content, array_of, load
 from tinyseq.nn.convert.layers import RECURRENT, Found
-from tinyseq.nn.convert.records import GATES, LIBRARIES, PROJECTION, Library
+from tinyseq.nn.convert.records import GATES, LIBRARIES, PROJECTION, LibraryRecord
 from tinyseq.nn.init import Array
 from tinyseq.nn.module import Module
 
@@ -27,7 +27,7 @@ _LONGEST: Final = 1000
 
 
 @dataclass(frozen=True)
-class Reading:
+class Imported:
     """What was read, and how: for a certificate."""
 
     module: Module
@@ -78,7 +78,7 @@ def reading(
     layers: Sequence[str | tuple[str, str]] | None = None,
     accept: Collection[str] = (),
     **options: Any,
-) -> Reading:
+) -> Imported:
     """Return what ``read`` returns, with what is known of how it was read."""
     where = f"convert.read({library!r})"
     record = LIBRARIES.find(library, "convert.read")
@@ -102,10 +102,10 @@ def reading(
     for name, array in used.items():
         mapping.check_finite(name, array, where)
     module = stacks.module_of(library, found, where)
-    return Reading(module, found, used, [name for name in arrays if name not in used], accepted)
+    return Imported(module, found, used, [name for name in arrays if name not in used], accepted)
 
 
-def _differences(library: Library, arrays: Arrays, accept: set[str], where: str) -> list[str]:
+def _differences(library: LibraryRecord, arrays: Arrays, accept: set[str], where: str) -> list[str]:
     """Refuse what cannot be carried over, unless the caller accepts it; return what was accepted."""
     accepted = []
     for form in library.forms:
@@ -155,7 +155,7 @@ def _encoded(path: Path, arrays: Arrays) -> bytes:
     if path.suffix == ".safetensors":
         from safetensors.numpy import save
 
-        content: bytes = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+        content: bytes = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
         return content
     raise DataError("convert.write: a file of another format", required=".npz or .safetensors", got=str(path))
 
@@ -163,7 +163,7 @@ def _encoded(path: Path, arrays: Arrays) -> bytes:
 # -- arrays ------------------------------------------------------------------------------------------------------------
 
 
-def _separator(library: Library) -> str:
+def _separator(library: LibraryRecord) -> str:
     return "." if library.places[0] == "{layer}." else "/"
 
 
@@ -212,7 +212,7 @@ def as_array(name: str, value: Any, where: str) -> Array:
     return array
 
 
-def once(library: Library, arrays: Arrays, where: str) -> Arrays:
+def once(library: LibraryRecord, arrays: Arrays, where: str) -> Arrays:
     """Return arrays without those that stand there a second time under another name.
 
     Raises:
@@ -232,7 +232,7 @@ def once(library: Library, arrays: Arrays, where: str) -> Arrays:
 # -- one vector for all ------------------------------------------------------------------------------------------------
 
 
-def cut(library: Library, arrays: Arrays, where: str) -> Arrays:
+def cut(library: LibraryRecord, arrays: Arrays, where: str) -> Arrays:
     """Return the tensors of a library that keeps all in one vector; its sizes stand beside it.
 
     Raises:
@@ -270,7 +270,7 @@ def cut(library: Library, arrays: Arrays, where: str) -> Arrays:
     raise DataError(f"{where}: {library.flat} has another length than its sizes say", got=f"{vector.size:,} numbers")
 
 
-def lined_up(library: Library, arrays: Arrays, module: Any) -> Arrays:
+def lined_up(library: LibraryRecord, arrays: Arrays, module: Any) -> Arrays:
     """Return tensors as the one vector of a library, with its sizes."""
     facts = {"nI": module.input_size, "nO": module.output_size}
     row = getattr(module, "layers", [[module]])

@@ -15,7 +15,7 @@ from tinyseq.creation import tensor
 from tinyseq.nn.cells import LSTMState
 from tinyseq.nn.convert.files import members, npy
 from tinyseq.nn.convert.records import FIRST_STEP, LEARNED_STATE
-from tinyseq.nn.convert.translation import Reading, reading
+from tinyseq.nn.convert.translation import Imported, reading
 from tinyseq.nn.init import Array
 
 FOLDER: Final = Path(__file__).parent / "stored"
@@ -36,7 +36,7 @@ class Vector:
     lengths: Array
     ys: Array
 
-    def reading(self) -> Reading:
+    def reading(self) -> Imported:
         """Return the layer, as it is read."""
         told = {key: self.options[key] for key in ("reset", "nonlinearity") if key in self.options}
         if self.name.startswith("gru"):
