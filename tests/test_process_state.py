@@ -20,8 +20,8 @@ CHANGING = {
 
 #: Where that is meant, and why several threads do no harm.
 KNOWN = {
-    ("cli/run.py", "addHandler"): "a command is a process of its own",
-    ("cli/run.py", "setLevel"): "a command is a process of its own",
+    ("cli/options.py", "addHandler"): "a command is a process of its own",
+    ("cli/options.py", "setLevel"): "a command is a process of its own",
     ("drawing/shared/plotting.py", "catch_warnings"): "under a lock",
     ("drawing/shared/plotting.py", "filterwarnings"): "under a lock",
     ("drawing/shared/plotting.py", "rc_context"): "under a lock",
