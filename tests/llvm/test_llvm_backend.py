@@ -160,6 +160,17 @@ def test_native_code_has_one_thread_beside_a_loop_of_blas(monkeypatch: pytest.Mo
         assert not fast.entry_of_last_call().take().launcher.shares
 
 
+@pytest.mark.parametrize("rows", [1, 4])
+def test_threads_share_a_loop_only_if_it_has_rows_for_them(rows: int) -> None:
+    """Others would but wait for the one that runs it."""
+    with ts.backend("llvm"), ts.no_grad():
+        layer = ts.nn.LSTM(4, 64)
+        fast = ts.compile(layer)
+        fast(ts.zeros(rows, 500, 4))
+        shared = [shared for _, shared in fast.entry_of_last_call().take().code.segments]
+    assert shared == [rows > 1]
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_blas_has_one_thread_beside_native_code(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a plan runs that leaves single calls to NumPy: two owners of the cores would wait for each other."""

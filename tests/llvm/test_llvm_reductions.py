@@ -14,6 +14,7 @@ pytest.importorskip("llvmlite")
 
 import tinyseq as ts
 from tinyseq.compiler.lower.llvm import executable
+from tinyseq.compiler.lower.stages import Repeat
 from tinyseq.ops.shape import sum_to
 
 #: Below, at and beyond a vector of 4, 8 or 16, one apart; more than are kept side by side.
@@ -205,3 +206,17 @@ def test_a_loop_that_chooses_and_counts_is_native(rows: int) -> None:
     assert not any("left to NumPy" in row for row in fast.entry_of_last_call().take().notes())
     np.testing.assert_array_equal(found, ts.unroll(step, *given)[0].numpy())
     assert len(np.unique(found)) > 5
+
+
+@pytest.mark.parametrize(("axis", "rows"), [(0, 0), (1, 3)])
+def test_a_loop_that_sums_along_its_rows_may_be_split_by_them(axis: int, rows: int) -> None:
+    def step(x: ts.Tensor, h: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:
+        h = ts.cumsum(ts.tanh(h + x), axis)
+        return h, h
+
+    given = ts.tensor(values((3, 20, 5))), ts.tensor(values((3, 5)))
+    fast = ts.compile(lambda xs, h: ts.unroll(step, xs, h)[0])
+    np.testing.assert_allclose(fast(*given).numpy(), ts.unroll(step, *given)[0].numpy(), rtol=1e-12)
+    segments = fast.entry_of_last_call().take().code.lowered.segments
+    (loop,) = [stage for segment in segments for stage in segment if isinstance(stage, Repeat)]
+    assert loop.rows == rows

@@ -158,6 +158,7 @@ def test_no_draw_falls_behind_the_last_class_that_has_a_share():
     logits = ts.tensor([[0.0, 1.0, -np.inf, -np.inf]])
     assert choose(logits, ts.tensor([np.nextafter(1.0, 0.0)]), 1e-3).numpy() == [1]
     assert choose(logits, ts.tensor([0.0]), 1.0).numpy() == [0]
+    assert choose(ts.zeros(1, 2), ts.tensor([0.5]), 1.0).numpy() == [1]  # a class's share ends before its bound
 
 
 @pytest.mark.parametrize("classes", [6, 40, 513])

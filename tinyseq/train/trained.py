@@ -21,6 +21,7 @@ from tinyseq.train.config.overrides import Overrides
 from tinyseq.train.config.registry import find_task
 from tinyseq.train.config.run_config import load_config
 from tinyseq.train.loop.budget import refuse_too_large
+from tinyseq.train.loop.planned import PlannedModel
 from tinyseq.train.running import prepared
 from tinyseq.train.storage.run_directory import METADATA, WEIGHTS, RunDirectory
 from tinyseq.train.tasks.base import Task
@@ -50,6 +51,8 @@ class Trained:
             self.model.load_state_dict(weights)
             _refuse_nonfinite(self.model, directory)
             self.model.eval()
+        #: The model as it is judged: on batch after batch of one size.
+        self._planned = PlannedModel(self.model) if self.config.compile and self.task.compilable else self.model
 
     def _built(self, metadata: dict[str, Any]) -> Any:
         """Return the model that the weights are of, its task restored."""
@@ -140,7 +143,7 @@ class Trained:
             DataError: the file is not of the task's form, or the run's data is not as it was.
         """
         with self._running():
-            return self.task.evaluate_on(self.model, self.judged(path), batch_size=batch_size)
+            return self.task.evaluate_on(self._planned, self.judged(path), batch_size=batch_size)
 
     def details(self, path: str | Path | None = None, *, batch_size: int | None = None) -> dict[str, Any]:
         """Return what the task tells beyond the metrics, such as a confusion matrix."""
