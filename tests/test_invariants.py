@@ -69,8 +69,8 @@ DOORS: dict[str, set[str]] = {
     "llvmlite": {"compiler/lower/llvm/runtime/host.py"},
     "pygraphviz": {"drawing/formats/graphviz.py"},
     "ruamel": {"train/config/yaml.py"},
-    "torch": set(),
-    "jax": set(),
+    "torch": {"nn/convert/runners.py"},  # runs what was converted, where it is installed
+    "jax": {"nn/convert/runners.py"},
     "scipy": set(),
 }
 
