@@ -299,8 +299,10 @@ def row(file: RealFile) -> str:
 HEAD = """# Real files
 
 Files as their packages ship them, and all that the config says of how each is written and what is what (beside `path`,
-`window` and `inputs: vector`); what is not said was found out. The score is that of the test part; a peer is fitted on
-the same training part and judged on the same test part. Made by `python docs/make_real_files.py`.
+`window` and `inputs`); what is not said was found out. The score is that of the test part; a peer is fitted on the same
+training part and judged on the same test part. Runs are of some seconds, and not tuned: what is shown is that files are
+read for what they are, and what the simplest model of a peer's reaches on them. Made by
+`python docs/make_real_files.py`, which says which packages that takes.
 
 | file | form | needed in `data:` | measure | tinyseq | naive | peer |
 |---|---|---|---|---|---|---|

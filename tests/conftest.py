@@ -35,7 +35,8 @@ REQUIRE_PARITY = os.environ.get("TINYSEQ_REQUIRE_PARITY") == "1"
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """The whole suite runs on all cores, a file on one of them; what is asked for by path, or with ``-n``, as asked."""
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    if whole and getattr(config.option, "numprocesses", 0) is None and not config.option.usepdb:
+    worker = hasattr(config, "workerinput")  # which is asked like the whole, and would start workers of its own
+    if whole and not worker and getattr(config.option, "numprocesses", 0) is None and not config.option.usepdb:
         config.option.numprocesses = (
             len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         )
