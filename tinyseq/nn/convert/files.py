@@ -121,7 +121,7 @@ def array_of(data: bytes | memoryview, dtype: str, shape: tuple[int, ...], name:
     array = np.frombuffer(data, kind).reshape(shape)
     if half:
         return (array.astype(np.uint32) << 16).view(np.float32)
-    return array.astype(kind.newbyteorder("="))
+    return array.astype(kind.newbyteorder("="), copy=False)
 
 
 # -- safetensors -------------------------------------------------------------------------------------------------------
