@@ -76,7 +76,7 @@ def main() -> None:
         assert stepper.function is not None
         functions = {"loss": ts.compile(lambda *given: task.loss(model, *given)), "training step": stepper.function}
         kind: Any = at_address(str(TARGETS[ts.backends.current().target].bind))
-        stubs = {name: answered_at_once(getattr(kind, name)) for name in ("forward", "backward")}
+        stubs = {name: answered_at_once(getattr(kind, name)) for name in ("forward_list", "forward", "backward")}
         with mock.patch.multiple(kind, **stubs):
             for name, fast in functions.items():
                 fast(*arguments)

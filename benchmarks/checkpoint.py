@@ -4,7 +4,8 @@
 
 Prints, as JSON lines:
 - ``checkpoint``: a model of 10 M parameters with Adam. ``path``: how long the training path is held up (copies);
-  ``written``: until the file, 30 M numbers, is on the disk (digest, write, flush, rename); ``read``: back, checked.
+  ``written``: until the file, 30 M numbers, is on the disk (digest, write, flush, rename); ``read``: back, checked,
+  and ``read_against_file_and_sha256`` how many times as long as the bytes alone and one SHA-256 of them take.
 - ``finite``: the share of a training step that the check for finite numbers takes, and that being able to rewind takes,
   for a small and for a usual language model, compiled.
 - ``memory``: the resident set after each tenth of a long run, in MiB.
@@ -13,6 +14,7 @@ Prints, as JSON lines:
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import resource
 import statistics
@@ -44,7 +46,7 @@ def measure_checkpoint() -> None:
     model.more = nn.Linear(1024, 1600)
     optimizer = optim.Adam(model.parameters())
     train_state = TrainState(model, optimizer, optim.Scheduler(optimizer, Constant()))
-    path, written, read = [], [], []
+    path, written, read, bare = [], [], [], []
     with tempfile.TemporaryDirectory() as folder:
         place = Checkpoints(Path(folder) / "checkpoints")
         manager = CheckpointManager(place, CheckpointConfig(), print)
@@ -58,6 +60,9 @@ def measure_checkpoint() -> None:
             began = time.perf_counter()
             checkpoint_file.read(place.path(step))
             read.append(time.perf_counter() - began)
+            began = time.perf_counter()
+            hashlib.sha256(place.path(step).read_bytes()).hexdigest()
+            bare.append(time.perf_counter() - began)
         size = place.path(8).stat().st_size
     tell(
         "checkpoint",
@@ -66,6 +71,7 @@ def measure_checkpoint() -> None:
         path_seconds=[round(seconds, 3) for seconds in path],
         written_seconds=[round(seconds, 3) for seconds in written],
         read_seconds=[round(seconds, 3) for seconds in read],
+        read_against_file_and_sha256=round(statistics.median(read) / statistics.median(bare), 2),
     )
 
 

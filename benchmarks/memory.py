@@ -1,11 +1,12 @@
 """Memory of a compiled training step: planned, measured by tracemalloc, and the growth of the process beside PyTorch's.
 
-    python benchmarks/memory.py
+    python benchmarks/memory.py [--lengths]
 
 Each figure of a process is taken in a fresh one: how far forward and backward of the textbook LSTM with a softmax head
 raise ``ru_maxrss`` beyond what importing and making weights and data had taken. Then, with recomputation, what the plan
 takes for T = 100 to 10,000. Four arrays have to be there at any rate: outputs, their squares' gradient, and a copy of
 each in the order of time; what comes on top grows as the square root of T, until it fits into memory already taken.
+``--lengths`` instead: how far 1 to 200 steps in turn, each compiled, raise the memory in use (Linux).
 """
 
 from __future__ import annotations
@@ -76,6 +77,32 @@ def planned(steps: int, recompute: bool) -> float:
     return (plan.memory - given) / 1e6
 
 
+def grown_by_lengths(backend: str) -> None:
+    """Forward and backward of an LSTM of 1 to 200 steps in turn: MB beyond those of 200 steps alone, at the most."""
+    import warnings
+
+    import tinyseq as ts
+    from tinyseq import nn
+
+    def now() -> float:
+        with open("/proc/self/statm", encoding="ascii") as told:
+            return int(told.read().split()[1]) * resource.getpagesize() / 1e6
+
+    warnings.simplefilter("ignore", ts.compiler.function.CompileWarning)
+    batch, inputs, hidden = 32, 64, 128
+    with ts.backend(backend):
+        model = nn.LSTM(inputs, hidden)
+        fast = ts.compile(lambda x: (model(x)[0] ** 2).sum())
+
+        def step(steps: int) -> float:
+            fast(ts.zeros(batch, steps, inputs)).backward()
+            model.zero_grad()
+            return now()
+
+        alone = [step(200) for _ in range(3)][-1]
+        print(max(step(steps) for steps in range(1, 201)) - alone)
+
+
 def in_a_process(what: str) -> list[float]:
     done = subprocess.run([sys.executable, __file__, "--child", what], capture_output=True, text=True, check=True)
     return [float(word) for word in done.stdout.split()]
@@ -83,10 +110,20 @@ def in_a_process(what: str) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--child", choices=["ours", "traced", "torch"], help=argparse.SUPPRESS)
-    child = parser.parse_args().child
+    parser.add_argument("--child", choices=["ours", "traced", "torch", "numpy", "llvm"], help=argparse.SUPPRESS)
+    parser.add_argument("--lengths", action="store_true", help="only: 1 to 200 steps in turn, numpy and llvm")
+    options = parser.parse_args()
+    child = options.child
+    if options.lengths:
+        print("LSTM of 1 to 200 steps in turn, B,I,H = 32, 64, 128: MB beyond those of 200 steps alone, at the most")
+        for backend in ("numpy", "llvm"):
+            print(f"  {backend:<8}{in_a_process(backend)[0]:>6.1f}", flush=True)
+        return
     if child == "torch":
         grown_torch()
+        return
+    if child in ("numpy", "llvm"):
+        grown_by_lengths(child)
         return
     if child:
         grown_ours(child == "traced")

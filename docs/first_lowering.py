@@ -48,7 +48,7 @@ def create() -> Any:
 
 def main() -> str:
     """Run a compiled function by it; return what it printed."""
-    backends.register("printing", "first_lowering")  # this file, as a module: it is imported when it is first asked for
+    backends.register("printing", __name__)  # the module that has `create`; it is imported when it is first asked for
     TARGETS.register("printing", Target("printing", pipeline=STANDARD, layout=Layout, bind=Executable))
 
     def step(x: ts.Tensor, h: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:

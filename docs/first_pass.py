@@ -2,12 +2,14 @@
 
     python docs/first_pass.py
 
-It draws the graph before and after (before.svg, after.svg) and checks that every value is as it was, to the last bit,
+It draws the graph before and after (into a new folder) and checks that every value is as it was, to the last bit,
 and every gradient the engine's own. What a pass must keep, and what else there is to know, is told in CONTRIBUTING.md.
 """
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,8 +70,8 @@ def count(graph: Graph, name: str) -> int:
     return sum(node.op.name == name for part in (graph, *bodies) for node in part.nodes)
 
 
-def main() -> None:
-    """Run the pass on a traced function."""
+def main() -> Path:
+    """Run the pass on a traced function; return the folder of its pictures."""
     xs, h = (ts.randn(*shape) for shape in ((2, 3, 4), (2, 4)))
     for x in (xs, h):
         x.requires_grad = True
@@ -78,8 +80,9 @@ def main() -> None:
     after = once(before).verify()  # every shape and dtype, by the ops' own rules
     assert (count(before, "relu"), count(after, "relu")) == (3, 1)
     assert count(before, "abs") == count(after, "abs") == 1
-    ts.draw(before, "before.svg", rolled=True)
-    ts.draw(after, "after.svg", rolled=True)
+    folder = Path(tempfile.mkdtemp(prefix="first-pass-"))
+    for name, graph in (("before", before), ("after", after)):
+        ts.draw(graph, folder / f"{name}.svg", rolled=True)
 
     given: dict[Node, Any] = dict(zip(traced.arguments, (xs.numpy(), h.numpy()), strict=True))
     given |= {leaf: x.numpy() for x, leaf in traced.captured.items()}  # what the function closes over
@@ -92,8 +95,8 @@ def main() -> None:
     loss(xs, h).backward()
     for x, g in zip((xs, h), gradients, strict=True):
         np.testing.assert_allclose(g, x.grad.numpy(), rtol=1e-6, atol=1e-7)
+    return folder
 
 
 if __name__ == "__main__":
-    main()
-    print("before.svg and after.svg show it; every value is as it was")
+    print(f"{main()}/before.svg and after.svg show it; every value is as it was")

@@ -482,3 +482,14 @@ def test_the_backward_graph_holds_no_more_than_it_needs() -> None:
     (g,) = ts.gradients((x * ts.exp(c * x)).sum(), [x], create_graph=True)
     assert g is not None
     assert all(node.shape in ((1,), ()) for node in Graph([g.node]).verify())
+
+
+def test_within_no_grad_value_and_gradient_have_no_history() -> None:
+    """As torch.func: a gradient within no_grad is taken, and is a constant. d/dx (w x)^2 = 2 w^2 x = 36 at w=3, x=2."""
+    w, x = ts.tensor(3.0, requires_grad=True), ts.tensor(2.0)
+    both = ts.value_and_grad(lambda x: (w * x) * (w * x))
+    with ts.no_grad():
+        value, slope = both(x)
+    assert (value.item(), slope.item(), value.requires_grad, slope.requires_grad) == (36.0, 36.0, False, False)
+    value, slope = both(x)
+    assert (value.requires_grad, slope.requires_grad) == (True, True)

@@ -376,3 +376,10 @@ def test_a_program_runs(path: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, str(path)], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_every_pass_is_told_of_in_the_page_of_the_compiler() -> None:
+    page = (ROOT / "docs" / "compiler.md").read_text(encoding="utf-8")
+    passes = {path.stem for path in (PACKAGE / "compiler" / "passes").glob("[a-z]*.py")}
+    assert len(passes) > 10
+    assert {name for name in passes if f"(../tinyseq/compiler/passes/{name}.py)" not in page} == set()

@@ -69,8 +69,8 @@ DOORS: dict[str, set[str]] = {
     "llvmlite": {"compiler/lower/llvm/runtime/host.py"},
     "pygraphviz": {"drawing/formats/graphviz.py"},
     "ruamel": {"train/config/yaml.py"},
-    "torch": set(),
-    "jax": set(),
+    "torch": {"nn/convert/runners.py"},  # runs what was converted, where it is installed
+    "jax": {"nn/convert/runners.py"},
     "scipy": set(),
 }
 
@@ -107,7 +107,7 @@ RECURSIVE = {
 }
 WALKERS = ("graph.py", "autodiff.py", "tensors.py", "tracing.py", "unrolling.py", "ops/", "compiler/")
 #: What walks other things than graphs: Python values, and the few operands of a stage.
-OTHERS = ("compiler/environment.py", "compiler/function.py", "compiler/lower/")
+OTHERS = ("compiler/arguments.py", "compiler/environment.py", "compiler/lower/")
 
 
 def recursive(path: Path) -> Iterator[str]:

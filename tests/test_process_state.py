@@ -20,12 +20,15 @@ CHANGING = {
 
 #: Where that is meant, and why several threads do no harm.
 KNOWN = {
-    ("cli/run.py", "addHandler"): "a command is a process of its own",
-    ("cli/run.py", "setLevel"): "a command is a process of its own",
+    ("cli/options.py", "addHandler"): "a command is a process of its own",
+    ("cli/options.py", "setLevel"): "a command is a process of its own",
+    ("data/delimited.py", "global _limit"): "under a lock",
+    ("data/delimited.py", "global _reading"): "under a lock",
     ("drawing/shared/plotting.py", "catch_warnings"): "under a lock",
     ("drawing/shared/plotting.py", "filterwarnings"): "under a lock",
     ("drawing/shared/plotting.py", "rc_context"): "under a lock",
     ("ops/base.py", "filterwarnings"): "once, when the module is imported",
+    ("starting.py", "signal.signal"): "in the main thread alone, of the command alone",
     ("train/loop/signals.py", "signal.signal"): "in the main thread alone, where Python takes signals",
 }
 

@@ -729,6 +729,8 @@ def test_a_deep_copy_of_a_leaf_is_a_leaf_of_its_own(how: str) -> None:
     for plain in (ts.arange(3), (x * 2.0).detach(), ts.tensor(np.ones((2, 3)).T)):
         z = COPIES[how](plain)
         assert (z.tolist(), z.dtype, z.requires_grad, z.is_leaf) == (plain.tolist(), plain.dtype, False, True)
+    again = COPIES[how](COPIES["pickle"](ts.ones(2, requires_grad=True)))
+    assert (again.requires_grad, again.is_leaf) == (True, True)
     shared = COPIES[how]([x, x])
     assert shared[0] is shared[1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinyseq import starting as _starting  # noqa: F401  # isort: skip
 import importlib
 from typing import Any
 

@@ -76,7 +76,7 @@ def _made(value: Any, requires_grad: bool, name: str | None = None) -> Tensor:
         value = value.astype(native(value.dtype))
     if requires_grad and value.dtype.kind != "f":
         raise DtypeError("only floating-point tensors have gradients", got=str(value.dtype), fix="dtype=ts.float32")
-    if not requires_grad and name is None:
+    if not requires_grad and name is None and mode.tracing is None:  # a trace tells by the leaf what is of its own
         return Tensor(value)
     return Tensor(value, Leaf(value.shape, value.dtype, requires_grad, name), requires_grad)
 
@@ -112,7 +112,7 @@ def from_dlpack(x: Any) -> Tensor:
         ) from None
     if value.dtype.kind not in "biuf":
         raise DtypeError("from_dlpack: not numbers", required="booleans, integers or floats", got=str(value.dtype))
-    return Tensor(value)
+    return _made(value, False)
 
 
 #: DLPack's number of a device's kind -> the backend whose arrays lie there.

@@ -62,7 +62,8 @@ def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) 
     """Return a function that gives ``fn``'s value and its gradient with respect to the arguments ``argnums``.
 
     Those arguments may be tensors or nested tuples and dicts of them; the gradient has the same structure. Applied
-    twice (``ts.grad(ts.grad(f))``) it gives second derivatives.
+    twice (``ts.grad(ts.grad(f))``) it gives second derivatives. Within ``no_grad`` it works too, and nothing of what it
+    returns has a history.
 
     Raises:
         GraphError: ``fn`` does not return a scalar tensor.
@@ -100,8 +101,9 @@ def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) 
                 ((isinstance(node, Leaf) and node.requires_grad) or node.op is anchor) and node not in own
                 for node in reach([value.node])
             )
-            arrived = gradients(value, fresh, create_graph=outside and is_recording())
-            if not outside:
+            followed = outside and is_recording()
+            arrived = gradients(value, fresh, create_graph=followed)
+            if not followed:
                 value = value.detach()
         else:
             arrived = [None] * len(fresh)

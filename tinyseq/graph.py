@@ -280,7 +280,7 @@ def literal(value: bool | int | float) -> Literal:
 
 
 def signature(node: Any) -> str:
-    """Return ``float32(2, 3)``, or several of them in brackets for an op with several outputs."""
+    """Return of a node, or of a view, ``float32(2, 3)``; several of them in brackets for an op with several outputs."""
     if isinstance(node.dtype, tuple):
         pairs = zip(node.dtype, node.shape, strict=True)
         return "[" + ", ".join(f"{dtype}{_shape(shape)}" for dtype, shape in pairs) + "]"
@@ -367,7 +367,7 @@ class Graph:
         return iter(self.nodes)
 
     def consumers(self) -> dict[Node, list[Node]]:
-        """Return, for every node, the nodes that take it as an input (once for each time it is taken)."""
+        """Return, for every node, the nodes that take it as an input (once for each time; an output is none)."""
         users: dict[Node, list[Node]] = {node: [] for node in self.nodes}
         for node in self.nodes:
             for parent in node.inputs:

@@ -41,12 +41,15 @@ class Generator:
 
     def key(self, site: int) -> dict[str, Any]:
         """Return seed, site, call and step for a draw made here and now."""
-        place, seed = here.place, looked_at(lambda: self.seed)
+        place, seed = here.place, looked_at(self._seed)
         if place.clock is None:
             return {"seed": seed, "site": site, "call": self._number(self.advance()), "step": 0}
         place.draws[0] += 1
         site += place.draws[0] << 16
         return {"seed": seed, "site": site, "call": self._number(self.calls), "step": place.clock}
+
+    def _seed(self) -> int:
+        return self.seed
 
     def _number(self, call: int) -> Any:
         return call if self.counter is None else self.counter + (call - self.begun)

@@ -274,7 +274,8 @@ class Tensor(Operators):
             ShapeError: the shape or dtype differs.
         """
         if not self.is_leaf:
-            raise GraphError("assign to the result of an op", required="a leaf", where=self.node.where)
+            got, where = f"the result of {self.node.where}", graph.locate()
+            raise GraphError("assign to the result of an op", required="a leaf", got=got, where=where)
         if value.shape != self.shape or value.dtype != self.dtype:
             raise ShapeError(
                 f"assign to {self.name or 'a tensor'}",
@@ -298,9 +299,7 @@ class Tensor(Operators):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         self._require_no_history("copy.deepcopy")
-        leaf = self._node
-        if not isinstance(leaf, Leaf):
-            return Tensor(self.value.copy())
+        leaf = self._node if isinstance(self._node, Leaf) else Leaf(self.shape, self.dtype, self.requires_grad)
         fresh = Leaf(leaf.shape, leaf.dtype, leaf.requires_grad, leaf.name, passing=leaf.passing)
         fresh.grad = copy.deepcopy(leaf.grad, memo)
         return Tensor(self.value.copy(), fresh, self.requires_grad)

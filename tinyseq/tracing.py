@@ -151,6 +151,8 @@ class Tracing:
         self.captured: dict[Tensor, Leaf] = {}
         #: The other way round, arguments included.
         self.tensors: dict[Leaf, Tensor] = {}
+        #: The arguments behind the abstract tensors that the function is given.
+        self.arguments: dict[Tensor, Tensor] = {}
         #: Inputs that are read anew at each call from the Python side: a learning rate, a count of draws.
         self.live: dict[Leaf, Callable[[], Any]] = {}
         #: What to do on the Python side after each call: counting steps.
@@ -178,10 +180,10 @@ class Tracing:
 
     def node_of(self, x: Tensor) -> Node:
         """Return the node that stands for a tensor: a concrete one is an input, whatever computed it."""
+        x = self.arguments.get(x, x)
+        x = x if x.value is None else self.assigned.get(x, x)
         if x.value is None:
             return self._stopped(x.node) if mode.recording and x.node in self.constants else x.node
-        if x in self.assigned:
-            return self.assigned[x].node
         return self.leaf_of(x)
 
     def constant(self, node: Node) -> None:
@@ -198,6 +200,7 @@ class Tracing:
 
     def leaf_of(self, x: Tensor) -> Node:
         """Return the input that stands for a tensor's value before the traced function, where its gradient adds up."""
+        x = self.arguments.get(x, x)
         if x.value is None:
             return x.node
         if x not in self.captured:
@@ -219,9 +222,9 @@ class Tracing:
             x = self.tensors.get(leaf)
             self.gradients[leaf] = leaf.grad = None if x is None or self.is_own(x) else gradient_before(x)
 
-    def is_own(self, x: Tensor) -> bool:
+    def is_own(self, x: Tensor | None) -> bool:
         """Return whether a concrete tensor was made within the traced function."""
-        return isinstance(x._node, Leaf) and x._node.serial > self.began
+        return x is not None and isinstance(x._node, Leaf) and x._node.serial > self.began
 
     def pin(self, sources: frozenset[int], *, but_for_zero: bool = False) -> None:
         """Note that the trace is right for these values of float arguments only; or, that they may not become 0."""
@@ -233,14 +236,13 @@ class Tracing:
     def assign(self, x: Tensor, value: Tensor) -> None:
         """Give a tensor a new value when the function has run; its value before is an input.
 
-        A parameter with a new value is a leaf as before: gradients of what follows add up there.
+        It is a leaf as before: gradients of what follows add up there, and go no further.
         """
-        leaf = self.leaf_of(x)
-        node = self.node_of(value)
+        x, leaf = self.arguments.get(x, x), self.leaf_of(x)
+        node = self.node_of(value.detach() if value.requires_grad else value)
         if x.requires_grad:
             node = self.anchored(AbstractTensor(node, True), followed=False).node
-            assert isinstance(leaf, Leaf)
-            self.renewed[node] = leaf
+            self.renewed[node] = leaf  # type: ignore[assignment]
         self.assigned[x] = AbstractTensor(node, x.requires_grad)
 
     def anchored(self, x: Tensor, followed: bool) -> AbstractTensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tinyseq.errors import ShapeError
@@ -50,6 +52,45 @@ def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
             tree, next(other for other in others if isinstance(other, (dict, tuple, list)) or other is None)
         )
     return function(tree, *others)
+
+
+def filling(tree: Any) -> Callable[[Sequence[Any]], Any]:
+    """Return a function that puts values, in the order of ``leaves``, in the places of a tree's leaves."""
+    number = itertools.count()
+    known: dict[str, Any] = {"make": tuple.__new__}  # as ``_make`` of named tuples does
+    written = _filling(map_leaves(lambda _: next(number), tree), known)
+    result: Callable[[Sequence[Any]], Any] = eval(f"lambda values: {written}", known)
+    return result
+
+
+def _filling(tree: Any, known: dict[str, Any]) -> str:
+    """Return the expression that makes a tree of ``values``; ``known`` takes the keys and classes that it names."""
+    if isinstance(tree, int):
+        return f"values[{tree}]"
+    if tree is None:
+        return "None"
+    if isinstance(tree, dict):
+        names = [_name(key, known) for key in tree]
+        parts = [_filling(part, known) for part in tree.values()]
+        return "{" + ", ".join(f"{name}: {part}" for name, part in zip(names, parts, strict=True)) + "}"
+    parts = [_filling(part, known) for part in tree]
+    if isinstance(tree, list):
+        return f"[{', '.join(parts)}]"
+    row = f"({', '.join(parts)}{',' * (len(parts) == 1)})"
+    return row if type(tree) is tuple else f"make({_name(type(tree), known)}, {row})"
+
+
+def _name(value: Any, known: dict[str, Any]) -> str:
+    name = f"k{len(known)}"
+    known[name] = value
+    return name
+
+
+def taking(places: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return a function from values to those at some places (numbers or keys), in C but for one or none."""
+    if len(places) > 1:
+        return operator.itemgetter(*places)
+    return lambda values: tuple([values[place] for place in places])
 
 
 def flatten(tree: Any) -> list[Any]:

@@ -60,7 +60,7 @@ def backend_of(folder: Path) -> str:
 
 
 def test_a_config_names_it(tmp_path: Path, mine: str) -> None:
-    ts.train.run(config(tmp_path, mine))
+    ts.run(config(tmp_path, mine))
     assert backend_of(tmp_path) == mine
 
 

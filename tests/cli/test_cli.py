@@ -81,6 +81,14 @@ def test_run_then_sample(folder):
     assert wrong.exit_code == 1
     assert "not in the vocabulary" in wrong.stderr
     assert invoke("sample", "runs/tiny", "--temperature", "-1").exit_code == 2
+    assert invoke(*sample, "--top-k", "3").stdout != first.stdout
+    many = invoke(*sample, "--top-k", "1000")
+    assert many.exit_code == 1
+    assert "top_k" in many.stderr
+    told = invoke(*sample, "-v")
+    assert told.stdout == first.stdout
+    assert "compiled step for " in told.stderr
+    assert first.stderr == ""
 
 
 def test_options_replace_the_config(folder):

@@ -5,6 +5,7 @@ Right values are eager's, or worked out by hand where they are written.
 
 from __future__ import annotations
 
+import collections
 import copy
 import dataclasses
 import functools
@@ -21,16 +22,20 @@ import pytest
 
 import tinyseq as ts
 from tinyseq import nn, optim
+from tinyseq.compiler import environment
 from tinyseq.compiler.function import ENTRIES, MANY, CompileWarning
 from tinyseq.errors import DataError, GraphError, TinyseqError
 
 BACKENDS = ["numpy", "llvm"]
 
 
-@pytest.fixture(params=BACKENDS, autouse=True)
-def backend(request: pytest.FixtureRequest) -> Any:
-    with ts.backend(request.param):
-        yield request.param
+@pytest.fixture(params=[*BACKENDS, "numpy, guards written at once"], autouse=True)
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    name, *written = request.param.split(", ")
+    if written:
+        monkeypatch.setattr(environment, "_OFTEN", 1)
+    with ts.backend(name):
+        yield name
 
 
 def same(fn: Callable[..., Any], fast: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
@@ -616,3 +621,66 @@ def test_every_refusal_is_of_the_family() -> None:
     for fn in (lambda x: x.numpy(), lambda x: 3, lambda x: None, lambda x: x if x.sum() > 0 else -x):
         with pytest.raises(TinyseqError):
             ts.compile(fn)(ts.ones(2))
+
+
+# -- what is not there yet ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("held", [[], {}, set(), collections.deque()], ids=lambda held: type(held).__name__)
+def test_what_was_empty_is_looked_at_again(held: Any) -> None:
+    held = copy.copy(held)
+    fast, x = ts.compile(lambda x: x * float(1 + sum(held))), ts.ones(1)
+    assert fast(x).item() == 1.0
+    for part in (2, 3):
+        held.update({part: None} if isinstance(held, dict) else {part}) if hasattr(held, "update") else held.append(
+            part
+        )
+        assert fast(x).item() == 1.0 + sum(held)
+    held.clear()
+    assert fast(x).item() == 1.0
+
+
+def test_what_comes_into_an_object_a_function_or_a_class_later() -> None:
+    class Base:
+        def scaled(self, x: Any) -> Any:
+            return x * getattr(self, "factor", 2.0) * getattr(rule, "factor", 1.0)
+
+    class Derived(Base):
+        pass
+
+    def rule(x: Any) -> Any:
+        return thing.scaled(x)
+
+    thing = Derived()
+    fast, x = ts.compile(rule), ts.ones(1)
+    assert fast(x).item() == 2.0
+    thing.factor = 3.0  # type: ignore[attr-defined]
+    assert fast(x).item() == 3.0
+    rule.factor = 5.0  # type: ignore[attr-defined]
+    assert fast(x).item() == 15.0
+    Derived.scaled = lambda self, x: x * 7.0  # type: ignore[assignment, method-assign]
+    assert fast(x).item() == 7.0
+    del Derived.scaled
+    assert fast(x).item() == 15.0
+
+
+def test_names_that_a_module_gets_later() -> None:
+    """``len`` of a module stands before Python's; a global that is set for the first time lives outside too."""
+    module, settings = types.ModuleType("steps"), types.ModuleType("settings")
+    source = (
+        "def f(x): return x * float(len([1, 2])) * getattr(settings, 'rate', 1.0)\n"
+        "def g(x):\n    global last\n    last = x * 2.0\n    return last\n"
+    )
+    module.__dict__.update(settings=settings)
+    exec(compile(source, "steps.py", "exec"), module.__dict__)
+    fast, x = ts.compile(module.f), ts.ones(1)
+    assert fast(x).item() == 2.0
+    module.len = lambda items: 5  # type: ignore[attr-defined]
+    assert fast(x).item() == 5.0
+    settings.rate = 3.0  # type: ignore[attr-defined]
+    assert fast(x).item() == 15.0
+    del module.len
+    assert fast(x).item() == 6.0
+    with pytest.raises(GraphError, match=r"changes last, which lives outside"):
+        ts.compile(module.g)(x)
+    assert not hasattr(module, "last")

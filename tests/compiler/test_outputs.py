@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import tinyseq as ts
 from support import cuda_on_host
 from support.cuda_on_host import needs_compiler
-from tinyseq import nn
+from tinyseq import nn, optim
+from tinyseq.errors import GraphError
 from tinyseq.ops.reduce import sum_
 
 Tensor = ts.Tensor
@@ -130,6 +131,106 @@ def test_gradients_of_a_compiled_step(way: str) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
+# -- results that are inputs -------------------------------------------------------------------------------------------
+
+
+def stepped(w: Tensor, x: Tensor, opt: optim.SGD) -> None:
+    opt.zero_grad()
+    (w * x).sum().backward()
+    opt.step()
+
+
+def unrecorded(w: Tensor, x: Tensor) -> tuple[Tensor, ...]:
+    with ts.no_grad():
+        return w, w * 2.0, w[:1]
+
+
+def made(w: Tensor, x: Tensor) -> tuple[Tensor, ...]:
+    """Leaves of each call's own, one that learns and one that is assigned."""
+    v, h = ts.tensor([1.0, 2.0], requires_grad=True), ts.zeros(2)
+    h.assign(h + x)
+    return v, h, h * w, v * x
+
+
+def made_and_left(w: Tensor, x: Tensor) -> tuple[Tensor, ...]:
+    v = ts.tensor([1.0, 2.0], requires_grad=True)
+    (v * v * x).sum().backward()
+    v.assign(v - 0.1 * v.grad)
+    return v, v.grad, v * x
+
+
+def kept(w: Tensor, x: Tensor) -> tuple[Tensor, ...]:
+    """A new value is where gradients end."""
+    x.assign(w * x * 0.5)
+    (x * w).sum().backward()
+    return x, x * 1.0
+
+
+#: Each of a parameter w, an argument x and an optimiser of w.
+THEMSELVES: dict[str, Callable[[Tensor, Tensor, optim.SGD], Any]] = {
+    "an argument": lambda w, x, opt: (x, x * w, [x]),
+    "an argument alone": lambda w, x, opt: x,
+    "a weight": lambda w, x, opt: {"w": w, "y": w * x},
+    "a weight alone": lambda w, x, opt: w,
+    "one result twice": lambda w, x, opt: ((y := w * x), (y, y * 1.0), y),
+    "views": lambda w, x, opt: (w[:1], w.T, w.reshape(1, 2), w.detach(), x.detach()),
+    "unrecorded": lambda w, x, opt: unrecorded(w, x),
+    "a weight after a step": lambda w, x, opt: (stepped(w, x, opt), w)[1],
+    "what follows a step": lambda w, x, opt: (w * x, stepped(w, x, opt), x, w * x, w[:1], w.detach())[2:],
+    "before and after a step": lambda w, x, opt: ((y := w * x), stepped(w, x, opt), (y, w))[2],
+    "a gradient": lambda w, x, opt: (stepped(w, x, opt), (w.grad, x.grad if x.grad is not None else w.grad))[1],
+    "a gradient that is an argument": lambda w, x, opt: (setattr(w, "grad", x), (x, w.grad))[1],
+    "a gradient that was there": lambda w, x, opt: x if w.grad is None else w.grad,
+    "an assigned weight": lambda w, x, opt: (w.assign(w * x), (w, w * 2.0))[1],
+    "an assigned argument": lambda w, x, opt: (x.assign(x * 2.0), (x, w * x))[1],
+    "two that change places": lambda w, x, opt: ((old := w.detach()), w.assign(x), x.assign(old), (w, x))[3],
+    "made inside": lambda w, x, opt: made(w, x),
+    "made and moved inside": lambda w, x, opt: made_and_left(w, x),
+    "kept": lambda w, x, opt: kept(w, x),
+}
+
+
+def shown(fn: Callable[..., Any], requires_grad: bool, compiled: bool) -> list[Any]:
+    w = ts.tensor([2.0, 3.0], requires_grad=True)
+    x = ts.tensor([0.5, -1.0], requires_grad=requires_grad)
+    opt = optim.SGD([w], lr=0.1)
+    call: Any = (lambda x: fn(w, x, opt)) if not compiled else ts.compile(lambda x: fn(w, x, opt), verify=True)
+    found: list[Any] = []
+    for _ in range(3):
+        results = [y for _, y in ts.trees.leaves(call(x))]
+        known = [w, x, *(p.grad for p in (w, x))]
+        for y in results:
+            same = [number for number, z in enumerate((*known, *results)) if z is y]
+            grad = y.grad.tolist() if y.is_leaf and y.grad is not None else None
+            found.append([y.tolist(), y.requires_grad, y.is_leaf or not y.requires_grad, same, grad])
+        found += [None if p is None else p.tolist() for p in known]
+    return found
+
+
+@pytest.mark.parametrize("way", ["numpy", "llvm"])
+@pytest.mark.parametrize("requires_grad", [False, True])
+@pytest.mark.parametrize("name", THEMSELVES)
+def test_results_that_are_inputs_are_these_tensors(name: str, requires_grad: bool, way: str) -> None:
+    with ts.backend(way):
+        eager, compiled = (shown(THEMSELVES[name], requires_grad, compiled) for compiled in (False, True))
+    np.testing.assert_equal(compiled, eager)
+
+
+def test_an_argument_with_a_history_cannot_be_assigned() -> None:
+    """As eagerly, also where the plan is there already."""
+
+    def f(x: Tensor) -> Tensor:
+        x.assign(x * 2.0)
+        return x * 1.0
+
+    fast, w = ts.compile(f), ts.tensor([1.0], requires_grad=True)
+    for call in (f, fast):
+        x = ts.tensor([3.0], requires_grad=True)
+        assert call(x).tolist() == x.tolist() == [6.0]
+        with pytest.raises(GraphError, match="assign to the result of an op"):
+            call(w * 1.0)
+
+
 # -- random programs ---------------------------------------------------------------------------------------------------
 
 
@@ -213,3 +314,23 @@ def test_random_programs_that_end_in_views(way: str, count: int) -> None:
 def test_random_programs_that_end_in_views_by_generated_kernels() -> None:
     with ts.backend(cuda_on_host.HostBackend.name):
         search(10)
+
+
+@pytest.mark.parametrize(("steps", "truncate"), [(1, None), (2, None), (2, 1), (3, 1)])
+@pytest.mark.parametrize("way", ["numpy", "llvm"])
+def test_what_no_step_has_led_a_weight_to_requires_no_gradient(way: str, steps: int, truncate: int | None) -> None:
+    """A first state stands before any weight, and a cut lets no gradient through to those before it."""
+    w, h = ts.ones(3, 2), ts.ones(4, 2)
+    w.requires_grad = True
+
+    def states(xs: Tensor) -> Tensor:
+        def step(x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+            return h, h * 0.5 + ts.tanh(x @ w)
+
+        return ts.unroll(step, xs, h, truncate=truncate)[0]
+
+    with ts.backend(way):
+        xs = ts.ones(4, steps, 3)
+        eager, fast = states(xs), ts.compile(states)(xs)
+        assert fast.requires_grad == eager.requires_grad == (steps > 1 and truncate is None)
+        np.testing.assert_allclose(fast.numpy(), eager.numpy(), rtol=1e-6)

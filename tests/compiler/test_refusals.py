@@ -175,3 +175,17 @@ def test_checks_are_native() -> None:
         fast(ts.tensor(X), ts.tensor(ids()))
         notes = fast.entry_of_last_call().take().notes()
     assert not [row for row in notes if row.startswith("left to NumPy")]
+
+
+def test_an_assignment_that_is_refused_is_told_at_the_users_line() -> None:
+    """``ts.grad`` follows its argument through a node of its own, which no assignment can move."""
+
+    def f(x: ts.Tensor) -> ts.Tensor:
+        x.assign(x * 2.0)
+        return x.sum()
+
+    line = f.__code__.co_firstlineno + 1
+    with pytest.raises(
+        TinyseqError, match=rf"assign to the result of an op(.|\n)*where +at .*test_refusals\.py:{line}\b"
+    ):
+        ts.compile(ts.grad(f))(ts.ones(3))

@@ -38,6 +38,7 @@ def test_what_the_generator_writes_is_read_back(tmp_path):
         ("Ada\tB-PER\n\tO\n", r"without its word[\s\S]*line 2"),
         ("Ada\tO\nAdams\t\n", r"without its tag[\s\S]*line 2"),
         ("-DOCSTART- O\n", "without sentences"),
+        ("Ada O\n# a b c\nleft O\n", r"another number of columns[\s\S]*'# a b c'[\s\S]*line 2"),
         ("Ada,O\nAdams,B-PER\n", r"separated by commas[\s\S]*line 1"),
         ("Ada B-PER\nleft O\nAdams PER\n", r"as most are[\s\S]*'PER'[\s\S]*line 3[\s\S]*scheme: none"),
     ],
@@ -209,6 +210,8 @@ def test_columns_of_conllu_plus_are_named_in_the_file(tmp_path):
         ("environ\tADV\n50 000\tNUM\n", [(("environ", "50 000"), ("ADV", "NUM"))]),
         ("50\u00a0000 NUM\nvoix NOUN\n", [(("50\u00a0000", "voix"), ("NUM", "NOUN"))]),
         ("Ada\t\tB-PER\nAdams-Smith\tI-PER\n", [(("Ada", "Adams-Smith"), ("B-PER", "I-PER"))]),
+        ("Ada\t\tB-PER\nleft\tVBD\tO\n", [(("Ada", "left"), ("B-PER", "O"))]),
+        ("#\tsign\nAda\tname\n", [(("#", "Ada"), ("sign", "name"))]),
         # The tag first (MIT Movie Corpus).
         ("O\twhat\nB-ACTOR\ttom\nI-ACTOR\thanks\n", [(("what", "tom", "hanks"), ("O", "B-ACTOR", "I-ACTOR"))]),
         ("DET The\nNOUN dog\n", [(("The", "dog"), ("DET", "NOUN"))]),
@@ -253,6 +256,8 @@ def test_what_is_asked_for_is_done(tmp_path):
     assert read(path, named, word="w", tag="t").sentences == [Tagged(("Ada",), ("x",))]
     with pytest.raises(DataError, match=r"no column 4 for data\.tag"):
         read(path, "a b\n", tag=4)
+    assert read(path, "Ada\t\tB-PER\nleft\t\tO\n", tag=3).form.tag == 2
+    assert read(path, "Ada\tB-PER\t\nleft\tO\t\n").form.columns == ("1", "2")
     assert read(path, "# x\nAda y\n", comments=False).sentences == [Tagged(("#", "Ada"), ("x", "y"))]
     assert read(path, "# x\nAda y\n", comments=True).sentences == [Tagged(("Ada",), ("y",))]
     assert read(path, CONLLU, format="columns", word=2, tag=5, comments=True).sentences[0].words[0] == "Vámonos"
@@ -263,6 +268,11 @@ def test_another_file_is_read_as_the_first_one_was(tmp_path):
     form = read(path, "The DT the\ndog NN dog\n", tag=2).form
     assert read(path, "A DT a\n", like=form).sentences == [Tagged(("A",), ("DT",))]
     assert read(path, "A a\n", like=form, targets=False).sentences == [Tagged(("A",))], "which column is no tag's"
+    assert read(path, "#\n#NBA\n\n# a comment\nA\n", targets=False).sentences == [Tagged(("#", "#NBA")), Tagged(("A",))]
+    named = read(path, "id\tw\tt\n7\tAda\tx\n", word="w", tag="t").form
+    for text in ("8\tRome\ty\n", "t\tid\tw\ny\t8\tRome\n"):
+        assert read(path, text, word="w", tag="t", like=named).sentences == [Tagged(("Rome",), ("y",))]
+    assert read(path, "w\tid\nRome\t8\n", word="w", tag="t", like=named, targets=False).sentences == [Tagged(("Rome",))]
     assert read(path, "A\n", like=form, tag=2, targets=False).sentences == [Tagged(("A",))]
 
 

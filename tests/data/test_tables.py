@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
+
 import numpy as np
 import pytest
 
-from tinyseq.data.examples import Example, read_sequences, read_texts, read_vectors, split_examples
+from tinyseq.data.delimited import Form
+from tinyseq.data.examples import Example, read_sequences, read_texts, read_vectors, read_wide, split_examples
 from tinyseq.data.tables import read_table
 from tinyseq.errors import DataError
 
@@ -115,3 +119,177 @@ def test_split_covers_everything_once_and_takes_given_parts():
     assert (len(given.train), len(given.valid), given.test) == (8, 1, [7, 7])
     with pytest.raises(DataError, match="no examples for the valid part"):
         split_examples([1, 2], [0.8, 0.1, 0.1], np.random.default_rng(0))
+
+
+# -- how files are written ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,b\r\n1,x\r\n2,y\r\n",
+        "a,b\r1,x\r2,y\r",
+        "a;b\n1;x\n2;y\n",
+        "a|b\n1|x\n2|y\n",
+        "a\tb\n1\tx\n2\ty\n",
+        "\ufeff\na,b\n1,x\n\n2,y\n",
+        "a,b\n1,x,\n2,y,\n",
+        "a,b\n1,x\n2,y\n,\n,\n",
+        "sep=;\na;b\n1;x\n2;y\n",
+        "# from a station\na,b\n1,x\n2,y\n",
+        '"a"\t"b"\n1\t"x"\n2\t"y"\n',
+        "'a'\t'b'\n1\tx\n2\ty\n",
+    ],
+)
+def test_one_table_in_many_forms(write, text):
+    table = read_table(write(text))
+    assert (table.columns, table.rows) == (("a", "b"), [["1", "x"], ["2", "y"]])
+    assert table.numbers(["a"])[:, 0].tolist() == [1.0, 2.0]
+    assert table.texts("b") == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "form"),
+    [
+        ("a,b\n1,ü\n".encode("utf-16"), Form()),
+        ("a,b\n1,ü\n".encode("cp1252"), Form(encoding="cp1252")),
+        ("made by hand\n\na,b\n1,ü\n".encode(), Form(skip=2)),
+        ("1,ü\n".encode(), Form(header=False, names=("a", "b"))),
+        ("x,y\n1,ü\n".encode(), Form(names=("a", "b"))),
+        ("a,b\n% no row\n1,ü\n".encode(), Form(comment="%")),
+        ("a:b\n1:ü\n".encode(), Form(separator=":")),
+        ('a,b\n1,"ü\n'.encode(), Form(quotes=False)),
+    ],
+)
+def test_what_is_said_of_a_form_is_kept_to(tmp_path, raw, form):
+    path = tmp_path / "t.csv"
+    path.write_bytes(raw)
+    table = read_table(path, form=form)
+    assert table.columns == ("a", "b")
+    assert [[row[0], row[1].strip('"')] for row in table.rows] == [["1", "ü"]]
+
+
+@pytest.mark.parametrize("letter", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x1f", "\x00"])
+def test_rows_are_cut_where_csv_cuts_them(write, letter):
+    """The judge is Python's csv module over the same file."""
+    text = f'label,text\npos,a{letter}b\nneg,"c\r\n{letter}d"\n'
+    expected = list(csv.reader(io.StringIO(text, newline="")))[1:]
+    assert read_table(write(text)).rows == expected
+    one = f"text\none{letter}1\ntwo\n"
+    assert read_table(write(one)).rows == [[f"one{letter}1"], ["two"]]
+
+
+def test_a_field_is_as_long_as_it_is(write):
+    before = csv.field_size_limit()
+    long = "word " * 100_000
+    assert read_table(write(f'label,text\na,"{long}"\n')).texts("text") == [long.strip()]
+    assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize("count", [7, 3000])
+def test_numbers_alone_are_read_as_others_are(write, count):
+    """By NumPy, and where one field is text, by columns: both give what was written."""
+    values = np.random.default_rng(0).normal(size=(count, 3)).round(5)
+    lines = [",".join(map(str, row)) for row in values.tolist()]
+    plain = read_table(write("a,b,c\n" + "\n".join(lines) + "\n"))
+    mixed = read_table(write("a,b,c,d\n" + "\n".join(f"{line},x" for line in lines) + "\n", "m.csv"))
+    for table in (plain, mixed):
+        np.testing.assert_array_equal(table.numbers(["a", "b", "c"]), values)
+        np.testing.assert_array_equal(table.numbers(["c", "a"]), values[:, [2, 0]])
+    assert [row[:3] for row in mixed.rows] == plain.rows == [line.split(",") for line in lines]
+    assert plain.lines == mixed.lines == list(range(2, count + 2))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("112\n118\n132\n", r"may be a row, or the names[\s\S]*112\n +118[\s\S]*data\.header: false"),
+        ("2020-01-01,x\n2020-01-02,y\n", r"may be a row[\s\S]*data\.header"),
+        ("name,1960,1961\nA,1,2\n", r"may be a row[\s\S]*data\.header: true"),
+        ("a;b,c\nx;y,z\nu;v,w\n", r"what separates fields cannot be told[\s\S]*data\.separator"),
+        ("# a,b\n# c\na,b\n1,2\n", r"begin with #[\s\S]*data\.comment"),
+    ],
+)
+def test_what_is_not_certain_is_asked(write, text, words):
+    with pytest.raises(DataError, match=words):
+        read_table(write(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('a\n"1,234"\n"5,678"\n', r"read in two ways[\s\S]*'1,234'[\s\S]*data\.decimal"),
+        ("a;b\n1,5;2.5\n2,5;x\n", r"not a number[\s\S]*'x'|decimal points and decimal commas"),
+        ("a,b\n1,5\n2,-9999\n3,7\n", r"-9999 may mark[\s\S]*line 3, column 'b'[\s\S]*data\.missing_marks"),
+    ],
+)
+def test_what_a_number_means_is_asked(write, text, words):
+    table = read_table(write(text))
+    with pytest.raises(DataError, match=words):
+        table.numbers(table.columns)
+
+
+def test_what_is_said_of_numbers_is_kept_to(write):
+    path = write('a\n"1,234"\n"5,678"\n')
+    assert read_table(path, form=Form(decimal=",")).numbers(["a"])[:, 0].tolist() == [1.234, 5.678]
+    assert read_table(path, form=Form(decimal=".")).numbers(["a"])[:, 0].tolist() == [1234.0, 5678.0]
+    path = write("a,b\n1,5\n2,-9999\n3,7\n")
+    assert np.isnan(read_table(path, form=Form(missing=("-9999",))).numbers(["b"], missing=True)[1, 0])
+    assert read_table(path, form=Form(missing=())).numbers(["b"])[1, 0] == -9999.0
+    semicolons = read_table(write("a;b\n1,5;2\n1.234,5;3\n"))
+    assert semicolons.numbers(["a", "b"]).tolist() == [[1.5, 2.0], [1234.5, 3.0]]
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "found"),
+    [
+        (",a,y", "{i}", ["a"]),
+        ("Unnamed: 0,a,y", "{i}", ["a"]),
+        ("Id,a,y", "{n}", ["a"]),
+        ("id,a,y", "x{i}", ["a"]),
+        ("n,a,y", "{n}", "counts the rows"),
+        ("id,a,y", "0", "called like one that names the rows"),
+        (",a,y", "0", "has no name"),
+        ("b,a,y", "{n}.5", ["b", "a"]),
+    ],
+)
+def test_what_numbers_the_rows_is_no_feature(write, header, first, found):
+    rows = "".join(f"{first.format(i=i, n=i + 1)},{i * i % 7},p\n" for i in range(9))
+    table = read_table(write(f"{header}\n{rows}"))
+    if isinstance(found, list):
+        assert table.features({"y"}) == found
+    else:
+        with pytest.raises(DataError, match=rf"{found}[\s\S]*data\.columns: \[a\]"):
+            table.features({"y"})
+
+
+def test_columns_are_asked_with_what_they_seem_to_be(write):
+    path = write("v1,v2,,,\nham,see you later,,,\nspam,win a prize,,,\nham,ok then,,,\n")
+    with pytest.raises(DataError, match=r'v1,v2,,,\n[\s\S]*data: \{text: "v2", target: "v1"\}'):
+        read_texts(path, text="text", target="label")
+    headerless = write("ham\tsee you later\nspam\twin a prize\n", "s.tsv")
+    with pytest.raises(DataError, match=r'data: \{header: false, text: "2", target: "1"\}'):
+        read_texts(headerless, text="text", target="label")
+    assert [e.target for e in read_texts(headerless, text="2", target="1", header=False)] == ["ham", "spam"]
+
+
+def test_a_row_may_be_a_sequence(write):
+    path = write("2\t4\t5\tNaN\n1\t1\t2\t3\n", "Coffee_TRAIN.tsv")
+    found = read_wide(path, columns=None, target="1", kind="label", header=False)
+    assert [(e.input.tolist(), e.target) for e in found] == [([[4.0], [5.0]], "2"), ([[1.0], [2.0], [3.0]], "1")]
+    old = write("  2.0000000e+00  4.0  5.0\n  1.0000000e+00  1.0  2.0\n", "old.txt")
+    assert [len(e.input) for e in read_wide(old, columns=None, target="1", kind="label", header=False)] == [2, 2]
+    with pytest.raises(DataError, match=r"missing value[\s\S]*line 1, column '2'"):
+        read_wide(write("1,NaN,3\n2,4,5\n"), columns=None, target="1", kind="label", header=False)
+    with pytest.raises(DataError, match=r"no column 'sequence'[\s\S]*data\.layout: wide"):
+        read_sequences(path, sequence="sequence", columns=None, target="1", kind="label", header=False)
+
+
+def test_steps_of_a_sequence_are_put_in_order(write):
+    text = "s,day,v,y\na,2020-01-02,20,p\na,2020-01-01,10,p\nb,2020-01-01,3,q\n"
+    (first, _) = read_sequences(write(text), sequence="s", time="day", columns=None, target="y", kind="label")
+    assert first.input.tolist() == [[10.0], [20.0]]
+    with pytest.raises(DataError, match="a time twice"):
+        read_sequences(
+            write(text.replace("01-02", "01-01")), sequence="s", time="day", columns=None, target="y", kind="label"
+        )

@@ -149,3 +149,22 @@ def test_alpha_is_the_one_that_is_best_on_validation():
     alpha, (chosen,) = data.ngram_bits(2, train, valid, [valid], 30)
     assert alpha == 3.0  # noise: the flattest model is the best
     assert all(chosen <= data.ngram_bits(2, train, valid, [valid], 30, [other])[1][0] for other in (0.1, 1.0))
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_ngrams_are_counted_part_by_part(monkeypatch, order):
+    rng = np.random.default_rng(0)
+    train, valid, test = (rng.integers(0, 9, size).astype(np.uint8) for size in (200, 50, 60))
+    wanted = data.ngram_bits(order, train.astype(np.int64), valid.astype(np.int64), [test.astype(np.int64)], 9)
+    counts = Counter(zip(train[:-1].tolist(), train[1:].tolist(), strict=True))
+    contexts, tokens = Counter(train[:-1].tolist()), Counter(train[1:].tolist())
+    alpha, bits = wanted[0], []
+    for before, token in zip(test[:-1].tolist(), test[1:].tolist(), strict=True):
+        count, total = (counts[before, token], contexts[before]) if order == 2 else (tokens[token], len(train) - 1)
+        bits.append(-np.log2((count + alpha) / (total + alpha * 9)))
+    assert wanted[1] == [pytest.approx(np.mean(bits))]
+    for part, table in ((7, 1 << 20), (7, 0), (1 << 22, 0)):
+        monkeypatch.setattr("tinyseq.data.baselines._PART", part)
+        monkeypatch.setattr("tinyseq.data.baselines._TABLE", table)
+        found = data.ngram_bits(order, train, valid, [test], 9)
+        assert (found[0], found[1]) == (alpha, [pytest.approx(wanted[1][0], rel=1e-12)])

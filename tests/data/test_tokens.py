@@ -92,6 +92,18 @@ def test_joined_tokens_are_cut_as_before(name, text):
     assert all(joined.startswith(level.join(cut[:size])) for size in range(len(cut)))
 
 
+@pytest.mark.parametrize("name", ["word", "tokens"])
+@given(text=st.text(max_size=40) | st.text(alphabet="ab1!_-\u0301\u200b\u202f\u00a0\u2028\x1c", max_size=12))
+def test_nothing_but_blanks_is_lost(name, text):
+    wanted = "".join(text.split())
+    found = "".join("".join(find_level(name).cut(text)).split())
+    assert found == (wanted.replace("\u200b", "") if name == "word" else wanted)
+
+
+def test_a_space_without_break_is_a_space():
+    assert WORDS.cut("Cours\u202f! «\u00a0Va\u00a0» 1\u202f000") == ["Cours", "!", "«", "Va", "»", "1", "000"]
+
+
 def test_signs_stand_where_they_stood():
     for text in ["¿Dónde estás?", "¡Alto!", 'Ella dijo "sí".', "(a) costs $5, 5% of [it]", 'an "x" and "y"\n"z"']:
         assert WORDS.join(WORDS.cut(text)) == text
@@ -232,6 +244,8 @@ def test_columns_by_number_and_by_name(tmp_path):
     assert read_pairs(path, source=2, target=4) == wanted
     with pytest.raises(DataError, match=re.compile(r"4 columns, 1: '1276'.*source: 2, target: 4", re.DOTALL)):
         read_pairs(path)
+    with pytest.raises(DataError, match="source: 2, target: 4"):
+        read_pairs(write(tmp_path, "1\ta\tfra\tb\n2\tc\tfra\td\n"))
     named = write(tmp_path, f"id\ten\tto\tes\n{rows}")
     assert read_pairs(named, source="en", target="es") == wanted
     assert read_pairs(named, source="es", target="en") == [(b, a) for a, b in wanted]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -158,6 +160,17 @@ def test_native_code_has_one_thread_beside_a_loop_of_blas(monkeypatch: pytest.Mo
         assert not fast.entry_of_last_call().take().launcher.shares
 
 
+@pytest.mark.parametrize("rows", [1, 4])
+def test_threads_share_a_loop_only_if_it_has_rows_for_them(rows: int) -> None:
+    """Others would but wait for the one that runs it."""
+    with ts.backend("llvm"), ts.no_grad():
+        layer = ts.nn.LSTM(4, 64)
+        fast = ts.compile(layer)
+        fast(ts.zeros(rows, 500, 4))
+        shared = [shared for _, shared in fast.entry_of_last_call().take().code.segments]
+    assert shared == [rows > 1]
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_blas_has_one_thread_beside_native_code(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a plan runs that leaves single calls to NumPy: two owners of the cores would wait for each other."""
@@ -225,6 +238,82 @@ def test_a_damaged_file_is_made_anew(folder: Path, damage: str) -> None:
     path.write_bytes({"cut": content[:-3], "changed": content[:-1] + b"?", "empty": b""}[damage])
     assert cache.cached("key", lambda: b"made anew") == b"made anew"
     assert cache.cached("key", lambda: b"not needed") == b"made anew"
+
+
+def test_code_in_anothers_place_is_made_anew(folder: Path) -> None:
+    """Its bytes are whole; run as the other's, it would end the process."""
+    for key in ("a", "b"):
+        cache.cached(key, lambda key=key: key.encode())
+    one, two = folder.glob("*.o")
+    contents = one.read_bytes(), two.read_bytes()
+    one.write_bytes(contents[1])
+    two.write_bytes(contents[0])
+    assert [cache.cached(key, lambda key=key: key.encode()) for key in ("a", "b")] == [b"a", b"b"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions and pipes are POSIX")
+@pytest.mark.parametrize("what", ["pipe", "folder", "others may write", "another's"])
+def test_only_a_file_of_ones_own_is_read(folder: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.cached("key", lambda: b"code")
+    (path,) = folder.glob("*.o")
+    if what == "others may write":
+        path.chmod(0o666)
+    elif what == "another's":
+        real = os.fstat
+        monkeypatch.setattr(
+            cache.os, "fstat", lambda handle: os.stat_result([*real(handle)[:4], 54321, *real(handle)[5:10]])
+        )
+    else:
+        path.unlink()
+        os.mkfifo(path) if what == "pipe" else path.mkdir()
+    assert cache.cached("key", lambda: b"made anew") == b"made anew"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX")
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o722])
+def test_a_folder_that_others_can_write_is_not_used(folder: Path, mode: int, caplog: pytest.LogCaptureFixture) -> None:
+    folder.mkdir()
+    folder.chmod(mode)
+    assert [cache.cached("key", lambda: b"code") for _ in range(3)] == [b"code"] * 3
+    assert list(folder.iterdir()) == []
+    assert caplog.text.count("other users can change that folder") == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX")
+def test_the_users_own_folder_is_made_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TINYSEQ_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(cache.sys, "platform", "linux")
+    (tmp_path / "tinyseq").mkdir()
+    (tmp_path / "tinyseq").chmod(0o775)
+    cache.cached("key", lambda: b"code")
+    assert (tmp_path / "tinyseq").stat().st_mode & 0o777 == 0o755
+    assert cache.cached("key", lambda: b"not needed") == b"code"
+
+
+HOMELESS = """
+import os, pwd
+os.environ.pop("HOME", None)
+def nobody(*arguments):
+    raise KeyError("no such user")
+pwd.getpwuid = nobody
+import numpy as np, tinyseq as ts
+with ts.backend("llvm"):
+    fast = ts.compile(lambda x: ts.tanh(x) * 2.0)
+    found = fast(ts.tensor(np.ones((64, 64))))
+print(found.numpy()[0, 0])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="users of POSIX")
+def test_without_a_home_it_runs(tmp_path: Path) -> None:
+    """As a container does with ``--user 54321``."""
+    environment = {key: value for key, value in os.environ.items() if key not in ("HOME", "TINYSEQ_CACHE")}
+    environment.pop("XDG_CACHE_HOME", None)
+    done = subprocess.run(
+        [sys.executable, "-c", HOMELESS], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+    )
+    assert float(done.stdout) == pytest.approx(2.0 * np.tanh(1.0)), done.stderr
 
 
 def test_many_writers_at_once(folder: Path) -> None:

@@ -14,6 +14,7 @@ pytest.importorskip("llvmlite")
 
 import tinyseq as ts
 from tinyseq.compiler.lower.llvm import executable
+from tinyseq.compiler.lower.stages import Repeat
 from tinyseq.ops.shape import sum_to
 
 #: Below, at and beyond a vector of 4, 8 or 16, one apart; more than are kept side by side.
@@ -164,3 +165,58 @@ def test_sums_and_extremes_are_native() -> None:
     (row,) = [row for row in fast.entry_of_last_call().take().notes() if row]
     assert row.startswith("native: ")
     assert isinstance(fast.entry_of_last_call().take(), executable.Executable)
+
+
+@pytest.mark.parametrize("n", EXTENTS)
+@pytest.mark.parametrize("dtype", ["f8", "f4", "i8", "i4", "b1"])
+def test_the_place_of_an_extreme_is_the_first_of_ties_and_of_nans(dtype: str, n: int) -> None:
+    rows = np.random.default_rng(n).integers(-1, 2, (7, n)).astype(dtype)
+    if dtype in ("f4", "f8"):
+        rows[1::3, n // 2 :] = np.nan
+        rows[2::3] = -np.inf
+    got = ts.compile(lambda x: (ts.argmax(x), ts.argmin(x)))(ts.tensor(rows))
+    for y, expected in zip(got, (rows.argmax(-1), rows.argmin(-1)), strict=True):
+        np.testing.assert_array_equal(y.numpy(), expected, strict=True)
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4", "i8", "i4", "b1"])
+def test_a_cumulative_sum_has_the_bits_of_numpy(dtype: str) -> None:
+    x = (100 * np.random.default_rng(0).standard_normal((4, 133))).astype(dtype)
+    if dtype in ("f4", "f8"):
+        x[0, :2], x[1, 60], x[2, 60] = -0.0, np.inf, np.nan
+    got = ts.compile(ts.cumsum)(ts.tensor(x)).numpy()
+    assert got.dtype == x.cumsum(-1).dtype
+    assert got.tobytes() == x.cumsum(-1).tobytes()
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_loop_that_chooses_and_counts_is_native(rows: int) -> None:
+    """A step of sampling: what was chosen last decides what is chosen next; each row by itself."""
+
+    def step(draw: ts.Tensor, token: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:
+        total = ts.cumsum(ts.softmax(ts.tanh(table[token]) * 3.0))
+        drawn = (total <= draw.reshape(-1, 1)).sum(-1)
+        token = ts.where(draw < 0.3, ts.argmax(total), ts.minimum(drawn, 10))
+        return token, token
+
+    table = ts.tensor(np.random.default_rng(0).standard_normal((11, 11)))
+    given = ts.tensor(np.random.default_rng(1).random((rows, 40))), ts.tensor(np.zeros(rows, np.int64))
+    fast = ts.compile(lambda xs, state: ts.unroll(step, xs, state)[0])
+    found = fast(*given).numpy()
+    assert not any("left to NumPy" in row for row in fast.entry_of_last_call().take().notes())
+    np.testing.assert_array_equal(found, ts.unroll(step, *given)[0].numpy())
+    assert len(np.unique(found)) > 5
+
+
+@pytest.mark.parametrize(("axis", "rows"), [(0, 0), (1, 3)])
+def test_a_loop_that_sums_along_its_rows_may_be_split_by_them(axis: int, rows: int) -> None:
+    def step(x: ts.Tensor, h: ts.Tensor) -> tuple[ts.Tensor, ts.Tensor]:
+        h = ts.cumsum(ts.tanh(h + x), axis)
+        return h, h
+
+    given = ts.tensor(values((3, 20, 5))), ts.tensor(values((3, 5)))
+    fast = ts.compile(lambda xs, h: ts.unroll(step, xs, h)[0])
+    np.testing.assert_allclose(fast(*given).numpy(), ts.unroll(step, *given)[0].numpy(), rtol=1e-12)
+    segments = fast.entry_of_last_call().take().code.lowered.segments
+    (loop,) = [stage for segment in segments for stage in segment if isinstance(stage, Repeat)]
+    assert loop.rows == rows

@@ -9,7 +9,7 @@ import pytest
 
 import tinyseq as ts
 from tinyseq.errors import DataError
-from tinyseq.nn.decoding import Hypothesis, beam, greedy, log_softmax, select
+from tinyseq.nn.decoding import Hypothesis, beam, choose, greedy, largest, log_softmax, select
 
 END, A, B = 0, 1, 2
 
@@ -139,3 +139,36 @@ def test_limits_are_checked():
         greedy(trellis(treacherous), first(1), 1, start=END, end=END, limit=0)
     with pytest.raises(DataError, match="width"):
         beam(trellis(treacherous), first(1), 1, width=0, start=END, end=END, limit=2)
+
+
+def test_a_choice_follows_the_tempered_distribution():
+    logits = ts.tensor(np.log(np.tile([0.1, 0.6, 0.3], (1000, 1))))
+    draws = ts.tensor((np.arange(1000) + 0.5) / 1000)
+
+    def shares(*how):
+        return np.bincount(choose(logits, draws, *how).numpy(), minlength=3) / 1000
+
+    np.testing.assert_allclose(shares(1.0), [0.1, 0.6, 0.3], atol=0.002)
+    np.testing.assert_allclose(shares(0.5), np.array([0.01, 0.36, 0.09]) / 0.46, atol=0.002)
+    np.testing.assert_allclose(shares(1.0, 2), [0.0, 2 / 3, 1 / 3], atol=0.002)
+    np.testing.assert_array_equal(shares(None), [0.0, 1.0, 0.0])
+
+
+def test_no_draw_falls_behind_the_last_class_that_has_a_share():
+    logits = ts.tensor([[0.0, 1.0, -np.inf, -np.inf]])
+    assert choose(logits, ts.tensor([np.nextafter(1.0, 0.0)]), 1e-3).numpy() == [1]
+    assert choose(logits, ts.tensor([0.0]), 1.0).numpy() == [0]
+    assert choose(ts.zeros(1, 2), ts.tensor([0.5]), 1.0).numpy() == [1]  # a class's share ends before its bound
+
+
+@pytest.mark.parametrize("classes", [6, 40, 513])
+def test_the_largest_are_those_not_below_the_last_of_them(classes):
+    """As by sorting; whole numbers, so that many are alike, and some out of the question."""
+    logits = np.random.default_rng(0).integers(0, 9, (5, classes)).astype(np.float32)
+    logits[:, 1] = -np.inf
+    for count in (1, 2, 5, classes - 1, classes, classes + 1):
+        bound = np.sort(logits, -1)[:, -min(count, classes), None]
+        np.testing.assert_array_equal(
+            largest(ts.tensor(logits), count).numpy(),
+            np.where(logits < bound, -np.inf, logits),
+        )

@@ -144,7 +144,7 @@ class Odd(nn.Cell):
         a, b = state["a<b>$"], state["k"]
         score = ts.softmax(a @ self.W, -1) @ self.v
         c = where(b > 0, clip(x, -1.0, 2.0), cos(b)) - (a - b)
-        d = (a + b) @ self.W - -c + maximum(a, b) ** (c + 1)
+        d = (a + b) @ self.W - -c + maximum(a, b) ** (c + 1) + ts.sign(a + b) ** 2
         return {"out": log1p(d), "other": x}, {"a<b>$": b, "k": ts.expand_dims(score, -1) * (a * 0.0 + 1.0 * b)}
 
     def initial_state(self, batch):
@@ -157,7 +157,8 @@ def test_brackets_states_that_are_handed_on_and_hostile_names():
     assert lines == [
         r"\mathrm{score}_t = v^\top \mathrm{softmax}(W a_{b,t-1})",
         rf"c_t = {choice} - (a_{{b,t-1}} - k_{{t-1}})",
-        r"d_t = W (a_{b,t-1} + k_{t-1}) - (-c_t) + \max(a_{b,t-1}, k_{t-1})^{c_t + 1}",
+        r"d_t = W (a_{b,t-1} + k_{t-1}) - (-c_t) + \max(a_{b,t-1}, k_{t-1})^{c_t + 1} + "
+        r"\operatorname{sign}(a_{b,t-1} + k_{t-1})^{2}",
         r"\mathrm{out}_t = \ln(1 + d_t)",
         r"k_t = \mathrm{score}_t \odot k_{t-1}",
         "a_{b,t} = k_{t-1}",

@@ -136,3 +136,20 @@ def test_scopes_name_layer_and_direction() -> None:
     model = nn.LSTM(INPUT, HIDDEN, num_layers=2, bidirectional=True)
     names = [cell.name for cells in model.layers for cell in cells]
     assert names == ["lstm0", "lstm0_reverse", "lstm1", "lstm1_reverse"]
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_a_step_is_a_call_with_one_time_step(residual: bool) -> None:
+    model = nn.Recurrent(["lstm", "gru"], 4, 4, residual=residual)
+    xs, state = ts.tensor(np.random.default_rng(0).standard_normal((2, 3, 4)).astype(np.float32)), None
+    expected, _ = model(xs)
+    state = model.initial_state(2)
+    for t in range(3):
+        y, state = model.step(xs[:, t], state)
+        np.testing.assert_allclose(y.numpy(), expected.numpy()[:, t], rtol=1e-6)
+
+
+def test_there_is_no_step_from_the_end() -> None:
+    model = nn.LSTM(2, 3, bidirectional=True)
+    with pytest.raises(DataError, match="layers that read forward"):
+        model.step(ts.zeros(1, 2), model.initial_state(1))

@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tinyseq.data.conll import read_conll
-from tinyseq.data.examples import read_sequences, read_texts, read_vectors
+from tinyseq.data.examples import read_sequences, read_texts, read_vectors, read_wide
 from tinyseq.data.features import read_features
 from tinyseq.data.sentences import read_pairs
-from tinyseq.data.series import read_series
+from tinyseq.data.series import SeriesPlan, read_many
 from tinyseq.data.tables import read_table
 from tinyseq.data.text import load_text
 from tinyseq.data.tokens import LEVELS, build_vocabulary
@@ -45,7 +45,7 @@ def text(path: Path) -> None:
 
 
 def series(path: Path) -> None:
-    read_series(path, missing="carry")
+    read_many(path, plan=SeriesPlan(time="year", time_may_lack=True, missing="carry"))
 
 
 def conll(path: Path) -> None:
@@ -72,6 +72,7 @@ def examples(path: Path) -> None:
     for read in (
         lambda: read_texts(path, text="text", target="label"),
         lambda: read_vectors(path, columns=None, target="label", kind="label"),
+        lambda: read_wide(path, columns=None, target="label", kind="label"),
         lambda: read_sequences(path, sequence="text", columns=None, target="label", kind="number"),
     ):
         try:

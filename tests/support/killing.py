@@ -2,7 +2,8 @@
 
 A process of its own, with one thread, because only such a one may fork. ``calls``: SIGKILL before every call that a
 save makes to the system, and in the middle of every write. ``moments``: SIGKILL after random times, also of the run
-that goes on.
+that goes on. ``power``: the power goes before a call, from the making of the run directory on, and the disk forgets
+what was not flushed: all of it, or a part by chance.
 """
 
 from __future__ import annotations
@@ -92,6 +93,115 @@ def kill_at(number: int, moment: str) -> list[str]:
     return seen
 
 
+class Forgetful:
+    """A disk that keeps only what was flushed: contents by fsync of the file, names by fsync of the folder.
+
+    It watches the calls of ``os`` of this process. ``lose`` undoes, last first, what no flush came after; with
+    ``chance``, only some of it, as a disk may have written the rest in any order.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = str(root)
+        self.names: dict[int, str] = {}
+        #: File -> its content when it was last flushed.
+        self.flushed: dict[int, bytes] = {}
+        #: Folder, and how to undo what was done to a name in it.
+        self.entries: list[tuple[str, Callable[[], None]]] = []
+        self.real = {name: getattr(os, name) for name in (*CALLS, "mkdir", "rename")}
+        self.seen: list[str] = []
+        self.die_at = -1
+        self.chance: random.Random | None = None
+        for name in self.real:
+            setattr(os, name, getattr(self, name))
+
+    def mine(self, path: object) -> bool:
+        return isinstance(path, str | Path) and os.path.abspath(path).startswith(self.root)
+
+    def call(self, name: str, path: object) -> None:
+        if self.mine(path):
+            self.seen.append(f"{name} {Path(str(path)).name}")
+            if len(self.seen) == self.die_at:
+                self.lose()
+                os.kill(os.getpid(), signal.SIGKILL)
+                time.sleep(60)
+
+    def entry(self, path: object, undo: Callable[[], None]) -> None:
+        self.entries.append((os.path.dirname(os.path.abspath(str(path))), undo))
+
+    def open(self, path, flags, mode=0o777, **more):
+        self.call("open", path)
+        there = os.path.lexists(path)
+        handle = self.real["open"](path, flags, mode, **more)
+        if self.mine(path):
+            self.names[handle] = os.path.abspath(path)
+            if flags & os.O_CREAT and not there:
+                self.entry(path, lambda: os.path.lexists(path) and self.real["unlink"](path))
+                self.flushed[os.fstat(handle).st_ino] = b""
+            elif flags & (os.O_WRONLY | os.O_RDWR):
+                self.flushed.setdefault(os.fstat(handle).st_ino, Path(path).read_bytes())
+        return handle
+
+    def write(self, handle, content):
+        self.call("write", self.names.get(handle))
+        return self.real["write"](handle, content)
+
+    def ftruncate(self, handle, size):
+        self.call("ftruncate", self.names.get(handle))
+        return self.real["ftruncate"](handle, size)
+
+    def fsync(self, handle):
+        name = self.names.get(handle)
+        self.call("fsync", name)
+        self.real["fsync"](handle)
+        if name is not None and os.path.isdir(name):
+            self.entries = [one for one in self.entries if one[0] != name]
+        elif name is not None and os.fstat(handle).st_ino in self.flushed:
+            self.flushed[os.fstat(handle).st_ino] = Path(f"/proc/self/fd/{handle}").read_bytes()
+
+    def mkdir(self, path, *args, **more):
+        self.call("mkdir", path)
+        self.real["mkdir"](path, *args, **more)
+        if self.mine(path):
+            self.entry(path, lambda: shutil.rmtree(path, ignore_errors=True))
+
+    def unlink(self, path, **more):
+        self.call("unlink", path)
+        content = Path(path).read_bytes() if self.mine(path) and os.path.isfile(path) else None
+        self.real["unlink"](path, **more)
+        if content is not None:
+            self.entry(path, lambda: Path(path).write_bytes(content))
+
+    def replace(self, source, target, **more):
+        self.call("replace", target)
+        old = Path(target).read_bytes() if self.mine(target) and os.path.isfile(target) else None
+        self.real["replace"](source, target, **more)
+        if self.mine(target):
+
+            def undo() -> None:
+                if os.path.lexists(target):
+                    self.real["replace"](target, source)
+                if old is not None:
+                    Path(target).write_bytes(old)
+
+            self.entry(target, undo)
+
+    rename = replace
+
+    def lose(self) -> None:
+        """Forget what was not flushed."""
+        for name, call in self.real.items():
+            setattr(os, name, call)
+        kept = self.chance.random() if self.chance else 0.0
+        for _, undo in reversed(self.entries):
+            if not self.chance or self.chance.random() > kept:
+                undo()
+        for path in Path(self.root).rglob("*"):
+            if path.is_file() and not path.is_symlink() and (old := self.flushed.get(path.stat().st_ino)) is not None:
+                now = path.read_bytes()
+                if now != old and (not self.chance or self.chance.random() > kept):
+                    path.write_bytes(now[: len(old)] if now.startswith(old) else old)
+
+
 def whole(folder: Path) -> list[str]:
     """Return the files of a run that are not whole; drafts, whose names begin with a dot, are no files of a run."""
     broken = []
@@ -124,7 +234,7 @@ def main(mode: str, count: int, folder: Path) -> None:
     # Killed at a random moment, a longer run is more often hit in its steps and saves than in its beginning.
     text = (
         TEXT
-        if mode == "calls"
+        if mode != "moments"
         else TEXT.replace("steps: 12", "steps: 40").replace("evaluate_every: 5", "evaluate_every: 10")
     )
     kinds = {}
@@ -138,7 +248,7 @@ def main(mode: str, count: int, folder: Path) -> None:
         train(undisturbed.with_name(f"timed-{eager}"), eager=eager)
         kinds[eager] = left(undisturbed), time.monotonic() - began
 
-    def report(where: Path, what: str, eager: bool, broken: list[str]) -> None:
+    def report(where: Path, what: str, eager: bool, broken: list[str], due: bool = False) -> None:
         had = any(where.glob("runs/tiny/*/checkpoints/step-*.safetensors"))
         status = in_child(lambda: train(where, eager=eager))
         same = status == 0 and left(where) == kinds[eager][0]
@@ -146,10 +256,41 @@ def main(mode: str, count: int, folder: Path) -> None:
         directory = max((where / "runs" / "tiny").iterdir())
         after = [one["after"] for one in json.loads((directory / "env.json").read_text())["resumed"]]
         told = {"kill": what, "broken": broken, "status": status, "same": same, "had": had, "after": after}
+        told["due"] = due  # whether there must be a checkpoint
         print(json.dumps(told), flush=True)
         shutil.rmtree(where)
 
-    if mode == "calls":
+    if mode == "power":
+        names = folder / "names"
+        known = folder / "known"
+        known.mkdir()
+        write_config(known, text)
+
+        def count_calls() -> None:
+            disk = Forgetful(known)
+            train(known, eager=True)
+            names.write_text(json.dumps(disk.seen))
+
+        assert in_child(count_calls) == 0
+        calls = json.loads(names.read_text())
+        # From here on the first checkpoint, and all folders that it is in, have been flushed.
+        durable = calls.index("fsync checkpoints", [call[:12] for call in calls].index("replace step"))
+        chance = random.Random(count)
+        for number in sorted(chance.sample(range(1, len(calls) + 1), min(count, len(calls)))):
+            for lost in ("all", "some"):
+                where = folder / f"power-{number}-{lost}"
+                where.mkdir()
+                write_config(where, text)
+
+                def lose_power(number=number, lost=lost, where=where) -> None:
+                    disk = Forgetful(where)
+                    disk.die_at, disk.chance = number, random.Random(number) if lost == "some" else None
+                    train(where, eager=True)
+
+                assert in_child(lose_power) == -signal.SIGKILL
+                what = f"power before {calls[number - 1]}, number {number}, {lost} lost"
+                report(where, what, True, whole(where), number > durable + 3)
+    elif mode == "calls":
         names = folder / "names"
         known = folder / "known"
         known.mkdir()

@@ -105,6 +105,20 @@ def test_killed_at_every_call_of_a_save_it_goes_on_as_if_nothing_had_been(tmp_pa
     assert {one["had"] for one in told} == {False, True}
 
 
+def test_the_power_goes_and_the_disk_forgets_what_was_not_flushed(tmp_path):
+    """At calls by chance, from the making of the run directory on; lost is all of that, or some of it."""
+    told = killed("power", 12, tmp_path)
+    assert len(told) == 24
+    assert [one for one in told if one["due"] and not one["had"]] == [], "a folder that was not flushed"
+    assert [one for one in told if bool(one["after"]) != one["had"]] == []
+    assert {one["had"] for one in told} == {False, True}
+
+
+@pytest.mark.slow
+def test_the_power_goes_at_every_call(tmp_path):
+    assert len(killed("power", 1000, tmp_path)) > 100
+
+
 def test_killed_at_random_moments(tmp_path):
     told = killed("moments", 12, tmp_path)
     assert len(told) == 12
@@ -346,7 +360,8 @@ def test_a_clock_that_goes_backwards(tmp_path, monkeypatch):
 
 def test_nobody_reads_the_output(folder, zygote):
     child = zygote.run(folder, "run", "tiny.yaml", out=CLOSED)
-    assert child.wait() == 1  # click's code for a pipe that was closed
+    assert child.wait() == 0, "what a run prints is only shown"
+    assert child.err.count("standard output cannot be written to") == 1
     assert "Traceback" not in child.err
     assert "Exception" not in child.err
     assert result(folder / "runs" / "tiny" / "0001")["status"] == "done"

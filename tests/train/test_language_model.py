@@ -15,7 +15,6 @@ from tinyseq.errors import DataError
 from tinyseq.train.config.run_config import parse_config
 from tinyseq.train.config.yaml import parse
 from tinyseq.train.tasks.language_model import LanguageModel
-from tinyseq.train.tasks.language_model.sampling import choose
 
 
 def make(tmp_path, corpus=TEXT, **overrides):
@@ -123,16 +122,6 @@ def test_samples_depend_on_seed_and_temperature(tmp_path):
         task.sample(model, prime="tée É")
 
 
-def test_choose_follows_the_tempered_distribution():
-    logits = np.log(np.array([0.1, 0.6, 0.3]))
-    draws = (np.arange(1000) + 0.5) / 1000
-    shares = np.bincount([choose(logits, 1.0, d) for d in draws], minlength=3) / 1000
-    np.testing.assert_allclose(shares, [0.1, 0.6, 0.3], atol=0.002)
-    halves = np.bincount([choose(logits, 0.5, d) for d in draws], minlength=3) / 1000
-    np.testing.assert_allclose(halves, np.array([0.01, 0.36, 0.09]) / 0.46, atol=0.002)
-    assert choose(logits, 0.0, 0.99) == 1
-
-
 def texts(folder, **parts):
     for name, text in parts.items():
         (folder / f"{name}.txt").write_text(text, encoding="utf-8")
@@ -204,3 +193,121 @@ def test_numbers_of_tokens_stand_in_bytes(tmp_path):
     for one, other in zip(few, many, strict=True):
         np.testing.assert_array_equal(one.inputs, other.inputs)
         np.testing.assert_array_equal(one.targets, other.targets)
+
+
+def expected(logits, draws, temperature, top=None):
+    """What is chosen, in NumPy by another way, and how far each draw is from where it would be another choice."""
+    logits = np.float64(logits)
+    if top is not None:
+        logits = np.where(logits < np.sort(logits, -1)[:, -top, None], -np.inf, logits)
+    shares = np.exp((logits - logits.max(-1, keepdims=True)) / temperature)
+    reached = np.cumsum(shares / shares.sum(-1, keepdims=True), -1)
+    chosen = [np.searchsorted(row, draw, side="right") for row, draw in zip(reached, draws, strict=True)]
+    return np.array(chosen), np.abs(reached - draws[:, None]).min(-1)
+
+
+def writer(tmp_path, **overrides):
+    """A model of float32 that is sure of little, so that the draws decide."""
+    task, model = make(tmp_path, **{"dtype": "float32", **overrides})
+    model.cast("float32").head.W.assign(model.head.W * 5.0)
+    return task, model
+
+
+def written(task, model, steps, seed=0, **how):
+    """Tokens, as the task says them; what it was given to begin with is not among them."""
+    draws = np.random.default_rng(seed).random(steps)
+    return task.chosen(model, np.array([3]), draws, how.pop("temperature", 0.8), **how), draws
+
+
+@pytest.mark.parametrize("top", [0, 4])
+def test_on_numpy_a_compiled_loop_writes_the_tokens_of_an_eager_one(tmp_path, top):
+    task, model = writer(tmp_path)
+    compiled, _ = written(task, model, 2000, top_k=top)
+    eager, _ = written(writer(tmp_path, compile=False)[0], model, 2000, top_k=top)
+    assert len(np.unique(compiled)) > 15
+    np.testing.assert_array_equal(compiled, eager)
+
+
+def check_choices(task, model, steps, top):
+    """Eager tokens are given; each choice that is not a matter of rounding must be that of NumPy."""
+    with ts.backend("numpy"):
+        tokens, draws = written(task, model, steps, top_k=top)
+        tokens = np.concatenate([[3], tokens])
+        with ts.no_grad():
+            ys, _ = model(ts.tensor(tokens[None, :-1]))
+            chosen, distance = expected(model.logits(ys).numpy(), draws, 0.8, top or None)
+    with ts.backend("llvm"):
+        task._looped = None
+        found = task.chosen(model, tokens, draws, 0.8, top)
+        assert task._looped[2].function is not None
+        notes = task._looped[2].function.entry_of_last_call().take().notes()
+    assert not any("left to NumPy" in note for note in notes)
+    clear = distance > 1e-5
+    assert clear.mean() > 0.99
+    np.testing.assert_array_equal(found[clear], chosen[clear])
+
+
+@pytest.mark.parametrize("top", [0, 4])
+def test_on_llvm_each_clear_choice_is_that_of_numpy(tmp_path, top):
+    pytest.importorskip("llvmlite")
+    check_choices(*writer(tmp_path), 2000, top)
+
+
+@pytest.mark.slow
+def test_on_llvm_each_of_100_000_clear_choices_is_that_of_numpy(tmp_path):
+    pytest.importorskip("llvmlite")
+    check_choices(*writer(tmp_path, **{"model.hidden_size": 64}), 100_000, 0)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+def test_a_seed_writes_one_text_whatever_was_written_before(tmp_path, backend):
+    if backend == "llvm":
+        pytest.importorskip("llvmlite")
+    with ts.backend(backend):
+        task, model = writer(tmp_path)
+        first = task.sample(model, prime="the ", length=200, seed=4)
+        task.sample(model, prime="a quick fox ", length=7, temperature=2.0, top_k=3, seed=5)
+        assert task.sample(model, prime="the ", length=200, seed=4) == first
+        again = writer(tmp_path)[0]
+        assert again.sample(model, prime="the ", length=200, seed=4) == first
+        assert again.sample(model, prime="the ", length=90, seed=4)[1] == first[1][:90]
+
+
+@pytest.mark.parametrize("length", [0, 1, 3, 64, 65])
+@pytest.mark.parametrize("read", [1, 2, 63, 64, 65, 150])
+def test_the_prime_may_be_of_any_length(tmp_path, read, length):
+    """What follows it is what one unroll over the prime, and then over what was written, makes likeliest."""
+    task, model = writer(tmp_path)
+    prime = TEXT[:read]
+    begun, text = task.sample(model, prime=prime, length=length, temperature=0.0)
+    assert begun == prime
+    assert len(text) == length
+    with ts.no_grad():
+        ys, _ = model(ts.tensor(task.vocabulary.encode(prime + text)[None]))
+    likeliest = model.logits(ys).numpy().argmax(-1)[read - 1 : read - 1 + length]
+    assert task.vocabulary.decode(likeliest) == text
+
+
+def test_few_tokens_follow_where_few_may(tmp_path):
+    task, model = writer(tmp_path)
+    assert task.sample(model, length=80, temperature=1.5, top_k=1) == task.sample(model, length=80, temperature=0.0)
+    tokens = len(task.vocabulary.tokens)
+    for wrong in (tokens + 1, -1):
+        with pytest.raises(DataError, match=rf"top_k(.|\n)*1 to {tokens}, or 0 for all(.|\n)*got +{wrong}"):
+            task.sample(model, top_k=wrong)
+    assert task.sample(model, length=40, top_k=tokens) == task.sample(model, length=40, top_k=0)
+
+
+def test_a_cell_that_looks_at_values_writes_eagerly_and_says_why(tmp_path, caplog):
+    task, model = writer(tmp_path)
+    expected, _ = written(task, model, 30)
+    inner = model.step
+
+    def step(tokens, state):
+        return inner(tokens, state) if float(tokens.sum()) >= 0.0 else None
+
+    object.__setattr__(model, "step", step)
+    task._looped = None
+    with caplog.at_level("INFO", "tinyseq.compiler"):
+        np.testing.assert_array_equal(written(task, model, 30)[0], expected)
+    assert "not compiled, runs eagerly: " in caplog.text

@@ -13,7 +13,8 @@ from tinyseq.creation import tensor
 from tinyseq.train.config.run_config import RunConfig, TrainConfig
 from tinyseq.train.loop.progress import SilentProgress
 from tinyseq.train.loop.train_loop import train
-from tinyseq.train.tasks.learning import Feed, Learning, Measure, StepResult
+from tinyseq.train.tasks.learning import Feed, Learning, StepResult
+from tinyseq.train.tasks.measure import Measure
 
 
 class Slope(nn.Module):

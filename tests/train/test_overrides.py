@@ -73,7 +73,8 @@ def test_file_and_option_are_told_together(tmp_path):
         ts.load_config(path, [parse_override("train.bptt.every=128", "--set"), "data.level=chr"])
     heads = [line for line in str(caught.value).splitlines() if "error" in line]
     assert (
-        heads[0] == "data.level=chr: error: data.level: unknown level 'chr'; did you mean 'char'? (known: char, word)"
+        heads[0]
+        == "data.level=chr: error: data.level: unknown level 'chr'; did you mean 'char'? (known: char, tokens, word)"
     )
     assert heads[1] == f"{path}:2:7: error: seed: required a whole number, got text ('x')"
     assert heads[2].startswith(f"{path}:3:22: error: train.bptt.back: required at least `every` (128), got 8")

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import tinyseq as ts
 from tinyseq import backends
+from tinyseq.cli import main
 from tinyseq.errors import ConfigError
-from tinyseq.train.config import yaml
+from tinyseq.train.config import json_schema, yaml
 from tinyseq.train.config.json_schema import SCHEMA_FILE, schema
 from tinyseq.train.config.run_config import parse_config
 from tinyseq.train.config.templates import commented, starter, starters
@@ -127,6 +130,49 @@ def test_a_starter_explains_every_setting_and_fits_the_schema(kind):
     assert SCHEMA_FILE.is_file()
 
 
+def marked(text: str) -> dict[tuple[str, ...], Any]:
+    """The settings whose comments begin with a default, by their keys, and that default."""
+    found: dict[tuple[str, ...], Any] = {}
+    keys: list[str] = []
+    above = ""
+    for line in text.splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        if not line.strip() or line.lstrip().startswith("#"):
+            above = line
+            continue
+        keys = [*keys[:depth], line.split(":")[0].strip()]
+        comment = line.partition("  #")[2] or above.partition("#")[2]
+        if comment.startswith(" Default "):
+            value = comment.removeprefix(" Default ").partition(". ")[0]
+            found[tuple(keys)] = yaml.parse(f"value: {value}").data["value"]
+        above = ""
+    return found
+
+
+@pytest.mark.parametrize("kind", starters())
+def test_a_starter_says_what_becomes_of_settings_that_are_left_out(kind):
+    """Those that it marks alone give the same run, and without one of them there is the default that it tells."""
+    text = starter(kind)
+    data = yaml.parse(text).data
+    told = marked(text)
+
+    def only(settings: Iterable[tuple[str, ...]]) -> Any:
+        made: dict[str, Any] = {"task": data["task"]}
+        for keys in settings:
+            value, place = data, made
+            for key in keys[:-1]:
+                value, place = value[key], place.setdefault(key, {})
+            place[keys[-1]] = value[keys[-1]]
+        return parse_config(made)
+
+    assert only(told) == parse_config(data)
+    for keys, usual in told.items():
+        value: Any = only([]).model_dump(mode="json")
+        for key in keys:
+            value = value[key]
+        assert value == usual, keys
+
+
 def test_every_task_and_every_cell_has_a_starter():
     from tinyseq.train.config.registry import cell_names, task_names
 
@@ -142,3 +188,20 @@ def test_resolved_configs_are_valid_and_the_same(path):
     config = ts.load_config(path)
     for text in (yaml.write(config.model_dump(mode="json")), commented(config)):
         assert parse_config(yaml.parse(text).data) == config
+
+
+def test_the_command_prints_what_is_registered_and_not_a_file(monkeypatch, tmp_path):
+    """A shell has emptied the file already when the command is to write it anew."""
+    monkeypatch.setattr(json_schema, "SCHEMA_FILE", tmp_path / "empty.json")
+    (tmp_path / "empty.json").touch()
+    printed = CliRunner().invoke(main, ["schema"])
+    assert printed.exit_code == 0
+    assert json.loads(printed.stdout) == schema()
+
+
+@pytest.mark.parametrize(
+    ("task", "source", "fitting"), [("regression", "digits", "adding"), ("classification", "adding", "digits")]
+)
+def test_a_source_of_the_other_kind_of_targets_is_a_mistake_in_the_config(task, source, fitting):
+    with pytest.raises(ConfigError, match=rf"data\.source: it has a .* one of: .*{fitting}"):
+        parse_config({"task": task, "data": {"source": source}})

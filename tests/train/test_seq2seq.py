@@ -235,7 +235,7 @@ def test_bleu_is_sacrebleus():
     written = [p["prediction"] for p in task.predict(model, task.part("test"))]
     true = [example.target for example in task.part("test")]
     assert found["chrf"] == pytest.approx(sacrebleu.corpus_chrf(written, [true]).score)
-    with pytest.raises(ConfigError, match=r"judged by chrf.*decode\.bleu: true"):
+    with pytest.raises(ConfigError, match=r"judged by chrF2.*decode\.bleu: true"):
         make(decode={"measure": "chrf"})
 
 

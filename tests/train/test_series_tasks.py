@@ -16,6 +16,7 @@ from tinyseq.errors import ConfigError, DataError
 from tinyseq.files import LARGEST
 from tinyseq.train.config.run_config import parse_config
 from tinyseq.train.loop.progress import SilentProgress
+from tinyseq.train.registry import find_task
 from tinyseq.train.running import prepared
 
 WAVES = "hour,a,b\n" + "\n".join(f"{t},{np.sin(t / 3):.6f},{5 + np.cos(t / 4):.6f}" for t in range(200)) + "\n"
@@ -265,6 +266,7 @@ import resource
 from pathlib import Path
 from tinyseq.errors import DataError
 from tinyseq.train.config.run_config import parse_config
+from tinyseq.train.registry import find_task
 from tinyseq.train.running import prepared
 config = parse_config({forecasting(data={"path": str(waves), "time": "hour", "window": 12})!r})
 with prepared(config) as (task, _):
@@ -276,7 +278,7 @@ with prepared(config) as (task, _):
         print(error.what)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("the series cannot be read\n", "")
+    assert (done.stdout, done.stderr) == ("the text file cannot be read\n", "")
 
 
 def test_outputs_come_online_a_step_at_a_time():
@@ -324,3 +326,118 @@ def test_wrong_reservoirs_are_refused(change, words):
 )
 def test_the_examples_are_valid(name):
     ts.load_config(Path(__file__).parents[2] / "examples" / f"{name}.yaml")
+
+
+# -- files as people have them -----------------------------------------------------------------------------------------
+
+
+def prepare(folder, text, name="s.csv", **data):
+    (folder / name).write_text(text, encoding="utf-8")
+    task = find_task("forecasting")(parse_config(forecasting(data={"path": str(folder / name), **data})))
+    task.prepare()
+    return task
+
+
+def test_errors_are_over_observed_values(tmp_path):
+    """Three of four values are missing, and carried on: persistence is judged by the fourth alone."""
+    values = 50 + 10 * np.random.default_rng(0).standard_normal(400).round(3)
+    rows = "".join(f"{i},{values[i]:.3f}\n" if i % 4 == 0 else f"{i},\n" for i in range(400))
+    task = prepare(tmp_path, "t,y\n" + rows, time="t", missing="carry", window=12)
+    places = np.arange(0, 400, 4)
+    errors = np.diff(np.round(values[places], 3))[places[1:] >= task.ranges["test"].start]
+    assert task.baselines()["persistence"]["rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-3)
+    assert task.scaler.mean[0] == pytest.approx(values[:280:4].mean(), rel=1e-4)
+    assert "300 values" in task.describe_data()["missing"]
+
+
+def test_training_learns_from_observed_values(tmp_path):
+    """The loss over what was observed, by hand: predictions of the network beside the standardised file."""
+    values = np.sin(np.arange(200.0))
+    rows = "".join(f"{i},{values[i]:.6f}\n" if i % 3 else f"{i},\n" for i in range(1, 200))
+    task = prepare(tmp_path, "t,y\n" + rows, time="t", missing="carry", window=12)
+    model = task.build()
+    batch = next(task.batches())
+    feed = task.feed(model, batch, None)
+    predicted, _ = model(feed.arguments[0], feed.arguments[2])
+    known = ~np.isnan(batch.targets)
+    assert 0 < known.sum() < known.size
+    expected = 0.5 * np.mean((predicted.numpy()[known] - batch.targets[known]) ** 2)
+    assert float(task.loss(model, *feed.arguments)[0].item()) == pytest.approx(float(expected), rel=1e-5)
+
+
+SEVERAL = "name,day,v\n" + "".join(
+    f"{name},{t},{size * (3 + np.sin(t / 3)):.5f}\n" for name, size in (("a", 1), ("b", 900)) for t in range(120)
+)
+
+
+def test_several_series_are_learned_at_once(tmp_path):
+    (tmp_path / "s.csv").write_text(SEVERAL)
+    data = {"path": str(tmp_path / "s.csv"), "time": "day", "group": "name", "window": 12}
+    result = run(forecasting(data=data, forecast={"steps": 3, "season": 19}), tmp_path / "runs")
+    model = ts.load(result.directory)
+    assert model.task.measure.key == "mase", "errors of series of other sizes have no common unit"
+    assert model.evaluate()["mase"] == pytest.approx(result.metrics["mase"])
+    first, second = model.predict(tmp_path / "s.csv")
+    assert (first["series"], second["series"]) == ("s.csv: a", "s.csv: b")
+    ratio = np.array(second["forecast"]["v"]) / np.array(first["forecast"]["v"])
+    np.testing.assert_allclose(ratio, 900.0, rtol=1e-3)
+    details = model.details()["series"]
+    assert details["a"]["mase"] == pytest.approx(details["b"]["mase"], rel=1e-3)
+    assert (result.directory / "forecast.csv").read_text().startswith("series,time,target,ahead,truth,forecast\na,")
+    alone = "day,v\n" + "".join(f"{t},{7 * (3 + np.sin(t / 3)):.5f}\n" for t in range(60))
+    (tmp_path / "new.csv").write_text(alone)
+    (new,) = model.predict(tmp_path / "new.csv")
+    assert 7 < new["forecast"]["v"][0] < 35, "a series that training has not seen is scaled by itself"
+
+
+def test_windows_lie_within_a_series(tmp_path):
+    task = prepare(tmp_path, SEVERAL, time="day", group="name", window=12)
+    batches = task.batches()
+    for _ in range(20):
+        batch = next(batches)
+        # Each series, standardised, is the same; a window over both would jump.
+        assert np.abs(np.diff(batch.inputs[..., 0], axis=1)).max() < 0.6
+        np.testing.assert_array_equal(batch.targets[:, :-1, 0], batch.inputs[:, 1:])
+
+
+def test_a_figure_a_target(tmp_path):
+    rows = "".join(f"{t},{np.sin(t / 3):.5f},{1000 * np.cos(t / 4):.3f}\n" for t in range(200))
+    task = prepare(tmp_path, "t,small,large\n" + rows, time="t", window=12)
+    found = task.baselines()["persistence"]
+    test = np.loadtxt(rows.splitlines(), delimiter=",")[task.ranges["test"].start - 1 :]
+    for name, column in (("small", 1), ("large", 2)):
+        assert found[f"rmse_{name}"] == pytest.approx(np.sqrt(np.mean(np.diff(test[:, column]) ** 2)))
+    assert task.measure.key == "mase"
+
+
+def test_predict_says_after_which_time_whatever_separates(tmp_path):
+    rows = "".join(f"2024-{1 + i // 28:02d}-{1 + i % 28:02d};{i % 7},5\n" for i in range(200))
+    (tmp_path / "t.csv").write_text('date;"Temp, C"\n' + rows)
+    data = {"path": str(tmp_path / "t.csv"), "time": "date", "window": 8}
+    model = ts.load(run(forecasting(data=data), tmp_path / "runs").directory)
+    (told,) = model.predict(tmp_path / "t.csv")
+    assert (told["after"], *told["forecast"]) == ("2024-08-04", "Temp, C")
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    (tmp_path / "back.csv").write_text("\n".join([lines[0], *lines[:0:-1]]) + "\n")
+    (back,) = model.predict(tmp_path / "back.csv")
+    assert back["forecast"] == told["forecast"]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"group": "g", "window": None}, r"data\.window: the model reads one series on"),
+        ({"layout": "wide", "columns": ["a"]}, r"data\.columns: in a wide file"),
+        ({"time": None, "repeated": "mean"}, r"data\.repeated: says how times are read"),
+        ({"gaps": "fill"}, r"data\.gaps: gaps are filled with missing values"),
+        ({"group": "a", "columns": ["a"]}, r"data\.group: 'a' is among the columns"),
+        ({"separator": "tabs"}, r"data\.separator: required one character, or one of: tab"),
+        ({"separator": ",", "decimal": ","}, r"data\.decimal: the comma separates fields already"),
+        ({"encoding": "utf9"}, r"data\.encoding: unknown encoding"),
+        ({"names": ["a", "a"]}, r"data\.names\[1\]: 'a' twice"),
+        ({"time": []}, r"data\.time: required a column"),
+    ],
+)
+def test_what_is_said_of_a_file_is_checked(data, words):
+    with pytest.raises(ConfigError, match=words):
+        parse_config(forecasting(data={"path": "x.csv", "time": "t", **data}))

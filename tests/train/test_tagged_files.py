@@ -99,6 +99,8 @@ def test_documents_stay_together(tmp_path):
     task = find_task("tagging")(parse_config({"task": "tagging", "data": data}))
     task.prepare()
     assert [len(task.part(name)) for name in ("train", "valid", "test")] == [24, 3, 3]
+    assert task.notes() == []
+    assert task.overview().read.endswith("format: conllu, word: column 2 FORM, tag: column 4 UPOS, scheme: none")
 
 
 def test_entities_of_any_scheme_are_judged_by_f1(tmp_path):

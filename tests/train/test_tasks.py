@@ -37,7 +37,7 @@ INPUT = {
     "seq2seq": "1 May 1999",
     "tagging": "Anna lives in Paris",
 }
-#: A page of a class. ManyToOne is the longest; a task that outgrows this is cut along its roles.
+#: A page of a class; a task that outgrows this is cut along its roles.
 LONGEST_CLASS = 210
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from safetensors.numpy import load, load_file
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import load, load_file, save_file
 
 import tinyseq as ts
 from tinyseq import nn
@@ -47,6 +50,85 @@ def test_arrays_in_any_order_are_read_back_as_they_were(tmp_path):
     same(RunDirectory(tmp_path).weights(), ARRAYS)
     checkpoint.write(tmp_path / "c.safetensors", Checkpoint({"step": 1}, ARRAYS))
     same(checkpoint.read(tmp_path / "c.safetensors").tensors, ARRAYS)
+
+
+TYPES = ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"]
+tensors = st.dictionaries(
+    st.text(alphabet='ab.é\u2028"\\\\', max_size=4),
+    st.builds(
+        lambda kind, shape: (np.arange(np.prod(shape, dtype=int)) % 3).astype(kind).reshape(shape),
+        st.sampled_from(TYPES),
+        st.lists(st.integers(0, 3), max_size=3),
+    ),
+    min_size=1,  # without, the package writes no JSON
+    max_size=4,
+).filter(lambda found: "__metadata__" not in found)
+
+
+@given(tensors, st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=2))
+def test_the_package_reads_what_is_written_and_what_it_writes_is_read(tmp_path_factory, arrays, metadata):
+    """Names, dtypes, shapes, bytes and metadata; and at a multiple of its item's size each tensor lies."""
+    ours, theirs = (tmp_path_factory.getbasetemp() / f"{name}.safetensors" for name in ("ours", "theirs"))
+    ours.write_bytes(tensorfile.dumps(arrays, metadata))
+    same(load_file(ours), arrays)
+    with safe_open(ours, framework="np") as file:
+        assert (file.metadata() or {}) == metadata
+    save_file(arrays, theirs, metadata=metadata)
+    for path in (ours, theirs):
+        found_metadata, found = tensorfile.read(path)
+        same(found, arrays)
+        assert found_metadata == metadata
+        assert all(array.flags.aligned and array.flags.writeable for array in found.values())
+
+
+def test_equal_content_gives_equal_bytes_in_any_order():
+    arrays, metadata = {"b": A, "a": A.astype("f8"), "c": A > 1}, {"y": "1", "x": "2"}
+    turned = ({name: one[name] for name in reversed(one)} for one in (arrays, metadata))
+    assert tensorfile.dumps(*turned) == tensorfile.dumps(arrays, metadata)
+
+
+def test_checkpoints_of_equal_content_are_equal_in_bytes(tmp_path):
+    facts = {"step": 1, "z": [1.5, None], "a": {"b": "x"}}
+    for name in "ab":
+        checkpoint.write(tmp_path / name, Checkpoint(facts, dict(ARRAYS)))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_the_bytes_are_those_of_the_format():
+    """By hand, after the format's description: length, header, then the tensors, the widest items first."""
+    content = tensorfile.dumps({"b": np.array([1], "<u2"), "a": np.array([2.0], "<f4")}, {"k": "v"})
+    header = (
+        b'{"__metadata__":{"k":"v"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},'
+        b'"b":{"dtype":"U16","shape":[1],"data_offsets":[4,6]}}'
+    )
+    header += b" " * (-len(header) % 8)
+    assert content == len(header).to_bytes(8, "little") + header + b"\0\0\0\x40\1\0"
+
+
+def test_what_lies_at_odd_places_is_aligned(tmp_path):
+    """A stranger's header may be of any length, and types in any order."""
+    header = (
+        b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"F64","shape":[2],"data_offsets":[1,17]}}'
+    )
+    values = np.array([1.5, -2.5])
+    (tmp_path / "f").write_bytes(len(header).to_bytes(8, "little") + header + b"\7" + values.tobytes())
+    found = tensorfile.read(tmp_path / "f")[1]
+    np.testing.assert_array_equal(found["b"], values)
+    assert found["b"].flags.aligned
+
+
+def test_each_byte_is_copied_once(tmp_path):
+    """All tensors of a file share the memory that it was read into."""
+    (tmp_path / "f").write_bytes(tensorfile.dumps({"a": A, "b": A}, {}))
+    found = tensorfile.read(tmp_path / "f")[1]
+
+    def memory(array):
+        while isinstance(array.base, np.ndarray):
+            array = array.base
+        return array
+
+    assert memory(found["a"]) is memory(found["b"])
+    assert memory(found["a"]).nbytes == 2 * A.nbytes
 
 
 def test_what_a_model_hands_out_for_files_is_in_c_order():

@@ -9,12 +9,14 @@ import pytest
 
 import tinyseq as ts
 from support.smallruns import CONFIG, write_config
+from tinyseq import backends
 from tinyseq.data.classic import adding_problem
 from tinyseq.data.tagging import entity_sentences, to_conll
 from tinyseq.errors import ConfigError, DataError
 from tinyseq.train.config.run_config import parse_config
 from tinyseq.train.loop.progress import SilentProgress
 from tinyseq.train.registry import find_task
+from tinyseq.train.storage.run_directory import RunDirectory
 
 TRAIN = {"steps": 6, "batch_size": 8, "evaluate_every": 3, "log_every": 2}
 SMALL = {"hidden_size": 6, "embedding_size": 5}
@@ -271,7 +273,12 @@ def test_a_rare_class_or_tag_is_no_reason_to_refuse(tmp_path):
             data = {"path": str(tmp_path / name)}
             made = find_task(task)(parse_config({"task": task, "seed": seed, "data": data}))
             made.prepare()
-            told += list(made.describe_data().get(key, {}))
+            found = list(made.describe_data().get(key, {}))
+            notes = [note for note in made.notes() if "that training has not seen" in note]
+            assert [part in note for part in found for note in notes] == [True] * len(found)
+            assert len(notes) == len(found)
+            assert all(note.endswith("try data.split_by: class") for note in notes)
+            told += found
             made.baselines()
             made = find_task(task)(parse_config({"task": task, "seed": seed, "data": {**data, "split_by": "class"}}))
             made.prepare()
@@ -403,3 +410,43 @@ def test_sources_at_hand(tmp_path):
     (first, *_) = ts.load(result.directory).predict(list(xs))
     assert np.isfinite(first["value"])
     assert ys.shape == (3,)
+
+
+@pytest.fixture(scope="module")
+def text_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("text")
+    return ts.run(write_config(folder), output=folder / "runs", progress=SilentProgress()).directory
+
+
+def test_a_loaded_model_writes_text(text_run):
+    trained = ts.load(text_run)
+    text = trained.sample("the ", length=30, temperature=0.9, seed=2)
+    assert text.startswith("the ")
+    assert len(text) == 34
+    assert text == ts.load(text_run).sample("the ", length=30, temperature=0.9, seed=2)
+    assert trained.sample("the ", length=30, temperature=2.0, top_k=1) == trained.sample(length=30, temperature=0.0)
+    assert len(trained.sample()) == 4 + 20  # the config's prime and length
+    for prime, words in (("", "an empty prime"), ("the É", "not in the vocabulary")):
+        with pytest.raises(DataError, match=words):
+            trained.sample(prime)
+
+
+def test_a_model_that_writes_no_text_says_so(trained):
+    with pytest.raises(DataError, match="does not write text"):
+        trained[2].sample()
+
+
+def test_a_model_is_used_on_the_backend_of_its_run(text_run, monkeypatch, caplog):
+    """Or on the best one where it is not to be had, and the log says why."""
+    pytest.importorskip("llvmlite")
+    used = []
+    trained = ts.load(text_run)
+    monkeypatch.setattr(type(trained.task), "evaluate_on", lambda *_, **__: used.append(backends.current().name))
+    for name, expected in (("numpy", "numpy"), ("llvm", "llvm"), ("cupy", backends.load("auto").name)):
+        config = trained.config.model_copy(update={"backend": name})
+        monkeypatch.setattr(RunDirectory, "config", lambda _, config=config: config)
+        with caplog.at_level("INFO", "tinyseq.compiler"):
+            ts.load(text_run).evaluate()
+        assert used[-1] == expected
+    if expected != "cupy":
+        assert "the run's backend cupy is not to be had" in caplog.text

@@ -7,6 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml as pyyaml
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tinyseq.errors import ConfigError
 from tinyseq.train.config import yaml
@@ -226,3 +229,46 @@ def test_parsing_does_not_slow_down_with_the_square_of_the_size():
 
     seconds(50)
     assert min(seconds(800) for _ in range(3)) < 40 * min(seconds(100) for _ in range(3))
+
+
+# -- other readers -----------------------------------------------------------------------------------------------------
+
+_ODD = st.sampled_from(
+    [
+        "yes",
+        "No",
+        "on",
+        "y",
+        "1:30",
+        "1e5",
+        "0o17",
+        "017",
+        "2001-01-01",
+        "=",
+        "<<",
+        "~",
+        "1_0",
+        "190:20:30.15",
+        "\x85",
+        "",
+    ]
+)
+_LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**20), 10**20),
+    st.floats(allow_nan=False),
+    _ODD,
+    st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=8),
+)
+_KEYS = st.one_of(_ODD.filter(bool), st.text(alphabet="abc_", min_size=1))
+_SECTIONS = st.dictionaries(_KEYS, st.one_of(_LEAVES, st.lists(_LEAVES, max_size=3)), max_size=3)
+
+
+@given(st.dictionaries(_KEYS, st.one_of(_LEAVES, _SECTIONS), min_size=1, max_size=4))
+@example({"lr": 1e-05, "large": 1e38, "whole": 1e22})
+def test_pyyaml_reads_what_is_written_as_we_do(data):
+    """The same values of the same types: PyYAML is of YAML 1.1, where ``1e-05`` is text and ``no`` is false."""
+    text = yaml.write(data)
+    for found in (yaml.parse(text).data, pyyaml.safe_load(text)):
+        assert (found, repr(found)) == (data, repr(data))

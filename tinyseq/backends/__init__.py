@@ -67,7 +67,10 @@ def load(name: str) -> Backend:
                 if candidate == chosen:
                     raise
     if name not in BACKENDS:
-        raise BackendError(f"unknown backend {name!r}", fix=did_you_mean(name, names()))
+        raise BackendError(
+            f"unknown backend {name!r}",
+            fix=f"{did_you_mean(name, names())}; one of your own is registered in the program: backends.register",
+        )
     if name not in _loaded:
         create = BACKENDS[name]
         with _loading:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
 import tinyseq
 from tinyseq.cli.boundary import guarded
+from tinyseq.cli.options import with_help
 from tinyseq.errors import did_you_mean
 from tinyseq.registry import Registry
+from tinyseq.starting import ready
+from tinyseq.terminal import open_standard_streams, settle
 
 #: Command -> where it is; it is imported when it is asked for.
 COMMANDS: Registry[click.Command] = Registry(
@@ -43,7 +47,7 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        return COMMANDS[name] if name in COMMANDS else None  # noqa: SIM401 - the type checker knows this one
+        return with_help(COMMANDS[name]) if name in COMMANDS else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -51,6 +55,15 @@ class Commands(click.Group):
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             ctx.fail(f"no command {args[0]!r}; {did_you_mean(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        ready()
+        open_standard_streams()
+        try:
+            return super().main(*args, **kwargs)
+        finally:
+            settle(sys.stdout)
+            settle(sys.stderr)
 
     def invoke(self, ctx: click.Context) -> Any:
         return guarded(ctx, super().invoke)
@@ -79,3 +92,6 @@ def main() -> None:
 
     Exit codes: 0 done, 1 failure, 2 usage or config, 3 diverged, 130 interrupted, 143 terminated.
     """
+
+
+with_help(main)

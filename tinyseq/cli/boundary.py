@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
+from tinyseq.cli.output import note
 from tinyseq.errors import ConfigError, TinyseqError
+from tinyseq.starting import INTERRUPTED
 
-FAILURE, USAGE, DIVERGED, INTERRUPTED = 1, 2, 3, 130
+FAILURE, USAGE, DIVERGED = 1, 2, 3
 _DEBUG = "tinyseq.debug"
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -18,11 +20,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 def debug_option(command: F) -> F:
     """Give a command the option ``--debug``."""
 
-    def note(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    def keep(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         ctx.meta[_DEBUG] = value  # shared with the group's context, where errors are caught
 
     option = click.option(
-        "--debug", is_flag=True, expose_value=False, is_eager=True, callback=note, help="Show the traceback of errors."
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=keep,
+        help="Show the traceback of errors.",
     )
     return option(command)
 
@@ -34,32 +41,31 @@ def guarded(ctx: click.Context, invoke: Callable[[click.Context], Any]) -> Any:
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise  # click's own: usage errors have exit code 2 already
     except KeyboardInterrupt as interrupt:
-        click.echo("interrupted", err=True)
+        note("interrupted")
         ctx.exit(getattr(interrupt, "exit_code", INTERRUPTED))  # a signal other than Ctrl-C has its own
     except TinyseqError as error:
         _traceback(ctx)
         # A config's problems are each a line that an editor can jump to: nothing is put before them.
         lead = "" if isinstance(error, ConfigError) and ": error: " in str(error) else "error: "
-        click.echo("\n".join([f"{lead}{error}", *getattr(error, "__notes__", [])]), err=True)
+        note("\n".join([f"{lead}{error}", *getattr(error, "__notes__", [])]))
         ctx.exit(_code(error))
     except BrokenPipeError:
         raise  # whoever read the output has had enough; click ends quietly
     except OSError as error:
         _traceback(ctx)
         place = f": {error.filename}" if error.filename else ""
-        click.echo(f"error: {error.strerror or error}{place}", err=True)
+        note(f"error: {error.strerror or error}{place}")
         ctx.exit(FAILURE)
     except MemoryError as error:
         _traceback(ctx)
-        click.echo(f"error: out of memory: {error}\n  try      smaller sizes: batch_size, hidden_size, bptt", err=True)
+        note(f"error: out of memory: {error}\n  try      smaller sizes: batch_size, hidden_size, bptt")
         ctx.exit(FAILURE)
     except Exception as error:
         _traceback(ctx)
-        click.echo(
+        note(
             f"error: {type(error).__name__}: {error}\n"
             "  where    not an error that tinyseq knows: a cell of your own, or a bug in tinyseq\n"
-            "  try      the same command with --debug, which shows where it comes from",
-            err=True,
+            "  try      the same command with --debug, which shows where it comes from"
         )
         ctx.exit(FAILURE)
 
@@ -73,4 +79,4 @@ def _code(error: TinyseqError) -> int:
 
 def _traceback(ctx: click.Context) -> None:
     if ctx.meta.get(_DEBUG):
-        click.echo(traceback.format_exc(), err=True)
+        note(traceback.format_exc())

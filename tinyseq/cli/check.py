@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tinyseq.cli.boundary import FAILURE, debug_option
 from tinyseq.cli.options import set_option
+from tinyseq.cli.output import echo, echo_json, note
+from tinyseq.machine import free_memory
 
 if TYPE_CHECKING:
     from tinyseq.train.analysis.inspection import Inspection
@@ -36,41 +39,45 @@ def command(ctx: click.Context, config: str, settings: list[Any], only_config: b
 
     checked = load_config(config, settings)
     if only_config:
-        click.echo(f"{config}: valid, a run of the task {checked.task}")
+        echo(f"{config}: valid, a run of the task {checked.task}")
         return
     from tinyseq.train.analysis.inspection import inspect
+    from tinyseq.train.running import run_name
 
     inspection = inspect(checked)
+    results = Path(checked.output, checked.name or run_name(Path(config)))
     if as_json:
-        import json
-
-        click.echo(json.dumps(inspection.plain(), indent=2, ensure_ascii=False))
+        echo_json(inspection.plain(), indent=2)
     else:
-        click.echo(f"{config}: valid, a run of the task {checked.task}\n{_table(inspection)}")
+        echo(f"{config}: valid, a run of the task {checked.task}\n{_table(inspection, results)}")
     if inspection.gradient is not None and not inspection.gradient.right:
         g = inspection.gradient
-        click.echo(
+        note(
             f"error: the gradients of {len(g.wrong)} parameters are wrong: {', '.join(g.wrong)}\n"
             f"  required {g.numeric:.9g}, by central differences along a random direction in {g.parameter}\n"
             f"  got      {g.analytic:.9g}, from backward()\n"
             "  try      ts.testing.check_grads on the cell's step: an op that cuts or replaces gradients (detach, "
-            "stop_gradient, round)",
-            err=True,
+            "stop_gradient, round)"
         )
         ctx.exit(FAILURE)
 
 
-def _table(inspection: Inspection) -> str:
+def _table(inspection: Inspection, results: Path) -> str:
     parts = ", ".join(f"{name} {count:,}" for name, count in inspection.parameters.items() if count)
     data = ", ".join(
         f"{key} {_shown(value)}" for key, value in inspection.data.items() if value is not None and key != "sha256"
     )
-    rows = [("data", data), ("parameters", f"{sum(inspection.parameters.values()):,}: {parts}")]
+    rows = [*inspection.overview.items(), ("results", f"a new directory in {results}")]
+    rows += [("note", note) for note in inspection.notes]
+    rows += [("data", data), ("parameters", f"{sum(inspection.parameters.values()):,}: {parts}")]
     if inspection.flops is not None:
         per = f", {inspection.flops / inspection.tokens:,.0f} a token" if inspection.tokens else ""
         rows.append(("arithmetic", f"{_scaled(inspection.flops)}FLOP a step, forward and backward{per}"))
     memory = ", ".join(f"{name} {_scaled(size)}B" for name, size in inspection.memory.items())
     rows.append(("memory", f"{_scaled(sum(inspection.memory.values()))}B: {memory}"))
+    free = free_memory()
+    if free is not None and sum(inspection.memory.values()) > free:
+        rows.append(("", f"MORE than the {_scaled(free)}B that are free here: a smaller batch_size, bptt or model"))
     if inspection.not_compiled:
         rows.append(("compiled", f"no: {inspection.not_compiled}"))
     if inspection.gradient is not None:

@@ -9,6 +9,7 @@ import click
 
 from tinyseq.cli.boundary import debug_option
 from tinyseq.cli.options import set_option
+from tinyseq.cli.output import echo, show, show_table
 from tinyseq.errors import GraphError, did_you_mean
 
 if TYPE_CHECKING:
@@ -64,11 +65,12 @@ def command(
         if after is not None:
             stage = _stage(fast.passes, after)
             if out is None:
-                click.echo(stage.graph)
+                echo(stage.graph)
             else:
-                click.echo(ts.draw(fast, Path(out), after=after) and out)
+                ts.draw(fast, Path(out), after=after)
+                show(out)
         elif plan:
-            click.echo(_plan(fast))
+            echo(_plan(fast))
         else:
             _table(fast)
         if verify:
@@ -97,7 +99,6 @@ def _stage(stages: tuple[Stage, ...], wanted: str) -> Stage:
 
 
 def _table(fast: CompiledFunction) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from tinyseq.compiler.report import costs
@@ -121,8 +122,8 @@ def _table(fast: CompiledFunction) -> None:
             f"{row.seconds * 1e3:.1f}",
             end_section=row.name == "trace",
         )
-    Console().print(table)
-    click.echo(f"all passes and plan: {sum(row.seconds for row in rows) * 1e3:.0f} ms (costs counted besides)")
+    show_table(table)
+    echo(f"all passes and plan: {sum(row.seconds for row in rows) * 1e3:.0f} ms (costs counted besides)")
 
 
 def _plan(fast: CompiledFunction) -> str:
@@ -138,6 +139,6 @@ def _plan(fast: CompiledFunction) -> str:
 def _verified(fast: CompiledFunction) -> None:
     from tinyseq.compiler.report import verify
 
-    click.echo("\nlargest difference from the plain interpreter, relative to each tensor's largest element")
+    echo("\nlargest difference from the plain interpreter, relative to each tensor's largest element")
     for name, difference in verify(fast):
-        click.echo(f"  {name:<14}{difference:.1e}")
+        echo(f"  {name:<14}{difference:.1e}")

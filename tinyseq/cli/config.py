@@ -8,6 +8,7 @@ import click
 
 from tinyseq.cli.boundary import debug_option
 from tinyseq.cli.options import set_option
+from tinyseq.cli.output import echo
 
 
 @click.command("config", short_help="Print a config with every default resolved.")
@@ -31,6 +32,6 @@ def command(config: str, settings: list[Any], comments: bool) -> None:
     if comments:
         from tinyseq.train.config.templates import commented
 
-        click.echo(commented(checked), nl=False)
+        echo(commented(checked), nl=False)
     else:
-        click.echo(yaml.write(checked.model_dump(mode="json")), nl=False)
+        echo(yaml.write(checked.model_dump(mode="json")), nl=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import platform
 import shutil
+import sys
 from collections.abc import Iterator
 
 import click
@@ -14,7 +15,9 @@ import tinyseq
 from tinyseq import backends
 from tinyseq.backends import cuda
 from tinyseq.cli.boundary import debug_option
+from tinyseq.cli.output import echo
 from tinyseq.errors import BackendError
+from tinyseq.terminal import is_terminal, tell
 
 #: Extra -> the module that shows that it is installed, and what it is for.
 EXTRAS = {
@@ -37,9 +40,9 @@ def command() -> None:
         tinyseq doctor > machine.txt
     """
     for title, rows in (("CPU", _cpu()), ("GPU", _gpu()), ("Pictures", _pictures()), ("Extras", _extras())):
-        click.secho(title, bold=True)
+        tell(click.style(title, bold=True) if is_terminal(sys.stdout) else title, sys.stdout)
         for what, state, fix in rows:
-            click.echo(f"  {what:<10}{state}" + (f"\n  {'':<10}try: {fix}" if fix else ""))
+            echo(f"  {what:<10}{state}" + (f"\n  {'':<10}try: {fix}" if fix else ""))
 
 
 def _cpu() -> Iterator[Row]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tinyseq.cli.boundary import debug_option
+from tinyseq.cli.output import echo, note
 
 
 @click.command("equations", short_help="Print a cell's equations as LaTeX.")
@@ -42,7 +43,7 @@ def command(what: str, rows: bool, out: str | None) -> None:
     else:
         blocks = equations_within(find_cell(what)(2, 3), columns=not rows)
     for name, lines in blocks:
-        click.echo(f"% {name}\n{display(lines)}")
+        echo(f"% {name}\n{display(lines)}")
     if out is not None:
         save(formulas(blocks), out)
-        click.echo(out, err=True)
+        note(out)

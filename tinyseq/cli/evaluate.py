@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tinyseq.cli.boundary import debug_option
+from tinyseq.cli.output import echo_json
 
 
 @click.command("evaluate", short_help="Judge a trained model, on its test data or a file.")
@@ -22,12 +23,10 @@ def command(run: str, file: str | None, batch_size: int | None, details: bool) -
         tinyseq evaluate runs/classify mine.tsv --details
     RUN is a run directory, or the folder of several: its newest. FILE is in the format that the task trains on.
     """
-    import json
-
     from tinyseq.train import load
 
     trained = load(run)
     metrics = dict(trained.evaluate(file, batch_size=batch_size))
     if details:
         metrics |= trained.details(file, batch_size=batch_size)
-    click.echo(json.dumps(metrics, indent=2, ensure_ascii=False))
+    echo_json(metrics, indent=2)

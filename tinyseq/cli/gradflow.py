@@ -9,6 +9,7 @@ import click
 
 from tinyseq.cli.boundary import debug_option
 from tinyseq.cli.options import set_option
+from tinyseq.cli.output import echo, show
 
 if TYPE_CHECKING:
     from tinyseq.train.analysis import gradflow
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("gradflow", short_help="Measure how gradients flow through time.")
 @click.argument("configs", nargs=-1, required=True, type=click.Path(), metavar="CONFIG [CONFIG ...]")
-@click.option("--steps", type=click.IntRange(min=2), default=64, show_default=True, help="Time steps, T.")
+@click.option("--steps", type=click.IntRange(2, 100_000), default=64, show_default=True, help="Time steps, T.")
 @click.option("--clip", type=click.FloatRange(min=0.0, min_open=True), help="Train with and without this clip_norm.")
 @click.option("--updates", type=click.IntRange(min=1), default=60, show_default=True, help="How many, with --clip.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the configs'.")
@@ -73,7 +74,7 @@ def command(
     _show(flows, watched, steps)
     if out is not None:
         save(gradient_flow(flows, watched), out)
-        click.echo(f"\n{out}")
+        show(f"\n{out}")
 
 
 def _labels(configs: tuple[str, ...]) -> list[str]:
@@ -86,13 +87,13 @@ def _labels(configs: tuple[str, ...]) -> list[str]:
 def _show(flows: list[gradflow.Flow], watched: dict[str, dict[str, gradflow.Updates]], steps: int) -> None:
     from tinyseq.train.analysis.flow_report import bias_table, flow_table
 
-    click.echo(f"Norms over {steps} steps: of the loss's gradient by a state s_t, and of ds_T/ds_t by the lag T - t")
-    click.echo(flow_table(flows, steps))
-    click.echo("\nThe bias of truncation: the gradient cut every k steps against the full one")
-    click.echo(bias_table(flows))
+    echo(f"Norms over {steps} steps: of the loss's gradient by a state s_t, and of ds_T/ds_t by the lag T - t")
+    echo(flow_table(flows, steps))
+    echo("\nThe bias of truncation: the gradient cut every k steps against the full one")
+    echo(bias_table(flows))
     for label, runs in watched.items():
-        click.echo(f"\nTraining of {label}: the same weights, the same batches")
+        echo(f"\nTraining of {label}: the same weights, the same batches")
         for how, run in runs.items():
             end = "is no longer finite" if run.diverged else f"ends at {run.losses[-1]:.4g}"
             norms = f"; gradient norms {run.norms.min():.2g} to {run.norms.max():.2g}" if len(run.norms) else ""
-            click.echo(f"  {how}: the loss {end} after {len(run.losses)} updates{norms}")
+            echo(f"  {how}: the loss {end} after {len(run.losses)} updates{norms}")

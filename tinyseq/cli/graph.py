@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from tinyseq.cli.boundary import debug_option
 from tinyseq.cli.options import set_option
+from tinyseq.cli.output import note, show
 
 if TYPE_CHECKING:
     from tinyseq.drawing import Drawing
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
 else:
     _ParamType = click.ParamType  # which takes no type before click 8.3
+
+
+#: Each is drawn of as many ops as a step has; of more, nobody sees more.
+MOST_STEPS = 10_000
 
 
 class StepRange(_ParamType):
@@ -28,16 +34,24 @@ class StepRange(_ParamType):
         if isinstance(value, tuple):
             return value
         first, colon, end = str(value).partition(":")
-        if (not (first or colon).removeprefix(":").isdecimal() and first) or not (end.isdecimal() or not end):
+        if not re.fullmatch(r"[0-9]+|[0-9]*:[0-9]*", str(value)):
             self.fail(f"{value!r} is neither a number of steps, 5, nor a window of them, 3:6", param, ctx)
         if not colon:
-            if int(first) < 1:
-                self.fail("at least one step", param, ctx)
+            self.bounded(first, param, ctx)
             return int(first), None
+        if max(len(first), len(end)) > len(str(MOST_STEPS)):
+            self.bounded(max(first, end, key=len), param, ctx)
         window = int(first or 0), int(end) if end else int(first or 0) + 3
+        self.bounded(str(window[1]), param, ctx)
         if window[1] <= window[0]:
             self.fail(f"{value!r} holds no step: A:B ends before B", param, ctx)
         return window[1] + 1, window
+
+    def bounded(self, number: str, param: click.Parameter | None, ctx: click.Context | None) -> None:
+        if len(number) > len(str(MOST_STEPS)) or not 1 <= int(number) <= MOST_STEPS:
+            self.fail(
+                f"at least one step, and at most {MOST_STEPS:,} are unrolled; --rolled shows the loop", param, ctx
+            )
 
 
 @click.command("graph", short_help="Draw the graph of a model.")
@@ -151,6 +165,6 @@ def _compiled(task: Learning[Any], model: Any, steps: int) -> Any:
 
 
 def _tell(drawing: Drawing, path: Path) -> None:
-    for note in drawing.view.notes:
-        click.echo(note, err=True)
-    click.echo(path)
+    for line in drawing.view.notes:
+        note(line)
+    show(path)

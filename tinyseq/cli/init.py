@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tinyseq.cli.boundary import debug_option
+from tinyseq.cli.output import echo, show
 
 
 @click.command("init", short_help="Write a commented config to start from.")
@@ -28,15 +29,15 @@ def command(kind: str | None, out: str | None) -> None:
     if kind is None:
         known = starters()
         width = max(map(len, known)) + 2
-        click.echo("\n".join(f"{name:<{width}}{one.about}" for name, one in known.items()))
+        echo("\n".join(f"{name:<{width}}{one.about}" for name, one in known.items()))
         return
     text = starter(kind)
     if out is None:
-        click.echo(text, nl=False)
+        echo(text, nl=False)
         return
     try:
         with open(out, "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         raise click.BadParameter(f"{out} is there already", param_hint="'-o'") from None
-    click.echo(Path(out))
+    show(Path(out))

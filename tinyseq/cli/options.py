@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import click
@@ -33,6 +37,17 @@ class NameOf(click.ParamType):  # type: ignore[type-arg]  # generic in some vers
         return [CompletionItem(name) for name in self.names() if name.startswith(incomplete)]
 
 
+def with_help(command: click.Command) -> click.Command:
+    """Return a command with its help, which is its function's docstring: where Python left that out (-OO), from the
+    source.
+    """
+    if command.help is None and command.callback is not None:
+        with suppress(OSError, SyntaxError):  # no source
+            (function,) = ast.parse(inspect.getsource(command.callback)).body
+            command.help = ast.get_docstring(function)  # type: ignore[arg-type]
+    return command
+
+
 def set_option(command: F) -> F:
     """Give a command ``--set KEY=VALUE``; it gets them, read but not yet checked, as ``settings``."""
 
@@ -52,3 +67,15 @@ def set_option(command: F) -> F:
         help="Replace a setting of the config, such as train.steps=10; may be given again.",
     )
     return option(command)
+
+
+def verbose_option(command: F) -> F:
+    """Give a command ``--verbose``."""
+    return click.option("--verbose", "-v", is_flag=True, help="Say what is compiled, and what is not and why.")(command)
+
+
+def say_what_compiles() -> None:
+    """Print the compiler's notes, such as a compilation for new shapes, as lines on stderr."""
+    log = logging.getLogger("tinyseq.compiler")
+    log.setLevel(logging.INFO)
+    log.addHandler(logging.StreamHandler())

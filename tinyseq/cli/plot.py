@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tinyseq.cli.boundary import debug_option
+from tinyseq.cli.output import echo, show
 
 
 @click.command("plot", short_help="Draw a figure of a run: curves, gates, attention, ...")
@@ -18,7 +19,9 @@ from tinyseq.cli.boundary import debug_option
 )
 @click.option("--layer", metavar="NAME", help="Whose activations; by default the first layer's.")
 @click.option("--units", type=click.IntRange(min=1), metavar="N", help="Activations of the N units that vary most.")
-@click.option("--steps", type=click.IntRange(min=2), help="Over how many steps gradients are followed.  [default: 32]")
+@click.option(
+    "--steps", type=click.IntRange(2, 100_000), help="Over how many steps gradients are followed.  [default: 32]"
+)
 @click.option("--out", "-o", type=click.Path(dir_okay=False), metavar="FILE", help=".png, .svg or .pdf; FIGURE.png.")
 @debug_option
 def command(
@@ -61,7 +64,7 @@ def command(
         raise click.UsageError("--input and --file: one of the two")
     if figure is None:
         for name in load(run).figures():
-            click.echo(f"{name:<13} {pictures.FIGURES.get(name, '')}")
+            echo(f"{name:<13} {pictures.FIGURES.get(name, '')}")
         return
     path = Path(out if out is not None else f"{figure}.png")
     if not path.absolute().parent.is_dir():
@@ -73,4 +76,4 @@ def command(
         inputs = file if text is None else [text]
         drawn = load(run).figure(figure, inputs, layer=layer, units=units, steps=steps or pictures.FLOW_STEPS)
     save(drawn, path)
-    click.echo(path)
+    show(path)

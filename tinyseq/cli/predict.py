@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tinyseq.cli.boundary import debug_option
+from tinyseq.cli.output import echo, echo_json, note
 
 
 @click.command("predict", short_help="Apply a trained model to a file.")
@@ -27,8 +28,6 @@ def command(run: str, file: str, text: bool, picture: str | None, batch_size: in
     RUN is a run directory, or the folder of several: its newest. FILE is in the format that the task trains on; targets
     may be missing.
     """
-    import json
-
     from tinyseq.figures import save
     from tinyseq.figures.style import check_format
     from tinyseq.train import load
@@ -38,10 +37,12 @@ def command(run: str, file: str, text: bool, picture: str | None, batch_size: in
     trained = load(run)
     predictions: list[dict[str, Any]] = []
     for prediction in trained.predictions(file, batch_size=batch_size):
-        shown = trained.task.as_text(prediction) if text else json.dumps(prediction, ensure_ascii=False)
-        click.echo(shown)
+        if text:
+            echo(trained.task.as_text(prediction))
+        else:
+            echo_json(prediction)
         if picture is not None:
             predictions.append(prediction)
     if picture is not None:
         save(trained.task.picture(predictions), picture)
-        click.echo(picture, err=True)
+        note(picture)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tinyseq.cli.boundary import debug_option
+from tinyseq.cli.output import echo
 
 
 @click.command("replay", short_help="Run a step again whose numbers went wrong.")
@@ -24,4 +25,4 @@ def command(bundle: str) -> None:
     error = replay(bundle)
     if error is not None:
         raise error
-    click.echo("all values of the step are finite when its ops run one by one")
+    echo("all values of the step are finite when its ops run one by one")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tinyseq.cli.boundary import debug_option
+from tinyseq.cli.output import show
 
 
 @click.command("report", short_help="Gather a run into one HTML page.")
@@ -32,4 +33,4 @@ def command(run: str, out: str | None) -> None:
     if not path.absolute().parent.is_dir():
         raise click.BadParameter(f"the folder {path.parent} does not exist", param_hint="'-o'")
     report(run, path)
-    click.echo(path)
+    show(path)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import click
 
 from tinyseq import backends
 from tinyseq.cli.boundary import debug_option
-from tinyseq.cli.options import NameOf, set_option
+from tinyseq.cli.options import NameOf, say_what_compiles, set_option
+from tinyseq.cli.output import note, show, show_table
+from tinyseq.terminal import printable
 
 
 @click.command("run", short_help="Train as a config says.")
@@ -70,7 +71,7 @@ def command(
 
     overrides: dict[str, Any] = {"seed": seed, "steps": steps, "backend": backend, "output": output}
     if verbose:
-        _say_what_compiles()
+        say_what_compiles()
         _show_plan(config, settings, {**overrides, "compile": False if eager else None})
     result = train.run(
         config,
@@ -82,16 +83,9 @@ def command(
         progress=choose(quiet=quiet),
     )
     if quiet:
-        click.echo(result.directory)
+        show(result.directory)
     else:
         _show_result(result)
-
-
-def _say_what_compiles() -> None:
-    """Print the compiler's notes, such as a compilation for new shapes, as lines on stderr."""
-    log = logging.getLogger("tinyseq.compiler")
-    log.setLevel(logging.INFO)
-    log.addHandler(logging.StreamHandler())
 
 
 def _show_plan(path: str, settings: list[Any], overrides: dict[str, Any]) -> None:
@@ -102,13 +96,13 @@ def _show_plan(path: str, settings: list[Any], overrides: dict[str, Any]) -> Non
 
     given = {"train.steps" if key == "steps" else key: value for key, value in overrides.items() if value is not None}
     config = load_config(path, [*settings, *as_overrides(given)])
-    click.echo(yaml.write(config.model_dump(mode="json")), err=True)
+    note(yaml.write(config.model_dump(mode="json")))
     with prepared(config) as (task, model):
-        click.echo(f"{model}\n\n{yaml.write(task.describe_data())}", err=True)
+        note(f"{model}\n\n{yaml.write(task.describe_data())}")
 
 
 def _show_result(result: Any) -> None:
-    from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     facts = result.result
@@ -116,16 +110,16 @@ def _show_result(result: Any) -> None:
     table = Table()
     table.add_column("test, unseen in training")
     for key in keys:
-        table.add_column(key, justify="right")
+        table.add_column(printable(key), justify="right")
     for name, values in {**result.baselines, "this run": result.metrics}.items():
-        table.add_row(name, *(f"{values[key]:.3f}" if key in values else "" for key in keys))
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(
+        table.add_row(escape(printable(name)), *(f"{values[key]:.3f}" if key in values else "" for key in keys))
+    show_table(table)
+    show(
         f"{facts['steps']:,} steps, {facts['tokens']:,} tokens in {facts['seconds']:.0f} s "
-        f"({facts['tokens_per_second']:,.0f} tokens/s), {facts['parameters']:,} parameters",
-        markup=False,
+        f"({facts['tokens_per_second']:,.0f} tokens/s), {facts['parameters']:,} parameters"
     )
+    for remark in result.remarks:
+        show(f"remark: {remark}")
     if result.preview:
-        click.echo("\n" + result.preview.rstrip())  # as it is: the console would wrap it
-    click.echo(f"\nall of it: {result.directory}")
+        show("\n" + result.preview.rstrip())
+    show(f"\nall of it: {result.directory}")

@@ -7,6 +7,8 @@ import math
 import click
 
 from tinyseq.cli.boundary import debug_option
+from tinyseq.cli.options import say_what_compiles, verbose_option
+from tinyseq.cli.output import echo
 
 
 def _temperature(ctx: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
@@ -22,23 +24,29 @@ def _temperature(ctx: click.Context, parameter: click.Parameter, value: float | 
 @click.option(
     "--temperature", type=float, callback=_temperature, help="1 as learned, lower is bolder, 0 the likeliest each time."
 )
+@click.option(
+    "--top-k", type=click.IntRange(min=0), help="Only so many characters may follow, the likeliest; 0 for all."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same text.")
+@verbose_option
 @debug_option
-def command(run: str, prime: str | None, length: int | None, temperature: float | None, seed: int) -> None:
+def command(
+    run: str,
+    prime: str | None,
+    length: int | None,
+    temperature: float | None,
+    top_k: int | None,
+    seed: int,
+    verbose: bool,
+) -> None:
     """Write text with the model of RUN, a run directory (or the folder of several: its newest).
 
     \b
     Example:
         tinyseq sample runs/lstm --prime "The " --length 300 --temperature 0.7
     """
-    from tinyseq.errors import DataError
     from tinyseq.train import load
-    from tinyseq.train.tasks.presentation import WritesText
 
-    trained = load(run)
-    if not isinstance(trained.task, WritesText):
-        raise DataError(
-            f"the task {trained.config.task} does not write text", required="a run of a language model", got=run
-        )
-    start, text = trained.task.sample(trained.model, prime=prime, length=length, temperature=temperature, seed=seed)
-    click.echo(f"{start}{text}")
+    if verbose:
+        say_what_compiles()
+    echo(load(run).sample(prime, length=length, temperature=temperature, top_k=top_k, seed=seed))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import click
 
 from tinyseq.cli.boundary import debug_option
+from tinyseq.cli.output import echo, echo_json
 
 
 @click.command("schema", short_help="Print the JSON Schema of configs, for editors.")
@@ -23,8 +27,7 @@ def command(where: bool) -> None:
     from tinyseq.train.config.json_schema import SCHEMA_FILE, schema
 
     if where:
-        click.echo(SCHEMA_FILE)
-        return
-    import json
-
-    click.echo(json.dumps(schema(), indent=1, ensure_ascii=False))
+        echo(SCHEMA_FILE)
+    else:
+        # Docstrings are what sections are described by: without them (-OO) the file still has them.
+        echo_json(schema() if sys.flags.optimize < 2 else json.loads(SCHEMA_FILE.read_text("utf-8")), indent=1)

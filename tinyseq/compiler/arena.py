@@ -19,10 +19,10 @@ _FREE: Final = 2
 
 
 class Slab:
-    """A piece of memory, and whether a call uses it."""
+    """A piece of memory; an arena knows whether a call uses it."""
 
     def __init__(self, memory: Any, nbytes: int) -> None:
-        self.memory, self.nbytes, self.leased = memory, nbytes, True
+        self.memory, self.nbytes = memory, nbytes
         self._scratch: Any = None
 
     def scratch(self, nbytes: int, allocate: Callable[[int], Any]) -> Any:
@@ -44,6 +44,8 @@ class Arena:
     def __init__(self) -> None:
         #: Who has it may take it again: a call gives its slab back when it is dropped, wherever garbage is collected.
         self._lock = threading.RLock()
+        #: That a slab is in here is all that says that no call uses it: one step gives it or takes it, or an
+        #: interrupt between two would leave it half given.
         self._free: list[Slab] = []
         self._idle: weakref.WeakSet[Idle] = weakref.WeakSet()
 
@@ -59,7 +61,6 @@ class Arena:
             for slab in list(self._free):
                 if slab.nbytes >= nbytes:
                     self._free.remove(slab)
-                    slab.leased = True
                     return slab
             while self._free:  # none is large enough: what is needed now will be needed again
                 self._retire(self._free.pop())
@@ -69,16 +70,14 @@ class Arena:
     def lease(self, slab: Slab) -> bool:
         """Take a slab if no call uses it; return whether it was free."""
         with self._lock:
-            if slab.leased:
+            if slab not in self._free:
                 return False
             self._free.remove(slab)
-            slab.leased = True
             return True
 
     def release(self, slab: Slab) -> bool:
         """Give a slab back; return whether it is kept."""
         with self._lock:
-            slab.leased = False
             if len(self._free) < _FREE:
                 self._free.append(slab)
                 return True
@@ -86,7 +85,6 @@ class Arena:
             return False
 
     def _retire(self, slab: Slab) -> None:
-        slab.leased = True  # for ever: nobody shall find it free
         for idle in self._idle:
             idle.evict(slab)
 
@@ -114,8 +112,17 @@ class Idle(list[Any]):
     def give(self, executable: Any) -> None:
         """Take an executable back: its call is over."""
         kept = executable.slab is None or self.arena.release(executable.slab)
-        if kept and len(self) < _FREE:
+        if kept:
             self.append(executable)
+            del self[:-_FREE]  # the oldest: an interrupted call may have left one that is never free again
+
+    def forget(self) -> None:
+        """Let the executables that no call uses let go of arrays that callers have given them."""
+        for executable in list(self):
+            slab: Slab | None = executable.slab
+            if slab is not None and self.arena.lease(slab):
+                executable.forget()
+                self.arena.release(slab)
 
     def evict(self, slab: Slab) -> None:
         """Forget the executables that lie in a slab."""

@@ -39,10 +39,14 @@ class Traced:
     tracing: Tracing
     result: Any
     returned: int
-    assigned: tuple[Tensor, ...]
+    #: The inputs whose tensors have another value after the call.
+    assigned: tuple[Leaf, ...]
     #: The inputs whose tensors have another gradient after the call, and which of these have none.
     graded: tuple[Leaf, ...]
     cleared: tuple[Leaf, ...]
+    #: Which outputs are, as objects, inputs or an output before them, by number.
+    inputs_again: Mapping[int, Leaf]
+    outputs_again: Mapping[int, int]
     environment: Environment
 
     @property
@@ -135,6 +139,7 @@ def _traced(
                 # A tensor that the function closes over as well is one tensor, with one gradient.
                 tracing.captured[x], tracing.tensors[leaf] = leaf, x
                 inputs[x] = AbstractTensor(leaf)
+                tracing.arguments[inputs[x]] = x
             return inputs[x]
         if repeatable and type(x) in SCALARS:
             weak = type(x) is float
@@ -165,12 +170,15 @@ def _traced(
                 fix="return what is no tensor from another function, or as ts.tensor(...)",
             )
         changed = {leaf: leaf.grad for leaf, old in tracing.gradients.items() if leaf.grad is not old}
-        changed = {leaf: grad for leaf, grad in changed.items() if not _is_own(tracing, leaf)}
+        changed = {
+            leaf: grad for leaf, grad in changed.items() if _outlives(tracing.tensors.get(leaf), outputs, tracing)
+        }
         graded = [leaf for leaf, grad in changed.items() if grad is not None]
-        assigned = [x for x in tracing.assigned if not tracing.is_own(x)]
-        nodes = [node_of(x) for x in outputs]
-        nodes += [node_of(tracing.assigned[x]) for x in assigned]
-        nodes += [node_of(changed[leaf]) for leaf in graded]
+        assigned = [x for x in tracing.assigned if _outlives(x, outputs, tracing)]
+        if computed := [x for x in assigned if not x.is_leaf]:
+            raise GraphError("assign to the result of an op", required="a leaf", where=computed[0].node.where)
+        left = [*outputs, *(tracing.assigned[x] for x in assigned), *(changed[leaf] for leaf in graded)]
+        nodes = [node_of(x) for x in left]
         if not nodes:
             raise GraphError("trace: the function returns nothing and changes nothing", got=repr(result)[:80])
     for leaf in tracing.gradients:
@@ -189,12 +197,22 @@ def _traced(
     reached = set(reach(nodes))
     nodes += [node for node in tracing.checks if node not in reached]
     reached = set(reach(nodes))
+    known = [tracing.arguments.get(x, x) for x in left]
+    first = {id(x): number for number, x in reversed([*enumerate(left)])}
+    again = {number: first[id(x)] for number, x in enumerate(left) if first[id(x)] < number}
+    inputs_again = {
+        number: tracing.captured[x]
+        for number, x in enumerate(known)
+        if x in tracing.captured and _outlives(x, outputs, tracing)
+    }
     own = list(inputs.values())
     read = [leaf for leaf in tracing.live if leaf in reached]
     closed_over = [leaf for x, leaf in tracing.captured.items() if x not in inputs]
     graph = Graph(nodes, [*(x.node for x in own), *scalars, *closed_over, *read])
-    for x in inputs:
-        del tracing.captured[x]
+    replaced = tuple(tracing.captured[x] for x in assigned)
+    for x in inputs:  # what stands behind arguments is this call's
+        del tracing.tensors[tracing.captured.pop(x)]
+    tracing.arguments.clear()
     return Traced(
         graph,
         tuple(x.node for x in own),  # type: ignore[misc]
@@ -202,17 +220,20 @@ def _traced(
         tracing,
         result,
         len(outputs),
-        tuple(assigned),
+        replaced,
         tuple(graded),
         tuple(leaf for leaf, grad in changed.items() if grad is None),
+        inputs_again,
+        again,
         environment,
     )
 
 
-def _is_own(tracing: Tracing, leaf: Leaf) -> bool:
-    """Whether a leaf's gradient means nothing after the call: it stands for a tensor made within the function."""
-    x = tracing.tensors.get(leaf)
-    return x is None or tracing.is_own(x)
+def _outlives(x: Tensor | None, outputs: Sequence[Tensor], tracing: Tracing) -> bool:
+    """Whether what a call leaves in a tensor can be seen after it: it lies outside, or is a leaf that is returned."""
+    if x is None or not tracing.is_own(x):
+        return x is not None
+    return x.requires_grad and any(x is y for y in outputs)
 
 
 def _is_input(x: Any) -> bool:

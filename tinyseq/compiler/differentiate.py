@@ -15,7 +15,7 @@ from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.rewriting import again, fixed, fresh_leaf, standing_at, symbol
 from tinyseq.dependence import gradient_paths
 from tinyseq.errors import GraphError
-from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach, rebuild, remake
+from tinyseq.graph import Graph, Leaf, Literal, Node, here, rebuild, remake
 from tinyseq.ops.elementwise import stop_gradient, where
 from tinyseq.ops.scan import ScanParts, scan
 from tinyseq.ops.shape import Structural, zeros_like
@@ -41,19 +41,20 @@ class Differentiated:
 def differentiate(graph: Graph, wanted: Sequence[Leaf]) -> Differentiated:
     """Return a graph of the outputs and of the gradients of Σ seed · output with respect to the wanted leaves."""
     outputs = _expand_gradients(rebuild(graph.outputs, _augment))
-    tied = _dependants(outputs, wanted)
+    paths = gradient_paths(outputs, wanted)
     seeds = [
-        Leaf(node.shape, node.dtype, name="gradient") if node in tied and node.dtype.kind == "f" else None
-        for node in outputs
+        Leaf(node.shape, node.dtype, name="gradient") if path and node.dtype.kind == "f" else None
+        for node, path in zip(outputs, paths, strict=True)
     ]
     given = [(node, seed) for node, seed in zip(outputs, seeds, strict=True) if seed is not None]
     found = _sweep(given, wanted) if given else {}
-    paths = gradient_paths(outputs, wanted)
     everywhere = functools.reduce(operator.or_, paths, 0)
-    reached = tuple(leaf for i, leaf in enumerate(wanted) if leaf in found and everywhere >> i & 1)
+    places = [i for i, leaf in enumerate(wanted) if leaf in found and everywhere >> i & 1]
+    reached = tuple(wanted[i] for i in places)
     gradients = [found[leaf].node for leaf in reached]
     whole = Graph([*outputs, *gradients], [*graph.inputs, *(seed for seed in seeds if seed is not None)])
-    return Differentiated(map_bodies(whole, _without_cuts), tuple(seeds), reached, gradient_paths(outputs, reached))
+    paths = tuple(sum((path >> place & 1) << bit for bit, place in enumerate(places)) for path in paths)
+    return Differentiated(map_bodies(whole, _without_cuts), tuple(seeds), reached, paths)
 
 
 def _sweep(seeds: Sequence[tuple[Node, Node]], wanted: Sequence[Node]) -> dict[Node, Any]:
@@ -91,15 +92,6 @@ def _expand_gradients(outputs: Sequence[Node]) -> list[Node]:
         return None
 
     return rebuild(outputs, rule)
-
-
-def _dependants(outputs: Sequence[Node], wanted: Sequence[Leaf]) -> set[Node]:
-    """Return the nodes that a gradient flows through on its way to a wanted leaf."""
-    tied: set[Node] = set(wanted)
-    for node in reach(outputs):
-        if node.op.differentiable and not tied.isdisjoint(node.inputs):
-            tied.add(node)
-    return tied
 
 
 def _read_again(node: Node) -> tuple[Node, ...]:

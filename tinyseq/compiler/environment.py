@@ -21,10 +21,12 @@ import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
 
+from tinyseq import trees
 from tinyseq.tensors import Tensor
 
 #: Types whose values are compared, and hold nothing.
@@ -84,10 +86,13 @@ class Group:
     restore: Callable[[tuple[Any, ...]], None]
     #: Whether a key that was not there before belongs to the group; None where none can.
     admits: Callable[[Any], bool] | None = None
+    #: How Python says a value of it, given the owner, the key and the number; empty where only ``fetch`` tells.
+    spelled: str = ""
 
-    def size(self) -> int:
-        """Return how many entries the owner has, where new ones count."""
-        return 0 if self.admits is None else len(self.owner)
+    @property
+    def grows(self) -> bool:
+        """Whether there may be more values in it later: it is a list or the like, or new keys count."""
+        return self.admits is not None or not self.keys
 
     def name(self, index: int) -> str:
         """Return what a message calls a value of the group."""
@@ -141,7 +146,7 @@ class Environment:
         """Add a value's groups, and yield what it leads to."""
         if isinstance(value, Tensor | types.ModuleType | types.BuiltinFunctionType | np.ufunc):
             if isinstance(value, types.ModuleType) and not _is_foreign(value.__name__):
-                yield from self._entries(path, value.__dict__, self._mentioned(value.__dict__))
+                yield from self._entries(path, value.__dict__, self._mentioned(value.__dict__), self._reads)
             return
         if isinstance(value, types.FunctionType):
             yield from self._function(path, value)
@@ -180,7 +185,8 @@ class Environment:
         mentioned = _mentions(code)
         self.names |= mentioned.attributes
         self.everything |= bool(_DYNAMIC & (mentioned.globals | mentioned.attributes))
-        yield from self._entries("", function.__globals__, sorted(mentioned.globals & function.__globals__.keys()))
+        present = sorted(mentioned.globals & function.__globals__.keys())
+        yield from self._entries("", function.__globals__, present, mentioned.globals.__contains__)
         for name in mentioned.globals - function.__globals__.keys():  # `from settings import RATE`, within the function
             if (module := sys.modules.get(name)) is not None:
                 yield name, module
@@ -190,8 +196,8 @@ class Environment:
             yield path, function.__defaults__
         if function.__kwdefaults__:
             yield path, function.__kwdefaults__
-        if function.__dict__:
-            yield from self._entries(f"{function.__name__}.", function.__dict__, self._mentioned(function.__dict__))
+        entries = function.__dict__
+        yield from self._entries(f"{function.__name__}.", entries, self._mentioned(entries), self._reads)
 
     def _closure(self, path: str, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
         cells, names = function.__closure__ or (), function.__code__.co_freevars
@@ -212,15 +218,18 @@ class Environment:
         for base in cls.__mro__:
             if not base.__flags__ & _HEAP_TYPE or _is_foreign(base.__module__):
                 continue
-            read = [
-                name
-                for name, value in vars(base).items()
-                if name in self.names
-                or name in ours
-                or (self.everything and not name.startswith("__"))
-                or (name.startswith("__") and isinstance(value, types.FunctionType) and (makes or name not in _MAKING))
-            ]
-            yield from self._entries(f"{base.__name__}.", vars(base), read)
+
+            def runs(name: str, entries: Mapping[str, Any] = vars(base)) -> bool:
+                special = name.startswith("__")
+                return (
+                    name in self.names
+                    or name in ours
+                    or (self.everything and not special)
+                    or (special and isinstance(entries[name], types.FunctionType) and (makes or name not in _MAKING))
+                )
+
+            read = [name for name in vars(base) if runs(name)]
+            yield from self._entries(f"{base.__name__}.", vars(base), read, runs)
 
     def _items(self, path: str, items: Any) -> Iterator[tuple[str, Any]]:
         if not isinstance(items, tuple | frozenset):
@@ -229,7 +238,8 @@ class Environment:
                 items.clear()
                 (items.update if isinstance(items, set) else items.extend)(values)
 
-            self.groups.append(Group(f"{path}[*]", items, (), functools.partial(tuple, items), restore))
+            spelled = "{owner}[{number}]" if type(items) is list else ""
+            self.groups.append(Group(f"{path}[*]", items, (), functools.partial(tuple, items), restore, None, spelled))
         yield from ((f"{path}[{index}]", part) for index, part in enumerate(items))
 
     def _object(self, path: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -290,24 +300,19 @@ class Environment:
                     del entries[name]
                 entries.update(zip(keys, values, strict=True))
 
-        fetch = functools.partial(_getter_of(keys), entries) if keys else tuple
-        self.groups.append(Group(f"{path}*", entries, keys, fetch, restore, admits))
+        fetch = functools.partial(trees.taking(keys), entries) if keys else tuple
+        self.groups.append(Group(f"{path}*", entries, keys, fetch, restore, admits, "{owner}[{key!r}]"))
         yield from ((f"{path}{name}", entries[name]) for name in names)
 
     def _mentioned(self, entries: Mapping[str, Any]) -> list[str]:
-        return [name for name in entries if self.everything or name in self.names]
+        return [name for name in entries if self._reads(name)]
+
+    def _reads(self, name: str) -> bool:
+        return self.everything or name in self.names
 
 
 def _contents(cells: tuple[types.CellType, ...]) -> tuple[Any, ...]:
     return tuple([cell.cell_contents for cell in cells])
-
-
-def _getter_of(keys: tuple[Any, ...]) -> Callable[[Any], tuple[Any, ...]]:
-    """Return ``entries -> the values of the keys``, in C; KeyError where one has gone."""
-    if len(keys) == 1:
-        only = keys[0]
-        return lambda entries: (entries[only],)
-    return operator.itemgetter(*keys)
 
 
 def _getter(value: Any, names: Sequence[str]) -> Fetch:
@@ -433,8 +438,10 @@ def alike(a: Any, b: Any) -> bool:
     """Return whether code that read one value would have done the same with the other."""
     if a is b:
         return True
-    if type(a) is not type(b):
+    if (kind := type(a)) is not type(b):
         return False
+    if kind is int or kind is str:  # the state of ``random`` is 625 of them
+        return bool(a == b)
     if isinstance(a, float | complex | np.generic):
         return repr(a) == repr(b)  # NaN is itself, and -0.0 is not 0.0
     if isinstance(a, np.ndarray):
@@ -509,22 +516,26 @@ def line_of_name(codes: Iterable[types.CodeType], name: str) -> str:
 # -- guards ------------------------------------------------------------------------------------------------------------
 
 
+#: After how many calls guards are written as an expression: to compile it costs as much as some hundred calls save.
+_OFTEN: Final = 32
+
+
 class Guards:
     """The values that a trace has read, checked before it is used again: by identity, and only then by value."""
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         #: The last group, of the process's own random numbers, is for changes made by the call alone.
-        self.groups = [group for group in environment.groups[:-1] if group.keys or group.fetch()]
-        self.known = [group.fetch() for group in self.groups]
-        self.sizes = [group.size() for group in self.groups]
-        self._checks = self._checked()
+        self.groups = environment.groups[:-1]
+        self._know()
 
-    def _checked(self) -> list[tuple[Fetch, tuple[Any, ...], Any, int]]:
-        return [
-            (group.fetch, values, () if group.admits is None else group.owner, size)
-            for group, values, size in zip(self.groups, self.known, self.sizes, strict=True)
-        ]
+    def _know(self) -> None:
+        self.known = [group.fetch() for group in self.groups]
+        growing = [group for group in self.groups if group.grows]
+        self._owners, self._sizes = [group.owner for group in growing], [len(group.owner) for group in growing]
+        #: In one row, so that a call compares them without a step of Python's own for each.
+        self._fetches, self._values = [group.fetch for group in self.groups], [*chain.from_iterable(self.known)]
+        self._held, self._same = 0, self._are_same
 
     def tensors(self) -> set[Tensor]:
         """Return the tensors that lie outside."""
@@ -533,13 +544,35 @@ class Guards:
     def hold(self) -> bool:
         """Return whether every value is the very object that it was."""
         try:
-            for fetch, values, owner, size in self._checks:
-                now = fetch()
-                if len(owner) != size or len(now) != len(values) or not all(map(operator.is_, now, values)):
-                    return False
-        except (KeyError, AttributeError, ValueError):
+            return self._same()
+        except (KeyError, IndexError, AttributeError, ValueError):
             return False
-        return True
+
+    def _are_same(self) -> bool:
+        self._held += 1
+        if self._held == _OFTEN:
+            self._same = self._written()
+        now = chain.from_iterable(map(operator.call, self._fetches))
+        return [*map(len, self._owners)] == self._sizes and all(map(operator.is_, now, self._values))
+
+    def _written(self) -> Callable[[], bool]:
+        """Return ``_are_same`` as an expression of its own: ``len(o0) == 2 and o0['W'] is v0 and ...``."""
+        known: dict[str, Any] = {"same": operator.is_}
+        terms = []
+        for number, (owner, size) in enumerate(zip(self._owners, self._sizes, strict=True)):
+            known[f"g{number}"] = owner
+            terms.append(f"len(g{number}) == {size}")
+        for number, (group, values) in enumerate(zip(self.groups, self.known, strict=True)):
+            known |= {f"o{number}": group.owner, f"f{number}": group.fetch, f"k{number}": values}
+            if not group.spelled:
+                terms.append(f"all(map(same, f{number}(), k{number}))")
+                continue
+            known |= {f"v{number}_{place}": value for place, value in enumerate(values)}
+            keys = group.keys or (None,) * len(values)
+            places = [group.spelled.format(owner=f"o{number}", key=key, number=i) for i, key in enumerate(keys)]
+            terms += [f"{place} is v{number}_{i}" for i, place in enumerate(places)]
+        result: Callable[[], bool] = eval(f"lambda: {' and '.join(terms) or True}", known)
+        return result
 
     def renew(self) -> tuple[str, dict[Tensor, Tensor]]:
         """Compare by value; return what differs (nothing: ""), and which tensors have taken which one's place."""
@@ -565,6 +598,5 @@ class Guards:
         pairs = ((a, b) for old, new in zip(self.known, now, strict=True) for a, b in zip(old, new, strict=True))
         if any(a is not b and not isinstance(a, (Tensor, *ATOMS)) for a, b in pairs):
             return Guards(self.environment.again())  # another list or array, whose own contents count from now on
-        self.known, self.sizes = now, [group.size() for group in self.groups]
-        self._checks = self._checked()
+        self._know()
         return self

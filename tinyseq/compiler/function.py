@@ -22,21 +22,17 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import numpy as np
 
 from tinyseq import backends, trees
 from tinyseq.backends import Backend
 from tinyseq.compiler.arena import Arena
+from tinyseq.compiler.arguments import Given, Pattern, form_of
 from tinyseq.compiler.capture import Traced, parameter_names, replay, trace_function
-from tinyseq.compiler.checking import verify_plan
 from tinyseq.compiler.environment import Guards, alike
-from tinyseq.compiler.lower.base import Executable
-from tinyseq.compiler.pipeline import Compiled, PipelineLike, Stage, choose, run_passes
 from tinyseq.compiler.plan import Plan
-from tinyseq.compiler.planning import make_plan
-from tinyseq.compiler.target import TARGETS, Target
 from tinyseq.dependence import gradient_paths
 from tinyseq.errors import BackendError, GraphError
 from tinyseq.graph import Graph, Leaf, Node, caller, signature
@@ -46,6 +42,11 @@ from tinyseq.ops.tuples import pick
 from tinyseq.scalars import SCALARS
 from tinyseq.tensors import Tensor, sweep
 from tinyseq.tracing import gradient_before
+
+if TYPE_CHECKING:  # what the first compilation needs is loaded then
+    from tinyseq.compiler.lower.base import Executable
+    from tinyseq.compiler.pipeline import Compiled, PipelineLike, Stage
+    from tinyseq.compiler.target import Target
 
 log = logging.getLogger("tinyseq.compiler")
 
@@ -66,8 +67,8 @@ class _Stale(Exception):
 class _Binding:
     """The tensors that stand behind a trace's inputs now, and what is checked of them at each call."""
 
-    def __init__(self, captured: Sequence[Tensor], assigned: Sequence[Tensor], leaves: Sequence[Leaf]) -> None:
-        self.captured, self.assigned, self.leaves = captured, assigned, leaves
+    def __init__(self, captured: Sequence[Tensor], leaves: Sequence[Leaf]) -> None:
+        self.captured, self.leaves = captured, leaves
         self.members = set(captured)
         self.shapes = [leaf.shape for leaf in leaves]
         self.dtypes = [leaf.dtype for leaf in leaves]
@@ -76,10 +77,9 @@ class _Binding:
 
     def moved(self, moved: Mapping[Tensor, Tensor]) -> _Binding:
         """Return the binding in which some tensors have taken the place of others."""
-        captured, assigned = ([moved.get(x, x) for x in xs] for xs in (self.captured, self.assigned))
-        return _Binding(captured, assigned, self.leaves)
+        return _Binding([moved.get(x, x) for x in self.captured], self.leaves)
 
-    def values(self, captured: list[Tensor]) -> list[Any]:
+    def values(self, captured: Sequence[Tensor]) -> list[Any]:
         """Return the arrays of the captured tensors.
 
         Raises:
@@ -109,64 +109,92 @@ class Compilation:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """What a call is given: its tensors, its floats, and (``held``) the things that its key knows by identity."""
-
-    tensors: list[Tensor]
-    scalars: list[Any]
-    held: list[Any]
-
-
 class Entry:
     """The compilation for one set of shapes: trace, graph, plan, guards, and executables that nobody uses now."""
 
-    def __init__(self, made: Compilation, given: Arguments, arena: Arena) -> None:
+    def __init__(self, made: Compilation, given: Given, pattern: Pattern | None, arena: Arena) -> None:
         self.arena, self.backend = arena, made.backend
         self.traced, self.compiled, self.plan, self.target = made.traced, made.compiled, made.plan, made.target
         self.seconds, traced, compiled = made.seconds, made.traced, made.compiled
+        _, tensors, scalars, held = given
         #: As long as these are held, no other thing has their id.
-        self.held = given.held
+        self.held = held
+        #: By which later calls are read.
+        self.pattern = pattern
         self.idle = arena.idle()
         #: What the last call was given: references, not copies.
-        self.last_values: Mapping[Leaf, Any] = {}
+        self.last_arrays: Sequence[Any] = ()
         self.guards = Guards(traced.environment)
         outside = self.guards.tensors()
         #: Arguments that lie outside too: as long as they are the same, they have one gradient.
-        self.twice = [(index, x) for index, x in enumerate(given.tensors) if x in outside]
-        self.binding = _Binding([*traced.captured], [*traced.assigned], [*traced.captured.values()])
+        self.twice = [(index, x) for index, x in enumerate(tensors) if x in outside]
+        self.binding = _Binding([*traced.captured], [*traced.captured.values()])
         self.outputs = len(traced.graph.outputs)
         self.shapes = tuple([node.shape for node in traced.graph.outputs])
         self.dtypes = tuple([node.dtype for node in traced.graph.outputs])
-        #: The only output of a function that returns one tensor: nothing to put together.
-        self.single = isinstance(traced.result, Tensor) and not traced.whole
+        #: Puts results together as the function does.
+        self.filled = trees.filling(traced.result)
         tracing, inputs = traced.tracing, set(traced.graph.inputs)
         self.leaves = (*traced.arguments, *traced.scalars, *traced.captured.values())
-        self.live = [(leaf, read) for leaf, read in tracing.live.items() if leaf in inputs]
-        self.looked_at = tracing.guards
-        self.pinned = [(i, given.scalars[i]) for i in sorted(tracing.pinned)]
+        live = [(leaf, read) for leaf, read in tracing.live.items() if leaf in inputs]
+        self.live = [read for _, read in live]
+        #: All inputs, in the order of a call's arrays; and whether the plan has them in this order.
+        self.inputs = (*self.leaves, *(leaf for leaf, _ in live))
+        self.in_order = tuple(made.plan.inputs)[: len(self.inputs)] == self.inputs
+        self.looked_at, self.effects = tracing.guards, tracing.effects
+        self.looked_at = [pair for i, pair in enumerate(self.looked_at) if pair not in self.looked_at[:i]]
+        self.pinned = [(i, scalars[i]) for i in sorted(tracing.pinned)]
         self.nonzero = sorted(tracing.nonzero - tracing.pinned)
         place = {leaf: index for index, leaf in enumerate(self.leaves)}
         touched = {place[leaf]: old for leaf, old in tracing.gradients.items() if leaf in place}
-        #: Whether each input whose gradient the function touches had one.
-        self.touched = [(index, old is not None) for index, old in touched.items()]
+        #: The inputs whose gradients the function touches, and whether each had one.
+        self.touched = list(touched)
+        self.had = [old is not None for old in touched.values()]
         numbers = {x: number for number, x in enumerate(traced.captured)}
         #: Those gradients, which are inputs too: which captured tensor each is, and whose gradient.
         self.former = [(numbers[old], index) for index, old in touched.items() if old in numbers]
-        self.graded = [place[leaf] for leaf in traced.graded]
+        tracing.gradients.clear()
+        self.assigned = [place[leaf] for leaf in traced.assigned]
+        #: Of the arguments, which the key does not know for leaves.
+        self.replaced = [index for index in self.assigned if index < len(traced.arguments)]
+        count = traced.returned + len(self.assigned)
+        self.graded = [(place[leaf], count + number) for number, leaf in enumerate(traced.graded)]
         self.cleared = [place[leaf] for leaf in traced.cleared]
         #: A function that moves weights or takes gradients itself is a whole step.
         self.whole = traced.whole
         followed = [leaf for leaf in self.leaves if leaf.requires_grad]
-        returned = traced.graph.outputs[: traced.returned] if self.whole else ()
-        #: Which of its results a gradient would flow from, if there were any further ones.
-        self.derived = [bool(path) for path in gradient_paths(returned, followed)]
-        #: Where the tensors stand that have a gradient; and all of them, a bit each.
-        self.reached = [place[leaf] for leaf in compiled.reached]
+        self.returned = traced.returned
+        #: Which of its results a gradient flows from; of a whole step, would flow, if there were any further ones.
+        self.derived = [seed is not None for seed in compiled.seeds]
+        if self.whole:
+            returned = traced.graph.outputs[: traced.returned]
+            self.derived = [bool(path) for path in gradient_paths(returned, [*followed, *tracing.renewed])]
+        #: Where the tensors stand that a gradient flows to.
+        self.sources = trees.taking([place[leaf] for leaf in (followed if self.whole else compiled.reached)])
+        #: What a node of each result is made with, None in place of attributes where it has none; empty where all have.
+        picks = [
+            ({"index": number} if flows else None, node.shape, node.dtype)
+            for number, (node, flows) in enumerate(
+                zip(traced.graph.outputs[: self.returned], self.derived, strict=False)
+            )
+        ]
+        self.picks = picks if any(attrs is not None for attrs, *_ in picks) else []
+        #: Results, and gradients that are left, which are, as eagerly, the very input, or the very result before them.
+        self.inputs_again = [(number, place[leaf]) for number, leaf in traced.inputs_again.items()]
+        self.outputs_again = [
+            (number, first)
+            for number, first in traced.outputs_again.items()
+            if number < traced.returned or not self.derived[first]
+        ]
+        #: Leaves that the function makes, and returns: new ones at each call.
+        self.made = sorted(
+            {place[leaf] for leaf in traced.inputs_again.values() if tracing.is_own(tracing.tensors.get(leaf))}
+        )
+        #: All that have a gradient, a bit each.
         self.everywhere = (1 << len(compiled.reached)) - 1
 
-    def tensors(self, given: Sequence[Tensor], scalars: Sequence[Any]) -> list[Tensor | None]:
-        """Return what stands behind each of the leaves in this call.
+    def given(self, tensors: Sequence[Tensor], scalars: Sequence[Any]) -> tuple[Sequence[Tensor | None], list[Any]]:
+        """Return what stands behind each of the leaves in this call, and their arrays.
 
         Raises:
             _Stale: what the trace has read is no longer so, which is said in words.
@@ -177,36 +205,61 @@ class Entry:
         for index in self.nonzero:
             if scalars[index] == 0:
                 raise _Stale(f"the float {self.traced.scalars[index].name}, which is 0")
-        for read, value in self.looked_at:
-            if read() != value:
+        for look, value in self.looked_at:
+            if look() != value:
                 raise _Stale("the seed, or a module's mode")
         if not self.guards.hold():
             self._renew()
         binding = self.binding
-        if not binding.members.isdisjoint(given) or any(given[index] is not x for index, x in self.twice):
+        if not binding.members.isdisjoint(tensors) or (self.twice and any(tensors[i] is not x for i, x in self.twice)):
             raise _Stale("an argument that is closed over too")
-        behind: list[Tensor | None] = [*given, *[None] * len(scalars), *binding.captured]
-        start = len(given) + len(scalars)
-        for index, has in self.touched:
-            x = behind[index]
-            if x is None or (gradient_before(x) is not None) != has:
+        captured, arrays = binding.captured, [x.value for x in tensors]
+        if scalars:
+            arrays += [np.asarray(x) for x in scalars]
+        behind: list[Any] = [*tensors, *[None] * len(scalars), *captured]
+        if self.touched:
+            nodes = [behind[index]._node for index in self.touched]
+            if [node.__class__ is Leaf and node.grad is not None for node in nodes] != self.had:
                 raise _Stale("a gradient that is there, or is not")
-        for number, index in self.former:
-            behind[start + number] = gradient_before(behind[index])  # type: ignore[arg-type]
-        return behind
+        for index in self.replaced:
+            if not behind[index].is_leaf:
+                raise _Stale("an argument that is assigned, and was computed")
+        for index in self.made:
+            x = behind[index]
+            behind[index] = Tensor(x.value, Leaf(x.shape, x.dtype, True, x.name), True)
+        if self.former:
+            start = len(arrays)
+            for number, index in self.former:
+                behind[start + number] = gradient_before(behind[index])
+            captured = behind[start:]
+        return behind, arrays + binding.values(captured)
 
     def _renew(self) -> None:
         reason, moved = self.guards.renew()
         if reason:
             raise _Stale(reason)
+        if self.whole and any(old.is_leaf and not new.is_leaf for old, new in moved.items()):
+            raise _Stale("a tensor outside: computed now")
         if moved:
             self.binding = self.binding.moved(moved)
             self.twice = [(index, moved.get(x, x)) for index, x in self.twice]
         self.guards = self.guards.renewed()
 
+    @property
+    def last_values(self) -> dict[Leaf, Any]:
+        """What the last call was given, by input."""
+        return dict(zip(self.inputs, self.last_arrays, strict=False))
+
+    def run(self, executable: Executable, arrays: list[Any]) -> list[Any]:
+        """Return the outputs for the inputs' arrays."""
+        if self.in_order:
+            return executable.forward_list(arrays, self.outputs)
+        return executable.forward(dict(zip(self.inputs, arrays, strict=True)), self.outputs)
+
     def forget(self) -> None:
         """Let go of what the last call was given."""
-        self.last_values = {}
+        self.last_arrays = ()
+        self.idle.forget()
         self.binding.seen = [None] * len(self.binding.seen)
 
     def take(self) -> Executable:
@@ -225,10 +278,10 @@ class _Call:
     #: None until the forward pass has run: an interrupt may come at any line.
     executable: Executable | None = None
 
-    def __init__(self, entry: Entry, values: Mapping[Leaf, Any], behind: Sequence[Tensor | None]) -> None:
-        self.entry, self.values, self.behind = entry, values, behind
+    def __init__(self, entry: Entry, arrays: list[Any], behind: Sequence[Tensor | None]) -> None:
+        self.entry, self.arrays, self.behind = entry, arrays, behind
         executable = entry.take()
-        self.outputs = executable.forward(values, entry.outputs)
+        self.outputs = entry.run(executable, arrays)
         self.executable = executable
 
     def __del__(self) -> None:
@@ -240,17 +293,16 @@ class _Call:
         if executable is not None:
             self.entry.give(executable)
 
-    def sources(self) -> list[Tensor]:
+    def sources(self) -> Sequence[Tensor]:
         """Return the tensors that the gradients belong to."""
-        behind = self.behind
-        return [behind[index] for index in self.entry.reached]  # type: ignore[misc]
+        return self.entry.sources(self.behind)
 
     def backward(self, arriving: list[Any]) -> list[Any]:
         """Return the gradients of the leaves that have one; the buffers are free afterwards."""
         executable, self.executable = self.executable, None
         if executable is None:  # a second sweep over a retained graph: the buffers have been used since
             executable = self.entry.take()
-            executable.forward(self.values, self.entry.outputs)
+            self.entry.run(executable, self.arrays)
         seeds = {
             seed: np.zeros((), seed.dtype) if g is None else g
             for seed, g in zip(self.entry.compiled.seeds, arriving, strict=True)
@@ -272,14 +324,15 @@ class _Call:
         The traced graph runs again, op by op, on the values of the call, and its own history is differentiated.
         """
         entry = self.entry
+        values = dict(zip(entry.inputs, self.arrays, strict=True))
         backend = backends.load(entry.backend)
         inputs: dict[Node, Tensor] = {
             leaf: Tensor(value if type(value) is backend.array_type else backend.from_host(np.asarray(value)))
-            for leaf, value in self.values.items()
+            for leaf, value in values.items()
         }
         for leaf, x in zip(entry.leaves, self.behind, strict=True):
             if x is not None:
-                inputs[leaf] = Tensor(self.values[leaf], x.node, x.requires_grad)
+                inputs[leaf] = Tensor(values[leaf], x.node, x.requires_grad)
         outputs = replay(entry.traced.graph, inputs)[: entry.traced.returned]
         seeds: dict[Node, Tensor] = {}
         for x, g in zip(outputs, arriving, strict=False):
@@ -340,9 +393,9 @@ class CompiledFunction:
         self.fn, self.verify, self.recompute, self.pipeline = fn, verify, recompute, pipeline
         #: What each form of a call compiled to, the most recently used last.
         self.entries: dict[Any, list[Entry]] = {}
-        self.last: Entry | None = None
         self.compilations = 0
-        self._key: Any = None
+        #: What ran last, and its key: in one, for threads.
+        self._last: tuple[Any, Entry] | None = None
         self._arena = Arena()
         self._lock = threading.RLock()
         #: What each compilation was given, by name, in words; and why the one before did not do.
@@ -359,127 +412,125 @@ class CompiledFunction:
         if mode.tracing is not None:  # within another compiled function, it is part of that
             return self.fn(*args, **kwargs)
         entry, behind, arrays = self._prepared(args, kwargs)
-        values: dict[Leaf, Any] = dict(zip(entry.leaves, arrays))  # noqa: B905 - as many as there are leaves
-        for leaf, read in entry.live:
-            values[leaf] = np.asarray(read())
-        entry.last_values = values
-        call = _Call(entry, values, behind)
-        outputs = self._results(call)
-        traced = entry.traced
-        for effect in traced.tracing.effects:
+        for read in entry.live:
+            arrays.append(np.asarray(read()))
+        entry.last_arrays = arrays
+        call = _Call(entry, arrays, behind)
+        results = self._results(call)
+        again: dict[int, Any] = {}
+        if entry.inputs_again or entry.outputs_again:
+            again = {number: behind[index] for number, index in entry.inputs_again}
+            for number, first in entry.outputs_again:
+                again[number] = again[first] if first in again else results[first]
+            for number, x in again.items():
+                if number < entry.returned:
+                    results[number] = x
+        for effect in entry.effects:
             effect()
         if entry.whole:
-            self._leave(entry, call, outputs[traced.returned :])
-        if entry.single:
-            return outputs[0]
-        results = iter(outputs)
-        return trees.map_leaves(lambda _: next(results), traced.result)
+            self._leave(call, again)
+        return entry.filled(results)
 
     def entry(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Entry:
         """Return what a call with these arguments would run from, compiling now if nothing that was compiled fits."""
         return self._prepared(args, kwargs)[0]
 
-    def _prepared(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Entry, list[Tensor | None], list[Any]]:
+    def _prepared(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[Entry, Sequence[Tensor | None], list[Any]]:
         """Return what runs a call, what stands behind its inputs, and their arrays."""
-        tensors: list[Tensor] = []
-        scalars: list[Any] = []
-        held: list[Any] = []
-        form = [_form(x, tensors, scalars, held) for x in args]
-        if kwargs:
-            form.append(tuple((key, _form(x, tensors, scalars, held)) for key, x in kwargs.items()))
+        last = self._last
+        given: Given | None = None
+        if last is not None and not kwargs and (pattern := last[1].pattern) is not None:
+            given = pattern.read(args)
+        if given is None:
+            given = form_of(args, kwargs)
+        form, tensors, scalars, held = given
         recording = mode.recording
         backend = _backend_of(tensors)
         key: tuple[Any, ...] = (
-            tuple(form),
-            tuple([(x.value.shape, x.value.dtype, x.requires_grad and recording) for x in tensors]),
+            form,
+            tuple([((value := x.value).shape, value.dtype, x.requires_grad and recording) for x in tensors]),
             recording,
             backend.name,
             backends.precision(),
         )
-        if len(tensors) > 1 and len(set(map(id, tensors))) < len(tensors):
+        if len(set(tensors)) < len(tensors):
             identities = list(map(id, tensors))
             key = (*key, tuple([identities.index(one) for one in identities]))
             tensors = list(dict.fromkeys(tensors))
-        return self._entry(key, args, kwargs, tensors, scalars, held, backend)
+        reason = ""
+        if last is not None and key == last[0]:
+            try:
+                return last[1], *last[1].given(tensors, scalars)
+            except _Stale as stale:
+                reason = str(stale)
+        return self._entry(key, args, kwargs, (form, tensors, scalars, held), backend, reason)
 
-    def _leave(self, entry: Entry, call: _Call, changed: Sequence[Tensor]) -> None:
+    def _leave(self, call: _Call, again: Mapping[int, Tensor]) -> None:
         """Give tensors the values and gradients that the function left them."""
-        count = len(entry.binding.assigned)
-        for x, new in zip(entry.binding.assigned, changed[:count], strict=True):
-            x.value = new.value
-        for index, new in zip(entry.graded, changed[count : count + len(entry.graded)], strict=True):
-            x = call.behind[index]  # type: ignore[assignment]
-            if isinstance(x.node, Leaf):
-                x.grad = Tensor(new.value)
+        entry, outputs = call.entry, call.outputs
+        behind: Sequence[Any] = call.behind
+        for number, index in enumerate(entry.assigned, entry.returned):
+            behind[index].value = outputs[number]
+        for index, number in entry.graded:
+            x = behind[index]
+            new = again[number] if number in again else Tensor(outputs[number])
+            if isinstance(leaf := x.node, Leaf):
+                leaf.grad = new
             else:  # computed outside: on to what it was computed from
-                x.backward(Tensor(new.value))
+                x.backward(new)
         for index in entry.cleared:
-            x = call.behind[index]  # type: ignore[assignment]
-            x.grad = None
+            behind[index].grad = None
 
     def _results(self, call: _Call) -> list[Tensor]:
-        entry, recording = call.entry, mode.recording
-        marks: Sequence[Any] = entry.derived if entry.whole else entry.compiled.seeds
-        if not recording or not (entry.derived if entry.whole else entry.compiled.reached):
+        """Return a call's results, with their history where a gradient may be asked for."""
+        entry = call.entry
+        if not mode.recording or not entry.picks:
             call.release()
-            return [Tensor(value) for value in call.outputs]
+            return [Tensor(value) for value in call.outputs[: entry.returned]]
+        op: Op = _step if entry.whole else _compiled
+        attrs: Any = {"call": self.__name__ if entry.whole else call}
         if entry.whole:
             call.release()
-            sources = [x for x in call.behind if x is not None and x.requires_grad]
-            op: Op = _step
-            attrs: Any = {"call": self.__name__}
-            marks = [*marks, *[False] * (entry.outputs - len(marks))]
-        else:
-            sources, op, attrs = call.sources(), _compiled, {"call": call}
-            marks = [seed is not None for seed in marks]
         source = caller(3)
-        parent = Node(op, tuple([x._node or x.node for x in sources]), attrs, entry.shapes, entry.dtypes, source)
+        nodes = tuple([x._node or x.node for x in call.sources()])
+        inputs = (Node(op, nodes, attrs, entry.shapes, entry.dtypes, source),)
         return [
-            Tensor(value, Node(pick, (parent,), {"index": i}, value.shape, value.dtype, source), True)
-            if marked
-            else Tensor(value)
-            for i, (value, marked) in enumerate(zip(call.outputs, marks, strict=True))
+            Tensor(value) if index is None else Tensor(value, Node(pick, inputs, index, shape, dtype, source), True)
+            for value, (index, shape, dtype) in zip(call.outputs, entry.picks, strict=False)
         ]
 
     def _entry(
-        self,
-        key: Any,
-        args: Any,
-        kwargs: Any,
-        tensors: list[Tensor],
-        scalars: list[Any],
-        held: list[Any],
-        backend: Backend,
-    ) -> tuple[Entry, list[Tensor | None], list[Any]]:
+        self, key: Any, args: Any, kwargs: Any, given: Given, backend: Backend, reason: str
+    ) -> tuple[Entry, Sequence[Tensor | None], list[Any]]:
         """Return what runs a call, compiling now if nothing that was compiled fits."""
-        last, reason = self.last, ""
-        if last is not None and key == self._key:
-            try:
-                return last, *_given(last, tensors, scalars)
-            except _Stale as stale:
-                reason = str(stale)
+        _, tensors, scalars, _ = given
         with self._lock:
             for entry in reversed(self.entries.get(key, ())):
                 try:
-                    found = _given(entry, tensors, scalars)
+                    found = entry.given(tensors, scalars)
                 except _Stale as stale:
                     reason = reason or str(stale)
                     continue
                 self.entries[key] = self.entries.pop(key)  # the most recently used comes last
-                self._key, self.last = key, entry
+                self._remain(key, entry)
                 return entry, *found
-            entry = self._compile(args, kwargs, tensors, scalars, held, backend)
+            entry = self._compile(args, kwargs, given, backend)
             self._remember(args, kwargs, reason)
             self.entries.setdefault(key, []).append(entry)
             self.entries[key] = self.entries.pop(key)
             self._forget()
-            self._key, self.last = key, entry
-            return entry, *_given(entry, tensors, scalars)
+            self._remain(key, entry)
+            return entry, *entry.given(tensors, scalars)
 
-    def _compile(
-        self, args: Any, kwargs: Any, tensors: list[Tensor], scalars: list[Any], held: list[Any], backend: Backend
-    ) -> Entry:
-        start = time.perf_counter()
+    def _compile(self, args: Any, kwargs: Any, given: Given, backend: Backend) -> Entry:
+        from tinyseq.compiler.checking import verify_plan
+        from tinyseq.compiler.pipeline import choose, run_passes
+        from tinyseq.compiler.planning import make_plan
+        from tinyseq.compiler.target import TARGETS
+
+        start, (form, tensors, *_) = time.perf_counter(), given
         with backends.use(backend.name):
             traced = trace_function(self.fn, args, kwargs, repeatable=True)
         _require_same(backend, [*tensors, *traced.captured])
@@ -497,7 +548,13 @@ class CompiledFunction:
         shapes = ", ".join(f"{x.dtype}{x.shape}" for x in tensors)
         log.info("compiled %s for %s in %.0f ms", self.__name__, shapes, seconds * 1e3)
         made = Compilation(traced, compiled, plan, target, backend.name, seconds)
-        return Entry(made, Arguments(tensors, scalars, held), self._arena)
+        return Entry(made, given, Pattern.of(args, kwargs, form), self._arena)
+
+    def _remain(self, key: Any, entry: Entry) -> None:
+        """Keep in mind what ran last; of the one before, not what it was given."""
+        before, self._last = self.last, (key, entry)
+        if before is not None and before is not entry:
+            before.forget()
 
     def _forget(self) -> None:
         """Keep so many compilations, those used last."""
@@ -530,11 +587,16 @@ class CompiledFunction:
             stacklevel=_level_of_user(),
         )
 
+    @property
+    def last(self) -> Entry | None:
+        """What the last call ran from."""
+        return self._last and self._last[1]
+
     def entry_of_last_call(self) -> Entry:
         """Return what the last call ran from."""
-        if self.last is None:
+        if (last := self.last) is None:
             raise GraphError("nothing is compiled yet", required="a call: shapes are known only then")
-        return self.last
+        return last
 
     @property
     def graph(self) -> Graph:
@@ -559,7 +621,7 @@ def _backend_of(tensors: Sequence[Tensor]) -> Backend:
         BackendError: they are on several.
     """
     current = backends.current()
-    if all(type(x.value) is current.array_type for x in tensors):
+    if {type(x.value) for x in tensors} <= {current.array_type}:
         return current
     found = tensors[0].backend
     _require_same(found, tensors)
@@ -587,48 +649,6 @@ def _level_of_user() -> int:
 
 
 _PACKAGE: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
-
-
-def _given(entry: Entry, tensors: list[Tensor], scalars: list[Any]) -> tuple[list[Tensor | None], list[Any]]:
-    """Return what stands behind an entry's inputs in this call, and their arrays.
-
-    Raises:
-        _Stale: the entry does not fit.
-    """
-    behind = entry.tensors(tensors, scalars)
-    captured: list[Any] = behind[len(tensors) + len(scalars) :]
-    arrays = [x.value for x in tensors]
-    if scalars:
-        arrays += [np.asarray(x) for x in scalars]
-    return behind, arrays + entry.binding.values(captured)
-
-
-def _form(x: Any, tensors: list[Tensor], scalars: list[Any], held: list[Any]) -> Any:
-    """Return what tells an argument from another besides tensors and floats, which are gathered in order."""
-    kind = x.__class__
-    if isinstance(x, Tensor):
-        tensors.append(x)
-        return Tensor
-    if kind in SCALARS:
-        scalars.append(x)
-        return kind
-    if kind in _WORDS:
-        return kind, x
-    if isinstance(x, dict):
-        return dict, tuple([(key, _form(part, tensors, scalars, held)) for key, part in x.items()])
-    if isinstance(x, tuple | list):
-        return kind, tuple([_form(part, tensors, scalars, held) for part in x])
-    if kind is np.ndarray:
-        return "array", x.shape, x.dtype.str, x.tobytes()
-    if kind is slice:
-        return slice, *(_form(part, tensors, scalars, held) for part in (x.start, x.stop, x.step))
-    if isinstance(x, complex | np.generic):
-        return kind, repr(x)
-    held.append(x)  # as long as it is held, no other thing has its id
-    return kind, id(x)
-
-
-_WORDS: Final = frozenset({bool, int, str, bytes, type(None), range})
 
 
 def _in_words(x: Any) -> str:

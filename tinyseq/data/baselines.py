@@ -10,6 +10,8 @@ import numpy as np
 Ids = np.ndarray[Any, Any]
 #: So many tokens are counted at once.
 _PART = 1 << 22
+#: So many n-grams, where no more are possible, have a place each.
+_TABLE = 1 << 20
 #: Additive smoothing constants that the validation part chooses from.
 ALPHAS = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 
@@ -51,12 +53,22 @@ def _counted(stream: Ids, order: int, vocabulary_size: int) -> tuple[Ids, Ids]:
 
     A long stream is counted part by part: its numbers may be bytes, and n-grams of them are eight times as large.
     """
+    parts = (_grams(stream, start, order, vocabulary_size) for start in range(1, len(stream), _PART))
+    if (possible := vocabulary_size**order) <= _TABLE:
+        table = sum((np.bincount(grams, minlength=possible) for grams in parts), np.zeros(possible, np.int64))
+        there = np.flatnonzero(table)
+        return there, table[there]
     known = counts = np.zeros(0, np.int64)
-    for start in range(1, len(stream), _PART):
-        grams = stream[start : start + _PART].astype(np.int64)
-        if order > 1:
-            grams += stream[start - 1 : start - 1 + len(grams)].astype(np.int64) * vocabulary_size
+    for grams in parts:
         found, times = np.unique(grams, return_counts=True)
         known, where = np.unique(np.concatenate([known, found]), return_inverse=True)
         counts = np.bincount(where, np.concatenate([counts, times]), len(known)).astype(np.int64)
     return known, counts
+
+
+def _grams(stream: Ids, start: int, order: int, vocabulary_size: int) -> Ids:
+    """Return the n-grams that end in one part of a stream."""
+    grams = stream[start : start + _PART].astype(np.int64)
+    if order > 1:
+        grams += stream[start - 1 : start - 1 + len(grams)].astype(np.int64) * vocabulary_size
+    return grams

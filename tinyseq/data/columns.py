@@ -27,7 +27,7 @@ _KEY: Final = re.compile(r"#\s*[\w.:]+\s*=|#\s*(newdoc|newpar|begin document|end
 _SHOWN, _WIDE = 4, 70
 
 
-class Line(NamedTuple):
+class WordLine(NamedTuple):
     """A line of a file, cut into its fields; ``number`` counts from 1."""
 
     number: int
@@ -35,7 +35,7 @@ class Line(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Choice:
+class ColumnChoice:
     """Which columns are the word and the tag, counted from 0; ``tag`` is None where there is none."""
 
     word: int
@@ -88,14 +88,16 @@ def column_number(name: int | str, names: Sequence[str], where: str, key: str) -
     )
 
 
-def header(first: Line, asked: Sequence[int | str | None]) -> bool:
-    """Return whether a file's first line names its columns."""
+def header(first: WordLine, asked: Sequence[int | str | None], known: Sequence[str]) -> bool:
+    """Return whether a file's first line names its columns, some of them ``known`` from another file."""
+    if {field.strip() for field in first.fields} <= {name for name in known if not name.isdecimal()}:
+        return True
     names = {field.strip().casefold() for field in first.fields}
     wanted = {one.casefold() for one in asked if isinstance(one, str) and not one.isdecimal()}
     return bool(wanted and wanted <= names) or bool(len(names) > 1 and names & _WORD_NAMES and names & _TAG_NAMES)
 
 
-def width_of(lines: Sequence[Line]) -> int:
+def width_of(lines: Sequence[WordLine]) -> int:
     """Return how many columns most lines have."""
     return Counter(len(line.fields) for line in lines).most_common(1)[0][0]
 
@@ -138,7 +140,7 @@ def words_among_comments(
 
 
 def choose(
-    sentences: Sequence[Sequence[Line]],
+    sentences: Sequence[Sequence[WordLine]],
     names: Sequence[str],
     *,
     word: int | None,
@@ -146,7 +148,7 @@ def choose(
     targets: bool,
     scheme: str,
     where: str,
-) -> Choice:
+) -> ColumnChoice:
     """Return which columns are the word and the tag of a file that does not say so.
 
     The word is the first and the tag the last column (CoNLL-2000 to -2003, WNUT) where what stands in them speaks for
@@ -157,13 +159,13 @@ def choose(
     """
     width = len(names)
     if word is not None and (tag is not None or width == 1):
-        return Choice(word, tag)
+        return ColumnChoice(word, tag)
     if width == 1:
-        return Choice(0, None)
+        return ColumnChoice(0, None)
     values = [{line.fields[i] for lines in sentences for line in lines} for i in range(width)]
     evidence = [_evidence(found) for found in values]
     if width == 2 and (word, tag) != (None, None):
-        return Choice(
+        return ColumnChoice(
             1 - tag if word is None and tag is not None else word or 0, 1 - (word or 0) if tag is None else tag
         )
     reason = _doubt(sentences, values, evidence, word, tag, scheme)
@@ -172,9 +174,9 @@ def choose(
         last = width - 1
         if width == 2 and evidence[0] and not evidence[1]:
             first, last = 1, 0
-        return Choice(first if word is None else word, last if tag is None else tag)
+        return ColumnChoice(first if word is None else word, last if tag is None else tag)
     if not targets and word is not None:
-        return Choice(word, None)
+        return ColumnChoice(word, None)
     raise DataError(
         f"uncertain which column is the word and which the tag: {reason}",
         required="data.word and data.tag, columns by number (or by name, where line 1 names them)",
@@ -184,7 +186,7 @@ def choose(
     )
 
 
-def shown(sentences: Sequence[Sequence[Line]]) -> str:
+def shown(sentences: Sequence[Sequence[WordLine]]) -> str:
     """Return the first lines of a file with their columns numbered."""
     rows = [line for lines in sentences for line in lines][:_SHOWN]
     texts = (" | ".join(f"{i} {field}" for i, field in enumerate(line.fields, start=1)) for line in rows)
@@ -208,7 +210,7 @@ def _kinds(values: set[str]) -> set[str]:
     return {match["kind"] for value in values if pattern and (match := pattern.fullmatch(value))}
 
 
-def _numbered(sentences: Sequence[Sequence[Line]]) -> bool:
+def _numbered(sentences: Sequence[Sequence[WordLine]]) -> bool:
     """Return whether the first column counts the words of each sentence."""
     long = [[line.fields[0] for line in lines] for lines in sentences if len(lines) > 1]
     return bool(long) and any(
@@ -219,7 +221,7 @@ def _numbered(sentences: Sequence[Sequence[Line]]) -> bool:
 
 
 def _doubt(
-    sentences: Sequence[Sequence[Line]],
+    sentences: Sequence[Sequence[WordLine]],
     values: Sequence[set[str]],
     evidence: Sequence[str],
     word: int | None,

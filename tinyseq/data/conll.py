@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from tinyseq.data import schemes
 from tinyseq.data.columns import (
-    Line,
+    WordLine,
     choose,
     column_number,
     cut,
@@ -41,7 +41,7 @@ class Tagged(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Form:
+class TaggedForm:
     """What a file was read as: its format, its columns' names, which are word and tag (from 0), and the tags' scheme.
 
     ``broken`` is how many tags break the scheme.
@@ -69,7 +69,7 @@ class TaggedFile(NamedTuple):
 
     sentences: list[Tagged]
     documents: list[int]
-    form: Form
+    form: TaggedForm
 
 
 def read_conll(
@@ -96,7 +96,7 @@ def read_tagged(
     word: int | str | None = None,
     tag: int | str | None = None,
     comments: bool | None = None,
-    like: Form | None = None,
+    like: TaggedForm | None = None,
 ) -> TaggedFile:
     """Read a UTF-8 file of a word a line, an empty line after each sentence.
 
@@ -123,7 +123,7 @@ def read_tagged(
     if format == "auto":
         format = "conllu" if _is_conllu(Path(path), lines) else "columns"
     sentences, documents, names = (
-        _conllu(path, lines) if format == "conllu" else _columns(path, lines, comments, word, tag)
+        _conllu(path, lines) if format == "conllu" else _columns(path, lines, comments, like, word, tag)
     )
     if not sentences:
         raise DataError("a file without sentences", required="words with tags, a line each", got=str(path))
@@ -132,7 +132,7 @@ def read_tagged(
     return TaggedFile(rows, documents, form)
 
 
-def is_prose(path: str | Path, form: Form | None, tags: Collection[str]) -> bool:
+def is_prose(path: str | Path, form: TaggedForm | None, tags: Collection[str]) -> bool:
     """Return whether a text file has a sentence a line, not a word a line as files of tags do.
 
     Args:
@@ -160,11 +160,11 @@ def _is_conllu(path: Path, lines: Sequence[str]) -> bool:
     return bool(rows) and all(len(row) == len(CONLLU) and _ID.fullmatch(row[0]) for row in rows)
 
 
-def _conllu(path: str | Path, lines: Sequence[str]) -> tuple[list[list[Line]], list[int], tuple[str, ...]]:
+def _conllu(path: str | Path, lines: Sequence[str]) -> tuple[list[list[WordLine]], list[int], tuple[str, ...]]:
     """Return the word lines of each sentence, its document, and the columns' names."""
     names = CONLLU
     tabs = any("\t" in line for line in lines)
-    sentences: list[list[Line]] = []
+    sentences: list[list[WordLine]] = []
     documents: list[int] = []
     document, fresh = 0, True
     for number, line in enumerate(lines, start=1):
@@ -190,7 +190,7 @@ def _conllu(path: str | Path, lines: Sequence[str]) -> tuple[list[list[Line]], l
                 documents.append(document)
                 fresh = False
             if "ID" not in names or _is_word(fields[names.index("ID")], len(sentences[-1]), f"{path}, line {number}"):
-                sentences[-1].append(Line(number, fields))
+                sentences[-1].append(WordLine(number, fields))
     kept = [row for row, sentence in enumerate(sentences) if sentence]
     return [sentences[row] for row in kept], [documents[row] for row in kept], names
 
@@ -210,8 +210,8 @@ def _is_word(field: str, before: int, where: str) -> bool:
 
 
 def _columns(
-    path: str | Path, lines: Sequence[str], comments: bool | None, *asked: int | str | None
-) -> tuple[list[list[Line]], list[int], tuple[str, ...]]:
+    path: str | Path, lines: Sequence[str], comments: bool | None, like: TaggedForm | None, *asked: int | str | None
+) -> tuple[list[list[WordLine]], list[int], tuple[str, ...]]:
     """Return the word lines of each sentence, its document, and the columns' names."""
     full = [(number, line) for number, line in enumerate(lines, start=1) if line.strip() and not is_document(line)]
     marked = [] if comments is False else [(number, line) for number, line in full if line[0] == "#"]
@@ -231,10 +231,12 @@ def _columns(
             where=f"{path}, line {full[0][0]}",
             fix="write the columns of word and tag with a tab between them",
         )
-    width = width_of([Line(number, fields) for number, fields in cuts.items()])
+    while all(len(fields) > 1 and not fields[-1] for fields in cuts.values()):
+        cuts = {number: fields[:-1] for number, fields in cuts.items()}  # a tab at the end of every line
+    width = width_of([WordLine(number, fields) for number, fields in cuts.items()])
     first = next(iter(cuts))
     names = tuple(map(str, range(1, width + 1)))
-    if len(cuts[first]) == width and header(Line(first, cuts[first]), asked):
+    if len(cuts[first]) == width and header(WordLine(first, cuts[first]), asked, () if like is None else like.columns):
         names = tuple(name.strip() for name in cuts.pop(first))
     if comments is None and marked:
         tags = {fields[-1] for fields in cuts.values() if len(fields) == width}
@@ -247,9 +249,9 @@ def _columns(
 
 def _grouped(
     path: str | Path, lines: Sequence[str], cuts: dict[int, list[str]], width: int
-) -> tuple[list[list[Line]], list[int]]:
+) -> tuple[list[list[WordLine]], list[int]]:
     """Return the sentences of cut lines, and the document of each."""
-    sentences: list[list[Line]] = []
+    sentences: list[list[WordLine]] = []
     documents: list[int] = []
     document, fresh = 0, True
     for number, line in enumerate(lines, start=1):
@@ -272,7 +274,7 @@ def _grouped(
                 sentences.append([])
                 documents.append(document)
                 fresh = False
-            sentences[-1].append(Line(number, fields))
+            sentences[-1].append(WordLine(number, fields))
         elif not line.strip() or is_document(line):
             fresh = True
             document += bool(line.strip())
@@ -292,29 +294,26 @@ def _ragged(path: str | Path, number: int, line: str, width: str, got: int, fix:
 def _form(
     path: str | Path,
     format: str,
-    sentences: Sequence[Sequence[Line]],
+    sentences: Sequence[Sequence[WordLine]],
     names: tuple[str, ...],
     asked: tuple[int | str | None, int | str | None],
     targets: bool,
     scheme: str,
-    like: Form | None,
-) -> Form:
+    like: TaggedForm | None,
+) -> TaggedForm:
     """Return which columns are the word and the tag."""
-    given = [
-        column_number(one, names, str(path), key)
-        if one is not None and (key == "word" or targets or _there(one, names))
-        else None
+    known = _as_before(like, format, names, targets)
+    if known is not None:
+        return known
+    word, tag = (
+        None
+        if one is None or (key == "tag" and not targets and not _there(one, names))
+        else column_number(one, names, str(path), key)
         for key, one in zip(("word", "tag"), asked, strict=True)
-    ]
-    word, tag = given
-    if like is not None and like.format == format:
-        if len(like.columns) == len(names):
-            word, tag = like.word, like.tag
-        elif not targets:
-            return Form(format, names, like.word if like.word < len(names) else 0, None)
+    )
     if format == "columns":
         choice = choose(sentences, names, word=word, tag=tag, targets=targets, scheme=scheme, where=str(path))
-        return Form(format, names, choice.word, choice.tag)
+        return TaggedForm(format, names, choice.word, choice.tag)
     if word is None:
         word = column_number("FORM", names, str(path), "word")
     if all(line.fields[word] == "_" for lines in sentences for line in lines):
@@ -325,7 +324,22 @@ def _form(
             where=str(path),
             fix="merge them in from the text that the treebank's README names",
         )
-    return Form(format, names, word, _conllu_tag(path, sentences, names, targets) if tag is None else tag)
+    return TaggedForm(format, names, word, _conllu_tag(path, sentences, names, targets) if tag is None else tag)
+
+
+def _as_before(like: TaggedForm | None, format: str, names: tuple[str, ...], targets: bool) -> TaggedForm | None:
+    """Return the columns of a file like another, the same by name, or, where they have none, by number."""
+    if like is None or like.format != format:
+        return None
+    if not all(name.isdecimal() for name in names):
+        wanted = [None if i is None else like.columns[i] for i in (like.word, like.tag)]
+        found = [names.index(name) if name in names else None for name in wanted]
+        if found[0] is not None and (found[1] is not None or not targets):
+            return TaggedForm(format, names, found[0], found[1])
+        return None
+    if len(like.columns) == len(names):
+        return TaggedForm(format, names, like.word, like.tag)
+    return None if targets else TaggedForm(format, names, like.word if like.word < len(names) else 0, None)
 
 
 def _there(name: int | str, names: Sequence[str]) -> bool:
@@ -333,7 +347,7 @@ def _there(name: int | str, names: Sequence[str]) -> bool:
 
 
 def _conllu_tag(
-    path: str | Path, sentences: Sequence[Sequence[Line]], names: tuple[str, ...], targets: bool
+    path: str | Path, sentences: Sequence[Sequence[WordLine]], names: tuple[str, ...], targets: bool
 ) -> int | None:
     """Return the column of tags that a CoNLL-U file means if nobody says so: UPOS, where no other is in question."""
     filled = [i for i, _ in enumerate(names) if any(line.fields[i] != "_" for lines in sentences for line in lines)]
@@ -354,8 +368,8 @@ def _conllu_tag(
 
 
 def _tagged(
-    path: str | Path, sentences: Sequence[Sequence[Line]], form: Form, targets: bool, scheme: str
-) -> tuple[list[Tagged], Form]:
+    path: str | Path, sentences: Sequence[Sequence[WordLine]], form: TaggedForm, targets: bool, scheme: str
+) -> tuple[list[Tagged], TaggedForm]:
     """Return words and tags, tags of entities as IOB2; and the form with the tags' scheme."""
     words = [tuple(line.fields[form.word].strip(" \t") for line in lines) for lines in sentences]
     for lines, of_sentence in zip(sentences, words, strict=True):
@@ -399,7 +413,7 @@ def _tagged(
 
 
 def _read_scheme(
-    path: str | Path, sentences: Sequence[Sequence[Line]], raw: list[list[str]], values: set[str], scheme: str
+    path: str | Path, sentences: Sequence[Sequence[WordLine]], raw: list[list[str]], values: set[str], scheme: str
 ) -> tuple[list[tuple[str, ...]], str, int]:
     """Return each sentence's tags, of entities as IOB2; the scheme, and how many tags break it.
 
@@ -443,7 +457,7 @@ def _read_scheme(
     return kept, scheme, broken
 
 
-def _hold(path: str | Path, lines: Sequence[Line], tags: Sequence[str], scheme: str) -> None:
+def _hold(path: str | Path, lines: Sequence[WordLine], tags: Sequence[str], scheme: str) -> None:
     """Raise a DataError where a sentence's tags are not of the scheme."""
     for line, tag in zip(lines, tags, strict=True):
         if tag != UNTAGGED:

@@ -45,7 +45,7 @@ def read_features(path: str | Path, *, caption: str, name: str = "name", targets
 
 def _read_table(path: Path, caption: str, name: str, targets: bool) -> list[Example]:
     table = read_table(path)
-    columns = [column for column in table.columns if column not in (caption, name)]
+    columns = table.features({caption, name})
     if not columns:
         raise DataError(
             "no column of features",

@@ -1,7 +1,7 @@
 """Forecasts: what any model has to beat, and how far off one is.
 
 A forecast is made at an origin t, when values up to t are known, of the ``horizon`` values that follow. Arrays of
-forecasts have the shape (origins, horizon, columns).
+forecasts have the shape (origins, horizon, columns). A truth that is NaN was never observed, and counts in no error.
 """
 
 from __future__ import annotations
@@ -50,14 +50,24 @@ def constant(level: Array, origins: Array, horizon: int) -> Array:
     return np.broadcast_to(level, (len(origins), horizon, len(level)))
 
 
+def _mean(errors: Array) -> float:
+    """Return the mean of errors, those of truths that were not observed left out."""
+    missing = np.isnan(errors)
+    if not missing.any():
+        return float(np.mean(errors))
+    if missing.all():
+        raise DataError("nothing to judge by", required="a value that was observed", got="missing values alone")
+    return float(np.mean(errors[~missing]))
+
+
 def rmse(predicted: Array, true: Array) -> float:
     """Root mean squared error."""
-    return math.sqrt(float(np.mean((predicted - true) ** 2)))
+    return math.sqrt(_mean((predicted - true) ** 2))
 
 
 def mae(predicted: Array, true: Array) -> float:
     """Mean absolute error."""
-    return float(np.mean(np.abs(predicted - true)))
+    return _mean(np.abs(predicted - true))
 
 
 def nrmse(predicted: Array, true: Array, variance: Array | float | None = None) -> float:
@@ -75,11 +85,16 @@ def nrmse(predicted: Array, true: Array, variance: Array | float | None = None) 
     return math.sqrt(float(np.mean(np.mean((predicted - true) ** 2, axis=axes) / spread)))
 
 
-def naive_step(values: Array, season: int = 1) -> Array:
+def naive_step(values: Array, season: int = 1, observed: Array | None = None) -> Array:
     """Return the mean absolute step of each column over a season: the in-sample error of the naive forecast.
 
     It is MASE's unit. A season of 1 is the naive forecast of Hyndman and Koehler (2006), a longer one the seasonal
     naive forecast.
+
+    Args:
+        values: (time, columns), the last one carried on where none was observed.
+        season: how many steps back the forecast looks.
+        observed: which were; steps to others are left out. None: all.
 
     Raises:
         DataError: a column that never changes, or no more values than a season has.
@@ -91,7 +106,11 @@ def naive_step(values: Array, season: int = 1) -> Array:
             got=str(len(values)),
             fix="a shorter season, or a longer series",
         )
-    scale: Array = np.abs(values[season:] - values[:-season]).mean(0)
+    steps = np.abs(values[season:] - values[:-season])
+    if observed is None:
+        scale: Array = steps.mean(0)
+    else:
+        scale = np.where(observed[season:], steps, 0.0).sum(0) / np.maximum(observed[season:].sum(0), 1)
     if not (scale > 0.0).all():
         raise DataError(
             f"a series that never changes{f' from season to season of {season}' if season > 1 else ''}",
@@ -107,4 +126,4 @@ def mase(predicted: Array, true: Array, scale: Array) -> float:
         predicted, true: (..., columns).
         scale: ``naive_step`` of the training part, over a step or over a season.
     """
-    return float(np.mean(np.abs(predicted - true) / scale))
+    return _mean(np.abs(predicted - true) / scale)

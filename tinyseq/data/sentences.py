@@ -224,7 +224,9 @@ def _ask(table: _Rows, texts: Sequence[int], width: int) -> DataError:
     """Return the question which columns are meant, with the answer that looks likeliest."""
     number = next(number for number, row in enumerate(table.rows) if len(row) == width)
     values = ", ".join(f"{n}: {value[:_FIELD]!r}" for n, value in enumerate(table.rows[number], start=1))
-    wordy = [column for column in texts if not all(row[column].isdecimal() for row in table.rows if column < len(row))]
+    values_of = {column: [row[column] for row in table.rows if column < len(row)] for column in texts}
+    # Numbers are no sentences, nor is what is the same in each line, such as the name of a language.
+    wordy = [c for c, found in values_of.items() if not all(map(str.isdecimal, found)) and len({*found, ""}) > 2]
     first, second = (column + 1 for column in (wordy if len(wordy) > 1 else [*texts, *range(width)])[:2])
     return DataError(
         "which columns are source and target cannot be told",

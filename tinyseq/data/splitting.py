@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -98,6 +98,26 @@ def _cuts(sizes: Sequence[int], wanted: Sequence[float], *, whole: bool) -> tupl
         cuts[0] = min(max(cuts[0], 1), len(sizes) - after[0])
         cuts[1] = min(max(cuts[1], cuts[0] + (wanted[1] > 0)), len(sizes) - after[1])
     return cuts[0], cuts[1]
+
+
+def unseen_note(what: str, parts: Mapping[str, Mapping[str, int]], *, split: bool) -> list[str]:
+    """Return a sentence on what held-out parts have and the training part has not; none where there is nothing.
+
+    Args:
+        what: the plural: "classes" or "tags".
+        parts: how often each is there, by part.
+        split: whether the parts are shares of one file, so that another split is a way out.
+    """
+    told = [
+        f"{', '.join(f'{name} ({count})' for name, count in sorted(found.items())[:5])}"
+        f"{' and more' if len(found) > 5 else ''} in the {part} part"
+        for part, found in parts.items()
+        if found
+    ]
+    if not told:
+        return []
+    advice = "; try data.split_by: class" if split else ""
+    return [f"{what} that training has not seen, and that count as errors: {'; '.join(told)}{advice}"]
 
 
 def in_order(values: Sequence[str], where: str) -> list[Any]:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from tinyseq.data import chaos
+from tinyseq.data.bounds import Bounds, Discarded
 from tinyseq.registry import Registry
 
 Array = np.ndarray[Any, Any]
+#: A delay in units of time, the time between two samples, and the parameter of Lorenz's equations.
+Delay = Annotated[float, Bounds(0.1, 10_000.0)]
+Step = Annotated[float, Bounds(1e-4, 1.0)]
+Rayleigh = Annotated[float, Bounds(0.0, 350.0)]
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,9 @@ def _onward(values: Array, names: tuple[str, ...]) -> System:
     return System(values[:-1], values[1:], names, names, True)
 
 
-def mackey_glass(length: int, seed: int, *, tau: float = 17.0, discard: int = 1000, squash: bool = True) -> System:
+def mackey_glass(
+    length: int, seed: int, *, tau: Delay = 17.0, discard: Discarded = 1000, squash: bool = True
+) -> System:
     """Mackey-Glass, a sample a time unit, forecast from itself.
 
     Args:
@@ -46,7 +53,7 @@ def mackey_glass(length: int, seed: int, *, tau: float = 17.0, discard: int = 10
     return _onward((np.tanh(x - 1.0) if squash else x)[:, None], ("x",))
 
 
-def lorenz(length: int, seed: int, *, sample: float = 0.02, discard: int = 500, rho: float = 28.0) -> System:
+def lorenz(length: int, seed: int, *, sample: Step = 0.02, discard: Discarded = 500, rho: Rayleigh = 28.0) -> System:
     """Lorenz's system, all three coordinates, forecast from themselves; each divided by 10.
 
     Args:

@@ -17,6 +17,7 @@ DEFAULT = "pydoc-topics"
 #: Paragraphs shorter than this may repeat: headings, "See also:", closing brackets.
 _SHORT = 40
 _REQUIRED = "a text file in UTF-8"
+_INSTEAD = "correct the path, or leave it out for Python's own documentation"
 
 
 @dataclass(frozen=True)
@@ -42,30 +43,44 @@ def load_text(path: str | Path | None = None) -> Corpus:
     if path is None:
         return _corpus(DEFAULT, _pydoc_topics())
     path = Path(path)
-    with told(path):
-        raw = read_bytes(path)
+    raw = read_raw(path, _INSTEAD)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # The codec counts from behind a byte order mark; the file's reader counts from its first byte.
-        offset = error.start + (3 if raw.startswith(b"\xef\xbb\xbf") else 0)
-        line = raw.count(b"\n", 0, offset) + 1
-        raise DataError(
-            "the text file is not UTF-8",
-            required=_REQUIRED,
-            got=f"byte 0x{raw[offset]:02x} ({error.reason})",
-            where=f"{path}, line {line}, byte offset {offset}",
-            fix=f"convert it: iconv -f latin1 -t utf-8 {path.name} > utf8-{path.name}, or save it as UTF-8",
-        ) from None
+        raise not_utf8(path, raw, error) from None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise DataError("the text file is empty", required=_REQUIRED, got=f"{path}: {len(raw)} bytes, no characters")
     return _corpus(str(path), text)
 
 
+def read_raw(path: Path, instead: str = "correct the path") -> bytes:
+    """Return the bytes of a text file; ``instead`` is what to do where there is none.
+
+    Raises:
+        DataError: it is missing, a directory or unreadable.
+    """
+    with told(path, instead):
+        return read_bytes(path)
+
+
+def not_utf8(path: Path, raw: bytes, error: UnicodeDecodeError) -> DataError:
+    """Return what to say of bytes that are not UTF-8: which, and in which line."""
+    # The codec counts from behind a byte order mark; the file's reader counts from its first byte.
+    offset = error.start + (3 if raw.startswith(b"\xef\xbb\xbf") else 0)
+    line = raw.count(b"\n", 0, offset) + 1
+    return DataError(
+        "the text file is not UTF-8",
+        required=_REQUIRED,
+        got=f"byte 0x{raw[offset]:02x} ({error.reason})",
+        where=f"{path}, line {line}, byte offset {offset}",
+        fix=f"convert it: iconv -f latin1 -t utf-8 {path.name} > utf8-{path.name}, or save it as UTF-8",
+    )
+
+
 @contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Tell in words why a text file cannot be read.
+def told(path: Path, instead: str = _INSTEAD) -> Iterator[None]:
+    """Tell in words why a text file cannot be read; ``instead`` is what to do where there is none.
 
     Raises:
         DataError: the body raised an OSError.
@@ -78,7 +93,7 @@ def told(path: Path) -> Iterator[None]:
             required=_REQUIRED,
             got=str(path),
             where=f"looked in {path.absolute().parent}",
-            fix="correct the path, or leave it out for Python's own documentation",
+            fix=instead,
         ) from None
     except IsADirectoryError:
         raise DataError(

@@ -53,9 +53,10 @@ def _words() -> Any:
     """
     import regex  # on use: a run at another level does without it
 
-    sign = r"[^\s\u200b]"  # U+200B separates words as a space does
-    word = rf"\w{sign}*?\b"
-    return regex.compile(rf"(?w)</?\w+>|\n|{word}(?:(?:(?<!\d)[-‐‑]|[-‐‑](?!\d)){word})*|{sign}+?\b")
+    # What separates words is in none, though U+202F joins for Unicode: U+200B, and every space.
+    sign, end = r"[^\s\u200b]", r"(?:\b|(?=[\s\u200b]))"
+    word = rf"\w{sign}*?{end}"
+    return regex.compile(rf"(?w)</?\w+>|\n|{word}(?:(?:(?<!\d)[-‐‑]|[-‐‑](?!\d)){word})*|{sign}+?{end}")
 
 
 def _cut_words(text: str) -> list[str]:

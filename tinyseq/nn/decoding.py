@@ -1,18 +1,24 @@
-"""From a model of the next token to whole sequences: greedy and beam search.
+"""From a model of the next token to whole sequences: draws, greedy and beam search.
 
-Both know a model only as a function ``step(tokens, state) -> (log p, state)``: tokens (rows,) are what was written
-last, log p (rows, vocabulary) judges what may come next. A state is a tree of arrays or tensors, a row each.
+The searches know a model only as a function ``step(tokens, state) -> (log p, state)``: tokens (rows,) are what was
+written last, log p (rows, vocabulary) judges what may come next. A state is a tree of arrays or tensors, a row each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from math import inf
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from tinyseq import trees
 from tinyseq.errors import DataError
+from tinyseq.ops.elementwise import exp, where
+from tinyseq.ops.predicates import logical_and
+from tinyseq.ops.reduce import argmax, cumsum, max_, sum_
+from tinyseq.ops.shape import concat, expand_dims
+from tinyseq.tensors import Tensor
 
 Array = np.ndarray[Any, Any]
 Step = Callable[[Array, Any], tuple[Array, Any]]
@@ -28,6 +34,47 @@ class Hypothesis(NamedTuple):
     def score(self, length_power: float) -> float:
         """Return log p / length ** power, the end counted in the length (after Wu et al. 2016, sec. 7)."""
         return self.log_p / max(len(self.tokens) + self.ended, 1) ** length_power
+
+
+#: Classes up to which each is compared with each to find the largest: in number as their square, but in one go.
+_COMPARED: Final = 512
+
+
+def largest(logits: Tensor, count: int) -> Tensor:
+    """Return logits (rows, classes) of which all but the ``count`` largest are -inf; what ties with the last stays."""
+    classes = logits.shape[-1]
+    if count >= classes:
+        return logits
+    if classes <= _COMPARED:
+        above = sum_(expand_dims(logits, 1) > expand_dims(logits, 2), -1)
+        return where(above < count, logits, -inf)
+    rest, peaks = logits, []
+    for _ in range(count):  # the largest one, the next, ...: ties count as one, so these may be more than are wanted
+        peaks.append(max_(rest, -1, keepdims=True))
+        rest = where(rest >= peaks[-1], -inf, rest)
+    reached = concat([sum_(logits >= peak, -1, keepdims=True) for peak in peaks], -1)
+    bound = max_(where(reached >= count, concat(peaks, -1), -inf), -1, keepdims=True)
+    return where(logits >= bound, logits, -inf)
+
+
+def choose(logits: Tensor, draws: Tensor, temperature: float | None, top: int | None = None) -> Tensor:
+    """Return the class that each row's draw in [0, 1) falls on under softmax(logits / temperature), in float64.
+
+    Args:
+        logits: (rows, classes).
+        draws: (rows,), in float64.
+        temperature: above 0; None takes the likeliest class, whatever the draw.
+        top: only so many classes, the likeliest, have a share; None for all.
+    """
+    if temperature is None:
+        return argmax(logits)
+    logits = (logits if top is None else largest(logits, top)).cast(np.float64)
+    reached = cumsum(exp((logits - max_(logits, -1, keepdims=True)) / temperature))
+    total = reached[:, -1:]
+    # A draw next to 1 may round up to the total: the last class that has a share is chosen then, not one behind it.
+    passed = logical_and(reached <= expand_dims(draws, 1) * total, reached < total)
+    chosen: Tensor = sum_(passed, -1)
+    return chosen
 
 
 def greedy(step: Step, state: Any, rows: int, *, start: int, end: int, limit: int) -> list[Hypothesis]:

@@ -99,10 +99,13 @@ class TransformerTextEncoder(Module):
 
 
 class PositionedEmbedding(Module):
-    """y_t = sqrt(features) W[id_t] + P_t (Vaswani et al. 2017, sec. 3.4 and 3.5)."""
+    """y_t = sqrt(features) W[id_t] + P_t (Vaswani et al. 2017, sec. 3.4 and 3.5).
+
+    W starts with standard deviation 1 / sqrt(features), so that what is added to P starts with 1.
+    """
 
     def __init__(self, vocabulary: int, features: int, *, dropout: float = 0.0) -> None:
-        self.table = Embedding(vocabulary, features)
+        self.table = Embedding(vocabulary, features, std=max(features, 1) ** -0.5)
         self.positions = SinusoidalPositions(features)
         self.dropout = Dropout(dropout)
         self.factor = math.sqrt(features)

@@ -6,7 +6,9 @@ Layers take initialisations by name (``INITIALIZERS``) or as a function (rows, c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,27 +18,65 @@ from tinyseq.random import generator
 from tinyseq.registry import Registry
 
 Array = np.ndarray[Any, Any]
+#: More elements than this NumPy's sizes cannot count.
+_COUNTED = 1 << 58
 #: (rows, columns) -> array; rows is the fan-in of a matrix that stands on the right, as in ``x @ W``.
 Initializer = Callable[[int, int], Array]
 
 
+class _Mode(threading.local):
+    shapes_only = False
+
+
+_mode = _Mode()
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Draw nothing inside the ``with`` block: layers have their shapes, and all of a tensor is one zero in memory."""
+    outer, _mode.shapes_only = _mode.shapes_only, True
+    try:
+        yield
+    finally:
+        _mode.shapes_only = outer
+
+
+def is_shapes_only() -> bool:
+    """Return whether values are left out here."""
+    return _mode.shapes_only
+
+
+def _shape(*shape: int) -> Array:
+    if math.prod(shape) > _COUNTED:
+        raise MemoryError(f"an array of shape {shape}")
+    return np.broadcast_to(np.zeros(()), shape)
+
+
 def zeros(*shape: int) -> Array:
     """Return zeros."""
+    if _mode.shapes_only:
+        return _shape(*shape)
     return np.zeros(shape)
 
 
 def full(*shape: int, value: float) -> Array:
     """Return one value everywhere."""
+    if _mode.shapes_only:
+        return _shape(*shape)
     return np.full(shape, float(value))
 
 
 def uniform(*shape: int, low: float = 0.0, high: float = 1.0) -> Array:
     """Return draws uniform on [low, high)."""
+    if _mode.shapes_only:
+        return _shape(*shape)
     return low + (high - low) * generator.uniform(shape)
 
 
 def normal(*shape: int, std: float) -> Array:
     """Return normal draws of mean 0."""
+    if _mode.shapes_only:
+        return _shape(*shape)
     return generator.normal(shape) * std
 
 
@@ -104,6 +144,8 @@ def draw(how: str | Initializer, rows: int, columns: int) -> Array:
         if star:
             gain = _gain(factor, how)
         how = initializer
+    if _mode.shapes_only:
+        return _shape(rows, columns)
     array = gain * np.asarray(how(rows, columns))
     if array.shape != (rows, columns):
         raise ShapeError("an initialisation returns another shape", required=f"{rows, columns}", got=str(array.shape))
@@ -127,7 +169,16 @@ def recurrent(
     input_init: str | Initializer = "glorot",
 ) -> Array:
     """Return W for ``[h, x] @ W``: its first rows, for h, by one initialisation and the rest, for x, by another."""
-    return np.concatenate([draw(recurrent_init, hidden_size, hidden_size), draw(input_init, input_size, hidden_size)])
+    return joined([draw(recurrent_init, hidden_size, hidden_size), draw(input_init, input_size, hidden_size)], axis=0)
+
+
+def joined(arrays: Sequence[Array], axis: int) -> Array:
+    """Return arrays as one, side by side along an axis."""
+    if not _mode.shapes_only:
+        return np.concatenate(arrays, axis=axis)
+    shape = list(arrays[0].shape)
+    shape[axis] = sum(array.shape[axis] for array in arrays)
+    return _shape(*shape)
 
 
 def reservoir(size: int, *, spectral_radius: float, density: float) -> Array:
@@ -142,6 +193,8 @@ def reservoir(size: int, *, spectral_radius: float, density: float) -> Array:
             required="size >= 1, 0 < density <= 1, spectral_radius >= 0",
             got=f"{size}, {density}, {spectral_radius}",
         )
+    if _mode.shapes_only:
+        return zeros(size, size)
     W = np.where(uniform(size, size) < density, uniform(size, size, low=-1.0), 0.0)
     radius = float(np.abs(np.linalg.eigvals(W)).max())
     if radius < 1e-12:

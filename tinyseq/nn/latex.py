@@ -352,7 +352,7 @@ def _substituted(node: Node, operands: Sequence[Text], tightness: int, asked: Se
     if left.strip() != "y" or not names or not set(names) <= written or "_" in right or r"\int" in right:
         arguments = ", ".join(operand.latex for operand in operands)
         return Text(rf"\mathrm{{{node.op.name.replace('_', ' ')}}}({arguments})")
-    function = re.fullmatch(r"(\\[a-z]+)(?:\\,)? x", right)
+    function = re.fullmatch(r"(\\[a-z]+|\\operatorname\{[a-z]+\})(?:\\,)? x", right)
     if function:  # sin x, but sin(a + b), and tanh(c) as books have it
         return Text(f"{function[1]}({operands[0].latex})")
     values = dict(zip(names, operands, strict=True))

@@ -39,16 +39,22 @@ class Linear(Module):
 class Embedding(Module):
     """Rows of a learned table, y = W[ids]: integers (...) -> (..., features).
 
-    The rows start normal with variance 1 / features, so that a row's length is about 1.
+    The rows start normal with standard deviation ``std``.
+
+    Args:
+        num_embeddings: rows, one an id.
+        features: of a row.
+        std: what the rows start with. With 1 the elements are of the size that a cell's gates and their initial weights
+            expect; smaller tables take longer to be told apart (``benchmarks/embedding.py`` has the tasks' scores).
 
     Raises:
         DtypeError: the ids are not integers.
         DataError: an id out of range.
     """
 
-    def __init__(self, num_embeddings: int, features: int) -> None:
+    def __init__(self, num_embeddings: int, features: int, std: float = 1.0) -> None:
         self.num_embeddings, self.features = num_embeddings, features
-        self.W = parameter(initial.normal(num_embeddings, features, std=max(features, 1) ** -0.5))
+        self.W = parameter(initial.normal(num_embeddings, features, std=std))
 
     def forward(self, ids: Tensor) -> Tensor:
         result: Tensor = functional.embedding(self.W, ids)

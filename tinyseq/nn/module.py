@@ -11,7 +11,8 @@ import numpy as np
 from tinyseq import backends
 from tinyseq.creation import tensor
 from tinyseq.errors import DataError, DtypeError, GraphError, ShapeError, did_you_mean
-from tinyseq.graph import Dtype, scope
+from tinyseq.graph import Dtype, Leaf, scope
+from tinyseq.nn import init
 from tinyseq.ops.base import native
 from tinyseq.tensors import Tensor
 
@@ -226,9 +227,14 @@ _DEFAULT = tensor(0.0)
 
 def parameter(array: np.ndarray[Any, Any], dtype: Any = np.float32) -> Tensor:
     """Return a learned tensor with initial values from a host array."""
+    if init.is_shapes_only():
+        value = np.broadcast_to(np.zeros((), dtype), array.shape)
+        return Tensor(value, Leaf(value.shape, value.dtype, True, None), True)
     return tensor(array, dtype=dtype, requires_grad=True)
 
 
 def buffer(array: np.ndarray[Any, Any], dtype: Any = np.float32) -> Tensor:
     """Return a tensor that is saved with the parameters, but not learned."""
+    if init.is_shapes_only():
+        return Tensor(np.broadcast_to(np.zeros((), dtype), array.shape))
     return tensor(array, dtype=dtype)

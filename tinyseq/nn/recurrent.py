@@ -114,6 +114,26 @@ class Recurrent(Module):
             last.append(tuple(s for _, s in runs))
         return xs, tuple(last)
 
+    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Return (y_t, s_t) for x_t (batch, input_size) and s_{t-1}: a call with a single time step.
+
+        Raises:
+            DataError: it is bidirectional: there is no step from the end.
+        """
+        if self.bidirectional:
+            raise DataError(
+                f"{type(self).__name__}.step", required="layers that read forward", got="bidirectional=True"
+            )
+        self._check(state)
+        last = []
+        for depth, ((cell,), (s,)) in enumerate(zip(self.layers, state, strict=True)):
+            if depth:
+                x = self.dropout(x)
+            y, s = cell.step(x, s)
+            x = x + y if self.residual and x.shape == y.shape else y
+            last.append((s,))
+        return x, tuple(last)
+
     def _check(self, state: Any) -> None:
         directions = 2 if self.bidirectional else 1
         fits = isinstance(state, (tuple, list)) and len(state) == len(self.layers)

@@ -17,7 +17,7 @@ from tinyseq.nn.init import Array
 from tinyseq.nn.layers import Linear
 from tinyseq.nn.module import Module
 from tinyseq.ops.elementwise import clip
-from tinyseq.ops.shape import concat, expand_dims, squeeze, stack
+from tinyseq.ops.shape import concat
 from tinyseq.tensors import Tensor
 from tinyseq.unrolling import unroll
 
@@ -162,9 +162,13 @@ class EchoStateNetwork(Module):
                 required="input_size == output_size, steps >= 1",
                 got=f"{self.input_size}, {self.output_size}, {steps}",
             )
-        u, ys = first, []
-        for _ in range(steps):
-            y, state = self(expand_dims(u, 1), state)
-            u = squeeze(y, 1)
-            ys.append(u)
-        return stack(ys, 1), state
+        clock = tensor(np.zeros((first.shape[0], steps), bool))
+        ys, (_, state) = unroll(self.free_step, clock, (first, state))
+        return ys, state
+
+    def free_step(self, _: Any, now: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return an output y, (batch, output_size), and what the next step starts from: y as input, and the state."""
+        u, state = now
+        x, state = self.cell.step(u, state)
+        y = self.readout(concat([u, x], axis=-1) if self.direct else x)
+        return y, (y, state)

@@ -408,8 +408,7 @@ class ScatterAdd(Op):
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
         x, *arrays = inputs
-        taken = _selected(self.name, attrs["shape"], arrays, attrs["key"])
-        if taken != x.shape:
+        if (taken := _selected(self.name, attrs["shape"], arrays, attrs["key"])) != x.shape:
             raise ShapeError("scatter_add: x does not fit the index", required=str(taken), got=str(x.shape))
         return attrs["shape"], x.dtype
 

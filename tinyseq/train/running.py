@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -13,9 +14,9 @@ from typing import Any
 import numpy as np
 
 import tinyseq
-from tinyseq import backends, nn
+from tinyseq import backends, files, nn
 from tinyseq.backends import use
-from tinyseq.errors import TinyseqError
+from tinyseq.errors import DataError, TinyseqError
 from tinyseq.figures import learning_curves, save
 from tinyseq.random import seed as set_seed
 from tinyseq.random import seeded
@@ -26,10 +27,11 @@ from tinyseq.train.config.registry import find_task
 from tinyseq.train.config.run_config import RunConfig, check
 from tinyseq.train.config.source import Document
 from tinyseq.train.loop import environment
+from tinyseq.train.loop.budget import refuse_too_large
 from tinyseq.train.loop.digest import code_digests, data_digest
 from tinyseq.train.loop.nonfinite import DivergedError
 from tinyseq.train.loop.progress import Progress, choose
-from tinyseq.train.loop.train_loop import Outcome, Row, train
+from tinyseq.train.loop.train_loop import Outcome, train
 from tinyseq.train.loop.train_state import snapshot
 from tinyseq.train.storage import checkpoint_file
 from tinyseq.train.storage.checkpoint_file import Checkpoint
@@ -40,6 +42,7 @@ from tinyseq.train.storage.resume import ResumePoint, RunIdentity, find_director
 from tinyseq.train.storage.run_directory import ENVIRONMENT, METRICS, RESULT, RunDirectory
 from tinyseq.train.tasks.base import Task
 from tinyseq.train.tasks.learning import Learning
+from tinyseq.train.tasks.overview import behind, lines
 
 #: How many time steps the picture of the graph shows.
 GRAPH_STEPS = 3
@@ -47,12 +50,16 @@ GRAPH_STEPS = 3
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run gave: where its files are, and the test metrics (``result`` is all of result.json)."""
+    """What a run gave: where its files are, and the test metrics (``result`` is all of result.json).
+
+    ``remarks`` are sentences on what the metrics do not say, such as a class that is never predicted.
+    """
 
     directory: Path
     status: str
     metrics: dict[str, float]
     baselines: dict[str, dict[str, float]]
+    remarks: tuple[str, ...]
     result: dict[str, Any] = field(repr=False)
     preview: str = field(default="", repr=False)
 
@@ -124,11 +131,13 @@ def run(
                 point = find_point(previous, resolved, named)
                 task = find_task(resolved.task)(resolved)
                 task.prepare()
+                refuse_too_large(task)
                 return _run(task, resolved, written, point, progress)
         if resume:
             progress.note(f"no run to go on with in {Path(resolved.output, resolved.name or name)}: it begins")
         task = find_task(resolved.task)(resolved)
         task.prepare()
+        refuse_too_large(task)
         directory = RunDirectory.create(resolved.output, resolved.name or name)
         with locked(directory.path):
             return _run(task, resolved, written, ResumePoint(directory), progress)
@@ -140,6 +149,7 @@ def prepared(config: RunConfig) -> Iterator[tuple[Task[Any], nn.Module]]:
     with use(config.backend, config.precision), blas_threads(config.threads), seeded(config.seed):
         task = find_task(config.task)(config)
         task.prepare()
+        refuse_too_large(task)
         set_seed(config.seed)  # whatever was drawn until now
         yield task, task.build().cast(config.dtype)
 
@@ -155,14 +165,20 @@ def _read(
         return checked, None, checked.task
     path = Path(config)
     document = yaml.read(path)
+    return check(document, overrides=overrides, folder=path.parent), document.text, run_name(path)
+
+
+def run_name(path: Path) -> str:
+    """Return what runs of a config file are called where it gives them no name."""
     name = "".join(letter if letter.isalnum() or letter in "_.-" else "-" for letter in path.stem).lstrip(".-")
-    return check(document, overrides=overrides, folder=path.parent), document.text, name or "run"
+    return name or "run"
 
 
 def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumePoint, progress: Progress) -> RunResult:
     began = time.perf_counter()
     directory, start = point.directory, point.start
-    for note in task.notes():
+    gaps = task.gaps()
+    for note in [*task.notes(), *gaps]:
         progress.note(f"note: {note}")
     data = {
         "data_sha256": data_digest(task),
@@ -177,11 +193,16 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumeP
         directory.checkpoints.set_aside_after(start.step)
     if point.identity is None or point.identity.config != config.model_dump(mode="json"):
         directory.write_config(config, written)
-    _write_environment(directory, {**task.describe_data(), "digest": data["data_sha256"]}, start)
+    _write_environment(directory, {**task.describe_data(), "digest": data["data_sha256"]}, start, progress)
     baselines = task.baselines()
+    overview: dict[str, str] = {}
+    with _only_noted(progress, "overview"):
+        overview = {**task.overview().told(task.measure, baselines, task.compared), "results": str(directory.path)}
+        for line in lines(overview):
+            progress.info(line)
     set_seed(config.seed)  # whatever was drawn until now
     model = task.build().cast(config.dtype)
-    outcome, rows = _train(task, model, config, point, data, progress)
+    outcome = _train(task, model, config, point, data, progress)
     diverged = outcome.error is not None
     if outcome.weights:
         model.load_state_dict(outcome.weights)
@@ -192,9 +213,11 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumeP
     # After an interrupt a person waits for the prompt: what takes long is left out.
     finished = outcome.status == "done"
     test = task.evaluate(model, "test") if finished else {}
-    result = _result(task, config, model, outcome, baselines, test, time.perf_counter() - began)
+    remarks = _remarks(task, model, outcome, test, baselines, progress) + gaps if finished else []
+    told = {"overview": overview, "remarks": remarks}
+    result = {**_result(task, config, model, outcome, baselines, test, time.perf_counter() - began), **told}
     directory.write_json(RESULT, result)
-    draw_run(task, model, directory, rows, baselines, outcome.best_step, test, progress)
+    draw_run(task, model, directory, baselines, outcome.best_step, test, progress)
     preview = ""
     if finished:
         with _only_noted(progress, "samples"), directory.drafts() as drafts:
@@ -205,7 +228,30 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumeP
     if outcome.error is not None:
         progress.note(f"what there is: {directory.path}")
         raise outcome.error
-    return RunResult(directory.path, outcome.status, test, baselines, result, preview)
+    return RunResult(directory.path, outcome.status, test, baselines, tuple(remarks), result, preview)
+
+
+def _remarks(
+    task: Learning[Any],
+    model: nn.Module,
+    outcome: Outcome,
+    test: dict[str, float],
+    baselines: dict[str, dict[str, float]],
+    progress: Progress,
+) -> list[str]:
+    """Return what the metrics do not say of a model that was trained to its end, a sentence each."""
+    remarks: list[str] = []
+    with _only_noted(progress, "remarks"):
+        remarks += behind(
+            task.compared,
+            test,
+            baselines,
+            best_step=outcome.best_step,
+            steps=outcome.steps,
+            one_pass=task.one_pass,
+        )
+        remarks += task.remarks(model, test)
+    return remarks
 
 
 def _train(
@@ -215,19 +261,26 @@ def _train(
     point: ResumePoint,
     data: dict[str, Any],
     progress: Progress,
-) -> tuple[Outcome, list[Row]]:
-    """Run the loop while its rows and checkpoints are written; return the outcome, and all rows of the run.
+) -> Outcome:
+    """Run the loop while its rows and checkpoints are written; return the outcome.
 
     Raises:
         KeyboardInterrupt: the run was asked twice to stop, and shall write nothing more.
     """
     directory, identity = point.directory, point.identity
     plain = config.model_dump(mode="json")
-    with closing(MetricsLog(directory.path / METRICS, progress.note, identity.metrics_bytes if identity else 0)) as log:
+    written = (identity.metrics_bytes, identity.metrics_sha256) if identity else (0, "")
+    with closing(MetricsLog(directory.path / METRICS, progress.note, *written)) as log:
         manager = CheckpointManager(directory.checkpoints, config.train.checkpoint, progress.note, log.sync)
 
         def identified(checkpoint: Checkpoint) -> Checkpoint:
-            identity = RunIdentity(config=plain, metrics_bytes=log.end, tinyseq=tinyseq.__version__, **data)
+            identity = RunIdentity(
+                config=plain,
+                metrics_bytes=log.end,
+                metrics_sha256=log.digest,
+                tinyseq=tinyseq.__version__,
+                **data,
+            )
             return Checkpoint({**checkpoint.facts, **identity.model_dump()}, checkpoint.tensors)
 
         at_once = False
@@ -250,18 +303,27 @@ def _train(
             raise outcome.interrupt
         if outcome.error is not None and outcome.bundle is not None:
             _write_bundle(directory, outcome.error, identified(outcome.bundle))
-        return outcome, log.rows()
+        return outcome
 
 
-def _write_environment(directory: RunDirectory, data: dict[str, Any], start: Checkpoint | None) -> None:
+def _write_environment(
+    directory: RunDirectory, data: dict[str, Any], start: Checkpoint | None, progress: Progress
+) -> None:
     """Write where the run was made, and for each time that it went on, where that was."""
     now = environment.describe()
-    if start is None or not (directory.path / ENVIRONMENT).is_file():
-        directory.write_json(ENVIRONMENT, {**now, "data": data, "resumed": []})
-        return
-    kept = directory.json(ENVIRONMENT)
-    resumed = [*kept.get("resumed", []), {"after": start.step, **now}]
-    directory.write_json(ENVIRONMENT, {**kept, "resumed": resumed})
+    path = directory.path / ENVIRONMENT
+    kept: dict[str, Any] = {**now, "data": data, "resumed": []}
+    if start is not None and os.path.lexists(path):
+        again = {"after": start.step, **now}
+        try:
+            kept = directory.json(ENVIRONMENT)
+            if not isinstance(kept.setdefault("resumed", []), list):
+                raise DataError("the run's env cannot be read", required="a list of what it was resumed after")
+            kept["resumed"].append(again)
+        except DataError as error:  # it is a record, and nothing depends on it
+            progress.note(f"warning: {error.what}; it is kept as {files.set_aside(path).name}, and begun anew")
+            kept = {**now, "data": data, "resumed": [again]}
+    directory.write_json(ENVIRONMENT, kept)
 
 
 def _write_bundle(directory: RunDirectory, error: DivergedError, bundle: Checkpoint) -> None:
@@ -278,7 +340,6 @@ def draw_run(
     task: Learning[Any],
     model: nn.Module,
     directory: RunDirectory,
-    rows: list[Row],
     baselines: dict[str, dict[str, float]],
     best_step: int,
     test: dict[str, float],
@@ -293,7 +354,7 @@ def draw_run(
     with _only_noted(progress, "curve.png"), directory.drafts() as drafts:
         measure = task.measure
         curves = learning_curves(
-            rows,
+            directory.rows(progress.note),
             measure.key,
             measure.label,
             lower_is_better=measure.lower_is_better,

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from tinyseq.backends import load as load_backend
 from tinyseq.backends import use
-from tinyseq.errors import DataError, TinyseqError
+from tinyseq.errors import BackendError, DataError, TinyseqError
 from tinyseq.threads import blas_threads
 from tinyseq.train.analysis import pictures
 from tinyseq.train.analysis.report import Model, write_report
 from tinyseq.train.config.overrides import Overrides
 from tinyseq.train.config.registry import find_task
 from tinyseq.train.config.run_config import load_config
+from tinyseq.train.loop.budget import refuse_too_large
+from tinyseq.train.loop.planned import PlannedModel
 from tinyseq.train.running import prepared
-from tinyseq.train.storage.run_directory import RunDirectory
+from tinyseq.train.storage.run_directory import METADATA, WEIGHTS, RunDirectory
 from tinyseq.train.tasks.base import Task
+from tinyseq.train.tasks.presentation import WritesText
+
+log = logging.getLogger("tinyseq.compiler")
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,19 +36,39 @@ if TYPE_CHECKING:
 class Trained:
     """The model of a run, with the task that it was trained for.
 
-    ``model`` is the module, ``config`` the resolved config, ``task`` what reads files and judges. A run of any backend
-    is used on NumPy.
+    ``model`` is the module, ``config`` the resolved config, ``task`` what reads files and judges. It is
+    used on the run's backend, or where that is not to be had, on the best one that is.
     """
 
     def __init__(self, directory: RunDirectory) -> None:
         self.directory = directory
         self.config = directory.config()
+        self.backend = _backend(self.config.backend)
         with self._running():
             self.task: Task[Any] = find_task(self.config.task)(self.config)
-            self.task.restore(directory.metadata())
-            self.model: Any = self.task.build().cast(self.config.dtype)
-            self.model.load_state_dict(directory.weights())
+            metadata, weights = directory.metadata(), directory.weights()
+            self.model: Any = self._built(metadata)
+            self.model.load_state_dict(weights)
+            _refuse_nonfinite(self.model, directory)
             self.model.eval()
+        #: The model as it is judged: on batch after batch of one size.
+        self._planned = PlannedModel(self.model) if self.config.compile and self.task.compilable else self.model
+
+    def _built(self, metadata: dict[str, Any]) -> Any:
+        """Return the model that the weights are of, its task restored."""
+        try:
+            self.task.restore(metadata)
+            refuse_too_large(self.task, training=False)
+            return self.task.build().cast(self.config.dtype)
+        except TinyseqError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+            raise DataError(
+                "the run's model cannot be built",
+                required=f"the metadata that a run of the task {self.config.task} leaves",
+                got=f"{type(error).__name__}: {error}".splitlines()[0],
+                where=str(self.directory.path / METADATA),
+            ) from error
 
     def predict(self, inputs: str | Path | Iterable[Any], *, batch_size: int | None = None) -> list[dict[str, Any]]:
         """Return a prediction for each input, in their order.
@@ -74,6 +103,39 @@ class Trained:
                 return
             yield prediction
 
+    def sample(
+        self,
+        prime: str | None = None,
+        *,
+        length: int | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        seed: int = 0,
+    ) -> str:
+        """Return a text that the model writes, the prime first; what is None is as in the run's config.
+
+        Args:
+            prime: the text to go on from.
+            length: how many tokens.
+            temperature: 1 as learned, lower is bolder, 0 takes the likeliest token each time.
+            top_k: only so many tokens may follow, the likeliest ones; 0 for all.
+            seed: same seed and backend, same text.
+
+        Raises:
+            DataError: the task writes no text, or the prime is empty or has tokens that the model does not know.
+        """
+        if not isinstance(self.task, WritesText):
+            raise DataError(
+                f"the task {self.config.task} does not write text",
+                required="a run of a language model",
+                got=str(self.directory.path),
+            )
+        with self._running():
+            begun, text = self.task.sample(
+                self.model, prime=prime, length=length, temperature=temperature, top_k=top_k, seed=seed
+            )
+        return begun + text
+
     def evaluate(self, path: str | Path | None = None, *, batch_size: int | None = None) -> dict[str, float]:
         """Return the task's metrics on a file with targets, or on the test part of the data of the run.
 
@@ -81,7 +143,7 @@ class Trained:
             DataError: the file is not of the task's form, or the run's data is not as it was.
         """
         with self._running():
-            return self.task.evaluate_on(self.model, self.judged(path), batch_size=batch_size)
+            return self.task.evaluate_on(self._planned, self.judged(path), batch_size=batch_size)
 
     def details(self, path: str | Path | None = None, *, batch_size: int | None = None) -> dict[str, Any]:
         """Return what the task tells beyond the metrics, such as a confusion matrix."""
@@ -162,11 +224,23 @@ class Trained:
 
     @contextmanager
     def _running(self) -> Iterator[None]:
-        with use("numpy"), blas_threads(self.config.threads):
+        with use(self.backend), blas_threads(self.config.threads):
             yield
 
     def __repr__(self) -> str:
         return f"Trained({str(self.directory.path)!r}, {self.config.task}, {self.model.num_parameters():,} parameters)"
+
+
+def _refuse_nonfinite(model: Any, directory: RunDirectory) -> None:
+    """Refuse weights that give no numbers: what was damaged, or does not fit into the config's dtype."""
+    for name, value in model.named_parameters():
+        if wrong := int(value.size - np.isfinite(value.numpy()).sum()):
+            raise DataError(
+                "the weights are not finite numbers",
+                required="finite numbers",
+                got=f"{name}: {wrong:,} of {value.size:,} are not, as {value.dtype}",
+                where=str(directory.path / WEIGHTS),
+            )
 
 
 def load(run: str | Path) -> Trained:
@@ -211,6 +285,16 @@ def model_of(what: str | Path, overrides: Overrides | None = None) -> Iterator[t
     else:
         with prepared(load_config(path, overrides)) as (task, model):
             yield task, model
+
+
+def _backend(name: str) -> str:
+    """Return the name of the run's backend, or of the best one where it is not to be had here."""
+    try:
+        return load_backend(name).name
+    except BackendError as error:
+        found = load_backend("auto").name
+        log.info("the run's backend %s is not to be had, %s instead: %s", name, found, error.what)
+        return found
 
 
 def _plain(metadata: Any) -> Any:

@@ -656,6 +656,23 @@ def outside(s: Scope) -> str | None:
     return s.add(f"{y} * 1.5", block=f"{y} = {a} + {box}.h * 0.5\n{box}.h = {y}{r.choice(('', '.detach()'))}\n")
 
 
+def assigned(s: Scope) -> str | None:
+    """A new value for an argument, a weight, or a tensor that the function has made."""
+    a, r, w = s.one(), s.r, s.writer
+    if a is None or s.depth:
+        return None
+    block = ""
+    known = [name for name in (*w.weights, *(p.name for p in w.parameters if p.kind == "tensor")) if name in s.floats]
+    if known and r.random() < 0.7:
+        target = r.choice(known)
+    else:
+        target = w.fresh("u")
+        block = f"{target} = f{s.d}({r.randint(0, 99)}{extents(s.shape(a))})\n"
+    new = r.choice([f"{target} * 0.5 + {a}", f"{target} * -0.9", f"ts.tanh({target}) + 0.1"])
+    w.feature("assigned inside")
+    return s.add(f"{target} * {a}", block=f"{block}{target}.assign({new})\n")
+
+
 def control(s: Scope) -> str | None:
     """Control flow on values."""
     a, r = s.one(), s.r

@@ -52,7 +52,7 @@ FAULTS = {
     ),
     "keywords sorted": Fault(
         "tensors are listed by sorted keyword, inputs made in the order of the call",
-        FUNCTION,
+        "compiler/arguments.py",
         "scalars, held)) for key, x in kwargs.items()))",
         "scalars, held)) for key, x in sorted(kwargs.items())))",
     ),
@@ -84,19 +84,19 @@ FAULTS = {
     "modes not guarded": Fault(
         "train() and eval(), and another seed, go by unnoticed",
         FUNCTION,
-        "        self.looked_at = tracing.guards\n",
-        "        self.looked_at = []\n",
+        "        self.looked_at, self.effects = tracing.guards, tracing.effects\n",
+        "        self.looked_at, self.effects = [], tracing.effects\n",
     ),
     "arguments' gradients lost": Fault(
         "backward() inside leaves gradients to closed-over tensors only",
         FUNCTION,
-        "                x.grad = Tensor(new.value)\n",
-        "                x.grad = Tensor(new.value) if x in entry.binding.members else x.grad\n",
+        "                leaf.grad = new\n",
+        "                leaf.grad = new if x in entry.binding.members else x.grad\n",
     ),
     "second derivatives of today": Fault(
         "gradients of gradients are taken at the weights of now, not of the call",
         FUNCTION,
-        "Tensor(self.values[leaf], x.node, x.requires_grad)",
+        "Tensor(values[leaf], x.node, x.requires_grad)",
         "Tensor(x.value, x.node, x.requires_grad)",
     ),
     "draws not counted": Fault(

@@ -12,6 +12,7 @@ import linecache
 import math
 import re
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -132,16 +133,19 @@ class Shown:
 
     array: np.ndarray
     requires_grad: bool
+    is_leaf: bool = True
+    #: Which of the objects that a program has shown or given it is; 0 where that is not told.
+    number: int = 0
 
 
-def frozen(value: Any) -> Any:
+def frozen(value: Any, number: Callable[[Tensor], int] = lambda x: 0) -> Any:
     """What a value is now, in things that nobody changes later."""
     if isinstance(value, Tensor):
-        return Shown(np.array(value.numpy()), value.requires_grad)
+        return Shown(np.array(value.numpy()), value.requires_grad, value.is_leaf, number(value))
     if isinstance(value, dict):
-        return {key: frozen(part) for key, part in value.items()}
+        return {key: frozen(part, number) for key, part in value.items()}
     if isinstance(value, tuple | list):
-        return type(value).__name__, [frozen(part) for part in value]
+        return type(value).__name__, [frozen(part, number) for part in value]
     if isinstance(value, np.ndarray):
         return Shown(value.copy(), False)
     if value is None or isinstance(value, bool | int | float | str):
@@ -154,6 +158,17 @@ class Session:
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, Any]] = []
+        #: Tensors by id, which another has when they are gone: not held, or calls would keep their buffers.
+        self.known: dict[int, tuple[weakref.ref[Tensor], int]] = {}
+        self.count = 0
+
+    def number(self, x: Tensor) -> int:
+        """Which tensor it is, in the order in which they were met."""
+        known, number = self.known.get(id(x), (lambda: None, 0))
+        if known() is not x:
+            self.count = number = self.count + 1
+            self.known[id(x)] = weakref.ref(x), number
+        return number
 
     def note(self, label: str, value: Any) -> None:
         """Show a value."""
@@ -161,12 +176,13 @@ class Session:
 
     def call(self, label: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a function and show what it returns or raises; None where it raises."""
+        frozen((args, kwargs), self.number)
         try:
             out = fn(*args, **kwargs)
         except Exception as error:
             self.seen.append((label, Raised(type(error), str(error))))
             return None
-        self.note(label, out)
+        self.seen.append((label, frozen(out, self.number)))
         return out
 
     def back(
@@ -180,6 +196,7 @@ class Session:
 
     def grads(self, label: str, tensors: Sequence[Tensor], *, clear: bool = True) -> None:
         """Show the gradients that tensors have."""
+        frozen(tensors, self.number)
         self.note(f"{label}: gradients", [x.grad for x in tensors])
         if clear:
             for x in tensors:
@@ -314,8 +331,6 @@ def compare(
         elif label != other:
             return Difference("another course", label, f"compiled shows {other!r}")
         if found := _differs(a, b, [] if blur is None else blur.get(index, [])):
-            if found[0] == "requires_grad" and (label.endswith("without gradients") or label == "results kept"):
-                continue  # an argument that is returned as it is
             if found[0] == FOLLOWED:
                 followed = followed or Difference(FOLLOWED, label, found[1])
                 continue
@@ -376,6 +391,8 @@ def _arrays_differ(a: Shown, b: Shown, noisy: list[Shown]) -> tuple[str, str] | 
             FOLLOWED if b.requires_grad else "requires_grad",
             f"requires_grad {a.requires_grad} eagerly, {b.requires_grad} compiled",
         )
+    elif a.number != b.number or (a.number and a.requires_grad and a.is_leaf != b.is_leaf):
+        flags = "identity", f"leaf {a.is_leaf}, tensor {a.number} eagerly; leaf {b.is_leaf}, tensor {b.number} compiled"
     if x.dtype.kind != "f":
         wrong = x != y
         for other in others:
@@ -497,7 +514,7 @@ def judge(text: str, backend: str, features: frozenset[str] | set[str] = frozens
     program = loaded(text)
     eager = play(program, eagerly, "numpy")
     found = play(program, ts.compile, backend)
-    stateful = "ropout" in text or "ts.rand" in text or "outside state" in features
+    stateful = "ropout" in text or "ts.rand" in text or bool({"outside state", "assigned inside"} & features)
     difference = compare(eager, found, stateful=stateful)
     if difference is None:
         return Verdict(None, "raises" if any(isinstance(value, Raised) for _, value in eager) else "same")

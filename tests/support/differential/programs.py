@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import tinyseq as ts
-from support.differential.pieces import EXTENTS, PIECES, WIDE, Scope, control, extents, outside
+from support.differential.pieces import EXTENTS, PIECES, WIDE, Scope, assigned, control, extents, outside
 from support.differential.playing import NAMES, Session, eagerly
 from tinyseq.graph import here
 from tinyseq.modes import mode
@@ -249,6 +249,8 @@ class Writer:
                 choose(r, weights, pieces)(s)
         if r.random() < 0.06:
             outside(s)
+        if r.random() < 0.06:
+            assigned(s)
         if r.random() < 0.015:
             control(s)
         if r.random() < 0.45:
@@ -261,19 +263,18 @@ class Writer:
         picked = last[:1] + [name for name in last[1:] if r.random() < 0.25][:2]
         if s.views & set(picked):
             self.feature("outputs that are views or slices")
-        picked = [self.made(s, name) for name in picked]
-        if r.random() < 0.3 and picked[0] not in s.views and " " not in picked[0]:
+        if r.random() < 0.15:
+            picked.append(
+                r.choice([*(p.name for p in self.parameters if p.kind == "tensor"), *self.weights, picked[0]])
+            )
+            self.feature("outputs that are inputs")
+        if r.random() < 0.3 and picked[0] not in s.views:
             picked[0] = f"{picked[0]}.sum()"
         r.shuffle(picked)
         if len(picked) == 1:
             return picked[0]
         ways = ["{}, {}", "[{}, {}]", "{{'z': {}, 'a': {}}}", "({}, {}), None"]
         return r.choice(ways).format(*picked[:2]) if len(picked) == 2 else ", ".join(picked)
-
-    def made(self, s: Scope, name: str) -> str:
-        """An expression for a value that is no weight or argument itself: eagerly, that would be returned itself."""
-        given = [self.space[w] for w in (*self.weights, *(p.name for p in self.parameters))]
-        return f"{name} * 1.0" if any(s.values[name] is x for x in given) else name
 
     def write(self) -> Program:
         """Write the program."""
@@ -322,8 +323,10 @@ class Writer:
                 if r.random() < 0.8:
                     body += f"{opt}.step()\n"
                 body += f"{zero}\n" * (r.random() < 0.4)
-                y = self.made(s, last[0])
-                result = r.choice(["loss", f"loss, {y}", f"{y}, loss.detach()"])
+                result = r.choice(["loss", f"loss, {last[0]}", f"{last[0]}, loss.detach()"])
+                if r.random() < 0.2:
+                    result += f", {r.choice(trained or last)}" + ".grad" * (r.random() < 0.3)
+                    self.feature("outputs that are inputs")
         elif ending == "grad":
             last = [n for n in reversed(s.floats) if n.startswith("v")] or ["x"]
             result = r.choice([f"({last[0]} * {last[0]}).sum()", f"ts.tanh({last[0]}).mean()"])
@@ -335,11 +338,12 @@ class Writer:
             if getattr(self.space[x], "requires_grad", False):
                 body += f"\n({result.split(',')[0].strip('([')} * {x}).sum().backward()" if "{" not in result else ""
                 self.feature("backward inside")
-        self.weights = [w for w in self.weights if re.search(rf"\b{w}\b", body)]
-        self.modules = [m for m in self.modules if re.search(rf"\b{m}\b", body)]
+        written = f"{body}\n{result}"
+        self.weights = [w for w in self.weights if re.search(rf"\b{w}\b", written)]
+        self.modules = [m for m in self.modules if re.search(rf"\b{m}\b", written)]
 
         names = {m for line in self.before for m in re.findall(r"^\w+", line)}
-        used = set(re.findall(r"\w+", body))
+        used = set(re.findall(r"\w+", written))
         for line in reversed(self.before):  # what a piece wanted that was then not written
             if line.split(" = ")[0] in used:
                 used |= set(re.findall(r"\w+", line))
@@ -420,7 +424,7 @@ class Writer:
                 self.feature(feature)
             return True
 
-        inside = "backward inside" in self.features
+        inside = bool({"backward inside", "assigned inside"} & self.features)
         held: list[str] = []
         bad = None
         for number in range(r.choice((1, 2, 2, 3, 3, 3, 4, 5))):
@@ -453,10 +457,7 @@ class Writer:
             if quiet:
                 continue
             if inside or ending == "grad":
-                keep(
-                    f"t.grads('call {number}', {tensors}, clear={r.random() < 0.8})",
-                    "backward inside" if inside else "",
-                )
+                keep(f"t.grads('call {number}', {tensors}, clear={r.random() < 0.8})")
                 if inside:
                     keep(f"t.note('call {number}: weights', {tensors})")
                 continue
@@ -487,8 +488,7 @@ class Writer:
                 args = ", ".join(arguments)
                 if keep(f"t.call('gradient {number}', lambda: ts.gradients(total(fast({args})), {tensors}))"):
                     self.feature("gradients outside")
-        # A result that is a weight itself is, eagerly, the tensor that has been assigned since.
-        if held and "assigned weights" not in self.features and r.random() < 0.5:
+        if held and r.random() < 0.5:
             keep(f"t.note('results kept', [{', '.join(held)}])")
         left = ", ".join(f"{name}={name}" for name in dict.fromkeys(self.left))
         keep(f"t.end({left})")

@@ -17,7 +17,11 @@ from tinyseq.graph import Leaf
 
 
 class Executable:
-    """A plan bound to a backend's arrays: ``forward`` takes the inputs, ``backward`` the gradients from above."""
+    """A plan bound to a backend's arrays: ``forward`` takes the inputs, ``backward`` the gradients from above.
+
+    To change how it runs, override ``compute`` (an instruction at one step), ``do`` (an instruction, a loop whole), or
+    ``run_forward`` and ``run_backward`` (all of them).
+    """
 
     #: The backend whose arrays these are.
     on: ClassVar[str]
@@ -82,6 +86,9 @@ class Executable:
         self.give(self.fitted(seeds, True))
         self.run_backward()
         return self.fresh(slice(count, None))
+
+    def forget(self) -> None:
+        """Let go of the arrays of the last run: they were copied."""
 
     def forward_list(self, arrays: Sequence[Array], count: int) -> list[Array]:
         """As ``forward``, with arrays for the first of the plan's inputs, in their order."""

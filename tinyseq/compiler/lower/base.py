@@ -35,5 +35,8 @@ class Executable(Protocol):
     def backward_list(self, seeds: Sequence[Array], count: int) -> list[Array]:
         """As ``backward``, with arrays for the last of the plan's inputs, in their order."""
 
+    def forget(self) -> None:
+        """Let go of the arrays of the last run."""
+
     def notes(self) -> list[str]:
         """Say what a reader of the plan should know of how it runs, a line each."""

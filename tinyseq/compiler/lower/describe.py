@@ -14,6 +14,7 @@ from tinyseq.compiler.lower.access import Access, Ghosts
 from tinyseq.compiler.lower.kinds import FLOATS, SIZES, computing_kind
 from tinyseq.compiler.lower.stages import (
     Argument,
+    Cumulation,
     Draw,
     Gathering,
     Group,
@@ -167,6 +168,20 @@ def _sum(call: Call, operands: list[Access], output: Access, ghosts: Ghosts) -> 
 
 
 @of_values
+def _place(call: Call, operands: list[Access], output: Access, ghosts: Ghosts) -> list[Step]:
+    x = operands[0]
+    return reduced(call.node.op.name, x, output, [i == call.node.attrs["axis"] for i in range(len(x.shape))], False)
+
+
+@of_values
+def _cumsum(call: Call, operands: list[Access], output: Access, ghosts: Ghosts) -> list[Step]:
+    x = operands[0]
+    if x.kind not in SIZES:
+        raise NotNative(f"cumsum of {x.kind}")
+    return [Cumulation(x, output, call.node.attrs["axis"])]
+
+
+@of_values
 def _sum_to(call: Call, operands: list[Access], output: Access, ghosts: Ghosts) -> list[Step]:
     x = operands[0]
     added = len(x.shape) - len(output.shape)
@@ -254,7 +269,10 @@ FORMS: Final[Forms] = {
     "sum": _sum,
     "max": _sum,
     "min": _sum,
+    "argmax": _place,
+    "argmin": _place,
     "sum_to": _sum_to,
+    "cumsum": _cumsum,
     "softmax": _normalization,
     "log_softmax": _normalization,
     "logsumexp": _normalization,

@@ -6,8 +6,7 @@ is told of a smaller array reads beyond its end. Values that an op refuses are t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,22 +41,30 @@ def fitting(leaf: Leaf, value: Any, array_type: type[Any], number: bool) -> Any:
     return np.asarray(value) if isinstance(value, np.generic) else value
 
 
-@contextmanager
-def told(node: Node, operands: Sequence[Any]) -> Iterator[None]:
-    """Tell what array modules raise in their own words, such as an index out of range, as eager code does.
+class told:
+    """Tells what array modules raise in their own words, such as an index out of range, as eager code does.
 
     Raises:
         ShapeError, DtypeError: there is such a fault.
     """
-    try:
-        yield
-    except TinyseqError:
-        raise
-    except (IndexError, ValueError, TypeError) as error:
-        got = ", ".join(map(signature, operands))
-        where = f"at {node.line}" if node.source else ""
-        family = DtypeError if isinstance(error, TypeError) else ShapeError
-        raise family(f"{node.op.name}: {error}", got=got, where=where) from None
+
+    __slots__ = ("node", "operands")
+
+    def __init__(self, node: Node, operands: Sequence[Any]) -> None:
+        self.node, self.operands = node, operands
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if error is None or isinstance(error, TinyseqError):
+            return
+        if isinstance(error, IndexError | ValueError | TypeError):
+            node = self.node
+            got = ", ".join(map(signature, self.operands))
+            where = f"at {node.line}" if node.source else ""
+            family = DtypeError if isinstance(error, TypeError) else ShapeError
+            raise family(f"{node.op.name}: {error}", got=got, where=where) from None
 
 
 def require_count(leaves: Sequence[Leaf], arrays: Sequence[Any]) -> None:

@@ -262,7 +262,9 @@ def _rows(stage: Step) -> int:
             return 0 if stage.add else stage.part.shape[0]
         case Product() | Normalization() | Draw():
             return stage.output.shape[0] if len(stage.output.shape) > 1 else 0
-        case Contraction() | Cumulation() | Triangle() | Bundle():
+        case Cumulation():
+            return stage.output.shape[0] if stage.axis else 0
+        case Contraction() | Triangle() | Bundle():
             return 0  # nobody writes them by parts of their rows
         case _:
             assert_never(stage)

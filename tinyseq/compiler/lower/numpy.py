@@ -13,6 +13,7 @@ from tinyseq.compiler.arena import Slab
 from tinyseq.compiler.lower.giving import fitting, require_count, told
 from tinyseq.compiler.plan import Call, Copy, Instruction, Loop, Operand, Plan, Ref
 from tinyseq.graph import Leaf, Node
+from tinyseq.ops.shape import ARRAY
 
 Array = np.ndarray[Any, Any]
 #: A function and its arguments, the output array last.
@@ -54,6 +55,8 @@ class Executable:
             start += -(-max(size, 1) // 64) * 64
         self.arrays = {id(b): b.lay(self.memory[b.slot][: b.nbytes].view(b.dtype)) for b in plan.buffers}
         self.calls: list[Prepared] = []
+        #: What fills the output of an instruction, which is the same at each step.
+        self.functions: dict[int, Callable[..., Any]] = {}
         self.boundary = 0
         self.prepare_all()
         #: What comes before gradients arrive, and what after.
@@ -93,8 +96,11 @@ class Executable:
         node = instruction.node
         args = [self.at(x, count, t) for x in instruction.inputs]
         name = node.op.name
-        if (function := _filling(node.op)) is not None:
-            self.calls.append((_in_full(function, args, out), (*args, out)))
+        function = self.functions.get(id(instruction))
+        if function is None and (filling := _filling(node.op)) is not None:
+            function = self.functions[id(instruction)] = _in_full(filling, args, out)
+        if function is not None:
+            self.calls.append((function, (*args, out)))
         elif name == "where":
             # `np.where` wraps an integer that does not fit, `np.copyto` refuses it.
             chosen, other = (x if isinstance(x, np.ndarray) else np.asarray(x).astype(out.dtype) for x in args[1:])
@@ -104,10 +110,22 @@ class Executable:
             self.calls.append((_FILLING["maximum"], (args[0], args[0].dtype.type(0), out)))
         elif name == "zeros_like":
             self.calls.append((out.fill, (0,)))
-        elif name == "sum":
-            self.calls.append((_reduce, (args[0], node.attrs["axis"], node.attrs["keepdims"], out)))
+        elif name in _REDUCING:
+            self.calls.append((_REDUCING[name], (args[0], node.attrs["axis"], node.attrs["keepdims"], out)))
+        elif name in _ALONG:
+            self.calls.append((_ALONG[name], (args[0], node.attrs["axis"], out)))
+        elif name == "cast":
+            self.calls.append((_cast, (out, args[0])))
+        elif name == "stack":
+            for i, part in enumerate(args):
+                place = out[(slice(None),) * node.attrs["axis"] + (i, ...)]
+                self.calls.append((np.copyto, (place, part)))
         elif name == "sum_to":
             self.calls.append(self.sum_to(args[0], out))
+        elif name == "within":
+            self.calls.append((_checked, (node, args, out)))
+        elif name == "index" and node.attrs["key"] == (ARRAY,) and node.inputs[0].shape[0]:
+            self.calls.append((_taken, (node, args, out)))
         else:
             self.calls.append((_general, (node, args, out)))
 
@@ -122,6 +140,9 @@ class Executable:
         axes = (*range(added), *(i + added for i, n in enumerate(out.shape) if n == 1 and x.shape[i + added] != 1))
         full = out.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
         return _reduce, (x, axes, True, full)
+
+    def forget(self) -> None:
+        """Let go of the arrays of the last run: they were copied."""
 
     def notes(self) -> list[str]:
         """Say what a reader of the plan should know of how it runs, a line each."""
@@ -174,6 +195,49 @@ def _copy_where(out: Array, value: Any, mask: Array) -> None:
 
 def _reduce(x: Array, axis: Any, keepdims: bool, out: Array) -> None:
     np.add.reduce(x, axis=axis, out=out, keepdims=keepdims)
+
+
+def _largest(x: Array, axis: Any, keepdims: bool, out: Array) -> None:
+    np.maximum.reduce(x, axis=axis, out=out, keepdims=keepdims)
+
+
+def _least(x: Array, axis: Any, keepdims: bool, out: Array) -> None:
+    np.minimum.reduce(x, axis=axis, out=out, keepdims=keepdims)
+
+
+def _accumulate(x: Array, axis: int, out: Array) -> None:
+    np.add.accumulate(x, axis, out.dtype, out)
+
+
+def _cast(out: Array, x: Array) -> None:
+    np.copyto(out, x, casting="unsafe")
+
+
+#: What fills an array by reducing over axes, and what goes along one.
+_REDUCING: dict[str, Callable[..., Any]] = {"sum": _reduce, "max": _largest, "min": _least}
+_ALONG: dict[str, Callable[..., Any]] = {
+    "cumsum": _accumulate,
+    "argmax": np.ndarray.argmax,
+    "argmin": np.ndarray.argmin,
+}
+
+
+def _checked(node: Node, args: Sequence[Any], out: Array) -> None:
+    """As the op's kernel; what is looked at in loops is mostly one label, and right."""
+    (x,) = args
+    if x.size == 1 and node.attrs["low"] <= x.item() <= node.attrs["high"]:
+        np.copyto(out, x)
+    else:
+        _general(node, args, out)
+
+
+def _taken(node: Node, args: Sequence[Any], out: Array) -> None:
+    """Rows of an array, as indexing takes them but in half the time."""
+    x, rows = args
+    try:
+        x.take(rows, 0, out)
+    except IndexError:
+        _general(node, args, out)
 
 
 def _general(node: Node, args: Sequence[Any], out: Array) -> None:

@@ -52,7 +52,7 @@ def _simplify(graph: Graph) -> Graph:
     seen: dict[Any, Node] = {}
 
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node:
-        if isinstance(node, Leaf | Literal):
+        if isinstance(node, _GIVEN):
             return node
         simpler = simplest(clone(node, inputs))
         key = _key(simpler)
@@ -75,21 +75,30 @@ def simplest(node: Node) -> Node:
 # -- equal nodes -------------------------------------------------------------------------------------------------------
 
 
+_GIVEN: Final = (Leaf, Literal)
+
+
 def _key(node: Node) -> Any:
     """What makes two nodes compute the same; None where that cannot be told."""
-    if isinstance(node, Leaf | Literal) or node.op in (scan, again):
+    if isinstance(node, _GIVEN) or node.op in (scan, again):
         return None
-    inputs = tuple(_frozen(n.attrs["value"]) if isinstance(n, Literal) else n.serial for n in node.inputs)
-    return node.op.name, inputs, tuple((k, _frozen(v)) for k, v in sorted(node.attrs.items()))
+    inputs = tuple([_frozen(n.attrs["value"]) if isinstance(n, Literal) else n.serial for n in node.inputs])
+    return node.op.name, inputs, tuple([(k, _frozen(v)) for k, v in sorted(node.attrs.items())])
 
 
 def _frozen(value: Any) -> Any:
     """A value as a part of a key. Numbers by their text: 0.0 and -0.0, 1 and True are equal, and yet not the same."""
+    if isinstance(value, _NUMBERS):
+        return repr(value)
+    if isinstance(value, _SEVERAL):
+        return tuple([_frozen(part) for part in value])
     if isinstance(value, slice):
         return "slice", _frozen(value.start), _frozen(value.stop), _frozen(value.step)
-    if isinstance(value, tuple | list):
-        return tuple(_frozen(part) for part in value)
-    return repr(value) if isinstance(value, bool | int | float | np.dtype) else value
+    return value.str if isinstance(value, np.dtype) else value
+
+
+_NUMBERS: Final = (bool, int, float)
+_SEVERAL: Final = (tuple, list)
 
 
 # -- arithmetic --------------------------------------------------------------------------------------------------------
@@ -174,7 +183,8 @@ def times_one(node: Node) -> Node | None:
 
 @rounds
 def scaled_twice(node: Node) -> Node | None:
-    """(x a) b = x (a b), of floats. Rounds once instead of twice, except by powers of two.
+    """(x a) b = x (a b), of floats. Rounds once instead of twice; by powers of two that is the same,
+    where nothing falls below the smallest ordinary number.
 
     Only where a and b are both at least 1 in size, or both at most 1, and a b is an ordinary number: else x a might
     overflow, or vanish, where x (a b) does not.

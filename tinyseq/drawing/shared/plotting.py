@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 _lock = threading.RLock()
+#: A file of settings in the folder at hand must not start programs.
+_OURS = {"text.usetex": False}
 
 
 @contextmanager
@@ -19,6 +21,6 @@ def plotting(settings: Mapping[Any, Any] | None = None) -> Iterator[None]:
     """
     from matplotlib import rc_context
 
-    with _lock, warnings.catch_warnings(), rc_context(None if settings is None else dict(settings)):
+    with _lock, warnings.catch_warnings(), rc_context(dict[Any, Any](_OURS) | dict(settings or {})):
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a text may hold any letter
         yield

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from tinyseq.nn import init
 from tinyseq.nn.cells.base import Cell
 from tinyseq.nn.cells.lstm import LSTMState
@@ -17,7 +15,7 @@ from tinyseq.tensors import Tensor
 
 
 def _gates(how: str | Initializer, rows: int, columns: int, count: int) -> Array:
-    return np.concatenate([init.draw(how, rows, columns) for _ in range(count)], axis=1)
+    return init.joined([init.draw(how, rows, columns) for _ in range(count)], axis=1)
 
 
 class LayerNormRNNCell(Cell):
@@ -70,7 +68,7 @@ class LayerNormLSTMCell(Cell):
         self.input_size, self.hidden_size = input_size, hidden_size
         self.W_h = parameter(_gates(recurrent_init, hidden_size, hidden_size, 4))
         self.W_x = parameter(_gates(input_init, input_size, hidden_size, 4))
-        self.b = parameter(np.concatenate([init.full(hidden_size, value=forget_bias), init.zeros(3 * hidden_size)]))
+        self.b = parameter(init.joined([init.full(hidden_size, value=forget_bias), init.zeros(3 * hidden_size)], 0))
         self.norm_h = LayerNorm(4 * hidden_size, bias=False)
         self.norm_x = LayerNorm(4 * hidden_size, bias=False)
         self.norm_c = LayerNorm(hidden_size)

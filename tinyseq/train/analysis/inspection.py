@@ -16,7 +16,9 @@ from tinyseq.errors import BackendError, GraphError
 from tinyseq.modes import no_grad
 from tinyseq.random import generator
 from tinyseq.tensors import Tensor
+from tinyseq.train.config.registry import find_task
 from tinyseq.train.config.run_config import RunConfig
+from tinyseq.train.loop.budget import FEW, layers_of, refuse_too_large, with_model
 from tinyseq.train.running import prepared
 from tinyseq.train.tasks.learning import Learning
 
@@ -50,6 +52,9 @@ class Inspection:
     """What ``inspect`` found; counts are of one training step, memory is in bytes."""
 
     task: str
+    #: What a run says before its first step, by what it is about; and what a person should know of the data.
+    overview: dict[str, str]
+    notes: list[str]
     data: dict[str, Any]
     #: Parameters of each part of the model.
     parameters: dict[str, int]
@@ -72,9 +77,39 @@ def inspect(config: RunConfig) -> Inspection:
     float64 on a small one, dropout included: along a random direction in each parameter, <g, v> must equal
     (L(p + eps v) - L(p - eps v)) / 2 eps. A model that is trained in one pass follows no gradient: nothing is checked.
 
+    Of a model of many layers, some of the same layers are built, and the rest is counted.
+
     Raises:
-        DataError, BackendError: the data or the backend is not to be had.
+        DataError, BackendError: the data or the backend is not to be had, or the model does not fit into memory.
     """
+    layers = layers_of(config)
+    if layers <= FEW:
+        return _inspected(config)
+    task = find_task(config.task)(config)
+    task.prepare()
+    refuse_too_large(task)
+    three, four = (_inspected(with_model(config, num_layers=count), whole=count == 3) for count in (3, 4))
+    return _extrapolated(three, four, layers - 3)
+
+
+def _extrapolated(three: Inspection, four: Inspection, more: int) -> Inspection:
+    """Return what a model of more layers takes, of what one of three and one of four layers take."""
+
+    def of(a: dict[str, int], b: dict[str, int]) -> dict[str, int]:
+        return {name: value + more * (b[name] - value) for name, value in a.items()}
+
+    return replace(
+        three,
+        parameters=of(three.parameters, four.parameters),
+        flops=None if three.flops is None or four.flops is None else three.flops + more * (four.flops - three.flops),
+        memory=of(three.memory, four.memory),
+    )
+
+
+def _inspected(config: RunConfig, whole: bool = True) -> Inspection:
+    """Return what is found; not ``whole``, without what is the same for any number of layers."""
+    overview: dict[str, str] = {}
+    notes: list[str] = []
     with prepared(config) as (task, model), np.errstate(all="ignore"):
         flops, tokens, reason = None, None, ""
         numbers = sum(_bytes(p) for p in model.parameters())
@@ -89,12 +124,15 @@ def inspect(config: RunConfig) -> Inspection:
             except (GraphError, BackendError) as error:
                 reason = error.what
         data = task.describe_data()
+        if whole:
+            overview = task.overview().told(task.measure, task.baselines(), task.compared)
+            notes = [*task.notes(), *task.gaps()]
         parts = {name: part.num_parameters() for name, part in model.children()}
     gradient = None
-    if not task.one_pass:
+    if whole and not task.one_pass:
         with prepared(_small(config)) as (task, model), np.errstate(all="ignore"):
             gradient = check_gradients(task, model)
-    return Inspection(config.task, data, parts, tokens, flops, memory, reason, gradient)
+    return Inspection(config.task, overview, notes, data, parts, tokens, flops, memory, reason, gradient)
 
 
 def _bytes(value: Tensor) -> int:

@@ -46,7 +46,7 @@ def curves(directory: RunDirectory) -> Figure:
         DataError: a file of it is missing or damaged.
     """
     try:
-        result = directory.json("result.json")
+        result = directory.result()
     except DataError:  # the run did not come to its end
         result = {}
     config = directory.config()

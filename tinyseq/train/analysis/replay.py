@@ -38,7 +38,7 @@ def replay(bundle: str | Path) -> DivergedError | None:
         return _replay(checkpoint)
     except TinyseqError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(
             "not a bundle to replay",
             required="what a run leaves when its numbers are not finite: nonfinite-step-*.safetensors",

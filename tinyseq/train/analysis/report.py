@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tinyseq import nn
+from tinyseq import files, nn
 from tinyseq.drawing import draw
 from tinyseq.drawing.shared.text import clean
 from tinyseq.errors import DataError
@@ -83,7 +84,7 @@ def write_report(directory: RunDirectory, path: Path, model: Model | None, missi
         missing: then, why.
     """
     title = f"{directory.path.absolute().parent.name} {directory.path.absolute().name}"
-    result = _optional(lambda: directory.json("result.json"))
+    result = _optional(directory.result)
     environment = _optional(lambda: directory.json("env.json"))
     sections = [
         _results(directory, result),
@@ -106,7 +107,7 @@ def write_report(directory: RunDirectory, path: Path, model: Model | None, missi
         subtitle=clean(" · ".join(fact for fact in facts if fact), 300),
         sections=[section for section in sections if section.parts or section.notes],
     )
-    path.write_text(page, encoding="utf-8")
+    files.write(path, page.encode("utf-8"), durable=False)
 
 
 def _template() -> Any:
@@ -200,7 +201,7 @@ def _predictions(directory: RunDirectory, model: Model | None) -> ReportSection:
     section = ReportSection("predictions", "Samples and predictions")
     samples = directory.path / "samples.txt"
     if samples.is_file():
-        section.parts.append(ReportPart("code", _head(samples)))
+        section.attempt("samples", lambda: ReportPart("code", _head(samples)))
     if model is not None:
         section.attempt("predictions", lambda: ReportPart("code", "\n".join(_told(model))))
     return section
@@ -241,8 +242,10 @@ def _config(directory: RunDirectory) -> ReportSection:
 
 
 def _head(path: Path) -> str:
-    text = path.read_text(encoding="utf-8", errors="replace")
-    return text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS]}\n... ({len(text):,} characters in all)"
+    with open(files.open_regular(path, os.O_RDONLY), "rb") as file:
+        text = file.read(4 * _CHARACTERS).decode("utf-8", "replace")[: _CHARACTERS + 1]
+        size = os.fstat(file.fileno()).st_size
+    return text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS]}\n... ({size:,} bytes in all)"
 
 
 def _environment(environment: Mapping[str, Any]) -> ReportSection:

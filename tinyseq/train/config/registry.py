@@ -8,8 +8,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import math
 import sys
 import threading
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,10 +19,11 @@ from typing import Any, TypeVar
 
 from tinyseq import nn, optim
 from tinyseq.creation import zeros
+from tinyseq.data.bounds import Bounds
 from tinyseq.errors import ConfigError, did_you_mean
 from tinyseq.random import generator
 from tinyseq.registry import Registry, unknown
-from tinyseq.train.config.source import Problem
+from tinyseq.train.config.source import Problem, kind
 
 T = TypeVar("T")
 CellFactory = Callable[..., nn.Cell]
@@ -186,6 +189,32 @@ def option_problems(
         generator.restore(before)  # trying out must not change the numbers of the run
     if problem is not None:
         yield problem
+
+
+#: What a value of an option may be annotated as, and what it is in words.
+_TYPES: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def value_problems(factory: Callable[..., Any], options: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a problem for each option whose value is not as the factory's annotation says: type and ``Bounds``."""
+    hints = typing.get_type_hints(factory, include_extras=True) if inspect.isroutine(factory) else {}
+    for name, value in options.items():
+        hint = hints.get(name)
+        type_ = getattr(hint, "__origin__", hint)
+        if type_ not in _TYPES:
+            continue
+        wanted: Any = int | float if type_ is float else type_
+        if not isinstance(value, wanted) or (isinstance(value, bool) and type_ is not bool):
+            shown = f" ({value!s:.40})" if isinstance(value, str | int | float | bool) else ""
+            yield Problem((name,), f"required {_TYPES[type_]}, got {kind(value)}{shown}")
+            continue
+        bounds = next((extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Bounds)), None)
+        if bounds is not None and not bounds.least <= value <= bounds.most:
+            side = "at most" if value > bounds.most else "at least"
+            limit = bounds.most if value > bounds.most else bounds.least
+            yield Problem((name,), f"required {side} {limit:,}, got {value!s:.40}")
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield Problem((name,), f"required a finite number, got {value}")
 
 
 def _name_of(factory: Callable[..., Any]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tinyseq.errors import ConfigError
+from tinyseq.terminal import printable
 
 Path_ = tuple[str | int, ...]
 #: Line and column, from 0.
@@ -139,7 +140,7 @@ def _in_option(number: int, option: Override, column: int) -> _Place:
 
 def _block(place: _Place, path: str, message: str) -> str:
     """Return ``file:line:column: error: path: message``, the line of the text, and a caret under the column."""
-    head = _printable(f"{place.head}: error: {path}: {message}" if path else f"{place.head}: error: {message}")
+    head = printable(f"{place.head}: error: {path}: {message}" if path else f"{place.head}: error: {message}")
     if place.row is None:
         return head
     row, column = place.row, place.column
@@ -157,11 +158,6 @@ def _width(letter: str) -> int:
     if unicodedata.combining(letter):
         return 0
     return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-
-
-def _printable(text: str) -> str:
-    """A config may hold what moves the cursor or recolours a terminal; a message about it must not."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def dotted(path: Path_) -> str:

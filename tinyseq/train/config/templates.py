@@ -148,31 +148,36 @@ def starter(kind: str) -> str:
         f"{chosen.about}\n\n"
         "  tinyseq check THIS.yaml       is it right, and what does it cost?\n"
         "  tinyseq run THIS.yaml\n\n"
-        "Every setting is here. What you do not change you may leave out: then it is as the task has it by default.\n"
+        "Every setting is here. What you leave out is as the task has it by default: as here, but where a comment\n"
+        "begins with another default.\n"
     )
     return commented(config, heading)
 
 
 def commented(config: RunConfig, heading: str = "") -> str:
-    """Return a config as YAML with every setting, and beside each what it means."""
+    """Return a config as YAML with every setting, and beside each what it means, and the default where it differs."""
+    default = parse_config({"task": config.task})
     top = "".join(f"# {line}".rstrip() + "\n" for line in heading.splitlines())
-    return top + ("\n" if top else "") + "\n".join(_lines(config, 0)).lstrip("\n") + "\n"
+    return top + ("\n" if top else "") + "\n".join(_lines(config, default, 0)).lstrip("\n") + "\n"
 
 
-def _lines(section: BaseModel, depth: int) -> Iterator[str]:
+def _lines(section: BaseModel, default: Any, depth: int) -> Iterator[str]:
+    """Yield the lines of a section; a comment begins with what ``default``, the same section, has otherwise."""
     indent = "  " * depth
     fields = type(section).model_fields
     # At the top single settings come first, then what the task is about; the loop is the same for all, and comes last.
     order = sorted(fields, key=lambda n: (isinstance(getattr(section, n), BaseModel), n in RunConfig.model_fields))
     for name in fields if depth else order:
-        info, value = fields[name], getattr(section, name)
+        info, value, usual = fields[name], getattr(section, name), getattr(default, name, None)
         comment = f"# {info.description}"
         if isinstance(value, BaseModel):
             if depth == 0:
                 yield ""
             yield f"{indent}{name}:".ljust(_COLUMN) + comment
-            yield from _lines(value, depth + 1)
+            yield from _lines(value, usual, depth + 1)
             continue
+        if value != usual:
+            comment = f"# Default {yaml.inline(usual)}. {info.description}"
         line = f"{indent}{name}: {yaml.inline(value)}"
         beside = f"{line.ljust(_COLUMN - 2)}  {comment}"
         if len(beside) > _LONGEST:

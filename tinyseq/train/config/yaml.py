@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import errno
 import io
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.representer import SafeRepresenter
 
 from tinyseq.errors import ConfigError, did_you_mean
 from tinyseq.files import read_bytes
@@ -36,6 +38,8 @@ _MARKS: Final = (
 )
 _TOO_DEEP: Final = f"nested deeper than {DEEPEST} levels"
 _TOO_MANY: Final = f"more than {MOST_VALUES:,} values, aliases written out"
+#: Text that YAML 1.1 takes for truth values, and for numbers to the base 60.
+_OLDER: Final = re.compile(r"(?i:y|n|yes|no|on|off)|[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?")
 _CORE: Final = "tag:yaml.org,2002:"
 
 
@@ -110,9 +114,7 @@ def value(text: str) -> Any:
 
 def write(data: dict[str, Any], *, heading: str = "") -> str:
     """Return plain data as YAML text."""
-    writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = False
-    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    writer = _writer()
     out = io.StringIO()
     writer.dump(data, out)
     return "".join(f"# {line}\n" for line in heading.splitlines()) + out.getvalue()
@@ -120,13 +122,38 @@ def write(data: dict[str, Any], *, heading: str = "") -> str:
 
 def inline(data: Any) -> str:
     """Return plain data as YAML in one line, such as ``[0.9, 0.05, 0.05]``."""
-    writer = YAML(typ="safe", pure=True)
+    writer = _writer()
     writer.default_flow_style = True
     writer.width = LARGEST
-    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     out = io.StringIO()
     writer.dump({"x": data}, out)  # in a section: text by itself would be followed by an end of the document
     return out.getvalue().strip().removeprefix("{x: ").removesuffix("}")
+
+
+class _Plainly(SafeRepresenter):
+    """Writes numbers and text so that readers of YAML 1.1, such as PyYAML, take them for the same as those of 1.2."""
+
+    def represent_float(self, data: float) -> Any:
+        node = super().represent_float(data)
+        if "." not in node.value:  # 1e-05 is text in YAML 1.1
+            node.value = node.value.replace("e", ".0e")
+        return node
+
+    def represent_str(self, data: str) -> Any:
+        style = "'" if _OLDER.fullmatch(data) else None if data.isprintable() else '"'
+        return self.represent_scalar(f"{_CORE}str", data, style=style)
+
+
+_Plainly.add_representer(float, _Plainly.represent_float)
+_Plainly.add_representer(str, _Plainly.represent_str)
+
+
+def _writer() -> Any:
+    writer = YAML(typ="safe", pure=True)
+    writer.Representer = _Plainly
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    return writer
 
 
 def _composed(text: str, document: Document) -> Node | None:

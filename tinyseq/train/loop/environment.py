@@ -6,16 +6,18 @@ import datetime
 import importlib.metadata
 import os
 import platform
-import subprocess
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinyseq import backends
 from tinyseq.threads import in_use
+from tinyseq.train.loop.commit import commit_of
 
-_PACKAGES = ("tinyseq", "numpy", "llvmlite", "cupy", "pydantic", "ruamel.yaml", "safetensors", "matplotlib")
+_PACKAGES = ("tinyseq", "numpy", "llvmlite", "cupy", "pydantic", "ruamel.yaml", "matplotlib")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -25,7 +27,7 @@ def describe() -> dict[str, Any]:
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "platform": _platform(),
         "machine": platform.machine(),
         "cores": _cores(),
         "blas": blas(),
@@ -33,6 +35,12 @@ def describe() -> dict[str, Any]:
         "packages": {name: version for name in _PACKAGES if (version := _version(name))},
         "git": _git(),
     }
+
+
+def _platform() -> str:
+    """Return system, release, machine and C library; ``platform.platform`` would run a program for it."""
+    system = platform.uname()
+    return "-".join(part for part in (system.system, system.release, system.machine, *platform.libc_ver()) if part)
 
 
 def _cores() -> dict[str, int | None]:
@@ -60,14 +68,8 @@ def _version(package: str) -> str | None:
 
 
 def _git() -> dict[str, Any] | None:
-    """Return the commit of the folder that the run was started in, and whether files there differ from it."""
-    try:
-        commit = _ask_git("rev-parse", "HEAD")
-        return {"commit": commit, "changed": bool(_ask_git("status", "--porcelain", "--untracked-files=no"))}
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _ask_git(*words: str) -> str:
-    done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=5, check=True)
-    return done.stdout.strip()
+    """Return the commit of the folder that the run was started in; whether files there differ from it is not known."""
+    with suppress(OSError):  # the folder is gone
+        commit = commit_of(Path.cwd())
+        return None if commit is None else {"commit": commit, "changed": None}
+    return None

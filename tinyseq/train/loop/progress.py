@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Protocol, TextIO
 
+from tinyseq.terminal import FAILURES, is_terminal, printable, tell
+
 
 class Progress(Protocol):
     """What the loop and the run report to."""
@@ -37,7 +39,7 @@ def choose(*, quiet: bool = False, stream: TextIO | None = None) -> Progress:
     stream = stream or sys.stderr
     if quiet:
         return SilentProgress(stream)
-    live = stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    live = is_terminal(stream) and os.environ.get("TERM") not in ("dumb", "unknown")
     return LiveProgress() if live else PlainProgress(stream)
 
 
@@ -57,7 +59,7 @@ def duration(seconds: float) -> str:
 
 
 class SilentProgress:
-    """Says nothing but notes: what went wrong is not progress."""
+    """Says nothing but notes: what went wrong is not progress. Without a stream (``pythonw``), not even these."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
@@ -72,8 +74,7 @@ class SilentProgress:
 
     def note(self, message: str) -> None:
         # Whoever read the messages may be gone (`| head`, a closed terminal): no reason for a run to end.
-        with suppress(OSError, ValueError):
-            print(message, file=self.stream, flush=True)
+        tell(printable(message), self.stream)
 
     def stop(self) -> None: ...
 
@@ -103,13 +104,23 @@ class PlainProgress(SilentProgress):
         self.note(f"step {step}/{self.steps}  validation: {figures(metrics)}{'  (best so far)' if best else ''}")
 
 
+def _console() -> Any:
+    from rich.console import Console
+
+    class Unbroken(Console):
+        """A console on stderr that ends no process when nobody reads it."""
+
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+
+    return Unbroken(stderr=True, highlight=False)
+
+
 class LiveProgress:
     """A bar with loss, tokens a second and time left; validation results stay above it."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-
-        self.console = Console(stderr=True, highlight=False)
+        self.console = _console()
         self.bar: Any = None
         self.task: Any = None
         self.total = 0
@@ -129,7 +140,8 @@ class LiveProgress:
             transient=True,
         )
         self.task = self.bar.add_task("train", total=steps, completed=done, figures="", rate="?")
-        self.bar.start()
+        with suppress(*FAILURES):
+            self.bar.start()
 
     def step(self, step: int, metrics: Mapping[str, float], rate: float) -> None:
         self.bar.update(self.task, completed=step, figures=figures(metrics), rate=f"{rate:,.0f}")
@@ -141,10 +153,10 @@ class LiveProgress:
         self.note(message)
 
     def note(self, message: str) -> None:
-        with suppress(OSError):
-            self.console.print(message, markup=False, soft_wrap=True)
+        with suppress(*FAILURES):
+            self.console.print(printable(message), markup=False, soft_wrap=True)
 
     def stop(self) -> None:
         if self.bar is not None:
-            with suppress(OSError):
+            with suppress(*FAILURES):
                 self.bar.stop()

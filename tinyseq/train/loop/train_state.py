@@ -110,7 +110,7 @@ class TrainState:
             self.model.load_state_dict(weights)
         except TinyseqError:
             raise
-        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise DataError(
                 "the checkpoint is not one of a run", required="all that a run is made of", got=_brief(error)
             ) from None

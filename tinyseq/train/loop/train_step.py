@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tinyseq import backends, nn, optim
 from tinyseq.compiler import CompiledFunction, compile
@@ -15,6 +18,33 @@ from tinyseq.tensors import Tensor
 from tinyseq.train.config.run_config import TrainConfig
 from tinyseq.train.loop.progress import Progress
 from tinyseq.train.tasks.learning import Learning, StepResult
+
+#: Seconds after which a compilation is told of.
+PATIENCE: Final = 5.0
+
+
+@contextmanager
+def _told_where_long(progress: Progress, *, first: bool) -> Iterator[None]:
+    """Tell, after some seconds and ever more rarely, that a first call is still at work: the step is compiled in it."""
+    if not first:
+        yield
+        return
+    ended = threading.Event()
+
+    def tell() -> None:
+        waited = pause = PATIENCE
+        while not ended.wait(pause):
+            progress.note(
+                f"compiling the training step since {waited:.0f} s; Ctrl-C twice stops it, --eager does without"
+            )
+            waited, pause = 2 * waited, waited
+
+    thread = threading.Thread(target=tell, name="tinyseq-patience", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 class StepOutput:
@@ -68,6 +98,7 @@ class TrainStep:
         self.optimizer = config.optimizer.make(model.parameters())
         self.buffers = model.buffers()
         self.function: CompiledFunction | None = None
+        self.ran = False
         if compiled and task.compilable:
 
             def step(*arguments: Any) -> tuple[Tensor, Tensor, Any]:
@@ -106,7 +137,9 @@ class TrainStep:
             return None
         feed = self.task.feed(self.model, batch, state)
         try:
-            loss, norm, state = self.function(*feed.arguments)
+            with _told_where_long(self.progress, first=not self.ran):
+                loss, norm, state = self.function(*feed.arguments)
+            self.ran = True
         except (GraphError, BackendError) as error:
             self.progress.note(f"not compiled, runs eagerly: {error.what}")
             self.function = None

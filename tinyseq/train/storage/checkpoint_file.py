@@ -6,7 +6,6 @@ are bytes with a shape, the rest is JSON.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from tinyseq import files
 from tinyseq.errors import DataError
@@ -24,10 +22,8 @@ from tinyseq.train.storage import tensorfile
 Array = np.ndarray[Any, Any]
 #: What the file is; a file with a higher version is of a newer tinyseq.
 FORMAT, VERSION = "tinyseq checkpoint", 1
-#: safetensors, NumPy and JSON name what is wrong in many ways; all of them mean that a file is not as it was written.
-_UNREADABLE = (SafetensorError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
-#: A checkpoint without its data is small; a header that claims more is not one of ours.
-_MOST_FACTS = 1 << 28
+#: NumPy and JSON name what is wrong in many ways; all of them mean that a file is not as it was written.
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 class DamagedError(DataError):
@@ -60,9 +56,9 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     """
     facts = json.dumps(_encoded(checkpoint.facts), allow_nan=False)  # ASCII: a path may hold what UTF-8 does not
     tensors = tensorfile.plain(checkpoint.tensors)
-    digest = _digest(str(VERSION), facts, tensors)
+    digest = tensorfile.digest(f"{VERSION}\0{facts}", tensors)
     metadata = {"format": FORMAT, "version": str(VERSION), "facts": facts, "sha256": digest}
-    files.write(path, tensorfile.dumps(tensors, metadata))
+    files.write(path, tensorfile.parts(tensors, metadata))
 
 
 def read(path: Path) -> Checkpoint:
@@ -73,14 +69,10 @@ def read(path: Path) -> Checkpoint:
         DataError: it is no checkpoint, of a newer format, or cannot be opened.
     """
     try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            _check_format(path, metadata)
-            facts = metadata["facts"]
-            if len(facts) > _MOST_FACTS:
-                raise ValueError(f"{len(facts):,} characters of facts")
-            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-        if _digest(metadata["version"], facts, tensors) != metadata["sha256"]:
+        metadata, tensors = tensorfile.read(path)
+        _check_format(path, metadata)
+        facts = metadata["facts"]
+        if tensorfile.digest(f"{metadata['version']}\0{facts}", tensors) != metadata["sha256"]:
             raise ValueError("its digest is not that of its content")
         content = _decoded(json.loads(facts))
     except DataError:
@@ -110,15 +102,6 @@ def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
             got=f"{path}: version {version}",
             fix="a newer tinyseq: pip install --upgrade tinyseq",
         )
-
-
-def _digest(version: str, facts: str, tensors: Mapping[str, Array]) -> str:
-    """Return the SHA-256 of the version, the facts, and each tensor's name, dtype, shape and bytes."""
-    total = hashlib.sha256(f"{version}\0{facts}".encode("utf-8", "surrogatepass"))
-    for name, value in sorted(tensors.items()):
-        total.update(f"\0{name}\0{value.dtype.str}\0{value.shape}\0".encode("utf-8", "surrogatepass"))
-        total.update(np.ascontiguousarray(value).data)
-    return total.hexdigest()
 
 
 def _encoded(value: Any) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from tinyseq import files
 from tinyseq.errors import DataError
 from tinyseq.train.config.checkpoint_policy import CheckpointConfig
 from tinyseq.train.storage import checkpoint_file
@@ -59,7 +60,7 @@ class Checkpoints:
         Raises:
             OSError: see ``files.write``.
         """
-        self.folder.mkdir(exist_ok=True)
+        files.make_folder(self.folder)
         checkpoint_file.write(self.path(checkpoint.step), checkpoint)
 
     def prune(self, policy: CheckpointConfig, best: int) -> None:
@@ -73,8 +74,7 @@ class Checkpoints:
         """Give the checkpoints of later steps another name: a run that goes on from here makes them anew."""
         for later in self.steps():
             if later > step:
-                path = self.path(later)
-                path.replace(path.with_suffix(".set-aside"))
+                files.set_aside(self.path(later))
 
 
 class CheckpointManager:

@@ -22,7 +22,10 @@ def locked(directory: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout  # here, because it loads asyncio, and a wrong config needs no lock
 
-    lock = FileLock(directory / LOCK)
+    path = directory / LOCK
+    if path.is_symlink() or (path.exists() and not path.is_file()):  # it would be opened, and emptied, where it leads
+        raise DataError("the run directory cannot be locked", required=f"{LOCK}, a file", got=f"{path}: something else")
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:

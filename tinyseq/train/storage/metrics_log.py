@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from tinyseq import files
+from tinyseq.train.storage import plain
 
 Row = dict[str, Any]
+log = logging.getLogger("tinyseq.train")
+#: A longer line is none of a run's.
+_LONGEST = 1 << 20
 
 
 class MetricsLog:
@@ -23,16 +28,26 @@ class MetricsLog:
         path: the file.
         tell: takes messages for a person.
         size: how many bytes of the file were written before the step that the run goes on from; the rest is cut off.
+        digest: of these bytes, the SHA-256; "" where it is not known.
+
+    Raises:
+        OSError: the file is a link, a pipe or a folder, or may not be written.
     """
 
-    def __init__(self, path: Path, tell: Callable[[str], None], size: int = 0) -> None:
+    def __init__(self, path: Path, tell: Callable[[str], None], size: int = 0, digest: str = "") -> None:
         self.path, self.tell = path, tell
-        self._handle = os.open(path, os.O_RDWR | files.FLAGS, 0o666)
+        self._handle = files.open_regular(path, os.O_RDWR | os.O_CREAT)
+        files.sync_folder(path.parent)
         there = os.fstat(self._handle).st_size
-        if there < size:
-            tell(f"warning: {path} is shorter than it was at the checkpoint; its rows are not complete")
         self.size = min(there, size)
         os.ftruncate(self._handle, self.size)
+        self._digest = hashlib.sha256()
+        while content := os.read(self._handle, files.CHUNK):
+            self._digest.update(content)
+        if there < size:
+            tell(f"warning: {path} is shorter than it was at the checkpoint; its rows are not complete")
+        elif digest and self.digest != digest:
+            tell(f"warning: {path} is not as it was at the checkpoint; its rows may be wrong")
         self._pending = b""
         self._told = False
 
@@ -41,9 +56,16 @@ class MetricsLog:
         """Return the size that the file has when all rows are in it."""
         return self.size + len(self._pending)
 
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 of all rows, those that wait included."""
+        return self._digest.hexdigest()
+
     def add(self, row: Row) -> None:
         """Append a row."""
-        self._pending += json.dumps(row).encode() + b"\n"
+        line = plain.dumps(row, ascii=True).encode() + b"\n"
+        self._digest.update(line)
+        self._pending += line
         try:
             os.lseek(self._handle, self.size, os.SEEK_SET)
             files.write_all(self._handle, self._pending)
@@ -56,10 +78,6 @@ class MetricsLog:
             return
         self.size, self._pending = self.end, b""
 
-    def rows(self) -> list[Row]:
-        """Return all rows, those of before a stop included."""
-        return [json.loads(line) for line in (self.path.read_bytes() + self._pending).splitlines()]
-
     def sync(self) -> None:
         """Flush the file to the disk."""
         os.fsync(self._handle)
@@ -67,3 +85,42 @@ class MetricsLog:
     def close(self) -> None:
         """Close the file."""
         os.close(self._handle)
+
+
+def read_rows(path: Path, tell: Callable[[str], None] = log.warning) -> list[Row]:
+    """Return the rows of a file; a line that is none is left out and told, unless it is the last and not written whole.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    lines = files.read_bytes(path).split(b"\n")
+    rows, wrong = [], []
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            rows.append(_row(line))
+        except plain.UNREADABLE:
+            wrong.append(number)
+    if wrong:
+        shown = ", ".join(map(str, wrong[:5])) + (", ..." if wrong[5:] else "")
+        tell(f"warning: {path}: {len(wrong)} damaged of {len(lines) - 1} lines left out: {shown}")
+    return rows
+
+
+def _row(line: bytes) -> Row:
+    """Return the row of a line: a step, a split, and numbers.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = plain.loads(line) if len(line) <= _LONGEST else None
+    if not isinstance(found, dict) or not isinstance(found.get("split"), str) or not _is_count(found.get("step")):
+        raise ValueError
+    row = {key: value for key, value in found.items() if value is not None}  # null: no number that JSON has
+    for key, value in row.items():
+        if key != "split" and not (isinstance(value, float) or _is_count(value)):
+            raise ValueError
+    return row
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63

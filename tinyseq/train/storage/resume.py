@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from tinyseq.errors import ConfigError, DataError
 from tinyseq.train.config.run_config import RunConfig
 from tinyseq.train.storage import checkpoint_file
 from tinyseq.train.storage.checkpoint_file import Checkpoint
-from tinyseq.train.storage.run_directory import RESOLVED, RunDirectory
+from tinyseq.train.storage.run_directory import METRICS, RESOLVED, RunDirectory
 
 #: Keys that may differ: they change where a run is written, what computes it (the same but for rounding), and when it
 #: stops or saves.
@@ -33,6 +34,8 @@ class RunIdentity(BaseModel):
     #: Of the Python files that the config names.
     code: dict[str, str]
     metrics_bytes: int = Field(ge=0)
+    #: Of these bytes; older checkpoints have none.
+    metrics_sha256: str = ""
     tinyseq: str
 
 
@@ -67,6 +70,7 @@ def find_point(directory: RunDirectory, config: RunConfig, named: Path | None) -
     Raises:
         DataError: the checkpoint is damaged, of a newer format, or of another config.
     """
+    _refuse_links(directory.path)
     files.tidy(directory.path)
     files.tidy(directory.checkpoints.folder)
     steps = directory.checkpoints.steps()
@@ -93,6 +97,22 @@ def find_point(directory: RunDirectory, config: RunConfig, named: Path | None) -
             where=str(directory.path),
         )
     return ResumePoint(directory, checkpoint, identity)
+
+
+def _refuse_links(path: Path) -> None:
+    """Refuse a run directory that would let a run write, and remove files, elsewhere.
+
+    Raises:
+        DataError: a folder or a file of it that a run goes on writing in is a link.
+    """
+    for name in ("checkpoints", METRICS):
+        if (path / name).is_symlink():
+            raise DataError(
+                f"{name} of the run directory is a link",
+                required="a run directory whose files are its own",
+                got=f"{path / name}: a link to {os.readlink(path / name)}",
+                fix="put in its place what it leads to",
+            )
 
 
 def refuse_other(saved: Mapping[str, Any], config: RunConfig, place: Path) -> None:

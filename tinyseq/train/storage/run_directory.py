@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tinyseq import files
 from tinyseq.errors import ConfigError, DataError
 from tinyseq.train.config import yaml
 from tinyseq.train.config.run_config import RunConfig, check
-from tinyseq.train.storage import tensorfile
+from tinyseq.train.storage import plain, tensorfile
 from tinyseq.train.storage.checkpoint_manager import Checkpoints
+from tinyseq.train.storage.metrics_log import log, read_rows
 
 CONFIG, RESOLVED = "config.yaml", "config.resolved.yaml"
 ENVIRONMENT, RESULT = "env.json", "result.json"
 WEIGHTS, METADATA, METRICS = "weights.safetensors", "metadata.json", "metrics.jsonl"
+Metrics = dict[str, int | float | None]
+#: The largest file of JSON that is read: a vocabulary of some millions of words.
+_LARGEST: Final = 1 << 28
+
+
+class Result(BaseModel):
+    """What result.json holds of a run's end, as far as it is read again; null is a number that JSON does not have."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    status: str | None = None
+    error: str | None = None
+    measure: str = ""
+    test: Metrics = Field(default_factory=dict)
+    valid: Metrics = Field(default_factory=dict)
+    baselines: dict[str, Metrics] = Field(default_factory=dict)
+    best_step: int = Field(0, ge=0)
+    steps: int | None = Field(None, ge=0)
+    seconds: float | None = Field(None, ge=0)
+    parameters: int | None = Field(None, ge=0)
 
 
 class RunDirectory:
@@ -39,13 +58,14 @@ class RunDirectory:
         """
         parent = Path(output, name)
         try:
-            parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder(parent)
             number = max((int(p.name) for p in parent.iterdir() if p.name.isdecimal()), default=0)
             while True:
                 number += 1
                 try:
                     path = parent / f"{number:04}"
-                    path.mkdir()  # fails where another run was quicker; then the next number is tried
+                    # Fails where another run was quicker; then the next number is tried.
+                    files.make_folder(path, new=True)
                     return cls(path)
                 except FileExistsError:
                     continue
@@ -53,7 +73,7 @@ class RunDirectory:
             raise ConfigError(
                 "the run directory cannot be made",
                 required="a folder that can be written to",
-                got=f"{parent}: {error.strerror}",
+                got=f"{error.filename or parent}: {error.strerror}",
                 fix="another output: in the config, or --output FOLDER",
             ) from None
 
@@ -96,7 +116,7 @@ class RunDirectory:
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Write a JSON file."""
-        self.write_text(name, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        self.write_text(name, _as_json(data))
 
     def write_config(self, config: RunConfig, written: str | None) -> None:
         """Write the config as it came, and as it was understood, every default included."""
@@ -111,8 +131,10 @@ class RunDirectory:
 
     def write_weights(self, weights: dict[str, np.ndarray[Any, Any]], metadata: Mapping[str, Any]) -> None:
         """Write weights, and the metadata that a task needs to use them."""
-        files.write(self.path / WEIGHTS, tensorfile.dumps(weights, {"format": "tinyseq"}))
-        self.write_json(METADATA, metadata)
+        text, tensors = _as_json(metadata), tensorfile.plain(weights)
+        header = {"format": "tinyseq", "sha256": tensorfile.digest(text, tensors)}
+        files.write(self.path / WEIGHTS, tensorfile.parts(tensors, header))
+        self.write_text(METADATA, text)
 
     def weights(self) -> dict[str, np.ndarray[Any, Any]]:
         """Read the weights.
@@ -122,16 +144,23 @@ class RunDirectory:
         """
         path = self.path / WEIGHTS
         try:
-            weights: dict[str, np.ndarray[Any, Any]] = load_file(path)
-            return weights
+            header, tensors = tensorfile.read(path)
+            written = header.get("sha256")
+            if written is not None and written != tensorfile.digest(self._metadata_text(), tensors):
+                raise tensorfile.TensorFileError(f"it, or {METADATA} beside it, is not as it was written")
+            return tensors
         except FileNotFoundError:
             raise DataError(
                 "the run has no weights", required=str(path), got="no such file", fix="a run that came to its end"
             ) from None
-        except (SafetensorError, OSError) as error:
+        except (OSError, tensorfile.TensorFileError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
             raise DataError(
-                "the weights cannot be read", required="a safetensors file", got=f"{path}: {error}"
+                "the weights cannot be read", required="a safetensors file", got=f"{path}: {reason}"
             ) from None
+
+    def _metadata_text(self) -> str:
+        return files.read_bytes(self.path / METADATA, _LARGEST).decode("utf-8", "replace")
 
     def metadata(self) -> dict[str, Any]:
         """Read what the task left beside the weights.
@@ -150,30 +179,43 @@ class RunDirectory:
         what = f"the run's {Path(name).stem} cannot be read"
         path = self.path / name
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(what, required="a JSON file", got=f"{path}: {error}") from None
+            content = plain.loads(files.read_bytes(path, _LARGEST))
+        except (OSError, *plain.UNREADABLE) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            got = "nested too deep" if isinstance(error, RecursionError) else reason
+            raise DataError(what, required="a JSON file", got=f"{path}: {got}") from None
         if not isinstance(content, dict):
             raise DataError(what, required="a JSON object", got=str(path))
         return content
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Read the metrics, as the training loop recorded them; of a line that was not written whole there is nothing.
+    def result(self) -> dict[str, Any]:
+        """Read how the run ended; what is not there is left out.
+
+        Raises:
+            DataError: the file is not there, or damaged.
+        """
+        try:
+            found = Result.model_validate(self.json(RESULT))
+        except ValidationError as error:
+            place, reason = ".".join(map(str, error.errors()[0]["loc"])), error.errors()[0]["msg"]
+            path = self.path / RESULT
+            raise DataError(
+                "the run's result cannot be read", required=f"a right {place!r}", got=f"{path}: {reason}"
+            ) from None
+        return found.model_dump(exclude_none=True)
+
+    def rows(self, tell: Callable[[str], None] = log.warning) -> list[dict[str, Any]]:
+        """Read the metrics, as the training loop recorded them; lines that are damaged are left out, and told.
 
         Raises:
             DataError: there are none.
         """
         path = self.path / METRICS
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            return read_rows(path, tell)
         except OSError as error:
             raise DataError("the run's metrics cannot be read", required=str(path), got=str(error.strerror)) from None
-        rows = []
-        for line in lines:
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict) and {"step", "split"} <= row.keys():
-                rows.append(row)
-        return rows
+
+
+def _as_json(data: Mapping[str, Any]) -> str:
+    return plain.dumps(data, indent=2) + "\n"

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from tinyseq.train.config.run_config import RunConfig
 from tinyseq.train.tasks.codec import Codec
-from tinyseq.train.tasks.learning import Feed, Learning, Measure, StepResult
+from tinyseq.train.tasks.learning import Feed, Learning, StepResult
+from tinyseq.train.tasks.measure import Measure
 from tinyseq.train.tasks.presentation import Presentation, Reading
 from tinyseq.train.tasks.role import C
 

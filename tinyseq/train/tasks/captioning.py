@@ -26,6 +26,7 @@ from tinyseq.train.config.run_config import FilePath
 from tinyseq.train.config.section import OneOf, Section
 from tinyseq.train.config.source import Problem
 from tinyseq.train.tasks.generation import GenerationConfig, GenerationTask
+from tinyseq.train.tasks.overview import Overview, amounts
 
 
 class CaptionsConfig(Section):
@@ -157,6 +158,15 @@ class Captioning(GenerationTask[CaptioningConfig]):
     def records(self, inputs: Iterable[Any]) -> list[Example]:
         named = enumerate(inputs)
         return [Example(Features(f"input {number}", vector(value, f"input {number}"))) for number, value in named]
+
+    def overview(self) -> Overview:
+        c, unit = self.config.data, self.level.unit
+        read = "coloured shapes, made" if c.path is None else f"{c.path}, {c.caption!r} as the caption"
+        return Overview(
+            f"{read}, {unit} by {unit}, {len(self.targets):,} different ones",
+            amounts(self.describe_data(), "caption"),
+            f"a caption from {' x '.join(map(str, self.shape))} numbers",
+        )
 
     def describe_data(self) -> dict[str, Any]:
         source = self.config.data.path or "coloured shapes, made"

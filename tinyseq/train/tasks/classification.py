@@ -13,11 +13,13 @@ from tinyseq import nn
 from tinyseq.data.batching import IGNORED
 from tinyseq.data.examples import Example
 from tinyseq.data.measures import confusion_matrix, macro_f1, scores
+from tinyseq.data.splitting import unseen_note
 from tinyseq.errors import DataError
 from tinyseq.figures import confusion_matrix as draw_confusion
 from tinyseq.tensors import Tensor
-from tinyseq.train.tasks.learning import Measure
 from tinyseq.train.tasks.many_to_one import ManyToOne, ManyToOneConfig
+from tinyseq.train.tasks.measure import Measure
+from tinyseq.train.tasks.overview import never_predicted, some
 from tinyseq.train.tasks.role import Array, Prepared
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class Classification(ManyToOne[ManyToOneConfig]):
     """
 
     Config = ManyToOneConfig
-    measure = Measure("accuracy", "accuracy", lower_is_better=False)
+    measure = Measure("accuracy", "accuracy", lower_is_better=False, meaning="the share whose class is right")
     targets = "label"
 
     classes: tuple[str, ...]
@@ -95,13 +97,27 @@ class Classification(ManyToOne[ManyToOneConfig]):
         outputs = self.compute(model, records, batch_size)
         predicted, known = outputs.argmax(1), targets != IGNORED
         unseen = len(records) - int(known.sum())
+        never = len(np.setdiff1d(targets[known], predicted))
         return {
             **({"loss": self.mean_loss(outputs[known], targets[known])} if known.any() else {}),
             "accuracy": float((predicted == targets).mean()),
             "macro_f1": macro_f1(self.matrix(records, predicted)[1]),
             "examples": len(records),
             **({"unseen_classes": unseen} if unseen else {}),
+            **({"never_predicted": never} if never else {}),
         }
+
+    def remarks(self, model: nn.Module, test: Mapping[str, float]) -> list[str]:
+        if not test.get("never_predicted"):
+            return []
+        confusion = self.details(model, self.part("test"))["confusion"]
+        known, held = (Counter(example.target for example in self.part(name)) for name in ("train", "test"))
+        told = {
+            label: (held[label], known[label])
+            for label in self.classes
+            if held[label] and not any(row[label] for row in confusion.values())
+        }
+        return never_predicted("classes", told, "more examples of them, or other inputs")
 
     def details(self, model: nn.Module, records: Sequence[Example], *, batch_size: int | None = None) -> dict[str, Any]:
         """Return the confusion matrix, and precision, recall and F1 of each class; and what training has not seen."""
@@ -132,9 +148,18 @@ class Classification(ManyToOne[ManyToOneConfig]):
         matrix = self.matrix(self.part("test"), guess)[1]
         return {"majority class": {"accuracy": float((test == guess).mean()), "macro_f1": macro_f1(matrix)}}
 
+    @property
+    def target_phrase(self) -> str:
+        return f"one of {len(self.classes)} classes ({some(self.classes)})"
+
+    def _unseen(self) -> dict[str, dict[str, int]]:
+        return {name: dict(sorted(self.unseen(self.part(name)).items())) for name in ("valid", "test")}
+
+    def notes(self) -> list[str]:
+        return [*super().notes(), *unseen_note("classes", self._unseen(), split=self.data.split_alone)]
+
     def describe_data(self) -> dict[str, Any]:
-        unseen = {name: dict(sorted(self.unseen(self.part(name)).items())) for name in ("valid", "test")}
-        told = {name: classes for name, classes in unseen.items() if classes}
+        told = {name: classes for name, classes in self._unseen().items() if classes}
         return {**super().describe_data(), **({"unseen_classes": told} if told else {})}
 
     def leave(self, model: nn.Module, records: Sequence[Example], directory: Path) -> str:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from tinyseq import data
 from tinyseq.creation import tensor
-from tinyseq.data.examples import Example, read_keys, read_sequences, read_texts, read_vectors
+from tinyseq.data.examples import Example, Examples, read_keys, read_sequences, read_texts, read_vectors, read_wide
 from tinyseq.data.padding import pad
 from tinyseq.data.series import Scaler
 from tinyseq.data.sources import SOURCES, options_of
@@ -26,9 +26,12 @@ from tinyseq.nn import Module
 from tinyseq.registry import Registry
 from tinyseq.tensors import Tensor
 from tinyseq.train.config.model_sections import Shares, without_path
+from tinyseq.train.config.registry import option_problems, value_problems
 from tinyseq.train.config.run_config import FilePath
-from tinyseq.train.config.section import OneOf, Section
-from tinyseq.train.config.source import Problem
+from tinyseq.train.config.section import OneOf
+from tinyseq.train.config.source import Problem, within
+from tinyseq.train.config.table_section import TableSection
+from tinyseq.train.tasks.overview import counted, fewer_unknown, mostly_unknown, some
 from tinyseq.train.tasks.summary import MLP, SequenceNet, SummaryConfig, TextNet
 
 Array = np.ndarray[Any, Any]
@@ -40,8 +43,11 @@ MULTIPLE = 8
 InputsName = Annotated[str, OneOf(lambda: INPUTS)]
 
 
-class ExamplesConfig(Section):
+class ExamplesConfig(TableSection):
     """What is read: a table, or examples at hand."""
+
+    #: What is learned: a label, or a number.
+    targets: ClassVar[str] = "label"
 
     path: FilePath | None = Field(None, description="A TSV or CSV file; null takes `source`.")
     valid: FilePath | None = Field(None, description="A file of its own for validation; null: a share of `path`.")
@@ -49,13 +55,19 @@ class ExamplesConfig(Section):
     source: Annotated[str, OneOf(SOURCES)] = Field("code_or_prose", description="Examples at hand.")
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the source, such as its count.")
     inputs: InputsName = Field("text", description="What the file's inputs are: text, sequence or vector.")
-    header: bool = Field(True, description='Whether line 1 names the columns; else they are "1", "2", ...')
     target: str = Field("label", description="The column that is learned.")
     text: str = Field("text", description="The column of the text (inputs: text).")
     columns: list[str] | None = Field(
         None, min_length=1, description="The columns of numbers (inputs: sequence, vector); null: all others."
     )
+    layout: Literal["long", "wide"] = Field(
+        "long", description="A sequence's rows are its steps; wide: a row is a sequence, a column a step."
+    )
     sequence: str = Field("sequence", description="The column that tells sequences apart (inputs: sequence).")
+    time: str | None = Field(None, description="The column that says when (inputs: sequence); rows are put in order.")
+    missing: Literal["refuse", "mean"] = Field(
+        "refuse", description="A missing number: refuse it, or take the training part's mean."
+    )
     level: Annotated[str, OneOf(LEVELS)] = Field("char", description="What a token is: char, word or tokens.")
     min_count: int = Field(1, ge=1, description="Rarer tokens of the training texts count as unknown.")
     standardise: bool = Field(True, description="Give each column of numbers mean 0 and deviation 1.")
@@ -68,24 +80,46 @@ class ExamplesConfig(Section):
     )
 
     def contradictions(self) -> Iterator[Problem]:
+        yield from super().contradictions()
         yield from without_path(self)
+        for name in ("time", "layout"):
+            if getattr(self, name) not in (None, "long") and self.path is not None and self.kind != "sequence":
+                message = f"says how sequences stand in a file, and inputs are {self.kind}; required inputs: sequence"
+                yield Problem((name,), message, involves=(("inputs",), ("path",)))
+        if self.time is not None and self.layout == "wide":
+            yield Problem(("time",), "in a wide file, columns are the steps; required null", involves=(("layout",),))
         yield from self._splitting()
         if self.path is not None and self.options:
             yield Problem(
                 ("options",), "options of a source, and data from `path`; required none", involves=(("path",),)
             )
+        if self.path is None and SOURCES[self.source].targets != self.targets:
+            fitting = ", ".join(name for name, source in SOURCES.items() if source.targets == self.targets)
+            has = SOURCES[self.source].targets
+            message = f"it has a {has} for each input, and a {self.targets} is learned; one of: {fitting}"
+            yield Problem(("source",), message, involves=(("path",),))
         known = options_of(self.source)
         for name in self.options:
             if name not in known:
                 near = did_you_mean(name, known) if known else "it takes none"
                 yield Problem(("options", name), f"unknown option; {near}", at_key=True, involves=(("source",),))
-        for other in ("text",) if self.kind == "text" else ("sequence",) if self.kind == "sequence" else ():
+        if self.path is None and not set(self.options) - set(known):
+            yield from within("options", self._values(), involves=("source",))
+        for other in {"text": ("text",), "sequence": ("sequence", "time")}.get(self.kind, ()):
             if self.path is not None and getattr(self, other) == self.target:
                 message = f"{self.target!r} is the column of the {other}; it cannot be what is learned too"
                 yield Problem(("target",), message, involves=((other,), ("inputs",), ("path",)))
         if self.target in (self.columns or ()):
             message = f"{self.target!r} is what is learned; a model that reads it has nothing to learn"
             yield Problem(("columns",), message, involves=(("target",),))
+
+    def _values(self) -> Iterator[Problem]:
+        """Yield what is wrong with values of options, each by itself and together."""
+        make = SOURCES[self.source].make
+        problems = list(value_problems(make, self.options))
+        yield from problems
+        if not problems and set(self.options) - {"count"} and "count" in options_of(self.source):
+            yield from option_problems(make, {**self.options, "count": 10}, (0,))
 
     def _splitting(self) -> Iterator[Problem]:
         """Yield what is wrong in how examples are split."""
@@ -100,6 +134,11 @@ class ExamplesConfig(Section):
             yield Problem(("split_column",), f"{self.target!r} is what is learned", involves=(("target",),))
 
     @property
+    def split_alone(self) -> bool:
+        """Whether one file is split into all three parts."""
+        return self.path is not None and self.valid is None and self.test is None
+
+    @property
     def apart(self) -> tuple[str, ...]:
         """The columns that are no features unless they are named."""
         return () if self.split_column is None else (self.split_column,)
@@ -110,8 +149,8 @@ class ExamplesConfig(Section):
             return [example.target for example in examples]
         if self.path is None or self.split_column is None:
             return None
-        sequence = self.sequence if self.kind == "sequence" else None
-        keys = read_keys(self.path, self.split_column, header=self.header, sequence=sequence)
+        sequence = self.sequence if self.kind == "sequence" and self.layout == "long" else None
+        keys = read_keys(self.path, self.split_column, form=self.form(), sequence=sequence)
         where = f"{self.path}, column {self.split_column!r}"
         return in_order(keys, where) if self.split_by == "time" else keys
 
@@ -145,6 +184,24 @@ class Inputs(ABC):
     def notes(self, inputs: Sequence[Any]) -> list[str]:
         """Return what a person should know of the training inputs, a sentence each."""
         return []
+
+    def gaps(self, inputs: Sequence[Any]) -> list[str]:
+        """Return what of the test inputs cannot be known, a sentence each."""
+        return []
+
+    def described(self) -> dict[str, Any]:
+        """Return what was read as what, where the file does not say it."""
+        return {}
+
+    @property
+    def phrase(self) -> str:
+        """What an input is, for a person."""
+        return self.form
+
+    @property
+    def columns_phrase(self) -> str:
+        """What the file's columns were read as."""
+        return f"columns {some(self.described().get('columns', []))} as {self.config.inputs}"
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
@@ -190,7 +247,7 @@ class TextInputs(Inputs):
 
     def read(self, path: Path, kind: str, *, targets: bool) -> list[Example]:
         c = self.config
-        return read_texts(path, text=c.text, target=c.target, kind=kind, targets=targets, header=c.header)
+        return read_texts(path, text=c.text, target=c.target, kind=kind, targets=targets, form=c.form())
 
     def accept(self, value: Any) -> Any:
         if not isinstance(value, str) or not value.strip():
@@ -208,6 +265,23 @@ class TextInputs(Inputs):
         note = uncut(find_level(self.config.level), "\n".join(inputs))
         return [note] if note else []
 
+    def gaps(self, inputs: Sequence[Any]) -> list[str]:
+        c, unknown, tokens = self.config, 0, 0
+        for text in inputs:
+            cut = self.cut(text)
+            tokens += len(cut)
+            unknown += sum(token not in self.vocabulary for token in cut)
+        return mostly_unknown(unknown, tokens, find_level(c.level).unit, fewer_unknown(c.level, c.min_count))
+
+    @property
+    def phrase(self) -> str:
+        return f"a text, {find_level(self.config.level).unit} by {find_level(self.config.level).unit}"
+
+    @property
+    def columns_phrase(self) -> str:
+        unit = find_level(self.config.level).unit
+        return f"{self.config.text!r} as text of {counted(len(self.vocabulary), f'different {unit}')}"
+
     def state(self) -> dict[str, Any]:
         return {"vocabulary": self.vocabulary.state()}
 
@@ -219,6 +293,13 @@ class TextInputs(Inputs):
 
     def network(self, config: SummaryConfig, outputs: int) -> Module:
         return TextNet(config, len(self.vocabulary), outputs)
+
+    def batch(self, encoded: Sequence[Array]) -> tuple[Tensor, Tensor | None]:
+        """Return padded texts and their lengths, where these are equal too: else each length would be a shape."""
+        if len(encoded) == 1:
+            return super().batch(encoded)
+        padded, lengths = pad(encoded, multiple=MULTIPLE)
+        return tensor(padded), tensor(lengths)
 
     def sample(self, steps: int) -> Array:
         return np.arange(steps, dtype=np.int64) % len(self.vocabulary)
@@ -235,11 +316,36 @@ class Numbers(Inputs):
 
     axes: ClassVar[int]
     scaler: Scaler
+    #: The columns that were read in training: those of a file that is read later, wherever they stand in it.
+    columns: tuple[str, ...] = ()
+
+    def read(self, path: Path, kind: str, *, targets: bool) -> list[Example]:
+        c = self.config
+        found = self.read_columns(
+            path,
+            columns=c.columns or self.columns or None,
+            target=c.target,
+            kind=kind,
+            targets=targets,
+            form=c.form(),
+            missing=c.missing == "mean",
+            apart=c.apart,
+        )
+        self.columns = self.columns or found.columns
+        return found
+
+    def described(self) -> dict[str, Any]:
+        return {"columns": list(self.columns), "target": self.config.target} if self.columns else {}
+
+    @abstractmethod
+    def read_columns(self, path: Path, **options: Any) -> Examples:
+        """Return the examples of a file, as ``read_vectors`` does."""
 
     def accept(self, value: Any) -> Any:
         array = np.asarray(value, np.float64)
         features = len(self.scaler.mean)
-        if array.ndim != self.axes or array.shape[-1] != features or not len(array) or not np.isfinite(array).all():
+        whole = np.isfinite(array) | (np.isnan(array) & (self.config.missing == "mean"))
+        if array.ndim != self.axes or array.shape[-1] != features or not len(array) or not whole.all():
             raise ValueError(f"shape {array.shape}, required {features} features, finite")
         return array
 
@@ -250,10 +356,12 @@ class Numbers(Inputs):
             self.scaler = Scaler("none", np.zeros(values.shape[1]), np.ones(values.shape[1]))
 
     def state(self) -> dict[str, Any]:
-        return {"mean": self.scaler.mean.tolist(), "std": self.scaler.std.tolist()}
+        scale = {"mean": self.scaler.mean.tolist(), "std": self.scaler.std.tolist()}
+        return {**scale, "columns": list(self.columns)} if self.columns else scale
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.scaler = Scaler("none", np.array(state["mean"]), np.array(state["std"]))
+        self.columns = tuple(state.get("columns", ()))
 
     def encode(self, value: Any) -> Array:
         array = np.asarray(value, np.float64)
@@ -261,7 +369,7 @@ class Numbers(Inputs):
             raise DataError(
                 "an input of another size", required=f"{len(self.scaler.mean)} features", got=f"{array.shape[-1]}"
             )
-        return self.scaler.apply(array).astype(self.dtype)
+        return np.nan_to_num(self.scaler.apply(array)).astype(self.dtype)  # what is missing is the mean
 
 
 class SequenceInputs(Numbers):
@@ -270,18 +378,18 @@ class SequenceInputs(Numbers):
     form = "an array (time, features)"
     axes = 2
 
-    def read(self, path: Path, kind: str, *, targets: bool) -> list[Example]:
-        c = self.config
-        return read_sequences(
-            path,
-            sequence=c.sequence,
-            columns=c.columns,
-            target=c.target,
-            kind=kind,
-            targets=targets,
-            header=c.header,
-            apart=c.apart,
-        )
+    def read_columns(self, path: Path, **options: Any) -> Examples:
+        if self.config.layout == "wide":
+            return read_wide(path, **options)
+        return read_sequences(path, sequence=self.config.sequence, time=self.config.time, **options)
+
+    def accept(self, value: Any) -> Any:
+        array = np.asarray(value, np.float64)
+        return super().accept(array[:, None] if array.ndim == 1 and len(self.scaler.mean) == 1 else array)
+
+    @property
+    def phrase(self) -> str:
+        return f"a sequence of {counted(len(self.scaler.mean), 'number')} a step"
 
     def network(self, config: SummaryConfig, outputs: int) -> Module:
         return SequenceNet(config, len(self.scaler.mean), outputs)
@@ -299,11 +407,12 @@ class VectorInputs(Numbers):
     form = "an array (features,)"
     axes = 1
 
-    def read(self, path: Path, kind: str, *, targets: bool) -> list[Example]:
-        c = self.config
-        return read_vectors(
-            path, columns=c.columns, target=c.target, kind=kind, targets=targets, header=c.header, apart=c.apart
-        )
+    def read_columns(self, path: Path, **options: Any) -> Examples:
+        return read_vectors(path, **options)
+
+    @property
+    def phrase(self) -> str:
+        return f"a vector of {counted(len(self.scaler.mean), 'number')}"
 
     def network(self, config: SummaryConfig, outputs: int) -> Module:
         return MLP(config, len(self.scaler.mean), outputs)

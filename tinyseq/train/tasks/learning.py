@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from tinyseq import nn
 from tinyseq.tensors import Tensor
+from tinyseq.train.tasks.measure import Measure
+from tinyseq.train.tasks.overview import Overview
 from tinyseq.train.tasks.role import C, Role
 
 
@@ -28,19 +29,6 @@ class Feed(NamedTuple):
 
     arguments: tuple[Any, ...]
     tokens: int
-
-
-@dataclass(frozen=True)
-class Measure:
-    """The number that a task is judged by: its key in the metrics, its name on axes, and which way is better."""
-
-    key: str
-    label: str
-    lower_is_better: bool = True
-
-    def better(self, new: float, old: float | None) -> bool:
-        """Return whether ``new`` is better than ``old``."""
-        return old is None or (new < old if self.lower_is_better else new > old)
 
 
 class Learning(Role[C]):
@@ -104,6 +92,18 @@ class Learning(Role[C]):
         """Return what a person should know of the data before training, a sentence each; empty where all is well."""
         return []
 
+    def overview(self) -> Overview:
+        """Return what is read as what, how much, and what is predicted from what; before training, for a person."""
+        facts = ", ".join(f"{key} {value}" for key, value in self.describe_data().items())
+        return Overview(f"the data of the task {self.config.task}", facts)
+
+    def gaps(self) -> list[str]:
+        """Return what of the test part no model can know here, such as tokens that are not in its vocabulary.
+
+        A sentence each, with what to try: it is told before training, and again beside the score.
+        """
+        return []
+
     def fingerprint(self, split: str) -> Any:
         """Return what tells whether the data of ``train``, ``valid`` or ``test`` is as it was: its records."""
         return list(self.part(split))
@@ -138,6 +138,15 @@ class Learning(Role[C]):
     def baselines(self) -> dict[str, dict[str, float]]:
         """Return, by name, the metrics on the test part of what any model has to beat."""
         return {}
+
+    @property
+    def compared(self) -> Measure:
+        """In what baselines are compared with the model: the run's measure, where they have it."""
+        return self.measure
+
+    def remarks(self, model: Any, test: Mapping[str, float]) -> list[str]:
+        """Return what its metrics on the test part do not say of a trained model, a sentence each, with what to try."""
+        return []
 
     def describe_data(self) -> dict[str, Any]:
         """Return what identifies the data, for the run's record."""

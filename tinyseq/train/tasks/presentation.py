@@ -39,6 +39,7 @@ class WritesText(Protocol):
         prime: str | None = None,
         length: int | None = None,
         temperature: float | None = None,
+        top_k: int | None = None,
         seed: int = 0,
     ) -> tuple[str, str]:
         """Return the prime and the text that the model goes on with; what is None is as in the config."""

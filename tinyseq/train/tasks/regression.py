@@ -19,8 +19,8 @@ from tinyseq.tensors import Tensor
 from tinyseq.train.config.section import OneOf
 from tinyseq.train.config.source import Problem
 from tinyseq.train.tasks.inputs import ExamplesConfig, InputsName
-from tinyseq.train.tasks.learning import Measure
 from tinyseq.train.tasks.many_to_one import ManyToOne, ManyToOneConfig
+from tinyseq.train.tasks.measure import Measure
 from tinyseq.train.tasks.role import Array
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 class RegressionData(ExamplesConfig):
     """What is read: a table, or examples at hand."""
+
+    targets = "number"
 
     source: Annotated[str, OneOf(SOURCES)] = Field("adding", description="Examples at hand.")
     inputs: InputsName = Field("sequence", description="What the file's inputs are: text, sequence or vector.")
@@ -50,7 +52,7 @@ class Regression(ManyToOne[RegressionConfig]):
     """Half the squared error of the standardised target; judged by the root mean squared error in its own unit."""
 
     Config = RegressionConfig
-    measure = Measure("rmse", "root mean squared error")
+    measure = Measure("rmse", "root mean squared error", meaning="in the unit of the target")
     targets = "number"
 
     scaler: Scaler
@@ -97,6 +99,11 @@ class Regression(ManyToOne[RegressionConfig]):
     def baselines(self) -> dict[str, dict[str, float]]:
         test = self.numbers(self.part("test"))
         return {"mean": errors(test, np.broadcast_to(self.scaler.mean, test.shape))}
+
+    @property
+    def target_phrase(self) -> str:
+        mean, deviation = self.scaler.mean[0], self.scaler.std[0]
+        return f"a number (in training {mean:.4g} on average, standard deviation {deviation:.4g})"
 
     def short(self, prediction: Mapping[str, Any]) -> str:
         return f"{prediction['value']:.3g}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar, overload
 
 import numpy as np
 
 from tinyseq.errors import DataError
+from tinyseq.nn.chunked import ChunkedLoop
 from tinyseq.train.config.run_config import RunConfig
 
 C = TypeVar("C", bound=RunConfig)
@@ -20,6 +22,15 @@ class Role(ABC, Generic[C]):
 
     def __init__(self, config: C) -> None:
         self.config = config
+
+    #: The model whose steps were last run in a loop, what step, and the loop.
+    _looped: tuple[Any, str, ChunkedLoop] | None = None
+
+    def loop_of(self, model: Any, name: str, step: Callable[..., tuple[Any, Any]]) -> ChunkedLoop:
+        """Return a loop of a model's step, compiled if the config compiles; kept while it is asked for by this name."""
+        if self._looped is None or self._looped[:2] != (model, name):
+            self._looped = model, name, ChunkedLoop(step, compiled=self.config.compile)
+        return self._looped[2]
 
     def _lacks(self, what: str) -> DataError:
         return DataError(f"the task {self.config.task!r} {what}", required="a run of a task that does")

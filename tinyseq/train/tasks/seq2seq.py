@@ -30,6 +30,7 @@ from tinyseq.train.config.run_config import FilePath
 from tinyseq.train.config.section import OneOf, Section
 from tinyseq.train.config.source import Problem
 from tinyseq.train.tasks.generation import END, GenerationConfig, GenerationTask
+from tinyseq.train.tasks.overview import Overview, amounts
 from tinyseq.train.tasks.role import Prepared
 
 #: Name -> (count, seed) -> pairs, for runs without a file.
@@ -225,10 +226,25 @@ class Seq2Seq(GenerationTask[Seq2SeqConfig]):
         answers = Counter(example.input for example in set(self.examples.test))
         if several := sum(count > 1 for count in answers.values()):
             found.append(
-                f"{several} of {len(answers)} test sources have more than one true target: exact_match is right by one "
-                "of them a row, and cannot be 1"
+                f"{several} of {len(answers)} test sources have more than one true target: exact_match takes the one "
+                "of each row, and cannot be 1"
             )
         return list(dict.fromkeys(filter(None, found)))
+
+    def overview(self) -> Overview:
+        c, unit = self.config.data, self.level.unit
+        columns = f"{c.source or 'the first column'} read, {c.target or 'the second'} written"
+        read = f"{c.generator}, made" if c.path is None else f"{c.path}, {columns}"
+        sizes = f"{len(self.vocabulary):,} different {unit}s read, {len(self.targets):,} written"
+        return Overview(
+            f"{read}, {unit} by {unit}: {sizes}",
+            amounts(self.describe_data(), "pair"),
+            "a sentence from a sentence",
+        )
+
+    def gaps(self) -> list[str]:
+        sources = [example.input for example in self.examples.test]
+        return [*self.gaps_of("source", self.vocabulary, sources), *super().gaps()]
 
     def _too_long(self, example: Example) -> bool:
         most = self.config.data.max_length

@@ -1,4 +1,4 @@
-"""The native forms of ops in this lowering: those that all have, and einsum, places of extremes and more of its own."""
+"""The native forms of ops in this lowering: those that all have, and einsum and triangles of its own."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tinyseq.compiler.lower.access import Access, Ghosts, Shape
 from tinyseq.compiler.lower.cupy.gemm import gemms
 from tinyseq.compiler.lower.cupy.kernels import refusal
 from tinyseq.compiler.lower.cupy.operations import OPERATIONS
-from tinyseq.compiler.lower.describe import Form, Forms, NotNative, elementwise, of_values, reduced
+from tinyseq.compiler.lower.describe import Form, Forms, NotNative, elementwise, of_values
 from tinyseq.compiler.lower.kinds import FLOATS, SIZES
-from tinyseq.compiler.lower.stages import Argument, Contraction, Cumulation, Product, Step, Triangle
+from tinyseq.compiler.lower.stages import Argument, Contraction, Product, Step, Triangle
 from tinyseq.compiler.plan import Call
 
 #: Calls of cuBLAS that one product may take: even small ones are worth more than sums without tiles.
@@ -45,18 +45,6 @@ def _of_kinds(form: Callable[[Call, list[Access], Access], list[Step]]) -> Form:
         return form(call, operands, output)
 
     return of_values(checked)
-
-
-@_of_kinds
-def _argument(call: Call, operands: list[Access], output: Access) -> list[Step]:
-    (x,) = operands
-    gone = [axis == call.node.attrs["axis"] for axis in range(len(x.shape))]
-    return reduced(call.node.op.name, x, output, gone, False)
-
-
-@_of_kinds
-def _cumsum(call: Call, operands: list[Access], output: Access) -> list[Step]:
-    return [Cumulation(operands[0], output, call.node.attrs["axis"])]
 
 
 @_of_kinds
@@ -144,9 +132,6 @@ def _merged(axes: Sequence[int], whole: Sequence[Access]) -> tuple[int, Shape] |
 FORMS: Final[Forms] = {
     **elementwise(OPERATIONS),
     **{name: _written(form) for name, form in describe.FORMS.items()},
-    "argmax": _written(_argument),
-    "argmin": _written(_argument),
-    "cumsum": _cumsum,
     "einsum": _einsum,
     "tril": _triangle,
     "triu": _triangle,

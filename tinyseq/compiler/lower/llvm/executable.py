@@ -18,8 +18,8 @@ from tinyseq.compiler.lower.giving import fitting
 from tinyseq.compiler.lower.llvm.kernels.loading import load
 from tinyseq.compiler.lower.llvm.lowering import FORMS, lower
 from tinyseq.compiler.lower.llvm.runtime.cache import cached
-from tinyseq.compiler.lower.llvm.runtime.host import Library, host, key_of, object_code
-from tinyseq.compiler.lower.llvm.schedule.cost import time_of
+from tinyseq.compiler.lower.llvm.runtime.host import Library, give_back, host, key_of, object_code
+from tinyseq.compiler.lower.llvm.schedule.cost import time_to_share
 from tinyseq.compiler.lower.llvm.segments import write_segments
 from tinyseq.compiler.lower.llvm.thread_pool import Team, pool, settle
 from tinyseq.compiler.lower.partition import Partition
@@ -64,9 +64,10 @@ def _native(plan: Plan, forms: Forms) -> _Native:
         library = Library(cached(key_of(source, of), lambda: object_code(source, of)), of)
         arguments = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
         segments = [
-            (library.function(f"segment{number}", *arguments), sum(map(time_of, stages)) >= _WORTH_SHARING)
+            (library.function(f"segment{number}", *arguments), sum(map(time_to_share, stages)) >= _WORTH_SHARING)
             for number, stages in enumerate(lowered.segments)
         ]
+        give_back()
         found = _known[plan] = _Native(lowered, segments, scratch, forms)
     return found
 
@@ -252,6 +253,13 @@ class Executable(on_numpy.Executable):
             self.launcher.use_own(slot)
             reading[number] = _OWN
         self.inputs[number][...] = value
+
+    def forget(self) -> None:
+        """Let go of the arrays of the last run: what was read in callers' memory has a place of its own again."""
+        for slot, array in zip(self.borrowed, self.reading, strict=True):
+            if array is not _OWN and slot is not None:
+                self.launcher.use_own(slot)
+        self.reading, self.seen = [_OWN] * len(self.borrowed), [_OWN] * len(self.borrowed)
 
     def explanation(self, part: int, numbers: Sequence[int], arrays: Sequence[Any]) -> Exception:
         """Return what NumPy raises at the value that was refused: it says what is wrong, and where."""

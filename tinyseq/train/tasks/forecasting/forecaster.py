@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tinyseq.creation import tensor
@@ -9,6 +12,8 @@ from tinyseq.data.padding import pad
 from tinyseq.data.series import Series
 from tinyseq.errors import DataError
 from tinyseq.modes import no_grad
+from tinyseq.ops.shape import concat, expand_dims
+from tinyseq.tensors import Tensor
 from tinyseq.train.tasks.forecasting.codec import Record, SeriesCodec
 from tinyseq.train.tasks.forecasting.network import ForecastNet
 from tinyseq.train.tasks.role import Array
@@ -29,7 +34,8 @@ class Forecaster(SeriesCodec):
 
     def forecast(self, model: ForecastNet, record: Record, origins: Array, batch_size: int | None = None) -> Array:
         """Return what the model forecasts at each origin, in the series' units: (origins, horizon, targets)."""
-        z = self.scaler.apply(record.series.values).astype(self.config.dtype)
+        scaler = self.scale_of(record.series, record.start).scaler
+        z = scaler.apply(record.series.values).astype(self.config.dtype)
         window, size = self.config.data.window, batch_size or self.config.train.batch_size
         with no_grad():
             if window is None:
@@ -42,7 +48,7 @@ class Forecaster(SeriesCodec):
                     ys = model(tensor(inputs), lengths=tensor(lengths))[0].numpy()
                     parts.append(ys[np.arange(len(seen)), lengths - 1])
                 predicted = np.concatenate(parts)
-        return self.scaler.invert(predicted, self.chosen)
+        return scaler.invert(predicted, self.chosen)
 
     def run_on(self, model: ForecastNet, series: Series, steps: int) -> Array:
         """Return the values after the series' end, (steps, targets), each forecast from those before it.
@@ -51,14 +57,27 @@ class Forecaster(SeriesCodec):
         its horizon.
         """
         if set(self.targets) != set(self.columns):
-            (only,) = self.forecast(model, Record(series, 1), np.array([len(series) - 1]))
+            (only,) = self.forecast(model, Record(series, len(series)), np.array([len(series) - 1]))
             return np.asarray(only[:steps])
-        z = self.scaler.apply(series.values[-(self.config.data.window or 0) :]).astype(self.config.dtype)
+        scaler = self.scale_of(series, len(series)).scaler
+        z = scaler.apply(series.values[-(self.config.data.window or 0) :]).astype(self.config.dtype)
         order = [self.targets.index(name) for name in self.columns]
-        values = []
         with no_grad():
             ys, state = model(tensor(z[None]))
-            for _ in range(steps):
-                values.append(ys.numpy()[0, -1, 0])
-                ys, state = model(tensor(values[-1][order][None, None]), state)
-        return self.scaler.invert(np.array(values), self.chosen)
+            first = ys[:, -1, 0]
+        parts = [first.numpy()[:, None]]
+        if steps > 1:
+            loop = self.loop_of(model, "free", _free_step(model, order))
+            parts += loop(np.zeros((1, steps - 1), bool), (first, state))
+        return scaler.invert(np.concatenate(parts, 1)[0, :steps], self.chosen)
+
+
+def _free_step(model: ForecastNet, order: list[int]) -> Callable[..., tuple[Tensor, Any]]:
+    """Return a step that reads its last forecast; ``order`` says where in it each column stands."""
+
+    def step(_: Any, now: Any) -> tuple[Tensor, Any]:
+        last, state = now
+        ys, state = model(expand_dims(concat([last[:, i : i + 1] for i in order], -1), 1), state)
+        return ys[:, 0, 0], (ys[:, 0, 0], state)
+
+    return step

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinyseq.creation import tensor
-from tinyseq.data.series import Series
 from tinyseq.errors import DataError
 from tinyseq.figures import Line, Panel, save
 from tinyseq.figures import forecasts as draw_forecasts
@@ -54,23 +53,33 @@ class ForecastPresentation(Forecaster, Presentation[ForecastingConfig]):
 
     def leave(self, model: ForecastNet, records: Sequence[Record], directory: Path) -> str:
         """Leave ``forecast.csv``, every forecast beside its truth, and ``forecast.png``."""
-        (record,) = records
-        series, origins = record.series, self._origins(record)
-        predicted = self.forecast(model, record, origins)
+        several = len(records) > 1
         with open(directory / "forecast.csv", "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["time", "target", "ahead", "truth", "forecast"])
-            for t, rows in zip(origins, predicted, strict=True):
-                for j, row in enumerate(rows):
-                    for k, (name, value) in enumerate(zip(self.targets, row, strict=True)):
-                        truth = series.values[t + 1 + j, self.chosen[k]]
-                        writer.writerow([series.times[t + 1 + j], name, j + 1, f"{truth:.6g}", f"{value:.6g}"])
+            writer.writerow([*(["series"] if several else []), "time", "target", "ahead", "truth", "forecast"])
+            for record in records:
+                group = [record.series.group] if several else []
+                writer.writerows([*group, *row] for row in self._rows(model, record))
+        record = records[0]
+        series, origins = record.series, self._origins(record)[-8:]
         save(self._figure(model, record), directory / "forecast.png")
+        predicted, known = self.forecast(model, record, origins), series.known()
         last = [
-            f"  {series.times[t + 1]}  {predicted[i, 0, 0]:10.4g}  (true {series.values[t + 1, self.chosen[0]]:.4g})"
+            f"  {series.times[t + 1]}  {predicted[i, 0, 0]:10.4g}  (true {known[t + 1, self.chosen[0]]:.4g})"
             for i, t in enumerate(origins)
         ]
-        return "\n".join([f"{self.targets[0]}, a step ahead, the last of them:", *last[-8:]])
+        name = f"{series.name}: {self.targets[0]}" if several else self.targets[0]
+        return "\n".join([f"{name}, a step ahead, the last of them:", *last])
+
+    def _rows(self, model: ForecastNet, record: Record) -> Iterator[list[Any]]:
+        """Yield every forecast of a record beside its truth, which is empty where none was observed."""
+        series, known, origins = record.series, record.series.known(), self._origins(record)
+        for t, rows in zip(origins, self.forecast(model, record, origins), strict=True):
+            for j, row in enumerate(rows):
+                for k, (name, value) in enumerate(zip(self.targets, row, strict=True)):
+                    truth = known[t + 1 + j, self.chosen[k]]
+                    shown = "" if np.isnan(truth) else f"{truth:.6g}"
+                    yield [series.times[t + 1 + j], name, j + 1, shown, f"{value:.6g}"]
 
     def picture(self, predictions: Sequence[Mapping[str, Any]]) -> Figure:
         panels = []
@@ -95,14 +104,15 @@ class ForecastPresentation(Forecaster, Presentation[ForecastingConfig]):
         """Return the truth of what is forecast, the forecasts, and how the model runs on by its own forecasts."""
         series, origins, horizon = record.series, self._origins(record), self.config.forecast.horizon
         predicted, ahead = self.forecast(model, record, origins), origins + 1
-        known = Series(series.name, series.columns, series.values[: record.start], series.times[: record.start])
-        free = self.run_on(model, known, min(self.config.forecast.steps, len(series) - record.start))
+        free = self.run_on(
+            model, series.until(record.start), min(self.config.forecast.steps, len(series) - record.start)
+        )
         since = max(0, record.start - max(_LEAST_PAST, len(predicted) // 2))
         panels = []
         for k, name in enumerate(self.targets):
-            values = series.values[:, self.chosen[k]]
+            values, truth = series.values[:, self.chosen[k]], series.known()[:, self.chosen[k]]
             lines = [
-                Line("truth", "truth", np.arange(since, len(values)), values[since:]),
+                Line("truth", "truth", np.arange(since, len(values)), truth[since:]),
                 Line("persistence", "baseline", ahead, values[origins]),
                 Line(
                     f"{horizon} ahead" if horizon > 1 else "a step ahead",
@@ -119,5 +129,6 @@ class ForecastPresentation(Forecaster, Presentation[ForecastingConfig]):
     def readings(self, model: ForecastNet, record: Record) -> list[Reading]:
         """Return the last steps that a forecast sees."""
         seen = slice(-(self.config.data.window or _LEAST_PAST), None)
-        z = self.scaler.apply(record.series.values[seen]).astype(self.config.dtype)
+        scaler = self.scale_of(record.series, len(record.series)).scaler
+        z = scaler.apply(record.series.values[seen]).astype(self.config.dtype)
         return [Reading(list(record.series.times[seen]), lambda: model(tensor(z[None])), times=True)]

@@ -11,14 +11,14 @@ from tinyseq.train.config.run_config import RunConfig
 from tinyseq.train.config.section import Section
 from tinyseq.train.config.source import Problem
 from tinyseq.train.config.teacher_forcing import ForcingConfig
-from tinyseq.train.tasks.learning import Measure
+from tinyseq.train.tasks.measure import Measure
 
 #: What a run may be judged by, all on the validation part.
 MEASURES = {
-    "exact_match": Measure("exact_match", "sentences that are right as a whole", lower_is_better=False),
-    "token_accuracy": Measure("token_accuracy", "tokens that are right", lower_is_better=False),
-    "bleu": Measure("bleu", "BLEU", lower_is_better=False),
-    "chrf": Measure("chrf", "chrF2", lower_is_better=False),
+    "exact_match": Measure("exact_match", "sentences that are right as a whole", False, "a share, 0 to 1"),
+    "token_accuracy": Measure("token_accuracy", "tokens that are right", False, "each after the true ones before it"),
+    "bleu": Measure("bleu", "BLEU", False, "n-grams of words as in the truth, 0 to 100"),
+    "chrf": Measure("chrf", "chrF2", False, "n-grams of characters as in the truth, 0 to 100"),
     "loss": Measure("loss", "loss in nats a token"),
 }
 
@@ -38,7 +38,7 @@ class DecodeConfig(Section):
 
     def contradictions(self) -> Iterator[Problem]:
         if self.measure in ("bleu", "chrf") and not self.bleu:
-            message = f"judged by {self.measure}, and `bleu` is false; required decode.bleu: true"
+            message = f"judged by {MEASURES[self.measure].label}, and `bleu` is false; required decode.bleu: true"
             yield Problem(("measure",), message, involves=(("bleu",),))
 
 

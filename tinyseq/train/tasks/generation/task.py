@@ -24,6 +24,8 @@ from tinyseq.train.tasks.generation.codec import END, MULTIPLE
 from tinyseq.train.tasks.generation.config import MEASURES, GenerationConfig, W
 from tinyseq.train.tasks.generation.presentation import SentencePresentation
 from tinyseq.train.tasks.learning import Feed
+from tinyseq.train.tasks.measure import Measure
+from tinyseq.train.tasks.overview import fewer_unknown, mostly_unknown
 from tinyseq.train.tasks.role import Prepared
 from tinyseq.train.tasks.scoring import bleu, chrf, exact_match, require_sacrebleu, words_of
 
@@ -40,6 +42,8 @@ class GenerationTask(SentencePresentation[W], Task[W]):
     compilable = True
 
     examples = Prepared[data.Splits]()
+    #: What makes fewer tokens unknown.
+    tries: list[str]
 
     def __init__(self, config: W) -> None:
         super().__init__(config)
@@ -57,10 +61,28 @@ class GenerationTask(SentencePresentation[W], Task[W]):
         held = {token for part in (examples.valid, examples.test) for example in part for token in cut(example.target)}
         self.targets = vocabulary_of(train, held, specials=(END,), min_count=min_count, max_size=max_size)
         self.longest = max(len(tokens) for tokens in train) + 1
+        self.tries = fewer_unknown(self.level.name, min_count, max_size)
 
     def notes(self) -> list[str]:
         note = uncut(self.level, "\n".join(example.target for example in self.examples.train))
         return [note] if note else []
+
+    def gaps(self) -> list[str]:
+        return self.gaps_of("target", self.targets, [example.target for example in self.examples.test])
+
+    def gaps_of(self, side: str, vocabulary: data.Vocabulary, sentences: Sequence[str]) -> list[str]:
+        """Return what the sentences of one side have that its vocabulary has not."""
+        unknown = tokens = 0
+        for sentence in sentences:
+            cut = self.level.cut(sentence)
+            tokens += len(cut)
+            unknown += sum(token not in vocabulary for token in cut)
+        return mostly_unknown(unknown, tokens, f"{side} {self.level.unit}", self.tries)
+
+    @property
+    def compared(self) -> Measure:
+        """Baselines write sentences, and know no probabilities."""
+        return MEASURES["exact_match"] if self.measure.key in ("token_accuracy", "loss") else self.measure
 
     def batches(self) -> Iterator[tuple[int, list[Example]]]:
         """Yield the number of updates before it, and the examples, of each batch."""

@@ -54,6 +54,7 @@ class SampleConfig(Section):
 
     length: int = Field(400, ge=0, description="Tokens a sample.")
     temperature: float = Field(0.8, ge=0, description="1 samples as learned, lower is bolder, 0 takes the likeliest.")
+    top_k: int = Field(0, ge=0, description="Only so many tokens may follow, the likeliest; 0 for all.")
     prime: str | None = Field(None, description="The text to go on from; by default the first line of the test text.")
     count: int = Field(3, ge=0, description="How many samples.")
 

@@ -38,3 +38,8 @@ class LanguageModelNet(nn.Module):
         """Return the head's logits, all positions in one product: (batch * time, vocabulary)."""
         logits: Tensor = self.head(reshape(ys, (-1, ys.shape[-1])))
         return logits
+
+    def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Return the logits (rows, vocabulary) of what follows tokens (rows,), and the new state."""
+        y, state = self.recurrent.step(self.dropout(self.embedding(tokens)), state)
+        return self.head(self.dropout(y)), state

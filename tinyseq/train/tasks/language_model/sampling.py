@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
 
 from tinyseq.creation import tensor
 from tinyseq.errors import DataError
-from tinyseq.modes import no_grad
+from tinyseq.nn.decoding import choose
+from tinyseq.ops.elementwise import where
 from tinyseq.random import Generator
+from tinyseq.tensors import Tensor
 from tinyseq.train.tasks.language_model.codec import TextCodec
 from tinyseq.train.tasks.language_model.network import LanguageModelNet
+
+#: Stands where no token is given, so that the model goes on from what it has chosen.
+FREE: Final = -1
+
+Array = np.ndarray[Any, Any]
+Step = Callable[..., tuple[Tensor, Any]]
 
 
 class Sampler(TextCodec):
@@ -24,6 +34,7 @@ class Sampler(TextCodec):
         prime: str | None = None,
         length: int | None = None,
         temperature: float | None = None,
+        top_k: int | None = None,
         seed: int = 0,
     ) -> tuple[str, str]:
         """Return the prime and the text that the model goes on with; what is None is as in the config.
@@ -33,10 +44,12 @@ class Sampler(TextCodec):
             prime: the text to go on from.
             length: how many tokens.
             temperature: logits are divided by it; 0 takes the likeliest token each time.
+            top_k: only so many tokens may follow, the likeliest ones and what ties with the last of them; 0 for all.
             seed: same seed, same text.
 
         Raises:
-            DataError: the prime is empty or has tokens that the model does not know.
+            DataError: the prime is empty or has tokens that the model does not know; the temperature is below 0, or
+                ``top_k`` above the number of tokens that there are.
         """
         config = self.config.sample
         prime = prime if prime is not None else config.prime if config.prime is not None else self.first_line
@@ -45,28 +58,50 @@ class Sampler(TextCodec):
         begun = self.level.cut(prime)
         if not begun:
             raise DataError("an empty prime", required=f"at least one {self.level.unit} to go on from", got=repr(prime))
-        if not temperature >= 0.0:
+        if not 0.0 <= temperature < math.inf:
             raise DataError("the temperature", required="0 or more", got=str(temperature))
-        ids = self.vocabulary.encode(begun)
-        draws = Generator(seed).uniform((length,))
-        written: list[int] = []
-        model.eval()
-        with no_grad():
-            ys, state = model(tensor(ids[None, :]))
-            for draw in draws:
-                logits = model.logits(ys[:, -1:]).numpy()[0].astype(np.float64)
-                if self.vocabulary.unknown is not None:
-                    logits[self.vocabulary.unknown] = -np.inf  # it stands for no token that could be written
-                written.append(choose(logits, temperature, float(draw)))
-                ys, state = model(tensor([[written[-1]]]), state)
+        top_k = config.top_k if top_k is None else top_k
+        if not 0 <= top_k <= len(self.vocabulary.tokens):
+            raise DataError("top_k", required=f"1 to {len(self.vocabulary.tokens)}, or 0 for all", got=str(top_k))
+        draws = np.zeros(len(begun) - 1 + length)
+        draws[len(begun) - 1 :] = Generator(seed).uniform((length,))
+        chosen = self.chosen(model, self.vocabulary.encode(begun), draws, temperature, top_k)[len(begun) - 1 :]
         prime = self.level.join(begun)
-        return prime, self.level.join([*begun, *self.vocabulary.lookup(written)])[len(prime) :]
+        return prime, self.level.join([*begun, *self.vocabulary.lookup(chosen)])[len(prime) :]
+
+    def chosen(self, model: LanguageModelNet, given: Array, draws: Array, temperature: float, top_k: int = 0) -> Array:
+        """Return what the model chooses at each draw, after the tokens given and then those that it has chosen.
+
+        Args:
+            model: a trained model.
+            given: (n,), what it reads first, whatever it would choose; at least one.
+            draws: (steps,), in [0, 1): the t-th chooses what follows t + 1 tokens.
+            temperature, top_k: as in ``sample``.
+        """
+        fed = np.full(len(draws), FREE)
+        fed[: len(given) - 1] = given[1 : len(draws) + 1]
+        state = tensor(given[:1]), model.recurrent.initial_state(1)
+        barred: Tensor | None = None
+        if self.vocabulary.unknown is not None:  # it stands for no token that could be written
+            barred = tensor(np.arange(len(self.vocabulary)) == self.vocabulary.unknown)
+        model.eval()
+        parts = self.loop_of(model, "writing", _step_of(model))(
+            (draws[None], fed[None]), state, temperature or None, top_k or None, barred
+        )
+        return np.concatenate([np.zeros(0, np.int64), *(part[0] for part in parts)])
 
 
-def choose(logits: np.ndarray[Any, Any], temperature: float, draw: float) -> int:
-    """Return the index that ``draw`` in [0, 1) falls on under softmax(logits / temperature)."""
-    if temperature == 0.0:
-        return int(logits.argmax())
-    scaled = (logits - logits.max()) / temperature
-    cumulative = np.exp(scaled).cumsum()
-    return int(min(np.searchsorted(cumulative, draw * cumulative[-1], side="right"), len(logits) - 1))
+def _step_of(model: LanguageModelNet) -> Step:
+    """Return a step that reads a token and chooses the next one, which it reads then unless another is given."""
+
+    def step(
+        x: Any, state: Any, temperature: float | None, top: int | None, barred: Tensor | None
+    ) -> tuple[Tensor, Any]:
+        (draw, given), (token, inner) = x, state
+        logits, inner = model.step(token, inner)
+        if barred is not None:
+            logits = where(barred, -math.inf, logits)
+        token = choose(logits, draw, temperature, top)
+        return token, (where(given == FREE, token, given), inner)
+
+    return step

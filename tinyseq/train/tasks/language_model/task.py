@@ -22,7 +22,9 @@ from tinyseq.train.tasks.language_model.config import LanguageModelConfig
 from tinyseq.train.tasks.language_model.network import LanguageModelNet
 from tinyseq.train.tasks.language_model.presentation import TextPresentation
 from tinyseq.train.tasks.language_model.scoring import metrics_of
-from tinyseq.train.tasks.learning import Feed, Measure
+from tinyseq.train.tasks.learning import Feed
+from tinyseq.train.tasks.measure import Measure
+from tinyseq.train.tasks.overview import Overview, amounts, fewer_unknown, mostly_unknown
 from tinyseq.train.tasks.role import Prepared
 
 #: So many tokens of a text are looked at, for its first line and its script.
@@ -41,7 +43,9 @@ class LanguageModel(TextPresentation, Task[LanguageModelConfig]):
 
     def __init__(self, config: LanguageModelConfig) -> None:
         super().__init__(config)
-        self.measure = Measure(self.level.bits, f"bits per {self.level.unit}")
+        self.measure = Measure(
+            self.level.bits, f"bits per {self.level.unit}", meaning="how far unseen text surprises the model"
+        )
 
     # Training.
 
@@ -82,6 +86,20 @@ class LanguageModel(TextPresentation, Task[LanguageModelConfig]):
     def notes(self) -> list[str]:
         note = uncut(self.level, self.parts.text("train", 0, _LOOKED_AT))
         return [note] if note else []
+
+    def overview(self) -> Overview:
+        unit, parts = self.level.unit, self.parts
+        files = [parts.corpus.name, *(part.name for part in (parts.own.valid, parts.own.test) if part is not None)]
+        return Overview(
+            f"{', '.join(files)} as {unit}s, {len(self.vocabulary):,} different ones",
+            amounts({name: len(getattr(self.ids, name)) for name in NAMES}, unit),
+            f"the next {unit}, from all before it",
+        )
+
+    def gaps(self) -> list[str]:
+        c = self.config.data
+        tries = fewer_unknown(c.level, c.min_count, c.max_size)
+        return mostly_unknown(self.parts.unknown("test"), len(self.ids.test), self.level.unit, tries)
 
     def fingerprint(self, split: str) -> Any:
         """Return the numbers of tokens; what they stand for is in the metadata."""

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tinyseq import nn
 from tinyseq.data.systems import SYSTEMS
-from tinyseq.train.config.registry import option_problems
+from tinyseq.train.config.registry import option_problems, value_problems
 from tinyseq.train.config.run_config import RunConfig
 from tinyseq.train.config.section import OneOf, Section
 from tinyseq.train.config.source import Problem, within
@@ -25,7 +25,8 @@ class SystemConfig(Section):
     test: int = Field(8400, ge=2, description="Steps that follow, for the result.")
 
     def contradictions(self) -> Iterator[Problem]:
-        problems = option_problems(SYSTEMS[self.system], self.options, (2, 0))
+        make = SYSTEMS[self.system]
+        problems = list(value_problems(make, self.options)) or option_problems(make, self.options, (2, 0))
         yield from within("options", problems, involves=("system",))
 
 

@@ -45,8 +45,13 @@ class Runs(SystemCodec):
             # The state at a place has read its input; the first output is the readout's, and the next inputs are ours.
             known = tensor(states.numpy()[0, places])
             first = model.readout(features_of(model, tensor(record.inputs[places].astype(self.config.dtype)), known))
-            last = first if ahead == 1 else model.generate(first, known, ahead - 1)[0][:, -1]
-        return last.numpy(), record.targets[places + ahead - 1]
+            last = first.numpy() if ahead == 1 else self._free(model, first, known, ahead - 1)[:, -1]
+        return last, record.targets[places + ahead - 1]
+
+    def _free(self, model: nn.EchoStateNetwork, first: Tensor, state: Tensor, steps: int) -> Array:
+        """Return what ``generate`` does, (rows, steps, outputs)."""
+        loop = self.loop_of(model, "free", model.free_step)
+        return np.concatenate([*loop(np.zeros((first.shape[0], steps), bool), (first, state))], 1)
 
     def _outputs(self, model: nn.EchoStateNetwork, record: ReservoirRecord, count: int) -> Array:
         """Return outputs (count, outputs) from the record's start: driven by its inputs, or free after them."""
@@ -54,7 +59,7 @@ class Runs(SystemCodec):
             if self.free:
                 known = self._tensor(record.inputs[: max(record.start, 1)])
                 ys, state = model(known)
-                rest = model.generate(ys[:, -1], state, count - 1)[0].numpy()[0] if count > 1 else ys.numpy()[0, :0]
+                rest = self._free(model, ys[:, -1], state, count - 1)[0] if count > 1 else ys.numpy()[0, :0]
                 return np.concatenate([ys.numpy()[0, -1:], rest])
             ys, _ = model(self._tensor(record.inputs[: record.start + count]))
             return np.asarray(ys.numpy()[0, record.start :])

@@ -15,7 +15,9 @@ from tinyseq.errors import DataError
 from tinyseq.modes import no_grad
 from tinyseq.tensors import Tensor
 from tinyseq.train.tasks.base import Task
-from tinyseq.train.tasks.learning import Feed, Measure
+from tinyseq.train.tasks.learning import Feed
+from tinyseq.train.tasks.measure import Measure
+from tinyseq.train.tasks.overview import Overview, amounts, counted, some
 from tinyseq.train.tasks.reservoir.codec import ReservoirRecord
 from tinyseq.train.tasks.reservoir.config import ReservoirTaskConfig
 from tinyseq.train.tasks.reservoir.presentation import RunsPresentation
@@ -31,7 +33,11 @@ class Reservoir(RunsPresentation, Task[ReservoirTaskConfig]):
     """
 
     Config = ReservoirTaskConfig
-    measure = Measure("nrmse", "NRMSE: root mean squared error over the standard deviation")
+    measure = Measure(
+        "nrmse",
+        "NRMSE: root mean squared error over the standard deviation",
+        meaning="1 for a forecast of the mean",
+    )
     compilable = True
 
     system = Prepared[System]()
@@ -155,6 +161,16 @@ class Reservoir(RunsPresentation, Task[ReservoirTaskConfig]):
                 "nrmse_1": nrmse(np.broadcast_to(mean, truth.shape), truth, self.variance),
             },
         }
+
+    def overview(self) -> Overview:
+        config, targets = self.config, some(self.targets)
+        onward = f"{targets}, {counted(config.evaluate.ahead, 'step')} on, by the network's own outputs"
+        options = ", ".join(f"{key} {value}" for key, value in config.data.options.items())
+        return Overview(
+            f"{config.data.system}, made" + (f" with {options}" if options else ""),
+            amounts(self.describe_data(), "step"),
+            onward if self.free else f"{targets} at each step, from {some(self.inputs)} until then",
+        )
 
     def describe_data(self) -> dict[str, Any]:
         config = self.config.data

@@ -13,7 +13,7 @@ import numpy as np
 from tinyseq import data
 from tinyseq.creation import tensor
 from tinyseq.data.batching import IGNORED
-from tinyseq.data.conll import UNTAGGED, Form, Tagged, TaggedFile, is_prose, read_tagged
+from tinyseq.data.conll import UNTAGGED, Tagged, TaggedFile, TaggedForm, is_prose, read_tagged
 from tinyseq.data.padding import pad
 from tinyseq.data.text import load_text
 from tinyseq.errors import DataError
@@ -35,7 +35,7 @@ class SentenceCodec(Codec[TaggingConfig]):
     characters: data.Vocabulary
     tags: tuple[str, ...]
     #: What the training file was read as; None before it is read, and where sentences are made.
-    form: Form | None = None
+    form: TaggedForm | None = None
     #: Whether tags are those of entities.
     entities: bool
 
@@ -54,7 +54,7 @@ class SentenceCodec(Codec[TaggingConfig]):
         self.tags = tuple(metadata["tags"])
         self.entities = metadata.get("entities", self.config.data.scheme != "none")
         form = metadata.get("form")
-        self.form = None if form is None else Form(**{**form, "columns": tuple(form["columns"])})
+        self.form = None if form is None else TaggedForm(**{**form, "columns": tuple(form["columns"])})
 
     def read(self, path: Path, *, targets: bool = True) -> list[Tagged]:
         """Return the sentences of a file in one of the forms of CoNLL, read as the training file was.

@@ -48,6 +48,11 @@ class SentencesConfig(Section):
         if self.path is None and self.split_by == "group":
             yield Problem(("split_by",), "sentences that are made are of no documents", involves=(("path",),))
 
+    @property
+    def split_alone(self) -> bool:
+        """Whether one file is split into all three parts."""
+        return self.path is not None and self.valid is None and self.test is None
+
 
 class TaggerConfig(RecurrentConfig):
     """Word vectors, and what the cell makes of a word's characters; recurrent layers; a tag for each word."""

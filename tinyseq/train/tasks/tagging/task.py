@@ -16,13 +16,16 @@ from tinyseq.data.conll import UNTAGGED, Tagged, most_frequent_tags
 from tinyseq.data.examples import split_examples
 from tinyseq.data.measures import Score, span_scores
 from tinyseq.data.padding import pad, shuffled
+from tinyseq.data.splitting import unseen_note
 from tinyseq.data.tagging import entity_sentences
 from tinyseq.data.tokens import build_vocabulary
 from tinyseq.errors import DataError
 from tinyseq.ops.shape import reshape
 from tinyseq.tensors import Tensor
 from tinyseq.train.tasks.base import Task
-from tinyseq.train.tasks.learning import Feed, Measure
+from tinyseq.train.tasks.learning import Feed
+from tinyseq.train.tasks.measure import Measure
+from tinyseq.train.tasks.overview import Overview, amounts, mostly_unknown, never_predicted, some
 from tinyseq.train.tasks.role import Prepared
 from tinyseq.train.tasks.tagging.codec import MULTIPLE
 from tinyseq.train.tasks.tagging.config import TaggingConfig
@@ -128,7 +131,10 @@ class Tagging(TagsPresentation, Task[TaggingConfig]):
         return {**loss, **self.judged(records, [self.named(scores) for scores in scored])}
 
     def judged(self, records: Sequence[Tagged], tags_of: Sequence[Sequence[str]]) -> dict[str, float]:
-        """Return the metrics of tags; ``unseen_tags`` are the words whose tag training has not seen."""
+        """Return the metrics of tags; ``unseen_tags`` are the words whose tag training has not seen.
+
+        ``never_predicted`` is how many tags are there, known from training, and never given.
+        """
         pairs = [
             (tag, found)
             for s, tags in zip(records, tags_of, strict=True)
@@ -142,7 +148,13 @@ class Tagging(TagsPresentation, Task[TaggingConfig]):
             score = span_scores([s.tags or () for s in records], tags_of)["all"]
             metrics |= {"precision": score.precision, "recall": score.recall, "f1": score.f1}
         unseen = self.unseen(records).total()
-        return {**metrics, "words": len(pairs), **({"unseen_tags": unseen} if unseen else {})}
+        never = len({tag for tag, _ in pairs} & set(self.tags) - {found for _, found in pairs})
+        return {
+            **metrics,
+            "words": len(pairs),
+            **({"unseen_tags": unseen} if unseen else {}),
+            **({"never_predicted": never} if never else {}),
+        }
 
     def details(self, model: Tagger, records: Sequence[Tagged], *, batch_size: int | None = None) -> dict[str, Any]:
         """Return precision, recall and F1 of each kind of entity, or of each tag; and what training has not seen."""
@@ -173,18 +185,56 @@ class Tagging(TagsPresentation, Task[TaggingConfig]):
         tags_of = [[best.get(word, other) for word in sentence.words] for sentence in test]
         return {"most frequent tag of each word": self.judged(test, tags_of)}
 
+    def _unseen(self) -> dict[str, dict[str, int]]:
+        return {name: dict(sorted(self.unseen(self.part(name)).items())) for name in ("valid", "test")}
+
+    def notes(self) -> list[str]:
+        return unseen_note("tags", self._unseen(), split=self.config.data.split_alone)
+
+    def overview(self) -> Overview:
+        told = {} if self.form is None else self.form.described()
+        read = ", ".join([str(self.config.data.path), *(f"{key}: {value}" for key, value in told.items())])
+        what = "a tag, of which entities are made," if self.entities else "a tag"
+        return Overview(
+            "sentences with names, made" if self.config.data.path is None else read,
+            amounts(self.describe_data(), "sentence"),
+            f"{what} for each word of a sentence, one of {len(self.tags)} ({some(self.tags)})",
+        )
+
+    def gaps(self) -> list[str]:
+        words = [word for sentence in self.part("test") for word in sentence.words]
+        unknown = sum(word not in self.words for word in words)
+        tries = ["a smaller data.min_count"] if self.config.data.min_count > 1 else []
+        tries += ["more sentences to learn from"]
+        if self.config.model.characters:
+            return mostly_unknown(
+                unknown, len(words), "word", tries, then="the model knows them by their characters alone"
+            )
+        return mostly_unknown(unknown, len(words), "word", [*tries, "model.characters, which reads how one is written"])
+
+    def remarks(self, model: Tagger, test: Mapping[str, float]) -> list[str]:
+        if not test.get("never_predicted"):
+            return []
+        records = self.part("test")
+        found = {tag for scores in self.compute(model, records, None) for tag in self.named(scores)}
+        known, held = (Counter(tag for s in self.part(name) for tag in s.tags or ()) for name in ("train", "test"))
+        told = {tag: (held[tag], known[tag]) for tag in self.tags if held[tag] and tag not in found}
+        return never_predicted("tags", told, "or more sentences that have them")
+
     def describe_data(self) -> dict[str, Any]:
         sizes = {name: len(self.part(name)) for name in ("train", "valid", "test")}
-        unseen = {name: dict(sorted(self.unseen(self.part(name)).items())) for name in ("valid", "test")}
+        unseen = {name: tags for name, tags in self._unseen().items() if tags}
         return {
             "source": self.config.data.path or "entity_sentences",
             **({} if self.form is None else self.form.described()),
             **sizes,
             "vocabulary": len(self.words),
             "tags": list(self.tags),
-            **({"unseen_tags": {name: tags for name, tags in unseen.items() if tags}} if any(unseen.values()) else {}),
+            **({"unseen_tags": unseen} if unseen else {}),
         }
 
 
 def _measure(entities: bool) -> Measure:
-    return Measure("f1", "F1 of entities", False) if entities else Measure("accuracy", "accuracy", False)
+    if entities:
+        return Measure("f1", "F1 of entities", False, "one counts where its kind, beginning and end are right")
+    return Measure("accuracy", "accuracy", False, "the share of words whose tag is right")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from tinyseq.compiler.lower.llvm.ir.context import PARAMETERS, StageWriter
+from tinyseq.compiler.lower.llvm.kernels.along_axis import PLACES, write_cumulation, write_place
 from tinyseq.compiler.lower.llvm.kernels.elementwise import GroupWriter
 from tinyseq.compiler.lower.llvm.kernels.gathering import write_gathering
 from tinyseq.compiler.lower.llvm.kernels.matmul import write_batched, write_kept
@@ -48,6 +49,8 @@ def write_stage(
             parts = write_products(writer, f, stage.groups, stage.sum, keep_rows)
         case Product():
             parts = write_batched(writer, f, stage)
+        case Reduction() if stage.name in PLACES:
+            parts = write_place(writer, f, stage)
         case Reduction():
             parts = write_reduction(writer, f, stage, keep_rows)
         case Normalization():
@@ -56,7 +59,9 @@ def write_stage(
             parts = write_draw(writer, f, stage)
         case Gathering():
             parts = write_gathering(writer, f, stage)
-        case Contraction() | Cumulation() | Triangle():
+        case Cumulation():
+            parts = write_cumulation(f, stage)
+        case Contraction() | Triangle():
             raise TypeError(f"no function for a {type(stage).__name__}: its ops have no form here")
         case _:
             assert_never(stage)

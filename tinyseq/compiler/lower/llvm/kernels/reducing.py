@@ -32,7 +32,7 @@ def write_reduction(writer: StageWriter, f: Function, stage: Reduction, keep_row
     if stage.name in ("max", "min"):
         top: Any = math.inf if out.kind in ("f4", "f8") else 2**63 - 1 if out.kind == "i8" else 2**31 - 1
         start = v.const(out.kind, -top - (out.kind in ("i4", "i8")) if stage.name == "max" else top)
-        combine = lambda a, b: _extreme(v, a, b, "ge" if stage.name == "max" else "le")  # noqa: E731
+        combine = lambda a, b: extreme(v, a, b, "ge" if stage.name == "max" else "le")  # noqa: E731
     else:
         start = v.const(out.kind, 0)
         combine = lambda a, b: v.op("fadd" if out.kind in ("f4", "f8") else "add", a, b)  # noqa: E731
@@ -72,8 +72,8 @@ def write_reduction(writer: StageWriter, f: Function, stage: Reduction, keep_row
                 if rest:
                     add(total, f.at(line, whole * v.width * stride), rest)
             result = Value(f.let(f"load {vector}, ptr {total}"), out.kind)
-            scalar = _across(v, result, combine)
-            _store_scalar(f, scalar, out.kind, there)
+            scalar = across(v, result, combine)
+            store_scalar(f, scalar, out.kind, there)
         else:
             _sum_columns(f, v, stage, combine, start, (here, there), last, gone, by_column)
     return parts
@@ -117,13 +117,13 @@ def _sum_columns(
         some(block, totals[:1])
 
 
-def _extreme(v: Vectors, a: Value, b: Value, how: str) -> Value:
+def extreme(v: Vectors, a: Value, b: Value, how: str) -> Value:
     """The one that is larger or smaller; NaN where one is."""
     chosen = v.select(v.compare(how, a, b), a, b)
     return v.select(v.compare("unordered", a, a), a, chosen) if a.kind in ("f4", "f8") else chosen
 
 
-def _across(v: Vectors, x: Value, combine: Callable[[Value, Value], Value]) -> str:
+def across(v: Vectors, x: Value, combine: Callable[[Value, Value], Value]) -> str:
     """Combine a vector's elements, halves first; return the scalar."""
     of, width = v.type(x.kind), v.width
     while width > 1:
@@ -134,7 +134,7 @@ def _across(v: Vectors, x: Value, combine: Callable[[Value, Value], Value]) -> s
     return v.f.let(f"extractelement {of} {x.name}, i64 0")
 
 
-def _store_scalar(f: Function, scalar: str, kind: str, place: str) -> None:
+def store_scalar(f: Function, scalar: str, kind: str, place: str) -> None:
     f.do(f"store {IN_MEMORY[kind]} {scalar}, ptr {place}, align {SIZES[kind]}")
 
 
@@ -165,7 +165,7 @@ def write_normalization(writer: StageWriter, f: Function, stage: Normalization) 
         f.do(f"store {vector} {combine(before, value).name}, ptr {total}")
 
     def finished(combine: Callable[[Value, Value], Value]) -> Value:
-        return v.splat(_across(v, Value(f.let(f"load {vector}, ptr {total}"), kind), combine), kind)
+        return v.splat(across(v, Value(f.let(f"load {vector}, ptr {total}"), kind), combine), kind)
 
     with ExitStack() as nest:
         indices = [nest.enter_context(f.loop("%from", "%to"))]
@@ -174,8 +174,8 @@ def write_normalization(writer: StageWriter, f: Function, stage: Normalization) 
         line = moved(f, source, indices, strides)
         there = moved(f, target, indices, out.strides[:-1] or (0,))
         f.do(f"store {vector} {lowest.name}, ptr {total}")
-        over(line, lambda value, column, count: gather(lambda a, b: _extreme(v, a, b, "ge"), value))
-        peak = finished(lambda a, b: _extreme(v, a, b, "ge"))
+        over(line, lambda value, column, count: gather(lambda a, b: extreme(v, a, b, "ge"), value))
+        peak = finished(lambda a, b: extreme(v, a, b, "ge"))
         if stage.name == "logsumexp":
             finite = v.compare("lt", v.intrinsic("fabs", peak), v.const(kind, math.inf))
             peak = v.select(finite, peak, v.const(kind, 0.0))
@@ -195,7 +195,7 @@ def write_normalization(writer: StageWriter, f: Function, stage: Normalization) 
         scale = finished(v.fadd)
         if stage.name == "logsumexp":
             result = v.fadd(maths.log(v, scale), peak)
-            _store_scalar(f, f.let(f"extractelement {vector} {result.name}, i64 0"), kind, there)
+            store_scalar(f, f.let(f"extractelement {vector} {result.name}, i64 0"), kind, there)
         elif stage.name == "log_softmax":
             shift = maths.log(v, scale)
             over(

@@ -28,6 +28,11 @@ _FLOP = 0.01
 _SCALAR = 3.0  # of an element that is moved by itself
 
 
+def time_to_share(stage: Stage) -> float:
+    """Estimate the time of which threads may each take a part: none of a loop whose steps mix rows, or have but one."""
+    return 0.0 if isinstance(stage, Repeat) and not stage.rows else time_of(stage)
+
+
 def time_of(stage: Stage) -> float:
     """Estimate a stage's time."""
     match stage:

@@ -1,0 +1,461 @@
+"""Rows of fields in text files: how a file is written (told, or found out), and its rows, cut where CSV cuts them."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from tinyseq.data.numerals import is_missing, is_number
+from tinyseq.data.text import not_utf8, read_raw
+from tinyseq.data.times import is_date
+from tinyseq.errors import DataError
+
+#: What separates fields, by the words that a config may use.
+SEPARATORS: Final = {"tab": "\t", "comma": ",", "semicolon": ";", "bar": "|", "space": " "}
+#: In the order in which they are believed where several would do.
+_TRIED: Final = ("\t", ";", "|", ",")
+#: Bytes and rows from which it is found out how a file is written.
+_SAMPLE, _ROWS = 1 << 16, 100
+#: Fields that are cut at once.
+_CHUNK = 1 << 13
+#: Rows that are cut at once: more are too many lists for the garbage collector, and for the processor's cache.
+_MOST = 1 << 10
+#: Lines that a question shows, and letters of each.
+_SHOWN, _WIDTH = 3, 90
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a table is written; what is None is found out, or asked where it is not certain.
+
+    Args:
+        separator: what stands between fields, a letter or a key of ``SEPARATORS``; "space" is any run of blanks.
+        header: whether the first line names the columns; without, they are called "1", "2", ...
+        names: the columns' names, in place of those in the file.
+        skip: lines before the header, or before the first row.
+        quotes: whether a field may stand in quotes; by default it may, but not between tabs.
+        comment: what lines begin with that are no rows.
+        decimal: the decimal mark, "." or ",".
+        missing: what marks a missing value, besides empty fields, NA and their like.
+        encoding: a name that Python knows; by default UTF-8, or UTF-16 with a byte order mark.
+    """
+
+    separator: str | None = None
+    header: bool | None = None
+    names: tuple[str, ...] | None = None
+    skip: int = 0
+    quotes: bool | None = None
+    comment: str | None = None
+    decimal: str | None = None
+    missing: tuple[str, ...] | None = None
+    encoding: str | None = None
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a file turned out to be written."""
+
+    separator: str
+    quotes: bool
+    header: bool
+    names: tuple[str, ...]
+    #: Columns whose names are not in the file.
+    nameless: frozenset[str]
+    #: Lines before the header, or before the first row.
+    skip: int
+    comment: str
+    encoding: str
+    shown: tuple[str, ...]
+    #: Whether all fields that were looked at are numbers.
+    numbers: bool
+
+
+def question(what: str, shown: Sequence[str], *, required: str, where: str, fix: str) -> DataError:
+    """Return an error that asks: it shows the first lines, what would be taken for what, and the config that says."""
+    return DataError(what, required=required, got=f"\n{' ' * 11}".join(shown), where=where, fix=fix)
+
+
+def _printable(line: str) -> str:
+    line = line.rstrip("\r\n")
+    line = line if len(line) <= _WIDTH else line[: _WIDTH - 3] + "..."
+    return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode("ascii") for c in line)
+
+
+class Delimited:
+    """The bytes of a file, and how they are cut into rows."""
+
+    def __init__(self, path: Path, form: Form) -> None:
+        self.path, self.form = path, form
+        self.raw = read_raw(path)
+        self.encoding = _encoding(self.raw, form, path)
+        if not self.raw.strip():
+            raise DataError(
+                "the table is empty", required="a row or more", got=f"{path}: {len(self.raw)} bytes, no characters"
+            )
+        self.dialect = self._find()
+
+    # How it is written.
+
+    def _find(self) -> Dialect:
+        lines, whole = self._sample()
+        form, path = self.form, self.path
+        skip = form.skip
+        told = re.fullmatch(r"sep=(.)\s*", next(iter(lines), ""))
+        if told and form.separator is None:  # what Excel reads and writes
+            self.form = form = replace(form, separator=told[1], skip=skip + 1)
+            skip, lines = skip + 1, lines[1:]
+        if form.comment is None:
+            skip += self._remarks(lines)
+        lines = lines[skip - form.skip :]
+        comment = form.comment or ""
+        separator, quotes = self._separator(lines, whole, comment)
+        rows, _ = self._cut(lines, whole, separator, quotes, comment)
+        if not rows:
+            rows = [name.split(separator) for name in lines if name.strip()][:1]
+        if not rows:
+            raise DataError("a table without rows", required="a row or more", got=f"{path}: blank lines")
+        shown = tuple(_printable(line) for line in lines if line.strip())[:_SHOWN]
+        where = f"{path}, line {skip + 1}"
+        header = self._header(rows, shown, where)
+        first = [name.strip() for name in rows[0]] if header else [str(i + 1) for i in range(len(rows[0]))]
+        if header and all(len(name) > 1 and name[0] == name[-1] == "'" for name in first):
+            first = [name[1:-1] for name in first]
+        if header and _names_rows(rows):
+            first = ["", *first]  # as R writes it: what names the rows has no name itself
+        names = [name or f"Unnamed: {place}" for place, name in enumerate(first)]
+        nameless = frozenset(name for name, given in zip(names, first, strict=True) if not given)
+        if form.names is not None:
+            if len(form.names) != len(names):
+                raise question(
+                    "data.names are not as many as the columns",
+                    shown,
+                    required=f"{len(names)} names, one for each column",
+                    where=where,
+                    fix=f"got {len(form.names)}: {', '.join(form.names)}",
+                )
+            names, nameless = list(form.names), frozenset()
+        twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+        if twice is not None:
+            raise DataError(
+                "two columns of one name",
+                required="each once",
+                got=repr(twice),
+                where=where,
+                fix="data.header: false if that line is a row; or data.names with a name for each column",
+            )
+        body = rows[1:] if header else rows
+        numbers = bool(body) and not quotes_in(lines) and all(_plain(field) for row in body for field in row)
+        return Dialect(separator, quotes, header, tuple(names), nameless, skip, comment, self.encoding, shown, numbers)
+
+    def _sample(self) -> tuple[list[str], bool]:
+        """Return the first lines, all of them whole, and whether they are the whole file."""
+        size = _SAMPLE
+        while True:
+            part = self.raw[:size]
+            text = io.TextIOWrapper(io.BytesIO(part), self.encoding, errors="replace", newline="")
+            lines = list(islice(text, self.form.skip + _ROWS + 1))
+            whole = size >= len(self.raw) and len(lines) <= self.form.skip + _ROWS
+            if size < len(self.raw) and len(lines) <= self.form.skip + _ROWS:
+                del lines[-1:]  # it may be cut
+            if size >= len(self.raw) or len(lines) > self.form.skip + _SHOWN:
+                lines = lines[self.form.skip :]
+                return lines, whole
+            size *= 8
+
+    def _remarks(self, lines: Sequence[str]) -> int:
+        """Return how many first lines are remarks: they begin with #, and are not of the form of the rows."""
+        count = 0
+        while count < len(lines) and (not lines[count].strip() or lines[count].lstrip().startswith("#")):
+            count += 1
+        if count == len(lines) or not any(line.strip() for line in lines[:count]):
+            return 0
+        separator, _ = self._separator(lines[count:], False, "")
+        width = len(next(csv.reader(lines[count : count + 1], delimiter=separator), []))
+        found = [len(row) for row in csv.reader(lines[:count], delimiter=separator)]
+        if width < 2 or (count == 1 and found == [width]):
+            return 0
+        if width in found:
+            raise question(
+                "lines that begin with #: remarks, or the names of the columns",
+                [_printable(line) for line in lines[: count + 1]],
+                required="to be told which",
+                where=str(self.path),
+                fix='data.comment: "#" if they are remarks; or data.skip, the number of lines before the names',
+            )
+        return count
+
+    def _separator(self, lines: Sequence[str], whole: bool, comment: str) -> tuple[str, bool]:
+        form = self.form
+        if form.separator is not None:
+            separator = SEPARATORS.get(form.separator, form.separator)
+            return separator, self._quoted(lines, whole, separator, comment)
+        good = {}
+        for mark in _TRIED:
+            quoted = self._quoted(lines, whole, mark, comment)
+            rows, fine = self._cut(lines, whole, mark, quoted, comment)
+            if fine and rows and len(rows[0]) > 1 and _even(rows):
+                good[mark] = rows, quoted
+        if not good:
+            rows = [line.split() for line in lines if line.strip()]
+            blanks = bool(rows) and len(rows[0]) > 1 and not any(mark in line for line in lines for mark in "\t;|")
+            if blanks and _even(rows) and all(is_number(field) for row in rows[1:] for field in row[1:]):
+                return " ", quotes_in(lines)
+            first = next((line for line in lines if line.strip() and not (comment and line.startswith(comment))), "")
+            bare = "".join(first.split('"')[::2])
+            mark = "\t" if "\t" in bare else max(_TRIED[1:], key=lambda one: (bare.count(one), one == ","))
+            return mark, self._quoted(lines, whole, mark, comment)
+        if len(good) > 1 and "\t" not in good:
+            # A decimal comma stands in numbers; a semicolon between commas stands in words.
+            inner = {
+                mark: [field for row in rows[1:] or rows for field in row if any(o in field for o in good if o != mark)]
+                for mark, (rows, _) in good.items()
+            }
+            clean = [m for m, found in inner.items() if all(map(is_number, found))]
+            if len(clean) == 1 or (clean and clean[0] != ","):
+                good = {clean[0]: good[clean[0]]}
+            else:
+                raise question(
+                    "what separates fields cannot be told",
+                    [_printable(line) for line in lines[:_SHOWN]],
+                    required=" or ".join(map(repr, good)),
+                    where=str(self.path),
+                    fix=f'data.separator: "{next(iter(good))}"',
+                )
+        mark = next(iter(good))
+        return mark, good[mark][1]
+
+    def _quoted(self, lines: Sequence[str], whole: bool, separator: str, comment: str) -> bool:
+        """Return whether fields may be quoted: between tabs, only where the names are."""
+        if self.form.quotes is not None or separator != "\t":
+            return self.form.quotes is not False
+        first = next((line for line in lines if line.strip()), "").rstrip("\r\n").split("\t")
+        return any(len(name) > 1 and name.startswith('"') and name.endswith('"') for name in first)
+
+    def _cut(
+        self, lines: Sequence[str], whole: bool, separator: str, quotes: bool, comment: str
+    ) -> tuple[list[list[str]], bool]:
+        """Return the rows of the first lines, and whether they are well formed."""
+        reader = _reader(lines, separator, quotes)
+        rows: list[list[str]] = []
+        with whole_fields():
+            try:
+                rows += (r for r in reader if not _blank(r) and not (comment and r[0].lstrip().startswith(comment)))
+            except csv.Error:  # where lines follow, it may be a quote that they close
+                return rows, not whole and reader.line_num >= len(lines)
+        return rows, True
+
+    def _header(self, rows: Sequence[Sequence[str]], shown: Sequence[str], where: str) -> bool:
+        """Return whether the first row has the names, where the file tells: names are words, and no numbers."""
+        if self.form.header is not None:
+            return self.form.header
+        first, others = [field.strip() for field in rows[0]], rows[1 : _ROWS // 2]
+        data = [place for place, field in enumerate(first) if field and (is_number(field) or is_date(field))]
+        runs = [field for field in first if field]
+        if (
+            not first[0]
+            and len(runs) == len(first) - 1
+            and runs
+            in (
+                [str(i) for i in range(len(runs))],
+                [str(i + 1) for i in range(len(runs))],
+            )
+        ):
+            return True  # a DataFrame whose columns have numbers, with its index
+
+        def alike(place: int) -> bool:
+            found = [row[place].strip() for row in others if place < len(row)]
+            return all(is_number(f) or is_date(f) or is_missing(f) for f in found)
+
+        if not any(alike(place) for place in data):
+            return True
+        raise question(
+            "the first line may be a row, or the names of the columns",
+            shown,
+            required="to be told which: as names, its numbers would not be read as numbers",
+            where=where,
+            fix='data.header: false if it is a row (columns are then called "1", "2", ..., or as data.names says); '
+            "data.header: true if it has the names",
+        )
+
+    # Its rows.
+
+    def chunks(self) -> Iterator[tuple[list[list[str]], list[int] | range]]:
+        """Yield rows, all of one width, and the lines in which they end.
+
+        Raises:
+            DataError: a row of another width, or one that is malformed.
+        """
+        dialect = self.dialect
+        text = io.TextIOWrapper(io.BytesIO(self.raw), dialect.encoding, newline="")
+        width, size = len(dialect.names), min(max(8, _CHUNK // len(dialect.names)), _MOST)
+        before = 0
+        for _ in range(dialect.skip):
+            before += bool(text.readline())
+        reader = _reader(text, dialect.separator, dialect.quotes)
+        header = dialect.header
+        with whole_fields():
+            while True:
+                start = before + reader.line_num
+                try:
+                    rows = list(islice(reader, size))
+                except csv.Error as error:
+                    raise DataError(
+                        "a malformed row",
+                        got=str(error),
+                        where=f"{self.path}, line {before + reader.line_num}",
+                        fix="data.quotes: false if quotes are letters like others",
+                    ) from None
+                except UnicodeDecodeError as error:
+                    raise self._undecoded(error) from None
+                if not rows:
+                    return
+                lines: list[int] | range = range(start + 1, start + len(rows) + 1)
+                last = start + len(rows)
+                even = width > 1 and last == before + reader.line_num
+                if header or dialect.comment or not even or set(map(len, rows)) != {width}:
+                    rows, lines, header = self._sift(rows, start, header)
+                if rows:
+                    yield rows, lines
+
+    def _sift(self, rows: list[list[str]], line: int, header: bool) -> tuple[list[list[str]], list[int], bool]:
+        """Return the rows without blank lines, remarks and the header, and the line in which each ends."""
+        dialect, kept, lines = self.dialect, [], []
+        width = len(dialect.names)
+        for row in rows:
+            line += 1 + sum(_breaks(field) for field in row if "\n" in field or "\r" in field)
+            if _blank(row) or (dialect.comment and row[0].lstrip().startswith(dialect.comment)):
+                continue
+            if header:
+                header = False
+                continue
+            if len(row) > width and not any(field.strip() for field in row[width:]):
+                row = row[:width]  # separators at the end of the line
+            if len(row) != width:
+                raise self._ragged(row, line)
+            kept.append(row)
+            lines.append(line)
+        return kept, lines, header
+
+    def _ragged(self, row: Sequence[str], line: int) -> DataError:
+        dialect = self.dialect
+        names = ", ".join(dialect.names[:20]) + (", ..." if len(dialect.names) > 20 else "")
+        mark = next((word for word, one in SEPARATORS.items() if one == dialect.separator), repr(dialect.separator))
+        return DataError(
+            "a ragged row",
+            required=f"{len(dialect.names)} fields: {names}",
+            got=f"{len(row)} fields, cut at each {mark}: " + _printable(dialect.separator.join(row)),
+            where=f"{self.path}, line {line}",
+            fix="every row needs a field for every column; text with the separator in it is quoted in a CSV file; "
+            "data.separator, data.skip and data.comment say what else a file may have",
+        )
+
+    def _undecoded(self, error: UnicodeDecodeError) -> DataError:
+        if self.encoding != "utf-8-sig":
+            return DataError(
+                f"the table is not {self.encoding}", got=str(error.reason), where=str(self.path), fix="data.encoding"
+            )
+        try:
+            self.raw.decode("utf-8-sig")
+        except UnicodeDecodeError as exact:
+            found = not_utf8(self.path, self.raw, exact)
+            return DataError(
+                found.what,
+                required=found.required,
+                got=found.got,
+                where=found.where,
+                fix=f"data.encoding: cp1252, or whatever it is in; or {found.fix}",
+            )
+        return DataError("the text file is not UTF-8", got=str(error), where=str(self.path))
+
+
+def _encoding(raw: bytes, form: Form, path: Path) -> str:
+    if form.encoding is not None:
+        try:
+            name = codecs.lookup(form.encoding).name
+        except LookupError:
+            raise DataError(
+                f"data.encoding: unknown encoding {form.encoding!r}",
+                required="a name that Python knows, such as cp1252",
+            ) from None
+        return "utf-8-sig" if name == "utf-8" else name
+    return "utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+
+
+def _reader(lines: Any, separator: str, quotes: bool) -> Any:
+    quoting: Any = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
+    if separator == " ":
+        lines = (" ".join(line.split()) if '"' not in line else line.strip() for line in lines)
+        return csv.reader(lines, delimiter=" ", quoting=quoting, strict=quotes, skipinitialspace=True)
+    return csv.reader(lines, delimiter=separator, quoting=quoting, strict=quotes)
+
+
+def _blank(row: Sequence[str]) -> bool:
+    return not row or (len(row) == 1 and not row[0].strip())
+
+
+def _even(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether all rows are as wide as the first, separators at their ends left out of account."""
+    width = len(rows[0])
+    if all(len(row) == width or (len(row) > width and not any(map(str.strip, row[width:]))) for row in rows[1:]):
+        return True
+    return _names_rows(rows)
+
+
+def _names_rows(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether all rows have one field more than the first, and begin with a name of their own."""
+    body = rows[1:]
+    wider = len(body) > 1 and all(len(row) == len(rows[0]) + 1 and row[-1].strip() for row in body)
+    return wider and len({row[0] for row in body}) == len(body)
+
+
+def _plain(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return field.isascii() and "_" not in field
+
+
+def quotes_in(lines: Sequence[str]) -> bool:
+    """Return whether a quote stands in one of the lines."""
+    return any('"' in line for line in lines)
+
+
+def _breaks(field: str) -> int:
+    return field.count("\n") + field.count("\r") - field.count("\r\n")
+
+
+_limits = threading.Lock()
+_reading = 0
+_limit = 0
+
+
+@contextmanager
+def whole_fields() -> Iterator[None]:
+    """Take fields of any length; the csv module's limit, one for all threads, is as it was when the last is done."""
+    global _reading, _limit
+    with _limits:
+        if _reading == 0:
+            _limit = csv.field_size_limit(2**31 - 1)
+        _reading += 1
+    try:
+        yield
+    finally:
+        with _limits:
+            _reading -= 1
+            if _reading == 0:
+                csv.field_size_limit(_limit)
+
+
+def with_header(form: Form, header: bool | None) -> Form:
+    """Return the form with ``header``, where that is said."""
+    return form if header is None else replace(form, header=header)
