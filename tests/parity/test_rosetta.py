@@ -83,3 +83,18 @@ def layer_of(case: runners.Case, library: Any) -> Any:
     if case.kind == "rnn":
         return nn.RNN(case.input, case.hidden, nonlinearity=case.nonlinearity, **options)
     return nn.LSTM(case.input, case.hidden, **options)
+
+
+@pytest.mark.parametrize(("library", "name"), CASES)
+def test_a_certificate_says_that_the_library_ran(library: str, name: str) -> None:
+    installed(library)
+    if library == "reservoirpy":
+        pytest.skip("its reservoirs are held against stored vectors alone")
+    vector = next(v for v in vectors.stored(library) if v.name == name)
+    told = {key: vector.options[key] for key in ("reset", "nonlinearity") if key in vector.options}
+    if name.startswith("gru"):
+        told.setdefault("reset", "after")
+    _, certificate = nn.convert.certified(library, vector.tensors, accept=("first step", "learned state"), **told)
+    assert certificate.notes == []
+    assert "run on these weights" in certificate.comparisons[1].what
+    assert 0 < certificate.comparisons[1].error < 1e-5

@@ -248,3 +248,15 @@ def test_hdf5_that_leads_into_other_files_is_refused(tmp_path: Path) -> None:
                 file.create_dataset("a", (4,), "f4", external=[("/etc/passwd", 0, 16)])
         with pytest.raises(DataError, match=r"link|another file"):
             nn.convert.read("keras", place)
+
+
+@pytest.mark.skipif(not HDF5, reason="h5py is not installed: pip install tinyseq[keras]")
+@pytest.mark.parametrize("shape", [(1 << 26,), (1 << 40,)])
+def test_hdf5_that_says_more_than_it_holds_is_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
+    import h5py
+
+    with h5py.File(tmp_path / "a.weights.h5", "w") as file:
+        file.create_dataset("layers/lstm/cell/vars/0", shape, "f4", chunks=(1 << 16,))
+    assert (tmp_path / "a.weights.h5").stat().st_size < 100_000
+    with pytest.raises(DataError, match=r"bytes|numbers"):
+        nn.convert.read("keras", tmp_path / "a.weights.h5")

@@ -114,6 +114,11 @@ def test_a_layer_in_a_model_is_found_by_its_place() -> None:
     refused(["under 'none'"], lambda: nn.convert.read("torch", model, prefix="none"))
 
 
+def test_mxnets_names_are_joined_by_a_line() -> None:
+    given = {f"lstm0_{name}": array for name, array in tensors("mxnet").items()}
+    assert isinstance(nn.convert.read("mxnet", given), nn.LSTM)
+
+
 def test_two_cells_are_two_directions() -> None:
     there, back = (nn.convert.write("mlx", nn.GRU(3, 4, reset="after", update="old")) for _ in range(2))
     model = {f"a.{name}": array for name, array in there.items()} | {f"b.{name}": array for name, array in back.items()}
@@ -228,6 +233,13 @@ def test_hostile_nesting() -> None:
 def test_hostile_sizes_of_a_flat_vector(sizes: dict[str, Any]) -> None:
     given = tensors("thinc") | {name: np.asarray(value) for name, value in sizes.items()}
     refused([], lambda: nn.convert.read("thinc", given))
+
+
+def test_a_large_layer_is_read_without_drawing_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(np.linalg, "qr", lambda *given: pytest.fail("an orthogonal matrix is drawn"))
+    monkeypatch.setattr(np.linalg, "svd", lambda *given: pytest.fail("an orthogonal matrix is drawn"))
+    for library, name in (("torch", "lstm"), ("keras", "rnn"), ("haiku", "gru"), ("onnx", "lstm peepholes")):
+        nn.convert.read(library, tensors(library, name), kind=name.split()[0])
 
 
 def test_empty_extents() -> None:

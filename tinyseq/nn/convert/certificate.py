@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -247,7 +248,7 @@ def _by_vectors(library: str, found: Found) -> list[Comparison]:
 
 # -- files -------------------------------------------------------------------------------------------------------------
 
-_LAYERS: dict[str, Any] = {"LSTM": LSTM, "GRU": GRU, "RNN": RNN, "Recurrent": Recurrent}
+_LAYERS: dict[str, Any] = {"LSTM": LSTM, "GRU": GRU, "RNN": RNN}
 
 
 def _described(module: Module) -> dict[str, Any]:
@@ -302,10 +303,12 @@ def opened(folder: str | Path) -> Module:
         kind = options.pop("class")
         if kind in ("Linear", "Embedding"):
             module: Module = {"Linear": Linear, "Embedding": Embedding}[kind](**options)
-        elif kind == "Recurrent":
-            module = Recurrent(options.pop("make_cell"), **options)
         else:
-            module = _LAYERS[kind](**options)
+            drawn: dict[str, Any] = (
+                {} if options.get("make_cell") == "esn" else {"recurrent_init": "zeros", "input_init": "zeros"}
+            )
+            make: Any = _LAYERS[kind] if kind != "Recurrent" else partial(Recurrent, options.pop("make_cell"))
+            module = make(**options, **drawn)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise DataError(
             "no layer that was imported", required=f"a folder with {CERTIFICATE} and {WEIGHTS}",

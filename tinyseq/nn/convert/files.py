@@ -121,7 +121,7 @@ def array_of(data: bytes | memoryview, dtype: str, shape: tuple[int, ...], name:
     array = np.frombuffer(data, kind).reshape(shape)
     if half:
         return (array.astype(np.uint32) << 16).view(np.float32)
-    return array.astype(kind.newbyteorder("="))
+    return array.astype(kind.newbyteorder("="), copy=False)
 
 
 # -- safetensors -------------------------------------------------------------------------------------------------------
@@ -256,6 +256,7 @@ def _h5(data: bytes, path: Path) -> Arrays:
             "Keras's weights are in HDF5", required="h5py", got=str(path), fix="pip install tinyseq[keras]"
         ) from None
     arrays: Arrays = {}
+    total = [0]
 
     def walk(group: Any, head: str, depth: int) -> None:
         if depth > _DEEPEST or len(arrays) > _MOST_NAMES:
@@ -270,7 +271,11 @@ def _h5(data: bytes, path: Path) -> Arrays:
                 continue
             if thing.is_virtual or thing.external:
                 raise Damaged(f"{where[:80]!r} lies in another file")
-            count_of(tuple(thing.shape))
+            size = count_of(tuple(thing.shape)) * thing.dtype.itemsize
+            total[0] += size
+            # What is not stored is filled up, and what is deflated grows by a thousand times at most.
+            if total[0] > files.LARGEST or size > 4096 + 2000 * thing.id.get_storage_size():
+                raise Damaged(f"{where[:80]!r} has {size:,} bytes")
             if thing.dtype.kind in "iuf":
                 arrays[where] = np.asarray(thing[()])
             elif thing.dtype.kind not in "SO":

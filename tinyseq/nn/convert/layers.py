@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyseq import backends
 from tinyseq.errors import DataError, did_you_mean
 from tinyseq.nn.cells import GRUCell
 from tinyseq.nn.convert import mapping
@@ -17,6 +18,7 @@ from tinyseq.nn.init import Array
 from tinyseq.nn.layers import Embedding, Linear
 from tinyseq.nn.module import Module
 from tinyseq.nn.recurrent import GRU, LSTM, RNN, Recurrent
+from tinyseq.tensors import Tensor
 
 #: Kinds that ``read`` looks for where none is named: single matrices are everywhere.
 RECURRENT = ("lstm", "gru", "rnn", "esn")
@@ -76,7 +78,7 @@ def heads(library: LibraryRecord, form: LayerForm, names: Iterable[str]) -> list
     first = CellPlace(0, 0, 1).fill(library, form.stored[0].name, 0)
     ends = [name for name in names if name.endswith(first)]
     found = [name[: -len(first)] for name in ends]
-    return [head for head in dict.fromkeys(found) if not head or head[-1] in "./:"]
+    return [head for head in dict.fromkeys(found) if not head or head[-1] in library.joints]
 
 
 def _inside(head: str, arrays: Mapping[str, Array], others: Collection[str]) -> Arrays:
@@ -386,15 +388,22 @@ def module_of(name: str, found: Found, where: str) -> Module:
     module = _empty(form, first, size, options, found.options, where).cast(dtype)
     for cells, row in zip(module.layers, blocks, strict=True):
         for cell, one in zip(cells, row, strict=True):
-            # In C order: products of transposed matrices differ in the last bit.
-            own = mapping.cell_state(form, one).items()
-            cell.load_state_dict({name: np.asarray(value, order="C") for name, value in own})
+            own, parts = dict(cell._own_tensors()), mapping.cell_parts(form, one)
+            if own.keys() != parts.keys():
+                raise DataError(f"{where}: {form.called} is another cell", required=str([*own]), got=str([*parts]))
+            for name, part in parts.items():
+                # One at a time: a large layer need not be there three times.
+                array = np.asarray(part(), dtype, order="C")
+                own[name].assign(Tensor(backends.of(own[name].value).from_host(array)))
     return module
 
 
 def _empty(
     form: LayerForm, blocks: Arrays, size: Sizes, options: dict[str, Any], told: Mapping[str, Any], where: str
 ) -> Recurrent:
+    if form.kind != "esn":
+        # Not drawn: large orthogonal matrices take minutes.
+        options |= {"recurrent_init": "zeros", "input_init": "zeros"}
     match form.kind:
         case "lstm":
             if "pi" in blocks:

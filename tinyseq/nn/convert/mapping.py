@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -238,30 +238,44 @@ def _halves(W: Array, gate: str, hidden: int) -> Arrays:
 
 def cell_state(form: LayerForm, blocks: Mapping[str, Array]) -> Arrays:
     """Return the state dict of our cell for blocks; two biases of which only the sum matters become one."""
+    return {name: part() for name, part in cell_parts(form, blocks).items()}
 
-    def W(gate: str) -> Array:
-        return np.concatenate([blocks[f"U{gate}"].T, blocks[f"W{gate}"].T])
 
-    def b(gate: str) -> Array:
-        return _sum(blocks[f"b{gate}"], blocks[f"c{gate}"])
+def cell_parts(form: LayerForm, blocks: Mapping[str, Array]) -> dict[str, Callable[[], Array]]:
+    """Return ``cell_state`` with its arrays still to be made, so that a large one need not be there twice."""
+
+    def W(gate: str) -> Callable[[], Array]:
+        return lambda: _beside(blocks[f"U{gate}"], blocks[f"W{gate}"])
+
+    def b(gate: str) -> Callable[[], Array]:
+        return lambda: _sum(blocks[f"b{gate}"], blocks[f"c{gate}"])
+
+    def one(name: str) -> Callable[[], Array]:
+        return lambda: blocks[name].T
 
     match form.kind:
         case "lstm":
             own = {f"W_{name}": W(gate) for gate, name in _OURS.items()}
             own |= {f"b_{name}": b(gate) for gate, name in _OURS.items()}
-            return own | {f"p_{gate}": blocks[f"p{gate}"] for gate in "ifo" if f"p{gate}" in blocks}
+            return own | {f"p_{gate}": one(f"p{gate}") for gate in "ifo" if f"p{gate}" in blocks}
         case "gru":
             own = {"W_r": W("r"), "b_r": b("r"), "W_z": W("z"), "b_z": b("z")}
             if form.reset == "before":
                 return own | {"W_h": W("n"), "b_h": b("n")}
-            parts = {"W_xh": blocks["Wn"].T, "W_hh": blocks["Un"].T, "b_h": blocks["bn"], "b_hh": blocks["cn"]}
-            return own | parts
+            return own | {"W_xh": one("Wn"), "W_hh": one("Un"), "b_h": one("bn"), "b_hh": one("cn")}
         case "rnn":
-            return {"W_xh": blocks["Wh"].T, "W_hh": blocks["Uh"].T, "b_h": b("h")}
+            return {"W_xh": one("Wh"), "W_hh": one("Uh"), "b_h": b("h")}
         case "esn":
-            return {"W_in": blocks["Wh"].T, "W": blocks["Uh"].T, "b_in": blocks["bh"]}
+            return {"W_in": one("Wh"), "W": one("Uh"), "b_in": one("bh")}
         case _:
-            return {"W": blocks["Wh"].T, "b": blocks["bh"]}
+            return {"W": one("Wh"), "b": one("bh")}
+
+
+def _beside(U: Array, W: Array) -> Array:
+    """Our matrix on [h, x], in C order: products of transposed matrices differ in the last bit."""
+    whole = np.empty((U.shape[1] + W.shape[1], U.shape[0]), np.result_type(U, W))
+    whole[: U.shape[1]], whole[U.shape[1] :] = U.T, W.T
+    return whole
 
 
 def turned_z(blocks: Arrays) -> Arrays:

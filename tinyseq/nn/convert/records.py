@@ -108,6 +108,8 @@ class LibraryRecord:
     #: from 0; ``{nth}`` is nothing, then _1, _2; ``{kind}`` is the layer's word in ``words``.
     places: tuple[str, str, str] = ("{layer}/", "{layer}/forward/", "{layer}/backward/")
     words: Mapping[str, str] = field(default_factory=dict)
+    #: What may stand before the names of a layer's tensors, as its last character.
+    joints: str = "./:"
     #: Whether the directions of a layer are the first axis of its tensors.
     directions_first: bool = False
     #: The name of the one vector that holds all tensors, layer by layer.
@@ -506,6 +508,7 @@ LIBRARIES: Registry[LibraryRecord] = Registry(
             title="MXNet",
             outputs_are_rows=True,
             ways=("l", "r"),
+            joints="./:_",
             forms=_torch_like(_MXNET, "mxnet.gluon.rnn.", differs={"l0_h2r_weight": _PROJECTED}),
             save='np.savez("FILE.npz", **{k: v.data().asnumpy() for k, v in layer.collect_params().items()})',
         ),
