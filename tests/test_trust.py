@@ -28,6 +28,8 @@ CALLS = {
     "np.save", "numpy.save", "np.fromfile", "yaml.load", "yaml.unsafe_load", "subprocess.getoutput",
     "subprocess.getstatusoutput",
 }  # fmt: skip
+#: Files that evaluate expressions of their own making, which hold numbers, and names as ``repr`` of a str alone.
+EVALUATING = {"compiler/environment.py", "trees.py"}
 #: Where a user's own Python is imported: the one door, and it is in README.
 DOOR = "train/config/registry.py"
 
@@ -54,6 +56,8 @@ def dangers(source: str, name: str = "") -> Iterator[str]:
                     module == "os" and {a.name for a in names} & {"system", "popen"}
                 ):
                     yield module
+            case ast.Name(id="eval") if name in EVALUATING:
+                pass
             case ast.Name(id=word, ctx=ast.Load()) if word in BUILTINS and word not in own:
                 yield word
             case ast.Attribute(attr="exec_module" | "spec_from_file_location") if name != DOOR:
@@ -98,6 +102,22 @@ def test_the_reader_of_sources_sees_it(source: str) -> None:
 
 def test_what_is_fine_is_no_danger() -> None:
     assert not list(dangers("from tinyseq.compiler import compile\ncompile(f)\nmodel.eval()\nre.compile('x')"))
+
+
+@pytest.mark.parametrize("name", ["a'] and o0['b", 'a"] or k0["', "{number}", "a\\", "a\nb", "__import__"])
+def test_a_name_in_an_expression_of_the_compiler_is_a_name(name: str) -> None:
+    """After some calls what is compared is written as one expression, with the names of attributes in it."""
+
+    class Holder:
+        pass
+
+    holder = Holder()
+    vars(holder).update({name: 2.0, "b": 3.0})
+    fast = ts.compile(lambda x: x * getattr(holder, name) + holder.b)
+    for _ in range(50):
+        assert fast(ts.ones(1)).tolist() == [5.0]
+    vars(holder)[name] = 4.0
+    assert fast(ts.ones(1)).tolist() == [7.0]
 
 
 # -- names -------------------------------------------------------------------------------------------------------------
@@ -157,7 +177,7 @@ Evil = type("../../evil", (nn.GRUCell,), {})
 RUNS = {
     "forecasting": (
         f"{EVIL},/tmp/evil,../evil.png\n" + "".join(f"{i},{i % 7},{i % 5}\n" for i in range(80)),
-        {"data": {"window": 8}},
+        {"data": {"window": 8, "columns": [EVIL, "/tmp/evil", "../evil.png"]}},
     ),
     "classification": (
         f"label\ttext\n{EVIL}\ta b c\n/evil\td e f\n" + "../evil\tg h\n/evil\ti j\n" * 20, {},

@@ -54,3 +54,10 @@ def test_shuffled_is_random_and_repeatable():
         return [batch.tolist() for batch in itertools.islice(shuffled([5] * 40, 4, np.random.default_rng(seed)), 10)]
 
     assert first(0) == first(0) != first(1)
+
+
+def test_long_sequences_have_few_shapes_and_little_padding():
+    shapes = {n: pad([np.zeros(n)], multiple=8)[0].shape[1] for n in range(1, 257)}
+    assert sorted(set(shapes.values())) == [8, 16, 24, 32, 48, 64, 96, 128, 192, 256]
+    assert all(n <= shape < max(n * 1.5, n + 8) for n, shape in shapes.items())
+    assert pad([np.zeros(33)])[0].shape[1] == 33

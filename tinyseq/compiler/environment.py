@@ -301,7 +301,9 @@ class Environment:
                 entries.update(zip(keys, values, strict=True))
 
         fetch = functools.partial(trees.taking(keys), entries) if keys else tuple
-        self.groups.append(Group(f"{path}*", entries, keys, fetch, restore, admits, "{owner}[{key!r}]"))
+        # It is evaluated: of a plain str, what ``repr`` says is that text and nothing else.
+        spelled = "{owner}[{key!r}]" if all(type(key) is str for key in keys) else ""
+        self.groups.append(Group(f"{path}*", entries, keys, fetch, restore, admits, spelled))
         yield from ((f"{path}{name}", entries[name]) for name in names)
 
     def _mentioned(self, entries: Mapping[str, Any]) -> list[str]:

@@ -97,7 +97,7 @@ class SentenceCodec(Codec[TaggingConfig]):
         for sentence in sentences:
             spelled += [self.characters.encode(_shortened(word)) for word in sentence.words]
             spelled += [np.zeros(0, np.int64)] * (words.shape[1] - len(sentence.words))
-        characters, sizes = pad(spelled, multiple=MULTIPLE)
+        characters, sizes = pad(spelled, multiple=2 * MULTIPLE)  # coarser: each goes with each length of sentences
         return tensor(words), tensor(lengths), tensor(characters), tensor(sizes)
 
     def numbers(self, sentences: Sequence[Tagged]) -> list[Array]:
