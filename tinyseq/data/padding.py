@@ -18,7 +18,7 @@ def pad(sequences: Sequence[Any], fill: Any = 0, multiple: int = 1) -> tuple[Arr
     Args:
         sequences: at least one array (time, ...); they agree in all but time.
         fill: what stands past the end.
-        multiple: time is rounded up to a multiple of this (and is at least this), and long times by a third at most, to
+        multiple: time is rounded up to a multiple of this (and is at least this), and long times by less than half, to
             8, 16, 24, 32, 48, 64, 96, 128, ... for 8: each shape that occurs is compiled for itself.
     """
     arrays = [np.asarray(sequence) for sequence in sequences]
