@@ -15,7 +15,7 @@ from tinyseq import nn
 from tinyseq.nn.convert import LIBRARIES, runners, vectors
 
 pytestmark = [
-    pytest.mark.parity,
+    pytest.mark.libraries,
     # What other libraries warn of is theirs.
     pytest.mark.filterwarnings("default"),
 ]
