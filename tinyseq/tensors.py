@@ -274,8 +274,7 @@ class Tensor(Operators):
             ShapeError: the shape or dtype differs.
         """
         if not self.is_leaf:
-            got, where = f"the result of {self.node.where}", graph.locate()
-            raise GraphError("assign to the result of an op", required="a leaf", got=got, where=where)
+            raise GraphError("assign to the result of an op", required="a leaf", where=graph.locate(), fix="a new name")
         if value.shape != self.shape or value.dtype != self.dtype:
             raise ShapeError(
                 f"assign to {self.name or 'a tensor'}",

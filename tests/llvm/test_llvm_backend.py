@@ -39,6 +39,7 @@ def test_arrays_are_numpys() -> None:
 
 def test_auto_prefers_it_to_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "_preference", tuple(name for name in backends._preference if name != "cupy"))
+    monkeypatch.delenv(backends.VARIABLE)
     assert backends.load("auto").name == "llvm"
 
 

@@ -74,7 +74,11 @@ class Outcome:
         for path in sorted(directory.rglob("*.safetensors")):
             if path.name != "weights.safetensors":
                 found = checkpoint_file.read(path)
-                facts = {key: value for key, value in found.facts.items() if key not in ("seconds", "metrics_bytes")}
+                facts = {
+                    key: value
+                    for key, value in found.facts.items()
+                    if key not in ("seconds", "metrics_bytes", "metrics_sha256")
+                }
                 self.files[path.name] = facts, {name: (x.dtype, x.tobytes()) for name, x in found.tensors.items()}
         weights = directory / "weights.safetensors"
         self.weights = weights.read_bytes() if weights.is_file() else b""

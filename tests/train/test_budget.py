@@ -103,7 +103,7 @@ MANY = {**CONFIGS["gru"], "model": {"cell": "gru", "hidden_size": 4, "num_layers
 
 def test_many_layers_are_counted_as_if_all_were_built():
     assert footprint(task_of(MANY)).parameters == task_of(MANY).build().num_parameters()
-    found, whole = inspection.inspect(parse_config(MANY)), inspection._inspected(parse_config(MANY), gradients=False)
+    found, whole = inspection.inspect(parse_config(MANY)), inspection._inspected(parse_config(MANY), whole=False)
     assert (found.parameters, found.flops, found.tokens) == (whole.parameters, whole.flops, whole.tokens)
     for part in ("parameters", "gradients", "optimizer"):
         assert found.memory[part] == whole.memory[part]

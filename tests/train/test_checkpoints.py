@@ -19,7 +19,7 @@ from tinyseq import files, nn
 from tinyseq.creation import tensor
 from tinyseq.errors import DataError
 from tinyseq.train.config.checkpoint_policy import CheckpointConfig
-from tinyseq.train.storage import checkpoint_file, checkpoint_manager
+from tinyseq.train.storage import checkpoint_file, checkpoint_manager, tensorfile
 from tinyseq.train.storage.checkpoint_file import Checkpoint, DamagedError
 from tinyseq.train.storage.checkpoint_manager import CheckpointManager, Checkpoints
 from tinyseq.train.storage.serialization import pack, state_types, unpack
@@ -122,7 +122,7 @@ def test_any_facts_with_a_right_digest_are_read_or_refused_in_words(tmp_path_fac
         "format": checkpoint_file.FORMAT,
         "version": "1",
         "facts": text,
-        "sha256": checkpoint_file._digest("1", text, {}),
+        "sha256": tensorfile.digest(f"1\0{text}", {}),
     }
     save_file({}, path, metadata)
     try:

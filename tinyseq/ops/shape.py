@@ -363,15 +363,11 @@ def _fill(key: tuple[Any, ...], arrays: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(next(rest) if part == ARRAY else part for part in key)
 
 
-def _require_indices(name: str, arrays: Sequence[Signature]) -> None:
+def _selected(name: str, shape: Shape, arrays: Sequence[Signature], key: tuple[Any, ...]) -> Shape:
+    """Return the shape of what an index takes out of an array of this shape."""
     for array in arrays:
         if array.dtype.kind not in "iu":
             raise DtypeError(f"{name}: an index is not of integers", required="an integer dtype", got=str(array.dtype))
-
-
-def _selected(name: str, shape: Shape, arrays: Sequence[Signature], key: tuple[Any, ...]) -> Shape:
-    """Return the shape of what an index takes out of an array of this shape."""
-    _require_indices(name, arrays)
     stand_ins = [np.broadcast_to(np.zeros((), dtype=np.int64), array.shape) for array in arrays]
     try:
         return _ghost(shape)[_fill(key, stand_ins)].shape

@@ -505,8 +505,8 @@ class Verdict:
 
 #: The kinds of program that may be refused: what a call changes outside, and control flow on values.
 MAY_BE_REFUSED = frozenset({"outside state", "control flow"})
-#: What may be refused in any program: a loop's body is traced once.
-ALWAYS_REFUSED = ("a state changes its shape or dtype from one step to the next",)
+#: What may be refused in any program: a loop's body is traced once, and what ``ts.grad`` follows is no leaf in a trace.
+ALWAYS_REFUSED = ("a state changes its shape or dtype from one step to the next", "assign to the result of an op")
 
 
 def judge(text: str, backend: str, features: frozenset[str] | set[str] = frozenset()) -> Verdict:
