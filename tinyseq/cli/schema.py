@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 
 import click
 
@@ -29,5 +30,9 @@ def command(where: bool) -> None:
     if where:
         echo(SCHEMA_FILE)
     else:
-        # Docstrings are what sections are described by: without them (-OO) the file still has them.
-        echo_json(schema() if sys.flags.optimize < 2 else json.loads(SCHEMA_FILE.read_text("utf-8")), indent=1)
+        made, kept = schema(), {}
+        with suppress(ValueError, OSError):  # it may be what the output goes to, and empty by now
+            kept = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+        # The same may be written in several ways (1 and 1.0). Docstrings are what sections are described by: without
+        # them (-OO) the file still has them.
+        echo_json(kept if kept and (made == kept or sys.flags.optimize > 1) else made, indent=1)
