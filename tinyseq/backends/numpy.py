@@ -44,6 +44,8 @@ class NumpyBackend:
 
     def scatter_add(self, shape: tuple[int, ...], key: Any, updates: Array) -> Array:
         out = np.zeros(shape, dtype=updates.dtype)
+        if out[key].shape != updates.shape:
+            raise ValueError("NumPy would broadcast them, and nobody else does")
         np.add.at(out, key, updates)
         return out
 
