@@ -202,8 +202,12 @@ class Forgetful:
                     path.write_bytes(now[: len(old)] if now.startswith(old) else old)
 
 
-def whole(folder: Path) -> list[str]:
-    """Return the files of a run that are not whole; drafts, whose names begin with a dot, are no files of a run."""
+def whole(folder: Path, *, flushed: bool = True) -> list[str]:
+    """Return the files of a run that are not whole; drafts, whose names begin with a dot, are no files of a run.
+
+    Where the disk has forgotten what was not ``flushed``, rows that were appended since may be there in part: what
+    counts is that the run goes on without them, and writes them again.
+    """
     broken = []
     for path in folder.glob("runs/tiny/*/**/*"):
         if path.name.startswith(".") or not path.is_file() or ".drafts" in path.parts:
@@ -215,7 +219,7 @@ def whole(folder: Path) -> list[str]:
                 load_file(path)
             elif path.suffix == ".json":
                 json.loads(path.read_text())
-            elif path.suffix == ".jsonl":
+            elif path.suffix == ".jsonl" and flushed:
                 # Rows are appended: one without its end is not written yet, and is cut off on resuming.
                 [json.loads(line) for line in path.read_text().split("\n")[:-1]]
         except Exception as error:
@@ -289,7 +293,7 @@ def main(mode: str, count: int, folder: Path) -> None:
 
                 assert in_child(lose_power) == -signal.SIGKILL
                 what = f"power before {calls[number - 1]}, number {number}, {lost} lost"
-                report(where, what, True, whole(where), number > durable + 3)
+                report(where, what, True, whole(where, flushed=False), number > durable + 3)
     elif mode == "calls":
         names = folder / "names"
         known = folder / "known"
