@@ -14,9 +14,11 @@ import random
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
@@ -96,8 +98,9 @@ def kill_at(number: int, moment: str) -> list[str]:
 class Forgetful:
     """A disk that keeps only what was flushed: contents by fsync of the file, names by fsync of the folder.
 
-    It watches the calls of ``os`` of this process. ``lose`` undoes, last first, what no flush came after; with
-    ``chance``, only some of it, as a disk may have written the rest in any order.
+    It watches the calls of ``os`` of this process, one at a time: while one thread loses power, no other goes on.
+    ``lose`` undoes, last first, what no flush came after; with ``chance``, only some of it, as a disk may have written
+    the rest in any order.
     """
 
     def __init__(self, root: Path) -> None:
@@ -111,8 +114,16 @@ class Forgetful:
         self.seen: list[str] = []
         self.die_at = -1
         self.chance: random.Random | None = None
-        for name in self.real:
-            setattr(os, name, getattr(self, name))
+        self.lock, self.lost = threading.RLock(), False
+        for name, real in self.real.items():
+            setattr(os, name, self.watched(getattr(self, name), real))
+
+    def watched(self, method: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **more: Any) -> Any:
+            with self.lock:
+                return (real if self.lost else method)(*args, **more)
+
+        return call
 
     def mine(self, path: object) -> bool:
         return isinstance(path, str | Path) and os.path.abspath(path).startswith(self.root)
@@ -166,14 +177,19 @@ class Forgetful:
 
     def unlink(self, path, **more):
         self.call("unlink", path)
-        content = Path(path).read_bytes() if self.mine(path) and os.path.isfile(path) else None
+        content = self.removed(path) if self.mine(path) and os.path.isfile(path) else None
         self.real["unlink"](path, **more)
         if content is not None:
             self.entry(path, lambda: Path(path).write_bytes(content))
 
+    def removed(self, path: str | Path) -> bytes:
+        """Return the content of a file that goes, whose number another may get."""
+        self.flushed.pop(os.stat(path).st_ino, None)
+        return Path(path).read_bytes()
+
     def replace(self, source, target, **more):
         self.call("replace", target)
-        old = Path(target).read_bytes() if self.mine(target) and os.path.isfile(target) else None
+        old = self.removed(target) if self.mine(target) and os.path.isfile(target) else None
         self.real["replace"](source, target, **more)
         if self.mine(target):
 
@@ -189,25 +205,21 @@ class Forgetful:
 
     def lose(self) -> None:
         """Forget what was not flushed."""
-        for name, call in self.real.items():
-            setattr(os, name, call)
+        self.lost = True
         kept = self.chance.random() if self.chance else 0.0
-        for _, undo in reversed(self.entries):
-            if not self.chance or self.chance.random() > kept:
-                undo()
+        # Contents first: files that come back get numbers of their own.
         for path in Path(self.root).rglob("*"):
             if path.is_file() and not path.is_symlink() and (old := self.flushed.get(path.stat().st_ino)) is not None:
                 now = path.read_bytes()
                 if now != old and (not self.chance or self.chance.random() > kept):
                     path.write_bytes(now[: len(old)] if now.startswith(old) else old)
+        for _, undo in reversed(self.entries):
+            if not self.chance or self.chance.random() > kept:
+                undo()
 
 
-def whole(folder: Path, *, flushed: bool = True) -> list[str]:
-    """Return the files of a run that are not whole; drafts, whose names begin with a dot, are no files of a run.
-
-    Where the disk has forgotten what was not ``flushed``, rows that were appended since may be there in part: what
-    counts is that the run goes on without them, and writes them again.
-    """
+def whole(folder: Path) -> list[str]:
+    """Return the files of a run that are not whole; drafts, whose names begin with a dot, are no files of a run."""
     broken = []
     for path in folder.glob("runs/tiny/*/**/*"):
         if path.name.startswith(".") or not path.is_file() or ".drafts" in path.parts:
@@ -219,7 +231,7 @@ def whole(folder: Path, *, flushed: bool = True) -> list[str]:
                 load_file(path)
             elif path.suffix == ".json":
                 json.loads(path.read_text())
-            elif path.suffix == ".jsonl" and flushed:
+            elif path.suffix == ".jsonl":
                 # Rows are appended: one without its end is not written yet, and is cut off on resuming.
                 [json.loads(line) for line in path.read_text().split("\n")[:-1]]
         except Exception as error:
@@ -293,7 +305,7 @@ def main(mode: str, count: int, folder: Path) -> None:
 
                 assert in_child(lose_power) == -signal.SIGKILL
                 what = f"power before {calls[number - 1]}, number {number}, {lost} lost"
-                report(where, what, True, whole(where, flushed=False), number > durable + 3)
+                report(where, what, True, whole(where), number > durable + 3)
     elif mode == "calls":
         names = folder / "names"
         known = folder / "known"

@@ -105,8 +105,6 @@ def test_killed_at_every_call_of_a_save_it_goes_on_as_if_nothing_had_been(tmp_pa
     assert {one["had"] for one in told} == {False, True}
 
 
-# Slow until it is known why about one run in six fails: which call is the n-th shifts with the run's own thread.
-@pytest.mark.slow
 def test_the_power_goes_and_the_disk_forgets_what_was_not_flushed(tmp_path):
     """At calls by chance, from the making of the run directory on; lost is all of that, or some of it."""
     told = killed("power", 12, tmp_path)
