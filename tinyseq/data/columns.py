@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from tinyseq.data.delimited import question
 from tinyseq.data.schemes import written_as
 from tinyseq.errors import DataError, did_you_mean
 
@@ -177,20 +178,20 @@ def choose(
         return ColumnChoice(first if word is None else word, last if tag is None else tag)
     if not targets and word is not None:
         return ColumnChoice(word, None)
-    raise DataError(
+    raise question(
         f"uncertain which column is the word and which the tag: {reason}",
+        shown(sentences),
         required="data.word and data.tag, columns by number (or by name, where line 1 names them)",
-        got=shown(sentences),
         where=where,
         fix=_suggested(width, evidence, word, tag, _numbered(sentences)),
     )
 
 
-def shown(sentences: Sequence[Sequence[WordLine]]) -> str:
+def shown(sentences: Sequence[Sequence[WordLine]]) -> list[str]:
     """Return the first lines of a file with their columns numbered."""
     rows = [line for lines in sentences for line in lines][:_SHOWN]
     texts = (" | ".join(f"{i} {field}" for i, field in enumerate(line.fields, start=1)) for line in rows)
-    return "\n           ".join(text if len(text) <= _WIDE else text[:_WIDE] + "..." for text in texts)
+    return [text if len(text) <= _WIDE else text[:_WIDE] + "..." for text in texts]
 
 
 def _evidence(values: set[str]) -> str:

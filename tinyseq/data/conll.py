@@ -21,6 +21,7 @@ from tinyseq.data.columns import (
     width_of,
     words_among_comments,
 )
+from tinyseq.data.delimited import question
 from tinyseq.data.text import load_text
 from tinyseq.errors import DataError
 
@@ -358,10 +359,10 @@ def _conllu_tag(
     if not targets:
         return None
     tags = [i for i in filled if names[i] == "XPOS"] if upos not in filled and not others else [*others, upos][:3]
-    raise DataError(
+    raise question(
         "uncertain which column is the tag: " + ("columns beside the usual ten" if others else "nothing in UPOS but _"),
+        shown(sentences),
         required="data.tag, a column by name or number",
-        got=shown(sentences),
         where=str(path),
         fix=", or ".join(f"data: {{tag: {names[i]!r}}}" for i in tags if i >= 0) or f"one of: {', '.join(names)}",
     )

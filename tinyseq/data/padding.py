@@ -10,6 +10,8 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 #: How many batches are drawn at once, to be sorted by length: large wastes little padding, small mixes better.
 POOL = 32
+#: What time is rounded up to a multiple of where a model is compiled for each shape.
+MULTIPLE = 8
 
 
 def pad(sequences: Sequence[Any], fill: Any = 0, multiple: int = 1) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""A model put to use from plans, where its calls are alike often enough to be worth one."""
+"""Models whose calls run from plans: all of them, or those that are alike often enough to be worth one."""
 
 from __future__ import annotations
 
@@ -20,20 +20,37 @@ EAGER_CALLS: Final = 2
 PLANS: Final = 4
 
 
-class PlannedModel:
-    """A model whose calls without gradients run from plans once their shapes have come before; all else is as it is.
+class CompiledModel:
+    """A model whose calls run from plans; all else of it is as it is."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._function: CompiledFunction = compile(model)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        outputs = self._function(*args, **kwargs)
+        # What it was given is kept for pictures; nobody draws any here, and the weights would stay until the next call.
+        self._function.entry_of_last_call().forget()
+        return outputs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
+class PlannedModel(CompiledModel):
+    """A model whose calls without gradients run from plans once their shapes have come before.
 
     One that cannot be compiled runs eagerly, and the log says why.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._model = model
-        self._function: CompiledFunction | None = compile(model)
+        super().__init__(model)
+        self._compilable = True
         self._calls: Counter[Any] = Counter()
         self._planned: set[Any] = set()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._function is None or is_recording():
+        if not self._compilable or is_recording():
             return self._model(*args, **kwargs)
         given = trees.leaves((args, kwargs))
         shapes = tuple((path, x.shape, x.dtype) for path, x in given if isinstance(x, Tensor))
@@ -43,14 +60,10 @@ class PlannedModel:
         if shapes not in self._planned:
             return self._model(*args, **kwargs)
         try:
-            outputs = self._function(*args, **kwargs)
-            self._function.entry_of_last_call().forget()
+            return super().__call__(*args, **kwargs)
         except (GraphError, BackendError, MemoryError) as error:  # plans keep the memory that they work in
-            outputs = self._model(*args, **kwargs)
+            outputs = self._model(*args, **kwargs)  # raises where it is no matter of compiling
             reason = error.what if isinstance(error, TinyseqError) else "no memory for its plans"
             log.info("not compiled, runs eagerly: %s", reason)
-            self._function = None
+            self._compilable, self._function = False, compile(self._model)  # without plans, whose memory goes
         return outputs
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)

@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from tinyseq import nn
-from tinyseq.compiler import CompiledFunction, compile
 from tinyseq.errors import BackendError, GraphError, TinyseqError
 from tinyseq.train.config.run_config import TrainConfig
 from tinyseq.train.loop.nonfinite import not_finite
+from tinyseq.train.loop.planned import CompiledModel
 from tinyseq.train.loop.progress import Progress
 from tinyseq.train.tasks.learning import Learning
 
@@ -26,7 +26,7 @@ class Validator:
 
     def __init__(self, task: Learning[Any], model: nn.Module, config: TrainConfig, progress: Progress) -> None:
         self.task, self.model, self.config, self.progress = task, model, config, progress
-        self.planned: _CompiledModel | None = _CompiledModel(model)
+        self.planned: CompiledModel | None = CompiledModel(model)
 
     def __call__(self, step: int, *, compiled: bool) -> dict[str, float]:
         """Return the metrics after a step.
@@ -59,20 +59,3 @@ class Validator:
                 self.progress.note(f"validation is not compiled, runs eagerly: {reason}")
                 self.planned = None
         return None
-
-
-class _CompiledModel:
-    """A model whose calls run from plans; all else of it is as it is."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
-        self._function: CompiledFunction = compile(model)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        outputs = self._function(*args, **kwargs)
-        # What it was given is kept for pictures; nobody draws any here, and the weights would stay until the next call.
-        self._function.entry_of_last_call().forget()
-        return outputs
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)

@@ -16,7 +16,7 @@ from pydantic import Field
 from tinyseq import data
 from tinyseq.creation import tensor
 from tinyseq.data.examples import Example, Examples, read_keys, read_sequences, read_texts, read_vectors, read_wide
-from tinyseq.data.padding import pad
+from tinyseq.data.padding import MULTIPLE, pad
 from tinyseq.data.series import Scaler
 from tinyseq.data.sources import SOURCES, options_of
 from tinyseq.data.splitting import SPLITS_BY, in_order
@@ -35,8 +35,6 @@ from tinyseq.train.tasks.overview import counted, fewer_unknown, mostly_unknown,
 from tinyseq.train.tasks.summary import MLP, SequenceNet, SummaryConfig, TextNet
 
 Array = np.ndarray[Any, Any]
-#: Batches of unequal length are padded to a multiple of this: few shapes are compiled.
-MULTIPLE = 8
 
 
 #: A kind of input.
@@ -165,6 +163,8 @@ class Inputs(ABC):
 
     #: What an input given in Python has to be.
     form: ClassVar[str]
+    #: Whether lengths differ as a rule: then batches of one length are padded too, or each would be a shape of its own.
+    varied: ClassVar[bool] = False
 
     def __init__(self, config: ExamplesConfig, dtype: str) -> None:
         self.config, self.dtype = config, dtype
@@ -232,8 +232,8 @@ class Inputs(ABC):
         return []
 
     def batch(self, encoded: Sequence[Array]) -> tuple[Tensor, Tensor | None]:
-        """Return padded inputs, and the lengths where they differ."""
-        if len({len(one) for one in encoded}) == 1:
+        """Return padded inputs, and the lengths where they differ, or may."""
+        if len(encoded) == 1 or (not self.varied and len({len(one) for one in encoded}) == 1):
             return tensor(np.stack(encoded)), None
         padded, lengths = pad(encoded, multiple=MULTIPLE)
         return tensor(padded), tensor(lengths)
@@ -243,6 +243,7 @@ class TextInputs(Inputs):
     """A text, cut into tokens."""
 
     form = "a str that is not blank"
+    varied = True
     vocabulary: data.Vocabulary
 
     def read(self, path: Path, kind: str, *, targets: bool) -> list[Example]:
@@ -293,13 +294,6 @@ class TextInputs(Inputs):
 
     def network(self, config: SummaryConfig, outputs: int) -> Module:
         return TextNet(config, len(self.vocabulary), outputs)
-
-    def batch(self, encoded: Sequence[Array]) -> tuple[Tensor, Tensor | None]:
-        """Return padded texts and their lengths, where these are equal too: else each length would be a shape."""
-        if len(encoded) == 1:
-            return super().batch(encoded)
-        padded, lengths = pad(encoded, multiple=MULTIPLE)
-        return tensor(padded), tensor(lengths)
 
     def sample(self, steps: int) -> Array:
         return np.arange(steps, dtype=np.int64) % len(self.vocabulary)

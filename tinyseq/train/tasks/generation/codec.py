@@ -19,8 +19,6 @@ from tinyseq.train.tasks.generation.config import W
 
 #: The entry of a target vocabulary that stands before the first token and after the last.
 END = "<end>"
-#: Times are rounded up to a multiple of this in training, so that few shapes are compiled.
-MULTIPLE = 8
 
 
 class GenerationCodec(Codec[W]):

@@ -11,7 +11,7 @@ from tinyseq import data, nn
 from tinyseq.creation import tensor
 from tinyseq.data.batching import IGNORED
 from tinyseq.data.examples import Example
-from tinyseq.data.padding import shuffled
+from tinyseq.data.padding import MULTIPLE, shuffled
 from tinyseq.data.tokens import uncut, vocabulary_of
 from tinyseq.errors import DataError
 from tinyseq.modes import no_grad
@@ -20,7 +20,7 @@ from tinyseq.nn.writers import EncoderDecoder
 from tinyseq.tensors import Tensor
 from tinyseq.train.config.run_config import RunConfig
 from tinyseq.train.tasks.base import Task
-from tinyseq.train.tasks.generation.codec import END, MULTIPLE
+from tinyseq.train.tasks.generation.codec import END
 from tinyseq.train.tasks.generation.config import MEASURES, GenerationConfig, W
 from tinyseq.train.tasks.generation.presentation import SentencePresentation
 from tinyseq.train.tasks.learning import Feed

@@ -14,7 +14,7 @@ from tinyseq import data
 from tinyseq.creation import tensor
 from tinyseq.data.batching import IGNORED
 from tinyseq.data.conll import UNTAGGED, Tagged, TaggedFile, TaggedForm, is_prose, read_tagged
-from tinyseq.data.padding import pad
+from tinyseq.data.padding import MULTIPLE, pad
 from tinyseq.data.text import load_text
 from tinyseq.errors import DataError
 from tinyseq.tensors import Tensor
@@ -22,8 +22,6 @@ from tinyseq.train.tasks.codec import Codec
 from tinyseq.train.tasks.role import Array
 from tinyseq.train.tasks.tagging.config import TaggingConfig
 
-#: Sentences are padded to a multiple of this many words, words to one of so many characters: few shapes are compiled.
-MULTIPLE = 8
 #: Characters of a word that are read; a longer word loses its middle.
 LONGEST_WORD = 24
 

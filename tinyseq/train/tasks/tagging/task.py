@@ -15,7 +15,7 @@ from tinyseq.data.batching import IGNORED
 from tinyseq.data.conll import UNTAGGED, Tagged, most_frequent_tags
 from tinyseq.data.examples import split_examples
 from tinyseq.data.measures import Score, span_scores
-from tinyseq.data.padding import pad, shuffled
+from tinyseq.data.padding import MULTIPLE, pad, shuffled
 from tinyseq.data.splitting import unseen_note
 from tinyseq.data.tagging import entity_sentences
 from tinyseq.data.tokens import build_vocabulary
@@ -27,7 +27,6 @@ from tinyseq.train.tasks.learning import Feed
 from tinyseq.train.tasks.measure import Measure
 from tinyseq.train.tasks.overview import Overview, amounts, mostly_unknown, never_predicted, some
 from tinyseq.train.tasks.role import Prepared
-from tinyseq.train.tasks.tagging.codec import MULTIPLE
 from tinyseq.train.tasks.tagging.config import TaggingConfig
 from tinyseq.train.tasks.tagging.network import Tagger
 from tinyseq.train.tasks.tagging.presentation import TagsPresentation
