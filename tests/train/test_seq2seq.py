@@ -273,6 +273,7 @@ QUOTED = [("Stop!", "«Alto» - dijo"), ("Go", "a , b"), ("Who", "'x' y/z"), ("W
 
 @pytest.mark.parametrize("level", ["char", "word", "tokens"])
 def test_a_sentence_right_in_every_token_is_right(tmp_path, level):
+    pytest.importorskip("sacrebleu")
     path = write(tmp_path, "".join(f"{a}\t{b}\n" for _ in range(10) for a, b in QUOTED))
     task, model = make(data={"path": str(path), "level": level}, decode={"bleu": True})
     records = task.part("test")

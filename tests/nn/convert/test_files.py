@@ -110,6 +110,15 @@ def test_changed_bytes_end_in_a_layer_or_an_error_of_ours(path: Path, tmp_path_f
     check()
 
 
+def test_an_onnx_attribute_without_a_name_is_damage(tmp_path: Path) -> None:
+    content = (FILES / "onnx_gru.onnx").read_bytes()
+    assert content.count(b"\x0a\x0bhidden_size") == 1
+    place = tmp_path / "model.onnx"
+    place.write_bytes(content.replace(b"\x0a\x0bhidden_size", b"\x52\x0bhidden_size"))
+    with pytest.raises(DataError, match="damaged"):
+        nn.convert.read("onnx", place)
+
+
 @pytest.mark.parametrize("end", READERS)
 @pytest.mark.parametrize("content", [b"", b"\x80\x04.", b"PK\x05\x06" + b"\0" * 18, b"\xff" * 64, b"{" * 10_000])
 def test_other_files_are_refused(end: str, content: bytes, tmp_path: Path) -> None:

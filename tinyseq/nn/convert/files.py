@@ -183,10 +183,10 @@ def _zip64(extra: bytes, packed: int, size: int, start: int) -> tuple[int, int, 
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<HH", extra, at)
         if kind == 1:
-            values = iter(struct.unpack_from(f"<{length // 8}Q", extra, at + 4))
-            size = next(values) if size == 0xFFFFFFFF else size
-            packed = next(values) if packed == 0xFFFFFFFF else packed
-            start = next(values) if start == 0xFFFFFFFF else start
+            values = [*struct.unpack_from(f"<{length // 8}Q", extra, at + 4)]
+            size = values.pop(0) if size == 0xFFFFFFFF else size
+            packed = values.pop(0) if packed == 0xFFFFFFFF else packed
+            start = values.pop(0) if start == 0xFFFFFFFF else start
             return packed, size, start
         at += 4 + length
     raise Damaged("sizes that are not there")
@@ -512,9 +512,8 @@ def _onnx_node(node: memoryview, i: int, held: Arrays, content: Content) -> None
                 kind = str(value, "utf-8")
             case 5:
                 told = list(fields_of(value))
-                attributes[next(str(v, "utf-8") for n, v in told if n == 1)] = [
-                    v for n, v in told if n in (2, 3, 4, 8, 9)
-                ]
+                names = [str(v, "utf-8") for n, v in told if n == 1]
+                attributes[names[0]] = [v for n, v in told if n in (2, 3, 4, 8, 9)]
     if kind not in ("LSTM", "GRU", "RNN"):
         return
     head = f"{name.replace('/', '_') or f'{kind}{i}'}/"
