@@ -446,6 +446,20 @@ def test_what_passed_through_integers_requires_no_gradient(f: Any) -> None:
     np.testing.assert_array_equal(x.grad.numpy(), np.broadcast_to(f(x).numpy(), 2))
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("follow", "expected"),
+    [(lambda w: ts.stop_gradient(w * 3.0) * 2.0, False), (lambda w: ts.split(ts.stop_gradient(w), 2)[0], False),
+     (lambda w: ts.stop_gradient(w * 3.0) * w, True)],
+    ids=["behind", "a part behind", "beside"],
+)  # fmt: skip
+def test_a_gradient_of_what_stands_behind_a_cut_requires_none(compiled: bool, follow: Any, expected: bool) -> None:
+    w, x = ts.tensor([1.0, 2.0], requires_grad=True), ts.tensor([3.0, 4.0])
+    f = ts.grad(lambda x: (x * x * follow(w)).sum())
+    assert (ts.compile(f) if compiled else f)(x).requires_grad is expected
+    assert (ts.compile(f) if compiled else f)(ts.tensor([3.0, 4.0], requires_grad=True)).requires_grad
+
+
 @pytest.mark.parametrize("kind", [np.int64, np.bool_, np.uint8])
 def test_the_gradient_with_respect_to_integers_is_refused(kind: type) -> None:
     i, x = ts.tensor([1, 1], dtype=kind), ts.tensor([1.5, 2.0], requires_grad=True)

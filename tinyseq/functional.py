@@ -12,7 +12,7 @@ from tinyseq.graph import Leaf, reach
 from tinyseq.modes import enable_grad, is_recording, mode
 from tinyseq.ops.elementwise import identity
 from tinyseq.ops.shape import zeros_like
-from tinyseq.tensors import Tensor, record, seed_of, sweep
+from tinyseq.tensors import Tensor, is_tracked, record, seed_of, sweep
 
 
 def gradients(
@@ -99,7 +99,7 @@ def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) 
         if value.requires_grad:
             outside = any(
                 ((isinstance(node, Leaf) and node.requires_grad) or node.op is anchor) and node not in own
-                for node in reach([value.node])
+                for node in reach([value.node], lambda node: not is_tracked(node))
             )
             followed = outside and is_recording()
             arrived = gradients(value, fresh, create_graph=followed)

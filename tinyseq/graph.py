@@ -160,11 +160,13 @@ class Node:
 
     ``shape`` and ``dtype`` describe the output; a node of an op with several outputs has a tuple of each, and only
     ``pick`` nodes consume it. ``args`` and ``out`` hold the values that the op's gradient rule reads, from an eager
-    forward pass until the backward pass frees them; in a traced graph they stay empty.
+    forward pass until the backward pass frees them; in a traced graph they stay empty. ``tracked`` is False of what is
+    computed behind a cut, and is there for pictures alone.
     """
 
     __slots__ = (
         "__weakref__", "args", "attrs", "dtype", "inputs", "name", "op", "out", "place", "serial", "shape", "source",
+        "tracked",
     )  # fmt: skip
 
     weak = False
@@ -179,9 +181,10 @@ class Node:
         source: Source | None = None,
         args: Any = None,
         out: Any = None,
+        tracked: bool = True,
     ) -> None:
         self.op, self.inputs, self.attrs, self.shape, self.dtype = op, inputs, attrs, shape, dtype
-        self.source, self.args, self.out = source, args, out
+        self.source, self.args, self.out, self.tracked = source, args, out, tracked
         self.place = here.place
         self.name: str | None = None
         self.serial = next(_serials)

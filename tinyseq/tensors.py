@@ -76,6 +76,7 @@ def record(op: Op, inputs: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
         here.source or caller(2),
         args if tracked and op.reads_inputs else None,
         value if tracked and op.reads_output else None,
+        tracked,
     )
     return Tensor(value, node, tracked and op.differentiable)
 
@@ -109,14 +110,10 @@ def _record_parts(
     source = here.source or caller(3)
     nodes = tuple((x._node or x.node) if isinstance(x, Tensor) else literal(x) for x in inputs)
     shapes, dtypes = tuple(value.shape for value in values), tuple(value.dtype for value in values)
-    parent = Node(op, nodes, attrs, shapes, dtypes, source)
-    if tracked:
-        parent.args = args if op.reads_inputs else None
-        parent.out = values if op.reads_output else None
-    return tuple(
-        Tensor(value, Node(pick, (parent,), {"index": i}, value.shape, value.dtype, source), tracked)
-        for i, value in enumerate(values)
-    )
+    saved = args if tracked and op.reads_inputs else None, values if tracked and op.reads_output else None
+    parent = Node(op, nodes, attrs, shapes, dtypes, source, *saved, tracked)
+    own = [Node(pick, (parent,), {"index": i}, x.shape, x.dtype, source, tracked=tracked) for i, x in enumerate(values)]
+    return tuple(Tensor(value, node, tracked) for value, node in zip(values, own, strict=True))
 
 
 def as_operand(x: Any) -> Any:
@@ -485,7 +482,7 @@ def _as_tensors(node: Node) -> tuple[Sequence[Any], Any]:
 
 
 def is_tracked(node: Node) -> bool:
-    """Return whether a gradient may flow to this node; through integers none does."""
+    """Return whether a gradient may flow to this node; through integers, and behind a cut, none does."""
     if isinstance(node, Leaf):
         return node.requires_grad
-    return node.op.differentiable and has_slope(node)
+    return node.tracked and node.op.differentiable and has_slope(node)
