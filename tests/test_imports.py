@@ -33,6 +33,7 @@ ORDER: list[set[str]] = [
     {"tracing"},
     {"random"},
     {"creation", "functional"},
+    {"sparse"},
     {"masks"},
     {"testing", "unrolling"},
     {"compiler"},

@@ -69,11 +69,13 @@ from tinyseq.ops.shape import (
     zeros_like,
 )
 from tinyseq.random import seed
+from tinyseq.sparse import SparseMatrix, sparse_matmul
 from tinyseq.tensors import Tensor
 from tinyseq.unrolling import unroll
 
 __all__ = [
     "Graph",
+    "SparseMatrix",
     "Tensor",
     "TinyseqError",
     "abs",
@@ -142,6 +144,7 @@ __all__ = [
     "sin",
     "softmax",
     "softplus",
+    "sparse_matmul",
     "split",
     "sqrt",
     "squeeze",

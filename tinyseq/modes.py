@@ -16,6 +16,9 @@ class Tracing(Protocol):
     effects: list[Callable[[], None]]
     guards: list[tuple[Callable[[], Any], Any]]
     checks: list[Node]
+    #: Tensors whose values are of the trace: those that are given, and those that have been given new ones.
+    arguments: dict[Any, Any]
+    assigned: dict[Any, Any]
     repeatable: bool
 
     def record(self, op: Any, inputs: Any, attrs: Any) -> Any: ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ import tinyseq as ts
 from support.modules import draws
 from tinyseq import nn, optim
 from tinyseq.errors import DataError, ShapeError
+from tinyseq.nn import init, reservoir
 from tinyseq.nn.reservoir import RidgeRegression
 
 BATCH, TIME, INPUT, UNITS, OUTPUT = 2, 60, 2, 30, 3
@@ -144,6 +147,98 @@ def test_ridge_regression_in_parts_is_ridge_regression_at_once() -> None:
     exact = np.linalg.lstsq(np.concatenate([np.ones((50, 1)), X], 1), Y, rcond=None)[0]
     np.testing.assert_allclose(W[0] + W[4], exact[1], rtol=1e-8)
     np.testing.assert_allclose(b, exact[0], rtol=1e-8)
+
+
+def test_a_free_bias_is_not_penalised() -> None:
+    """As scikit-learn's Ridge and reservoirpy have it: by centring, so a large β leaves the mean."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(50, 4)) + 3.0, np.full((50, 1), 10.0)
+    regression = RidgeRegression()
+    regression.add(X, Y)
+    W, b = regression.solve(1e6, bias="free")
+    np.testing.assert_allclose(X @ W + b, Y, rtol=1e-12)
+    W, b = regression.solve(1e6)
+    assert abs(X @ W + b).max() < 0.1
+    Y = rng.normal(size=(50, 2))
+    regression = RidgeRegression()
+    regression.add(X, Y)
+    W, b = regression.solve(0.5, bias="free")
+    ones = np.concatenate([np.ones((50, 1)), X], 1)
+    full = np.linalg.solve(ones.T @ ones + np.diag([0.0, 0.5, 0.5, 0.5, 0.5]), ones.T @ Y)
+    np.testing.assert_allclose(np.concatenate([b[None], W]), full, rtol=1e-10)
+    with pytest.raises(DataError, match="penalised or free"):
+        regression.solve(0.5, bias="none")  # type: ignore[arg-type]
+
+
+def test_many_features_are_solved_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(900, 600)), rng.normal(size=(900, 3))
+    regression = RidgeRegression()
+    regression.add(X, Y)
+    monkeypatch.setattr(np.linalg, "eigh", None)  # not needed
+    W, b = regression.solve(0.1)
+    ones = np.concatenate([np.ones((900, 1)), X], 1)
+    full = np.linalg.solve(ones.T @ ones + 0.1 * np.eye(601), ones.T @ Y)
+    np.testing.assert_allclose(np.concatenate([b[None], W]), full, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("bias", ["penalised", "free"])
+def test_a_readout_of_what_hardly_varies_is_solved_by_eigenvectors(bias: str) -> None:
+    """Where a Cholesky factor exists by rounding alone, its solution is noise."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3)) @ rng.normal(size=(3, 40))  # 3 directions of 40
+    Y = X[:, :1] * 2.0
+    regression = RidgeRegression()
+    regression.add(X, Y)
+    W, b = regression.solve(1e-12, bias=bias)  # type: ignore[arg-type]
+    np.testing.assert_allclose(X @ W + b, Y, atol=1e-6)
+    assert abs(W).max() < 2.5
+
+
+@pytest.mark.parametrize("lengths", [None, [1300, 1111]])
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+def test_a_long_series_is_fitted_compiled_as_eagerly(
+    backend: str, lengths: list[int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if backend == "llvm":
+        pytest.importorskip("llvmlite")
+    found = []
+    with ts.backend(backend):
+        for many in (1000, 10**9):
+            monkeypatch.setattr(reservoir, "_MANY_STEPS", many)
+            ts.seed(0)
+            esn = make()
+            us, targets = draws(2, 1300, INPUT), draws(2, 1300, OUTPUT, seed=1)
+            state = esn.fit(us, targets, ridge=1e-3, washout=10, lengths=lengths, chunk=500)
+            found.append([state.numpy(), esn.readout.W.numpy(), esn.readout.b.numpy()])
+    for fast, slow in zip(*found, strict=True):
+        np.testing.assert_allclose(fast, slow, rtol=1e-8, atol=1e-11)
+
+
+def test_the_radius_of_a_large_sparse_reservoir_is_that_of_all_eigenvalues() -> None:
+    pytest.importorskip("scipy")
+    for seed in range(8):
+        ts.seed(seed)
+        W = init.reservoir(400, spectral_radius=0.9, density=0.025)
+        assert abs(np.linalg.eigvals(W)).max() == pytest.approx(0.9, rel=1e-9)
+
+
+def test_without_scipy_the_radius_is_the_same_and_large_ones_say_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def drawn() -> np.ndarray:
+        ts.seed(0)
+        return init.reservoir(310, spectral_radius=0.9, density=0.03)
+
+    fast = drawn()
+    monkeypatch.setitem(sys.modules, "scipy.sparse", None)
+    np.testing.assert_allclose(drawn(), fast, rtol=1e-9)
+    assert not caplog.records
+    monkeypatch.setattr(init, "_SLOW", 300)
+    drawn()
+    (record,) = caplog.records
+    assert "310 units" in record.getMessage()
+    assert "tinyseq[reservoir]" in record.getMessage()
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ EXTRAS = {
     "llvm": ("llvmlite", "plans compiled to native code on a CPU"),
     "dot": ("pygraphviz", "Graphviz, for pictures by its own layout"),
     "digits": ("sklearn", "the handwritten digits of examples/digits.yaml"),
+    "reservoir": ("scipy", "the spectral radius of large reservoirs, quickly"),
     "bleu": ("sacrebleu", "BLEU as the literature counts it"),
     "parity": ("torch", "the tests against PyTorch"),
 }

@@ -318,6 +318,14 @@ def _matmul(writer: _Writer, node: Node, operands: Sequence[Text]) -> Text | Non
     return Text(f"{b.within(ATOM if turned else PRODUCT)}{turned} {a.within(PRODUCT)}", PRODUCT)
 
 
+def _sparse_matmul(writer: _Writer, node: Node, operands: Sequence[Text]) -> Text | None:
+    """The same, whose matrix is three operands; the transposed one where it is turned."""
+    if not writer.columns or any(x in writer.moving for x in node.inputs[1:]):
+        return None
+    turned = r"^\top" if node.attrs["turned"] else ""
+    return Text(f"{operands[1].within(ATOM)}{turned} {operands[0].within(PRODUCT)}", PRODUCT)
+
+
 def _concat(writer: _Writer, node: Node, operands: Sequence[Text]) -> Text:
     return Text(f"[{', '.join(operand.latex for operand in operands)}]")
 
@@ -331,6 +339,7 @@ _SPECIAL: Final[Mapping[str, Callable[[_Writer, Node, Sequence[Text]], Text | No
     "add": _add,
     "mul": _mul,
     "matmul": _matmul,
+    "sparse_matmul": _sparse_matmul,
     "concat": _concat,
     "split": _unseen,
     "unstack": _unseen,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
 from tinyseq import backends
+from tinyseq.compiler import compile
 from tinyseq.creation import tensor
-from tinyseq.errors import DataError, ShapeError
+from tinyseq.errors import BackendError, DataError, GraphError, ShapeError
 from tinyseq.masks import length_mask
 from tinyseq.modes import no_grad
 from tinyseq.nn.cells import ESNCell
@@ -19,35 +22,58 @@ from tinyseq.nn.module import Module
 from tinyseq.ops.elementwise import clip
 from tinyseq.ops.shape import concat
 from tinyseq.tensors import Tensor
+from tinyseq.threads import sole_owner
 from tinyseq.unrolling import unroll
+
+log = logging.getLogger("tinyseq.compiler")
+
+
+#: Pivots of a Cholesky factor whose squares are farther apart say that a matrix is singular to working precision.
+_SINGULAR: Final = 1e-13
+#: Rows of a triangular system that are solved at a time.
+_BLOCK: Final = 256
+#: Steps from which on `fit` compiles the reservoir: that takes as long as some hundreds of them.
+_MANY_STEPS: Final = 1000
+
+Bias = Literal["penalised", "free"]
 
 
 class RidgeRegression:
     """W = (XᵀX + β I)⁻¹ XᵀY (Lukoševičius 2012, eq. 9), in float64, one pass: ``add`` as many rows as come, ``solve``.
 
-    A column of ones is put before X, so that the solution has a bias.
+    The solution has a bias: that of a column of ones before X, which is penalised as all others are, or is free of it.
     """
 
     def __init__(self) -> None:
         self.gram: Array = np.zeros((0, 0))
         self.moment: Array = np.zeros((0, 0))
+        self.sums: tuple[Array, Array] = np.zeros(0), np.zeros(0)
         self.rows = 0
 
     def add(self, X: Array, Y: Array) -> None:
         """Count in rows of features (rows, features) and targets (rows, outputs)."""
-        X = np.concatenate([np.ones((len(X), 1)), X.astype(np.float64)], axis=1)
+        X, Y = X.astype(np.float64, copy=False), Y.astype(np.float64, copy=False)
         if not self.rows:
-            self.gram, self.moment = np.zeros((X.shape[1],) * 2), np.zeros((X.shape[1], Y.shape[1]))
-        self.gram = self.gram + X.T @ X
-        self.moment = self.moment + X.T @ Y.astype(np.float64)
+            features, outputs = X.shape[1], Y.shape[1]
+            self.gram, self.moment = np.zeros((features, features)), np.zeros((features, outputs))
+            self.sums = np.zeros(features), np.zeros(outputs)
+        self.gram += X.T @ X
+        self.moment += X.T @ Y
+        self.sums = self.sums[0] + X.sum(0), self.sums[1] + Y.sum(0)
         self.rows += len(X)
 
-    def solve(self, ridge: float) -> tuple[Array, Array]:
+    def solve(self, ridge: float, *, bias: Bias = "penalised") -> tuple[Array, Array]:
         """Return W (features, outputs) and the bias (outputs,).
 
+        Args:
+            ridge: β.
+            bias: "penalised", as the rows of W are, or "free" of β: then a large β leaves the targets' mean.
+
         Raises:
-            DataError: no rows, or rows that are not finite.
+            DataError: no rows, rows that are not finite, or a bias of another name.
         """
+        if bias not in get_args(Bias):
+            raise DataError("ridge regression: bias", required=" or ".join(get_args(Bias)), got=repr(bias))
         if not self.rows or not np.isfinite(self.gram).all() or not np.isfinite(self.moment).all():
             raise DataError(
                 "ridge regression",
@@ -55,12 +81,44 @@ class RidgeRegression:
                 got=f"{self.rows} rows" if not self.rows else "values that are not finite",
                 fix="a shorter washout, or a smaller spectral radius",
             )
-        # Eigenvectors of the Gram matrix, not a Cholesky factor: with a small β it is singular to working precision.
-        values, vectors = np.linalg.eigh(self.gram)
-        values = np.maximum(values, 0.0) + ridge
-        inverse = np.where(values > values.max() * 1e-15, 1.0 / np.where(values > 0.0, values, 1.0), 0.0)
-        full = vectors @ (inverse[:, None] * (vectors.T @ self.moment))
+        x, y = self.sums
+        if bias == "free":
+            means = x / self.rows, y / self.rows
+            W = _ridge(self.gram - np.outer(x, means[0]), self.moment - np.outer(x, means[1]), ridge)
+            return W, means[1] - means[0] @ W
+        gram = np.block([[np.full((1, 1), float(self.rows)), x[None]], [x[:, None], self.gram]])
+        full = _ridge(gram, np.concatenate([y[None], self.moment]), ridge)
         return full[1:], full[0]
+
+
+def _ridge(gram: Array, moment: Array, ridge: float) -> Array:
+    """Return (gram + β I)⁻¹ moment; of what is singular to working precision, the least of the solutions."""
+    lower = gram.copy()
+    lower.flat[:: len(gram) + 1] += ridge
+    # BLAS's threads gain little here, and where others compute too they wait for each other most of the time.
+    with contextlib.suppress(np.linalg.LinAlgError), sole_owner():
+        lower = np.linalg.cholesky(lower)
+        pivots = lower.diagonal()
+        if pivots.min() ** 2 > _SINGULAR * pivots.max() ** 2:
+            return _substituted(lower, moment)
+    values, vectors = np.linalg.eigh(gram)
+    values = np.maximum(values, 0.0) + ridge
+    inverse = np.where(values > values.max() * 1e-15, 1.0 / np.where(values > 0.0, values, 1.0), 0.0)
+    found: Array = vectors @ (inverse[:, None] * (vectors.T @ moment))
+    return found
+
+
+def _substituted(lower: Array, moment: Array) -> Array:
+    """Solve L Lᵀ W = moment, forwards and then backwards, block by block."""
+    found = moment.copy()
+    starts = range(0, len(lower), _BLOCK)
+    for start in starts:
+        here = slice(start, start + _BLOCK)
+        found[here] = np.linalg.solve(lower[here, here], found[here] - lower[here, :start] @ found[:start])
+    for start in reversed(starts):
+        here, after = slice(start, start + _BLOCK), slice(start + _BLOCK, None)
+        found[here] = np.linalg.solve(lower[here, here].T, found[here] - lower[after, here].T @ found[after])
+    return found
 
 
 class EchoStateNetwork(Module):
@@ -97,6 +155,7 @@ class EchoStateNetwork(Module):
         targets: Tensor,
         *,
         ridge: float = 1e-6,
+        bias: Bias = "penalised",
         washout: int = 100,
         lengths: Tensor | Sequence[int] | None = None,
         state: Tensor | None = None,
@@ -108,6 +167,7 @@ class EchoStateNetwork(Module):
             us: inputs (batch, time, input_size).
             targets: (batch, time, output_size).
             ridge: β, the price of large weights.
+            bias: whether β is the price of a large bias too: "penalised", or "free".
             washout: how many first steps of each row are not learned from: they still tell of the initial state.
             lengths: (batch,), how many steps of each row are real.
             state: where the reservoir starts; zeros by default.
@@ -128,22 +188,43 @@ class EchoStateNetwork(Module):
             raise DataError(
                 "EchoStateNetwork.fit: washout", required=f"0 to {time - 1} of {time} steps", got=str(washout)
             )
-        counts = tensor(np.full(batch, time) if lengths is None else np.asarray(lengths))
-        counted = length_mask(counts, time).numpy() & (np.arange(time) >= washout)
+        counts = None if lengths is None else tensor(np.asarray(lengths))
+        counted = np.broadcast_to(np.arange(time) >= washout, (batch, time))
+        if counts is not None:
+            counted = counted & length_mask(counts, time).numpy()
         regression = RidgeRegression()
         with no_grad():
             state = self.cell.initial_state(batch) if state is None else state
-            for start in range(0, time, chunk):
-                part = slice(start, start + chunk)
-                left = clip(counts - start, 0, us[:, part].shape[1])
-                features, state = self.features(us[:, part], state, lengths=left)
-                rows = counted[:, part]
-                regression.add(features.numpy()[rows], targets[:, part].numpy()[rows])
-            W, b = regression.solve(ridge)
+            for part, features, reached in self._driven(us, state, counts, chunk):
+                state = reached
+                rows = counted[:, part].reshape(-1)
+                X, Y = (x.numpy().reshape(len(rows), -1) for x in (features, targets[:, part]))
+                regression.add(*((X, Y) if rows.all() else (X[rows], Y[rows])))
+            W, b = regression.solve(ridge, bias=bias)
             assert self.readout.b is not None
             for parameter, values in ((self.readout.W, W), (self.readout.b, b)):
                 parameter.assign(Tensor(backends.of(parameter.value).from_host(values.astype(parameter.dtype))))
         return state
+
+    def _driven(
+        self, us: Tensor, state: Tensor, counts: Tensor | None, chunk: int
+    ) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Yield chunks of time, their features, and the state after each; many alike are compiled once."""
+        time = us.shape[1]
+        chunks = -(-time // chunk)
+        length = time // chunks  # all alike, but for a rest of fewer steps than there are chunks
+        run = compile(self.features) if time >= _MANY_STEPS else self.features
+        for start in range(0, time, length):
+            part = slice(start, start + length)
+            xs = us[:, part]
+            options = {} if counts is None else {"lengths": clip(counts - start, 0, xs.shape[1])}
+            try:
+                features, state = (run if xs.shape[1] == length else self.features)(xs, state, **options)
+            except (BackendError, GraphError) as error:
+                features, state = self.features(xs, state, **options)  # raises where it is no matter of compiling
+                log.info("not compiled, runs eagerly: %s", error.what)
+                run = self.features
+            yield part, features, state
 
     def generate(self, first: Tensor, state: Tensor, steps: int) -> tuple[Tensor, Tensor]:
         """Run free: each output is the next input. Return ys (batch, steps, output_size) and the last state.

@@ -7,7 +7,32 @@ import numpy as np
 import tinyseq as ts
 from support.optable.table import Row, case
 
+#: Columns and rows with several entries, with one and with none, the first and the last of them too.
+SPARSE = np.array([
+    [0.0, 0.5, 0.0, -2.0, 0.0, 0.0],
+    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+    [0.0, 3.0, 0.0, 1.5, 0.25, 0.0],
+    [0.0, -1.0, 0.0, 0.0, 0.0, 0.0],
+])  # fmt: skip
+
 ROWS = [
+    Row(
+        "sparse_matmul",
+        lambda x, A: ts.sparse_matmul(x, ts.SparseMatrix(A.astype(x.dtype))),
+        lambda x, A: x @ A,
+        [
+            case((4,), A=SPARSE),
+            case((3, 4), A=SPARSE),
+            case((2, 3, 4), A=SPARSE),
+            case((3, 6), A=SPARSE.T),
+            case((0, 4), A=SPARSE),
+            case((3, 4), A=np.zeros((4, 2))),
+            case((3, 4), A=np.zeros((4, 0))),
+            case((2, 0), A=np.zeros((0, 3))),
+            case((1, 1), A=np.ones((1, 1))),
+        ],
+        no_scalar="a scalar has no axis to contract",
+    ),
     Row(
         "matmul",
         ts.matmul,

@@ -21,6 +21,7 @@ from tinyseq.compiler.lower.stages import (
     Normalization,
     Product,
     Reduction,
+    SparseProduct,
     Step,
     Work,
 )
@@ -256,6 +257,15 @@ def _index(call: Call, operands: list[Access], output: Access, ghosts: Ghosts) -
     return [Gathering(whole, part, [a.aligned(shape) for a in arrays], places[0], add)]
 
 
+@of_values
+def _sparse_matmul(call: Call, operands: list[Access], output: Access, ghosts: Ghosts) -> list[Step]:
+    left, values, indices, starts = operands
+    if not left.kind == values.kind == output.kind or output.kind not in FLOATS:
+        raise NotNative(f"sparse_matmul of {left.kind} and {values.kind}")
+    left, output = _at_least_matrix(left), _at_least_matrix(output)
+    return [SparseProduct(left, values, indices, starts, output, call.node.attrs["turned"])]
+
+
 def _uniform(call: Call, operands: list[Argument], output: Access, ghosts: Ghosts) -> list[Step]:
     kinds = [x.kind if isinstance(x, Access) else "i8" for x in operands]
     if output.kind not in FLOATS or any(kind not in ("i4", "i8") for kind in kinds):
@@ -283,5 +293,6 @@ FORMS: Final[Forms] = {
     "flip": _moved,
     "index": _index,
     "scatter_add": _index,
+    "sparse_matmul": _sparse_matmul,
     "uniform": _uniform,
 }

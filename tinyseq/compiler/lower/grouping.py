@@ -24,6 +24,7 @@ from tinyseq.compiler.lower.stages import (
     Product,
     Reduction,
     Repeat,
+    SparseProduct,
     Stage,
     Step,
     Triangle,
@@ -260,7 +261,7 @@ def _rows(stage: Step) -> int:
             return 0 if len(stage.output.shape) < 2 or stage.reduced[0] else stage.output.shape[0]
         case Gathering():
             return 0 if stage.add else stage.part.shape[0]
-        case Product() | Normalization() | Draw():
+        case Product() | SparseProduct() | Normalization() | Draw():
             return stage.output.shape[0] if len(stage.output.shape) > 1 else 0
         case Cumulation():
             return stage.output.shape[0] if stage.axis else 0

@@ -141,6 +141,21 @@ class Gathering:
 
 
 @dataclass
+class SparseProduct:
+    """``output = left @ matrix``, whose entries stand column after column; ``turned``, by the transposed matrix.
+
+    The operands have one axis of rows or more.
+    """
+
+    left: Access
+    values: Access
+    indices: Access
+    starts: Access
+    output: Access
+    turned: bool
+
+
+@dataclass
 class Draw:
     """Uniform random numbers; ``call`` and ``step`` are accesses of one integer, or integers."""
 
@@ -163,7 +178,17 @@ class Repeat:
 
 #: What a step of a loop consists of.
 Step: TypeAlias = (
-    Group | Product | Reduction | Contraction | Cumulation | Triangle | Bundle | Normalization | Gathering | Draw
+    Group
+    | Product
+    | Reduction
+    | Contraction
+    | Cumulation
+    | Triangle
+    | Bundle
+    | Normalization
+    | Gathering
+    | SparseProduct
+    | Draw
 )
 Stage: TypeAlias = Step | Repeat
 
@@ -176,6 +201,8 @@ def reads(stage: Stage) -> list[Access]:
             return found + [x for product in stage.products for x in (product.left, product.right)]
         case Gathering():
             return [*stage.arrays, stage.part if stage.add else stage.whole]
+        case SparseProduct():
+            return [stage.left, stage.values, stage.indices, stage.starts]
         case Draw():
             return [x for x in (stage.call, stage.step) if isinstance(x, Access)]
         case Repeat() | Bundle():
@@ -199,7 +226,9 @@ def writes(stage: Stage) -> list[Access]:
             return [stage.whole if stage.add else stage.part]
         case Repeat() | Bundle():
             return [x for inner in stage.stages for x in writes(inner)]
-        case Product() | Reduction() | Contraction() | Cumulation() | Triangle() | Normalization() | Draw():
+        case Product() | SparseProduct() | Reduction() | Contraction() | Cumulation() | Triangle():
+            return [stage.output]
+        case Normalization() | Draw():
             return [stage.output]
         case _:
             assert_never(stage)

@@ -20,6 +20,7 @@ _SYMBOLS: Final = {
     "neg": "−x",
     "pow": "xᵖ",
     "matmul": "@",
+    "sparse_matmul": "sparse @",
     "sigmoid": "σ",
     "sum": "Σ",
     "sum_to": "Σ to",

@@ -7,6 +7,7 @@ from tinyseq.nn import init
 from tinyseq.nn.cells.base import Cell
 from tinyseq.nn.module import buffer
 from tinyseq.ops.elementwise import tanh
+from tinyseq.sparse import constant_product
 from tinyseq.tensors import Tensor
 
 
@@ -52,5 +53,5 @@ class ESNCell(Cell):
     def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         self.check(x, h)
         a = self.leak
-        h = (1.0 - a) * h + a * tanh(x @ self.W_in + self.b_in + h @ self.W)
+        h = (1.0 - a) * h + a * tanh(x @ self.W_in + self.b_in + constant_product(h, self.W, "W"))
         return h, h

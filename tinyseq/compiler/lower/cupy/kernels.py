@@ -26,6 +26,7 @@ from tinyseq.compiler.lower.stages import (
     Normalization,
     Product,
     Reduction,
+    SparseProduct,
     Step,
     Triangle,
 )
@@ -53,6 +54,8 @@ def refusal(stage: Step) -> str:
             return "of operands in pieces"
         case Bundle():
             return "of several products at once"
+        case SparseProduct():
+            return "of entries one by one"
         case Group() | Reduction() | Gathering() | Product():
             return ""
         case Contraction() | Cumulation() | Draw() | Normalization() | Triangle():
@@ -80,8 +83,8 @@ def write(stage: Step) -> list[Kernel]:
             return [_triangle(stage)]
         case Draw():
             return [_draw(stage)]
-        case Product() | Bundle():
-            raise TypeError(f"no kernel for a {type(stage).__name__}: products are cuBLAS's")
+        case Product() | Bundle() | SparseProduct():
+            raise TypeError(f"no kernel for a {type(stage).__name__}: products are cuBLAS's, or CuPy's")
         case _:
             assert_never(stage)
 

@@ -54,6 +54,7 @@ class ReadoutConfig(Section):
 
     method: Literal["ridge", "gradient"] = Field("ridge", description="In one pass, or step by step as `train` says.")
     ridge: float = Field(1e-8, ge=0, description="The price of large weights in ridge regression.")
+    bias: Literal["penalised", "free"] = Field("penalised", description="Whether a large bias has that price too.")
     washout: int = Field(500, ge=0, description="First steps that still tell of the initial state; not learned from.")
 
 

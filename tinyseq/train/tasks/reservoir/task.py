@@ -66,7 +66,7 @@ class Reservoir(RunsPresentation, Task[ReservoirTaskConfig]):
     def fit(self, model: nn.EchoStateNetwork) -> int:
         config, count = self.config.readout, self.config.data.train
         inputs, targets = self._tensor(self.system.inputs[:count]), self._tensor(self.system.targets[:count])
-        model.fit(inputs, targets, ridge=config.ridge, washout=config.washout)
+        model.fit(inputs, targets, ridge=config.ridge, bias=config.bias, washout=config.washout)
         return count - config.washout
 
     def batches(self) -> Iterator[Array]:

@@ -12,6 +12,7 @@ from tinyseq.compiler.lower.llvm.kernels.gathering import write_gathering
 from tinyseq.compiler.lower.llvm.kernels.matmul import write_batched, write_kept
 from tinyseq.compiler.lower.llvm.kernels.panels import write_products
 from tinyseq.compiler.lower.llvm.kernels.reducing import write_normalization, write_reduction
+from tinyseq.compiler.lower.llvm.kernels.sparse import write_sparse_product
 from tinyseq.compiler.lower.llvm.kernels.uniform import write_draw
 from tinyseq.compiler.lower.stages import (
     Bundle,
@@ -23,6 +24,7 @@ from tinyseq.compiler.lower.stages import (
     Normalization,
     Product,
     Reduction,
+    SparseProduct,
     Step,
     Triangle,
 )
@@ -59,6 +61,8 @@ def write_stage(
             parts = write_draw(writer, f, stage)
         case Gathering():
             parts = write_gathering(writer, f, stage)
+        case SparseProduct():
+            parts = write_sparse_product(f, stage)
         case Cumulation():
             parts = write_cumulation(f, stage)
         case Contraction() | Triangle():

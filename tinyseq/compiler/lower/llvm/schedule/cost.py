@@ -17,6 +17,7 @@ from tinyseq.compiler.lower.stages import (
     Product,
     Reduction,
     Repeat,
+    SparseProduct,
     Stage,
     Triangle,
     reads,
@@ -25,6 +26,7 @@ from tinyseq.compiler.lower.stages import (
 
 _ELEMENT = 0.03  # of a multiplication in a vector
 _FLOP = 0.01
+_ENTRY = 1.0  # of a sparse matrix
 _SCALAR = 3.0  # of an element that is moved by itself
 
 
@@ -47,6 +49,8 @@ def time_of(stage: Stage) -> float:
             return sum(map(time_of, stage.groups))
         case Draw():
             return _SCALAR * math.prod(stage.output.shape)
+        case SparseProduct():
+            return _ENTRY * math.prod(stage.output.shape[:-1]) * stage.values.shape[0]
         case Gathering():
             return _SCALAR * math.prod(stage.part.shape) + _ELEMENT * math.prod(stage.whole.shape)
         case Reduction() | Contraction() | Cumulation() | Triangle() | Normalization():
