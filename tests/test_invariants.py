@@ -71,7 +71,7 @@ DOORS: dict[str, set[str]] = {
     "ruamel": {"train/config/yaml.py"},
     "torch": {"nn/convert/runners.py"},  # runs what was converted, where it is installed
     "jax": {"nn/convert/runners.py"},
-    "scipy": set(),
+    "scipy": {"nn/init.py"},
 }
 
 

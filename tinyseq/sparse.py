@@ -67,7 +67,7 @@ class SparseMatMul(Op):
         None,
     )
 
-    def __call__(self, x: Value, matrix: SparseMatrix) -> Any:  # type: ignore[override]
+    def __call__(self, x: Value, matrix: SparseMatrix) -> Any:
         if not isinstance(matrix, SparseMatrix):
             raise DtypeError("sparse_matmul", required="ts.SparseMatrix(A)", got=type(matrix).__name__, fix="x @ A")
         parts: tuple[Any, ...] = (matrix.values, matrix.indices, matrix.starts)
