@@ -11,6 +11,7 @@ import importlib
 import linecache
 import math
 import re
+import traceback
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -125,6 +126,14 @@ class Raised:
 
     kind: type[BaseException]
     text: str
+    #: Whether a line of the program itself raised it.
+    own: bool = False
+
+    @classmethod
+    def of(cls, error: BaseException) -> Raised:
+        """Return an exception that was caught, as it is shown."""
+        *_, last = traceback.extract_tb(error.__traceback__)
+        return cls(type(error), str(error), last.filename.startswith("<program"))
 
 
 @dataclass
@@ -180,7 +189,7 @@ class Session:
         try:
             out = fn(*args, **kwargs)
         except Exception as error:
-            self.seen.append((label, Raised(type(error), str(error))))
+            self.seen.append((label, Raised.of(error)))
             return None
         self.seen.append((label, frozen(out, self.number)))
         return out
@@ -285,7 +294,7 @@ def play(program: Callable[[Any, Session], None], jit: Any, backend: str) -> lis
         try:
             program(jit, t)
         except Exception as error:
-            t.seen.append(("outside of calls", Raised(type(error), str(error))))
+            t.seen.append(("outside of calls", Raised.of(error)))
     return t.seen
 
 
@@ -347,7 +356,7 @@ def _differs(a: Any, b: Any, noisy: list[Any]) -> tuple[str, str] | None:
     if isinstance(a, Raised):
         if not isinstance(b, Raised):
             return "not raised", f"eager raises {a.kind.__name__}: {a.text.splitlines()[0] if a.text else ''}"
-        if a.kind is DataError and b.kind in (ShapeError, DtypeError, GraphError):
+        if a.kind is DataError and (b.own or b.kind in (ShapeError, DtypeError, GraphError)):
             return None  # two mistakes: a trace sees those that are not of values first, though they come later
         if a.kind is not b.kind:
             return f"raised {b.kind.__name__} for {a.kind.__name__}", f"{b.text[:200]} instead of {a.text[:200]}"
