@@ -478,29 +478,38 @@ _EXACT = frozenset(
 )
 
 
+#: Ops that add up: what they round is a share of the sum of the absolute terms, however much of it cancels.
+_SUMS = frozenset(["sum", "sum_to", "cumsum", "matmul", "einsum", "scatter_add"])
+
+
 @contextmanager
 def blurred(seed: int) -> Iterator[None]:
-    """Let every op that rounds, round otherwise by a few units in the last place."""
+    """Let every op that rounds, round otherwise: by a few units in the last place; a sum, by one of its terms'."""
     rng = np.random.default_rng(seed)
 
-    def wrap(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(kernel: Callable[..., Any], sums: bool) -> Callable[..., Any]:
         def noisy(xp: Any, *inputs: Any, **attrs: Any) -> Any:
             out = kernel(xp, *inputs, **attrs)
             if isinstance(out, np.ndarray | np.generic) and out.dtype.kind == "f":
-                unit = 4.0 * np.finfo(out.dtype).eps
-                return np.asarray(out * (1.0 + unit * rng.uniform(-1.0, 1.0, out.shape)), out.dtype)
+                eps, chance = np.finfo(out.dtype).eps, rng.uniform(-1.0, 1.0, out.shape)
+                terms = kernel(xp, *map(_magnitude, inputs), **attrs) if sums else 0.0
+                return np.asarray(out + (4.0 * np.abs(out) + terms) * eps * chance, out.dtype)
             return out
 
         return noisy
 
     ops = [op for op in OPS.values() if op.name not in _EXACT]
     for op in ops:
-        vars(op)["kernel"] = wrap(op.kernel)
+        vars(op)["kernel"] = wrap(op.kernel, op.name in _SUMS)
     try:
         yield
     finally:
         for op in ops:
             del vars(op)["kernel"]
+
+
+def _magnitude(x: Any) -> Any:
+    return np.abs(x) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
 
 
 @dataclass
