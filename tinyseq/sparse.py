@@ -96,9 +96,8 @@ class SparseMatMul(Op):
             of = np.repeat(np.arange(columns), np.diff(backends.of(starts).to_host(starts)))
             of = backends.of(starts).from_host(of)
             taken, put, extent = (of, indices, rows) if turned else (indices, of, columns)
-            lines = xp.moveaxis(xp.take(x, taken, -1) * values, -1, 0)
-            added = backends.of(lines).scatter_add((extent, *lines.shape[1:]), (put,), lines)
-            return xp.ascontiguousarray(xp.moveaxis(added, 0, -1))
+            every = (slice(None),) * (x.ndim - 1)
+            return backends.of(x).scatter_add((*x.shape[:-1], extent), (*every, put), x[(*every, taken)] * values)
         products = np.take(x, indices, -1) * values
         found = np.zeros((*x.shape[:-1], columns), products.dtype)
         if products.size:
