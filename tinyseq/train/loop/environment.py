@@ -16,6 +16,7 @@ import numpy as np
 from tinyseq import backends
 from tinyseq.threads import in_use
 from tinyseq.train.loop.commit import commit_of
+from tinyseq.train.loop.ranks import Ranks
 
 _PACKAGES = ("tinyseq", "numpy", "llvmlite", "cupy", "pydantic", "ruamel.yaml", "matplotlib")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -35,6 +36,24 @@ def describe() -> dict[str, Any]:
         "packages": {name: version for name in _PACKAGES if (version := _version(name))},
         "git": _git(),
     }
+
+
+def processor() -> str:
+    """Return the kind of processor, as far as the system tells."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def of_ranks(ranks: Ranks, every: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what a record says of the ranks of a run, by ``ranks``; nothing of one process alone."""
+    if not every:
+        return {}
+    hosts = [str(one["host"]) for one in every]
+    each = [{key: one[key] for key in ("host", "threads", "processor", "machine")} for one in every]
+    return {"ranks": {**ranks.describe(), "hosts": len(set(hosts)), "each": each}}
 
 
 def _platform() -> str:
