@@ -142,6 +142,12 @@ def run(
                 progress.note(f"no run to go on with in {Path(resolved.output, resolved.name or name)}: it begins")
             task = find_task(resolved.task)(resolved)
             ranks.agree(partial(_prepare, task), "to read the data")
+            if ranks.size > 1:
+                shards = resolved.train.shards
+                fit = ", ".join(str(n) for n in range(1, shards + 1) if shards % n == 0)
+                progress.info(
+                    f"{ranks.size} ranks, {shards} shards; if one rank dies all end: --resume goes on with {fit} ranks"
+                )
             every = ranks.refuse_differences(_alike(resolved, task)) if ranks.size > 1 else []
             if not ranks.first:
                 return _run_beside(task, resolved, ranks, progress)

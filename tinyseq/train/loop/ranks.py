@@ -133,7 +133,7 @@ class Ranks:
                 f"train.shards: {shards} cannot be spread over {self.size} ranks",
                 required="as many shards on each rank",
                 got=f"{shards} shards, {self.size} ranks",
-                fix=f"mpiexec -n {fit} ..., or --set train.shards={self.size}",
+                fix=f"mpiexec -n {fit} ..., or a multiple of {self.size} as train.shards",
             )
             raise self.known
 
