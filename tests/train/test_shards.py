@@ -122,7 +122,7 @@ def test_shards_draw_different_numbers(tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"shards": 3}, "a divisor of train.batch_size"), ({"shards": 0}, "greater than or equal to 1")],
+    [({"shards": 3}, "a divisor of train.batch_size"), ({"shards": 0}, "train.shards")],
 )
 def test_shards_that_do_not_divide_the_batch_are_refused(change: dict[str, int], words: str) -> None:
     with pytest.raises(ConfigError, match=words):

@@ -395,6 +395,8 @@ def _write_environment(
             kept = directory.json(ENVIRONMENT)
             if not isinstance(kept.setdefault("resumed", []), list):
                 raise DataError("the run's env cannot be read", required="a list of what it was resumed after")
+            for change in environment.changes(kept["resumed"][-1] if kept["resumed"] else kept, now):
+                progress.note(f"warning: {change} before the stop: the numbers may be others from here on")
             kept["resumed"].append(again)
         except DataError as error:  # it is a record, and nothing depends on it
             progress.note(f"warning: {error.what}; it is kept as {files.set_aside(path).name}, and begun anew")

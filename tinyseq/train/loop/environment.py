@@ -56,6 +56,23 @@ def of_ranks(ranks: Ranks, every: list[dict[str, Any]]) -> dict[str, Any]:
     return {"ranks": {**ranks.describe(), "hosts": len(set(hosts)), "each": each}}
 
 
+def changes(before: Any, now: dict[str, Any]) -> list[str]:
+    """Return what of two records the numbers depend on, and differs: packages, machine, processors, threads."""
+    was, is_ = (_numbers_depend_on(one) for one in (before, now))
+    return [f"{key} is {is_[key]}, was {was[key]}" for key in was.keys() & is_.keys() if was[key] != is_[key]]
+
+
+def _numbers_depend_on(record: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    with suppress(LookupError, TypeError, AttributeError):  # a record that somebody has changed tells less
+        found["python"], found["machine"] = record["python"], record["machine"]
+        found |= {str(name): version for name, version in record["packages"].items()}
+        found["threads of BLAS"] = record["blas"]["threads"]
+        kinds = {str(one["processor"]) for one in record["ranks"]["each"]}
+        found["the processor of ranks"] = ", ".join(sorted(kinds))
+    return found
+
+
 def _platform() -> str:
     """Return system, release, machine and C library; ``platform.platform`` would run a program for it."""
     system = platform.uname()
