@@ -528,8 +528,27 @@ def test_a_step_has_no_second_gradient() -> None:
         (w * x).sum().backward()
         return w * x
 
-    with pytest.raises(GraphError, match="takes gradients itself"):
+    line = f.__code__.co_firstlineno + 1
+    with pytest.raises(GraphError, match=rf"(?s)takes gradients itself.*at .*test_contract\.py:{line}\n"):
         (ts.compile(f)(ts.ones(1)).sum() + w.sum()).backward()
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_a_check_that_only_a_gradient_would_have_read_is_made(second: bool) -> None:
+    target = ts.tensor([0.5, 0.25])
+
+    def f(x: ts.Tensor, z: ts.Tensor) -> ts.Tensor:
+        losses = nn.binary_cross_entropy(z, target, reduction="none")
+        return (losses * losses).sum()
+
+    gradient = ts.grad(lambda x, z: ts.grad(f)(x, z).sum()) if second else ts.grad(f)
+    fast = ts.compile(gradient)
+    x, z = ts.tensor([1.0]), ts.tensor([0.1, 0.2], requires_grad=True)
+    assert fast(x, z).tolist() == [0.0]
+    target.assign(ts.tensor([0.5, 2.5]))
+    for call in (gradient, fast):
+        with pytest.raises(DataError, match="a target is out of range"):
+            call(x, z)
 
 
 # -- forms of compiled functions ---------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.rewriting import again, fixed, fresh_leaf, standing_at, symbol
 from tinyseq.dependence import gradient_paths
 from tinyseq.errors import GraphError
-from tinyseq.graph import Graph, Leaf, Literal, Node, here, rebuild, remake
+from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach, rebuild, remake
+from tinyseq.ops.base import Op
 from tinyseq.ops.elementwise import stop_gradient, where
 from tinyseq.ops.scan import ScanParts, scan
 from tinyseq.ops.shape import Structural, zeros_like
@@ -76,7 +77,7 @@ def has_gradients(graph: Graph) -> bool:
 
 
 def _expand_gradients(outputs: Sequence[Node]) -> list[Node]:
-    """Work out every ``gradient`` node of the graph, the innermost first."""
+    """Work out every ``gradient`` node of the graph, the innermost first; checks that nothing reads then stand last."""
     worked_out: dict[Node, list[Any]] = {}
 
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
@@ -91,7 +92,13 @@ def _expand_gradients(outputs: Sequence[Node]) -> list[Node]:
             return part
         return None
 
-    return rebuild(outputs, rule)
+    first: list[Node] = []
+    if has_gradients(Graph(outputs, ())):
+        first = [node for node in reach(outputs) if isinstance(node.op, Op) and node.op.checks]
+    found = rebuild([*outputs, *first], rule)
+    results, checks = found[: len(outputs)], found[len(outputs) :]
+    read = set(reach(results))
+    return [*results, *(node for node in checks if node not in read)]
 
 
 def _read_again(node: Node) -> tuple[Node, ...]:

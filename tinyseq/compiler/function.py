@@ -129,9 +129,10 @@ class Entry:
         #: Arguments that lie outside too: as long as they are the same, they have one gradient.
         self.twice = [(index, x) for index, x in enumerate(tensors) if x in outside]
         self.binding = _Binding([*traced.captured], [*traced.captured.values()])
-        self.outputs = len(traced.graph.outputs)
-        self.shapes = tuple([node.shape for node in traced.graph.outputs])
-        self.dtypes = tuple([node.dtype for node in traced.graph.outputs])
+        #: Those of the trace, and checks that only the sweep of a gradient has read.
+        self.outputs = len(compiled.seeds)
+        self.shapes = tuple([node.shape for node in compiled.graph.outputs[: self.outputs]])
+        self.dtypes = tuple([node.dtype for node in compiled.graph.outputs[: self.outputs]])
         #: Puts results together as the function does.
         self.filled = trees.filling(traced.result)
         tracing, inputs = traced.tracing, set(traced.graph.inputs)
@@ -164,6 +165,8 @@ class Entry:
         self.whole = traced.whole
         followed = [leaf for leaf in self.leaves if leaf.requires_grad]
         self.returned = traced.returned
+        #: Where a function that moves weights or takes gradients does so first.
+        self.moves = ", ".join(x.where for x in traced.graph.outputs[traced.returned : count + len(traced.graded)][:1])
         #: Which of its results a gradient flows from; of a whole step, would flow, if there were any further ones.
         self.derived = [seed is not None for seed in compiled.seeds]
         if self.whole:
@@ -371,6 +374,7 @@ class _StepOp(_CompiledOp):
             "backward through the result of a compiled function that takes gradients itself",
             required="one of the two: gradients inside of the compiled function, or of its results",
             got=f"{node.attrs['call']}, which calls backward() or moves weights",
+            where=node.attrs["where"],
             fix="compile the function that computes the loss, and call backward() on what it returns",
         )
 
@@ -490,7 +494,7 @@ class CompiledFunction:
             call.release()
             return [Tensor(value) for value in call.outputs[: entry.returned]]
         op: Op = _step if entry.whole else _compiled
-        attrs: Any = {"call": self.__name__ if entry.whole else call}
+        attrs: Any = {"call": self.__name__, "where": entry.moves} if entry.whole else {"call": call}
         if entry.whole:
             call.release()
         source = caller(3)
@@ -541,7 +545,7 @@ class CompiledFunction:
         target = TARGETS.find(backend.target)
         pipeline = choose(self.pipeline, target.pipeline)
         compiled = run_passes(traced.graph, wanted, pipeline, verify=self.verify, recompute=self.recompute)
-        plan = make_plan(compiled.graph, len(traced.graph.outputs), target.layout)
+        plan = make_plan(compiled.graph, len(compiled.seeds), target.layout)
         if self.verify:
             verify_plan(plan)
         seconds = time.perf_counter() - start

@@ -120,7 +120,7 @@ def verify(fast: CompiledFunction) -> list[tuple[str, float]]:
         rows.append((stage.name, _difference(results, reference)))
         reference += results[len(reference) :]
     executable = entry.take()
-    count = len(entry.traced.graph.outputs)
+    count = entry.outputs
     results = [_on_host(x) for x in (*executable.forward(values, count), *executable.backward(seeds, count))]
     entry.give(executable)
     return [*rows, ("plan", _difference(results, reference))]
