@@ -41,9 +41,12 @@ def guarded(ctx: click.Context, invoke: Callable[[click.Context], Any]) -> Any:
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise  # click's own: usage errors have exit code 2 already
     except KeyboardInterrupt as interrupt:
-        note("interrupted")
+        if not _told_elsewhere(interrupt):
+            note("interrupted")
         ctx.exit(getattr(interrupt, "exit_code", INTERRUPTED))  # a signal other than Ctrl-C has its own
     except TinyseqError as error:
+        if _told_elsewhere(error):
+            ctx.exit(_code(error))
         _traceback(ctx)
         # A config's problems are each a line that an editor can jump to: nothing is put before them.
         lead = "" if isinstance(error, ConfigError) and ": error: " in str(error) else "error: "
@@ -68,6 +71,11 @@ def guarded(ctx: click.Context, invoke: Callable[[click.Context], Any]) -> Any:
             "  try      the same command with --debug, which shows where it comes from"
         )
         ctx.exit(FAILURE)
+
+
+def _told_elsewhere(error: BaseException) -> bool:
+    """Whether the first rank of a run tells of it, for all."""
+    return getattr(error, "told_elsewhere", False)
 
 
 def _code(error: TinyseqError) -> int:

@@ -82,6 +82,8 @@ def command(
         resume=resume_from or resume,
         progress=choose(quiet=quiet),
     )
+    if result.told_elsewhere:
+        return
     if quiet:
         show(result.directory)
     else:

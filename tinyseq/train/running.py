@@ -6,8 +6,9 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ from tinyseq.train.loop import environment
 from tinyseq.train.loop.budget import refuse_too_large
 from tinyseq.train.loop.digest import code_digests, data_digest
 from tinyseq.train.loop.nonfinite import DivergedError
-from tinyseq.train.loop.progress import Progress, choose
+from tinyseq.train.loop.progress import NoProgress, Progress, choose
+from tinyseq.train.loop.ranks import Ranks, all_or_none, join
+from tinyseq.train.loop.signals import StoppedError
 from tinyseq.train.loop.train_loop import Outcome, train
 from tinyseq.train.loop.train_state import snapshot
 from tinyseq.train.storage import checkpoint_file
@@ -38,7 +41,7 @@ from tinyseq.train.storage.checkpoint_file import Checkpoint
 from tinyseq.train.storage.checkpoint_manager import CheckpointManager
 from tinyseq.train.storage.locking import locked
 from tinyseq.train.storage.metrics_log import MetricsLog
-from tinyseq.train.storage.resume import ResumePoint, RunIdentity, find_directory, find_point, refuse_other_data
+from tinyseq.train.storage.resume import ResumePoint, RunIdentity, find_directory, find_point, flat, refuse_other_data
 from tinyseq.train.storage.run_directory import ENVIRONMENT, METRICS, RESULT, RunDirectory
 from tinyseq.train.tasks.base import Task
 from tinyseq.train.tasks.learning import Learning
@@ -62,6 +65,8 @@ class RunResult:
     remarks: tuple[str, ...]
     result: dict[str, Any] = field(repr=False)
     preview: str = field(default="", repr=False)
+    #: Whether another rank of the same run has this result too, and is the one to tell of it.
+    told_elsewhere: bool = field(default=False, repr=False)
 
 
 def run(
@@ -112,35 +117,88 @@ def run(
     }
     asked["compile"] = False if eager else None
     given = as_overrides({key: value for key, value in asked.items() if value is not None})
-    checked, written, name = _read(config, [*as_overrides(overrides), *given])
-    progress = progress or choose()
-    with (
-        use(checked.backend, checked.precision) as chosen,
-        blas_threads(checked.threads),
-        np.errstate(all="ignore"),
-        seeded(checked.seed),
-    ):
-        # What `auto` found here, and the name that a rerun shall go by, belong to the resolved config.
-        resolved = checked.model_copy(update={"backend": chosen.name, "name": checked.name or name})
-        if faster := backends.faster():
-            progress.info(faster)
-        named = Path(resume) if isinstance(resume, str | Path) else None
-        previous = find_directory(resolved, resolved.name or name, named) if resume else None
-        if previous is not None:
-            with locked(previous.path):
-                point = find_point(previous, resolved, named)
-                task = find_task(resolved.task)(resolved)
-                task.prepare()
-                refuse_too_large(task)
-                return _run(task, resolved, written, point, progress)
-        if resume:
-            progress.note(f"no run to go on with in {Path(resolved.output, resolved.name or name)}: it begins")
-        task = find_task(resolved.task)(resolved)
-        task.prepare()
-        refuse_too_large(task)
-        directory = RunDirectory.create(resolved.output, resolved.name or name)
-        with locked(directory.path):
-            return _run(task, resolved, written, ResumePoint(directory), progress)
+    ranks = join()
+    progress = (progress or choose()) if ranks.first else NoProgress()
+    with all_or_none(ranks, (DivergedError, StoppedError)), ExitStack() as held:
+        checked, written, name = ranks.agree(
+            lambda: _read(config, [*as_overrides(overrides), *given]), "to read the config"
+        )
+        ranks.refuse_shards(checked.train.shards)
+        with (
+            use(checked.backend, checked.precision) as chosen,
+            blas_threads(checked.threads),
+            np.errstate(all="ignore"),
+            seeded(checked.seed),
+        ):
+            # What `auto` found here, and the name that a rerun shall go by, belong to the resolved config.
+            resolved = checked.model_copy(update={"backend": chosen.name, "name": checked.name or name})
+            if faster := backends.faster():
+                progress.info(faster)
+            named = Path(resume) if isinstance(resume, str | Path) else None
+            point = ranks.agree_first(
+                lambda: _previous(resolved, resolved.name or name, named, resume, held), "to find the run"
+            )
+            if resume and ranks.first and point is None:
+                progress.note(f"no run to go on with in {Path(resolved.output, resolved.name or name)}: it begins")
+            task = find_task(resolved.task)(resolved)
+            ranks.agree(partial(_prepare, task), "to read the data")
+            if ranks.size > 1:
+                shards = resolved.train.shards
+                fit = ", ".join(str(n) for n in range(1, shards + 1) if shards % n == 0)
+                progress.info(
+                    f"{ranks.size} ranks, {shards} shards; if one rank dies all end: --resume goes on with {fit} ranks"
+                )
+            every = ranks.refuse_differences(_alike(resolved, task)) if ranks.size > 1 else []
+            if not ranks.first:
+                return _run_beside(task, resolved, ranks, progress)
+            if point is None:
+                directory = RunDirectory.create(resolved.output, resolved.name or name)
+                held.enter_context(locked(directory.path))
+                point = ResumePoint(directory)
+            return _run(task, resolved, written, point, progress, ranks, every)
+
+
+def _previous(
+    config: RunConfig, name: str, named: Path | None, resume: bool | str | Path, held: ExitStack
+) -> ResumePoint | None:
+    """Return where to go on, its directory locked; None where a run begins."""
+    previous = find_directory(config, name, named) if resume else None
+    if previous is None:
+        return None
+    held.enter_context(locked(previous.path))
+    return find_point(previous, config, named)
+
+
+def _prepare(task: Task[Any]) -> None:
+    task.prepare()
+    refuse_too_large(task)
+
+
+def _alike(config: RunConfig, task: Task[Any]) -> dict[str, Any]:
+    """Return what must be the same on every rank, by names that say which."""
+    now = environment.describe()
+    facts: dict[str, Any] = {f"config {key}": value for key, value in flat(config.model_dump(mode="json"))}
+    facts |= {f"version of {name}": version for name, version in now["packages"].items()}
+    facts |= {"version of python": now["python"], "machine": now["machine"], "threads": now["blas"]["threads"]}
+    return {**facts, "data": data_digest(task), "processor": environment.processor()}
+
+
+def _run_beside(task: Task[Any], config: RunConfig, ranks: Ranks, progress: Progress) -> RunResult:
+    """Compute this rank's shards of a run that the first rank writes down; return what that tells of it."""
+    start = checkpoint_file.parsed(told) if (told := ranks.broadcast(b"")) else None
+    set_seed(config.seed)  # whatever was drawn until now
+    model = task.build().cast(config.dtype)
+    outcome = train(
+        task, model, config.train, progress, lambda _: None, compiled=config.compile, start=start, ranks=ranks
+    )
+    if outcome.interrupt is not None:
+        raise outcome.interrupt
+    if outcome.error is not None:
+        raise outcome.error
+    facts = json.loads(ranks.broadcast(b""))
+    return RunResult(
+        **{**facts, "directory": Path(facts["directory"]), "remarks": tuple(facts["remarks"]), "told_elsewhere": True}
+    )
 
 
 @contextmanager
@@ -174,7 +232,15 @@ def run_name(path: Path) -> str:
     return name or "run"
 
 
-def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumePoint, progress: Progress) -> RunResult:
+def _run(
+    task: Task[Any],
+    config: RunConfig,
+    written: str | None,
+    point: ResumePoint,
+    progress: Progress,
+    ranks: Ranks,
+    every: list[dict[str, Any]],
+) -> RunResult:
     began = time.perf_counter()
     directory, start = point.directory, point.start
     gaps = task.gaps()
@@ -193,7 +259,8 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumeP
         directory.checkpoints.set_aside_after(start.step)
     if point.identity is None or point.identity.config != config.model_dump(mode="json"):
         directory.write_config(config, written)
-    _write_environment(directory, {**task.describe_data(), "digest": data["data_sha256"]}, start, progress)
+    shared = environment.of_ranks(ranks, every)
+    _write_environment(directory, {**task.describe_data(), "digest": data["data_sha256"]}, shared, start, progress)
     baselines = task.baselines()
     overview: dict[str, str] = {}
     with _only_noted(progress, "overview"):
@@ -202,7 +269,8 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumeP
             progress.info(line)
     set_seed(config.seed)  # whatever was drawn until now
     model = task.build().cast(config.dtype)
-    outcome = _train(task, model, config, point, data, progress)
+    ranks.broadcast(b"" if start is None else checkpoint_file.content(start))
+    outcome = _train(task, model, config, point, data, progress, ranks)
     diverged = outcome.error is not None
     if outcome.weights:
         model.load_state_dict(outcome.weights)
@@ -228,7 +296,9 @@ def _run(task: Task[Any], config: RunConfig, written: str | None, point: ResumeP
     if outcome.error is not None:
         progress.note(f"what there is: {directory.path}")
         raise outcome.error
-    return RunResult(directory.path, outcome.status, test, baselines, tuple(remarks), result, preview)
+    told_all = RunResult(directory.path, outcome.status, test, baselines, tuple(remarks), result, preview)
+    ranks.broadcast(json.dumps({**vars(told_all), "directory": str(directory.path)}).encode())
+    return told_all
 
 
 def _remarks(
@@ -261,6 +331,7 @@ def _train(
     point: ResumePoint,
     data: dict[str, Any],
     progress: Progress,
+    ranks: Ranks,
 ) -> Outcome:
     """Run the loop while its rows and checkpoints are written; return the outcome.
 
@@ -294,6 +365,7 @@ def _train(
                 compiled=config.compile,
                 save=lambda checkpoint: manager.save(identified(checkpoint)),
                 start=point.start,
+                ranks=ranks,
             )
             at_once = outcome.at_once
         finally:
@@ -307,10 +379,14 @@ def _train(
 
 
 def _write_environment(
-    directory: RunDirectory, data: dict[str, Any], start: Checkpoint | None, progress: Progress
+    directory: RunDirectory,
+    data: dict[str, Any],
+    shared: dict[str, Any],
+    start: Checkpoint | None,
+    progress: Progress,
 ) -> None:
     """Write where the run was made, and for each time that it went on, where that was."""
-    now = environment.describe()
+    now = {**environment.describe(), **shared}
     path = directory.path / ENVIRONMENT
     kept: dict[str, Any] = {**now, "data": data, "resumed": []}
     if start is not None and os.path.lexists(path):
@@ -319,6 +395,8 @@ def _write_environment(
             kept = directory.json(ENVIRONMENT)
             if not isinstance(kept.setdefault("resumed", []), list):
                 raise DataError("the run's env cannot be read", required="a list of what it was resumed after")
+            for change in environment.changes(kept["resumed"][-1] if kept["resumed"] else kept, now):
+                progress.note(f"warning: {change} before the stop: the numbers may be others from here on")
             kept["resumed"].append(again)
         except DataError as error:  # it is a record, and nothing depends on it
             progress.note(f"warning: {error.what}; it is kept as {files.set_aside(path).name}, and begun anew")

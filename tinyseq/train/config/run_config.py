@@ -157,6 +157,12 @@ class TrainConfig(Section):
 
     steps: int = Field(1000, ge=1, description="How many updates of the weights.")
     batch_size: int = Field(32, ge=1, description="Rows that are read side by side.")
+    shards: int = Field(
+        1,
+        ge=1,
+        le=4096,
+        description="Parts that each batch is cut into, each summed by itself; any number of ranks that divides it.",
+    )
     bptt: BpttConfig = Field(default_factory=BpttConfig, description="Truncation of backpropagation through time.")
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig, description="How parameters move.")
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig, description="How the learning rate changes.")
@@ -175,6 +181,11 @@ class TrainConfig(Section):
     on_nonfinite: Literal["stop", "skip"] = Field(
         "stop", description="A loss or gradient that is not finite: stop and say where it began, or leave the step out."
     )
+
+    def contradictions(self) -> Iterator[Problem]:
+        if self.batch_size % self.shards:
+            message = f"required a divisor of train.batch_size ({self.batch_size}), got {self.shards}"
+            yield Problem(("shards",), message, involves=(("batch_size",),))
 
 
 class RunConfig(Section):

@@ -79,6 +79,12 @@ class SilentProgress:
     def stop(self) -> None: ...
 
 
+class NoProgress(SilentProgress):
+    """Says nothing at all: the progress of ranks that another one speaks for."""
+
+    def note(self, message: str) -> None: ...
+
+
 class PlainProgress(SilentProgress):
     """A line every few seconds, for logs and pipes."""
 

@@ -30,6 +30,8 @@ class Stop:
         self.number: int | None = None
         #: Whether it was asked again, and no longer waits for anything.
         self.at_once = False
+        #: Whether another rank of the run was asked.
+        self.asked_elsewhere = False
 
     @property
     def asked(self) -> bool:
@@ -37,8 +39,8 @@ class Stop:
 
     def error(self) -> StoppedError:
         """Return what ends the command, once asked."""
-        assert self.number is not None
-        return StoppedError(self.number)
+        assert self.asked or self.asked_elsewhere
+        return StoppedError(signal.SIGTERM if self.number is None else self.number)
 
 
 @contextmanager

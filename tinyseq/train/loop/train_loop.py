@@ -7,14 +7,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinyseq import nn, optim, trees
+from tinyseq.tensors import Tensor
 from tinyseq.train.config.run_config import TrainConfig
 from tinyseq.train.loop.nonfinite import SKIPPED_IN_A_ROW, DivergedError, bundle_of, diverged, locate
 from tinyseq.train.loop.progress import Progress
+from tinyseq.train.loop.ranks import Ranks
+from tinyseq.train.loop.sharded_step import ShardedStep
 from tinyseq.train.loop.signals import Stop, stop_on_signals
 from tinyseq.train.loop.train_state import TrainState, snapshot
 from tinyseq.train.loop.train_step import StepOutput, TrainStep
@@ -70,6 +74,7 @@ def train(
     compiled: bool = False,
     save: Callable[[Checkpoint], None] | None = None,
     start: Checkpoint | None = None,
+    ranks: Ranks | None = None,
 ) -> Outcome:
     """Train a model, keeping the weights that were best on the validation part.
 
@@ -82,6 +87,7 @@ def train(
         compiled: whether a task that can be compiled is.
         save: takes a checkpoint when one is due.
         start: the checkpoint to go on from; all that follows is as if the run had never stopped.
+        ranks: the processes that share the run, all of which call this; by default there is one.
 
     Returns:
         the outcome; an interrupt (Ctrl-C) or a divergence ends the loop and is noted there, so that the run can be
@@ -91,6 +97,7 @@ def train(
         DataError: ``start`` is of another model.
     """
     outcome = Outcome()
+    ranks = ranks or Ranks()
     # A loss that overflows is reported in words; NumPy's warnings would only add noise.
     with np.errstate(all="ignore"), stop_on_signals(progress.note) as stop:
         try:
@@ -100,9 +107,10 @@ def train(
                     raise stop.error()
             else:
                 train_step = TrainStep(task, model, config, progress, compiled=compiled)
-                loop = _TrainLoop(
-                    task, model, config, progress, record, outcome, stop, save or (lambda _: None), train_step
-                )
+                if config.shards > 1:
+                    train_step = ShardedStep(task, model, config, progress, compiled=compiled, ranks=ranks)
+                    train_step.asked = lambda: stop.asked
+                loop = _TrainLoop(task, model, config, progress, record, outcome, stop, save, train_step, ranks)
                 if start is not None:
                     loop.train_state.restore(start)
                 progress.start(config.steps, loop.train_state.step)
@@ -144,8 +152,9 @@ class _TrainLoop:
         record: Callable[[Row], None],
         outcome: Outcome,
         stop: Stop,
-        save: Callable[[Checkpoint], None],
+        save: Callable[[Checkpoint], None] | None,
         train_step: TrainStep,
+        ranks: Ranks,
     ) -> None:
         self.task, self.model, self.config, self.progress, self.record = task, model, config, progress, record
         self.outcome, self.stop, self.save, self.train_step = outcome, stop, save, train_step
@@ -153,7 +162,7 @@ class _TrainLoop:
         # Counts updates, and is told the measure of each validation.
         scheduler = optim.Scheduler(train_step.optimizer, schedule)
         self.train_state = TrainState(model, train_step.optimizer, scheduler)
-        self.validate = Validator(task, model, config, progress)
+        self.validate = Validator(task, model, config, progress, ranks)
         self.saved = -1
         self.batches: Iterator[Any] = iter(())
         #: Steps that ``train_state`` does not know yet: this one, and the next where that was launched already.
@@ -174,13 +183,20 @@ class _TrainLoop:
                 new_best = self.step()
                 if (new_best and config.checkpoint.keep_best) or config.checkpoint.due(train_state.step):
                     self.checkpoint()
-                if self.stop.asked:
+                if self.asked():
                     self.take_back()
                     self.checkpoint()
                     raise self.stop.error()
             self.checkpoint()
         finally:
             self.take_back()
+
+    def asked(self) -> bool:
+        """Whether to stop: what one rank was asked, all do after the step in which they told each other."""
+        if isinstance(self.train_step, ShardedStep):
+            self.stop.asked_elsewhere = self.train_step.any_asked
+            return self.train_step.any_asked
+        return self.stop.asked
 
     def enough(self) -> bool:
         """Whether nothing better has come for too long."""
@@ -281,6 +297,7 @@ class _TrainLoop:
         """
         config, train_state = self.config, self.train_state
         what, value = nonfinite
+        train_state.state = self.train_step.whole(train_state.state)
         if config.on_nonfinite == "skip" and train_state.skipped_in_a_row < SKIPPED_IN_A_ROW:
             train_state.skipped += 1
             train_state.skipped_in_a_row += 1
@@ -288,19 +305,29 @@ class _TrainLoop:
                 train_state.state = None
             self.progress.note(f"step {train_state.step + 1} left out: the {what} is {value}")
             return
-        try:
-            arguments = self.task.feed(self.model, batch, train_state.state).arguments
-            self.outcome.bundle = bundle_of(train_state.capture(), arguments, what, value)
-        except NotImplementedError:  # a task with a step of its own has nothing that could be replayed without it
-            arguments = ()
-        origin = locate(self.model, lambda: self.task.step(self.model, batch, train_state.state).loss, arguments)
+        origin = None
+        for part, state in self.train_step.shards_of(batch, train_state.state):
+            try:
+                arguments = self.task.feed(self.model, part, state).arguments
+                self.outcome.bundle = bundle_of(train_state.capture(), arguments, what, value)
+            except NotImplementedError:  # a task with a step of its own has nothing that could be replayed without it
+                arguments = ()
+            origin = locate(self.model, partial(self.loss_of, part, state), arguments)
+            if origin is not None:
+                break
         raise diverged(what, value, train_state.step + 1, config, origin)
+
+    def loss_of(self, batch: Any, state: Any) -> Tensor:
+        """Return the loss of a batch, run eagerly."""
+        return self.task.step(self.model, batch, state).loss
 
     def checkpoint(self) -> None:
         """Hand a checkpoint of now to whoever writes it, once a step."""
         if self.saved != self.train_state.step:
             self.saved = self.train_state.step
-            self.save(self.train_state.capture())
+            self.train_state.state = self.train_step.whole(self.train_state.state)
+            if self.save is not None:
+                self.save(self.train_state.capture())
 
     def row(self, row: Row) -> None:
         """Record and show how training goes."""

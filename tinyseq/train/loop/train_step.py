@@ -24,7 +24,7 @@ PATIENCE: Final = 5.0
 
 
 @contextmanager
-def _told_where_long(progress: Progress, *, first: bool) -> Iterator[None]:
+def told_where_long(progress: Progress, *, first: bool) -> Iterator[None]:
     """Tell, after some seconds and ever more rarely, that a first call is still at work: the step is compiled in it."""
     if not first:
         yield
@@ -137,7 +137,7 @@ class TrainStep:
             return None
         feed = self.task.feed(self.model, batch, state)
         try:
-            with _told_where_long(self.progress, first=not self.ran):
+            with told_where_long(self.progress, first=not self.ran):
                 loss, norm, state = self.function(*feed.arguments)
             self.ran = True
         except (GraphError, BackendError) as error:
@@ -158,6 +158,14 @@ class TrainStep:
         self.optimizer.step()
         self.optimizer.zero_grad()
         return norm
+
+    def whole(self, state: Any) -> Any:
+        """Return all of a state, of which each rank may have a part."""
+        return state
+
+    def shards_of(self, batch: Any, state: Any) -> list[tuple[Any, Any]]:
+        """Return the parts of a batch that are computed by themselves, each with the state that it starts from."""
+        return [(batch, state)]
 
     def rewind(self, output: StepOutput) -> None:
         """Take a step back, and all after it: weights, buffers, optimiser and random numbers are as before it."""

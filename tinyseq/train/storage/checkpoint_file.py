@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,32 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         OSError: see ``files.write``.
     """
+    files.write(path, _parts(checkpoint))
+
+
+def content(checkpoint: Checkpoint) -> bytes:
+    """Return what ``write`` would write."""
+    return b"".join(_parts(checkpoint))
+
+
+def parsed(told: bytes) -> Checkpoint:
+    """Return the checkpoint that another process sent as ``content``.
+
+    Raises:
+        DataError: see ``read``.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "sent.safetensors")
+        path.write_bytes(told)
+        return read(path)
+
+
+def _parts(checkpoint: Checkpoint) -> Iterator[bytes | memoryview]:
     facts = json.dumps(_encoded(checkpoint.facts), allow_nan=False)  # ASCII: a path may hold what UTF-8 does not
     tensors = tensorfile.plain(checkpoint.tensors)
     digest = tensorfile.digest(f"{VERSION}\0{facts}", tensors)
     metadata = {"format": FORMAT, "version": str(VERSION), "facts": facts, "sha256": digest}
-    files.write(path, tensorfile.parts(tensors, metadata))
+    return tensorfile.parts(tensors, metadata)
 
 
 def read(path: Path) -> Checkpoint:

@@ -20,6 +20,8 @@ from tinyseq.train.storage.run_directory import METRICS, RESOLVED, RunDirectory
 #: Keys that may differ: they change where a run is written, what computes it (the same but for rounding), and when it
 #: stops or saves.
 _FREE = ("name", "output", "backend", "train.steps", "train.patience", "train.checkpoint", "train.on_nonfinite")
+#: Settings that older runs do not have, and the values that these were made with.
+_NEWER = {"train.shards": 1}
 
 
 class RunIdentity(BaseModel):
@@ -121,7 +123,7 @@ def refuse_other(saved: Mapping[str, Any], config: RunConfig, place: Path) -> No
     Raises:
         ConfigError: keys differ that the numbers depend on; each is named.
     """
-    before, now = dict(_flat(saved)), dict(_flat(config.model_dump(mode="json")))
+    before, now = {**_NEWER, **dict(flat(saved))}, dict(flat(config.model_dump(mode="json")))
     rows = [
         f"{key}: {_shown(before, key)} in the run, {_shown(now, key)} in the config"
         for key in sorted(before.keys() | now.keys())
@@ -158,11 +160,11 @@ def refuse_other_data(identity: RunIdentity, digest: str, metadata: Mapping[str,
 _MISSING = object()
 
 
-def _flat(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def flat(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield dotted keys and plain values."""
     if isinstance(tree, Mapping) and tree:
         for key, part in tree.items():
-            yield from _flat(part, f"{path}.{key}" if path else str(key))
+            yield from flat(part, f"{path}.{key}" if path else str(key))
     else:
         yield path, tree
 

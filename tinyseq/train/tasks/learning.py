@@ -25,10 +25,14 @@ class StepResult(NamedTuple):
 
 
 class Feed(NamedTuple):
-    """What ``Learning.loss`` is called with: tensors and plain values of a batch, and how many tokens it is over."""
+    """What ``Learning.loss`` is called with: tensors and plain values of a batch, and how many tokens it is over.
+
+    ``weight`` is how many targets the mean is over, where that is another number.
+    """
 
     arguments: tuple[Any, ...]
     tokens: int
+    weight: int | None = None
 
 
 class Learning(Role[C]):
@@ -60,6 +64,18 @@ class Learning(Role[C]):
     def feed(self, model: Any, batch: Any, state: Any) -> Feed:
         """Return what ``loss`` is called with; ``state`` is what the last batch left, without history, or None."""
         raise NotImplementedError(f"{type(self).__name__} has no feed")
+
+    def rows(self, batch: Any, rows: slice) -> Any:
+        """Return some rows of a batch, as a batch.
+
+        Raises:
+            DataError: batches of this task cannot be cut.
+        """
+        raise self._lacks("does not cut its batches into shards")
+
+    def count(self, batch: Any) -> int:
+        """Return how many rows a batch has."""
+        raise self._lacks("does not cut its batches into shards")
 
     def loss(self, model: Any, *arguments: Any) -> tuple[Tensor, Any]:
         """Return the mean loss of a batch, and the state that the next one starts from (or None)."""

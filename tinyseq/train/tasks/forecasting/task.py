@@ -152,6 +152,12 @@ class Forecasting(ForecastJudgement, ForecastPresentation, Task[ForecastingConfi
             for at in range(0, length - every + 1, every)
         )
 
+    def count(self, batch: Batch) -> int:
+        return len(batch.inputs)
+
+    def rows(self, batch: Batch, rows: slice) -> Batch:
+        return batch._replace(inputs=batch.inputs[rows], targets=batch.targets[rows])
+
     def feed(self, model: ForecastNet, batch: Batch, state: Any) -> Feed:
         if state is None or batch.fresh:
             state = model.recurrent.initial_state(len(batch.inputs))
@@ -159,7 +165,8 @@ class Forecasting(ForecastJudgement, ForecastPresentation, Task[ForecastingConfi
         weights = self._weights(counted)
         counts = () if weights is None else (tensor(weights),)
         arguments = (tensor(batch.inputs), tensor(np.nan_to_num(counted)), state, batch.skip, *counts)
-        return Feed(arguments, counted.shape[0] * counted.shape[1])
+        known = None if weights is None else int((~np.isnan(counted)).sum())
+        return Feed(arguments, counted.shape[0] * counted.shape[1], known)
 
     def _weights(self, targets: Array) -> Array | None:
         """Return how much each target counts: 0 where it was not observed; None where all of the series' were.

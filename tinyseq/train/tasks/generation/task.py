@@ -92,6 +92,15 @@ class GenerationTask(SentencePresentation[W], Task[W]):
         for number, rows in enumerate(order):
             yield number, [train[row] for row in rows]
 
+    def count(self, batch: tuple[int, list[Example]]) -> int:
+        return len(batch[1])
+
+    def rows(self, batch: tuple[int, list[Example]], rows: slice) -> tuple[int, list[Example]]:
+        if not self.config.teacher_forcing.always:
+            raise self._lacks("with scheduled sampling does not cut its batches: rows of all parts would draw alike")
+        number, examples = batch
+        return number, examples[rows]
+
     def feed(self, model: EncoderDecoder, batch: tuple[int, list[Example]], state: Any) -> Feed:
         number, examples = batch
         previous, following, tokens = self.teach(examples, MULTIPLE)

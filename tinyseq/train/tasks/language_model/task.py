@@ -112,6 +112,12 @@ class LanguageModel(TextPresentation, Task[LanguageModelConfig]):
         train = self.config.train
         return data.training_windows(self.ids.train, train.batch_size, train.bptt.every, train.bptt.depth)
 
+    def count(self, batch: data.Window) -> int:
+        return len(batch.inputs)
+
+    def rows(self, batch: data.Window, rows: slice) -> data.Window:
+        return batch._replace(inputs=batch.inputs[rows], targets=batch.targets[rows])
+
     def feed(self, model: LanguageModelNet, batch: data.Window, state: Any) -> Feed:
         if state is None or batch.fresh:
             state = model.recurrent.initial_state(batch.inputs.shape[0])

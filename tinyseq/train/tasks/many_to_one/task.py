@@ -104,6 +104,13 @@ class ManyToOne(OutputsPresentation[C], Task[C]):
         order = shuffled([len(one) for one in encoded], self.config.train.batch_size, rng)
         return (([encoded[row] for row in rows], targets[rows]) for rows in order)
 
+    def count(self, batch: tuple[list[Array], Array]) -> int:
+        return len(batch[0])
+
+    def rows(self, batch: tuple[list[Array], Array], rows: slice) -> tuple[list[Array], Array]:
+        encoded, targets = batch
+        return encoded[rows], targets[rows]
+
     def feed(self, model: Module, batch: Any, state: Any) -> Feed:
         encoded, targets = batch
         xs, lengths = self.inputs.batch(encoded)

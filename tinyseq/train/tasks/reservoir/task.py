@@ -74,6 +74,12 @@ class Reservoir(RunsPresentation, Task[ReservoirTaskConfig]):
         while True:
             yield rng.integers(self.config.readout.washout, self.config.data.train, self.config.train.batch_size)
 
+    def count(self, batch: Array) -> int:
+        return len(batch)
+
+    def rows(self, batch: Array, rows: slice) -> Array:
+        return batch[rows]
+
     def feed(self, model: nn.EchoStateNetwork, batch: Array, state: Any) -> Feed:
         if self._driven is None or self._driven[0] is not model:
             # The reservoir does not learn, so what it makes of the inputs is computed once.

@@ -96,10 +96,17 @@ class Tagging(TagsPresentation, Task[TaggingConfig]):
         order = shuffled([len(sentence.words) for sentence in train], self.config.train.batch_size, rng)
         return ([train[row] for row in rows] for rows in order)
 
+    def count(self, batch: list[Tagged]) -> int:
+        return len(batch)
+
+    def rows(self, batch: list[Tagged], rows: slice) -> list[Tagged]:
+        return batch[rows]
+
     def feed(self, model: Tagger, batch: list[Tagged], state: Any) -> Feed:
         inputs = self.encode(batch)
         tags, _ = pad(self.numbers(batch), fill=IGNORED, multiple=MULTIPLE)
-        return Feed((*inputs, tensor(tags)), max(int((tags != IGNORED).sum()), 1))
+        tagged = int((tags != IGNORED).sum())
+        return Feed((*inputs, tensor(tags)), max(tagged, 1), tagged)
 
     def loss(self, model: Tagger, *arguments: Any) -> tuple[Tensor, Any]:
         *inputs, tags = arguments
