@@ -551,6 +551,24 @@ def test_a_check_that_only_a_gradient_would_have_read_is_made(second: bool) -> N
             call(x, z)
 
 
+def test_no_gradient_flows_from_a_check_that_nothing_reads() -> None:
+    labels = ts.tensor([1, 0])
+    w = ts.tensor([[1.0], [2.0]], requires_grad=True)
+
+    def f(x: ts.Tensor) -> ts.Tensor:
+        nn.cross_entropy(x + w, labels)
+        return ts.where(x > 0.1, x, 0.3).sum()
+
+    for call in (f, ts.compile(f)):
+        x = ts.tensor([[1.0, float("inf")], [0.0, 2.0]], requires_grad=True)
+        call(x).backward()
+        assert x.grad.tolist() == [[1.0, 1.0], [0.0, 1.0]]
+        assert w.grad is None
+    labels.assign(ts.tensor([1, 2]))
+    with pytest.raises(DataError, match="a label is out of range"):
+        ts.compile(f)(ts.ones((2, 2)))
+
+
 # -- forms of compiled functions ---------------------------------------------------------------------------------------
 
 

@@ -13,10 +13,11 @@ import numpy as np
 from tinyseq import trees
 from tinyseq.autodiff import anchor, gradient
 from tinyseq.compiler.environment import Change, Environment, changes, line_of_name, shown
+from tinyseq.compiler.rewriting import emit
 from tinyseq.errors import GraphError, TinyseqError
 from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach
 from tinyseq.modes import tracing_into
-from tinyseq.ops.elementwise import identity
+from tinyseq.ops.elementwise import identity, stop_gradient
 from tinyseq.ops.tuples import pick
 from tinyseq.random import generator
 from tinyseq.scalars import SCALARS, AbstractScalar
@@ -195,7 +196,8 @@ def _traced(
         tracing.live[counter] = lambda: generator.calls
         tracing.effects.append(partial(_advance, draws()))
     reached = set(reach(nodes))
-    nodes += [node for node in tracing.checks if node not in reached]
+    # No gradient flows from a check, or what nothing reads would give zeros, and NaN where a value is infinite.
+    nodes += [emit(node, stop_gradient, node) for node in tracing.checks if node not in reached]
     reached = set(reach(nodes))
     known = [tracing.arguments.get(x, x) for x in left]
     first = {id(x): number for number, x in reversed([*enumerate(left)])}

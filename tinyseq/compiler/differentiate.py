@@ -12,7 +12,7 @@ import numpy as np
 
 from tinyseq.autodiff import anchor, backpropagate, gradient
 from tinyseq.compiler.loops import map_bodies
-from tinyseq.compiler.rewriting import again, fixed, fresh_leaf, standing_at, symbol
+from tinyseq.compiler.rewriting import again, emit, fixed, fresh_leaf, standing_at, symbol
 from tinyseq.dependence import gradient_paths
 from tinyseq.errors import GraphError
 from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach, rebuild, remake
@@ -39,10 +39,15 @@ class Differentiated:
     paths: tuple[int, ...]
 
 
-def differentiate(graph: Graph, wanted: Sequence[Leaf]) -> Differentiated:
-    """Return a graph of the outputs and of the gradients of Σ seed · output with respect to the wanted leaves."""
+def differentiate(graph: Graph, wanted: Sequence[Leaf], traced: Graph | None = None) -> Differentiated:
+    """Return a graph of the outputs and of the gradients of Σ seed · output with respect to the wanted leaves.
+
+    ``traced`` is what the graph was before passes made one product of several, by which gradients of zeros would flow.
+    """
     outputs = _expand_gradients(rebuild(graph.outputs, _augment))
     paths = gradient_paths(outputs, wanted)
+    if traced is not None and not has_gradients(traced):
+        paths = tuple(a & b for a, b in zip(paths, gradient_paths(traced.outputs, wanted), strict=True))
     seeds = [
         Leaf(node.shape, node.dtype, name="gradient") if path and node.dtype.kind == "f" else None
         for node, path in zip(outputs, paths, strict=True)
@@ -98,7 +103,7 @@ def _expand_gradients(outputs: Sequence[Node]) -> list[Node]:
     found = rebuild([*outputs, *first], rule)
     results, checks = found[: len(outputs)], found[len(outputs) :]
     read = set(reach(results))
-    return [*results, *(node for node in checks if node not in read)]
+    return [*results, *(emit(node, stop_gradient, node) for node in checks if node not in read)]
 
 
 def _read_again(node: Node) -> tuple[Node, ...]:

@@ -175,7 +175,7 @@ def run_passes(
     if wanted or has_gradients(stages[-1].graph):
 
         def derive() -> Graph:
-            derived.append(differentiate(stages[-1].graph, wanted))
+            derived.append(differentiate(stages[-1].graph, wanted, graph))
             return derived[0].graph
 
         advance("differentiate", derive)
