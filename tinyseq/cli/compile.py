@@ -124,6 +124,17 @@ def _table(fast: CompiledFunction) -> None:
         )
     show_table(table)
     echo(f"all passes and plan: {sum(row.seconds for row in rows) * 1e3:.0f} ms (costs counted besides)")
+    _carries(fast)
+
+
+def _carries(fast: CompiledFunction) -> None:
+    from tinyseq.compiler.passes.linearise import linearise
+
+    loops = [stage.graph for stage in fast.passes if stage.name == "trace"]
+    if lines := [str(carry) for carry in linearise(loops[0])]:
+        echo("carries, as traced:")
+        for line in dict.fromkeys(lines):
+            echo(f"  {line}")
 
 
 def _plan(fast: CompiledFunction) -> str:

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 from tinyseq.compiler.differentiate import Differentiated, differentiate, has_gradients
 from tinyseq.compiler.passes.absorb import absorb
 from tinyseq.compiler.passes.accumulate import accumulate
+from tinyseq.compiler.passes.chunk import chunk
 from tinyseq.compiler.passes.distribute import distribute
 from tinyseq.compiler.passes.expand import expand
 from tinyseq.compiler.passes.hoist import hoist
@@ -91,6 +92,7 @@ STANDARD: Final = Pipeline(
         simplify,
         hoist,  # the joined weights
         distribute,  # input projections before the loop, heads after it
+        chunk,  # states that are matrices, affine in themselves, by products
         simplify,
         prune,
     ),
