@@ -30,6 +30,10 @@ class Registry(dict[str, T]):
         """Add a name, or give it another meaning."""
         self[name] = cast("T", thing)
 
+    def over(self, other: Registry[T]) -> Registry[T]:
+        """Return a table of the names of both, as they are now; where both have one, it is this table's."""
+        return Registry(self.what, {**other, **self}, self.error)  # as they are given: nothing is imported
+
     def names(self) -> tuple[str, ...]:
         """Return the names in the order in which they were added."""
         return tuple(self)

@@ -155,14 +155,14 @@ def _worth(loop: OpenLoop, steps: int | None) -> bool:
 
 
 def _length(loop: OpenLoop, steps: int | None) -> int:
-    """Return the steps of a chunk: within one, C (dk + dv) values a step are computed; between, dk dv values a chunk."""
+    """Return the steps of a chunk: a step has C (dk + dv) values within one, and dk dv / C of the loop between."""
     k, v = loop.states[0].shape[-2:]
     wanted = steps or min(LONGEST, max(16, 2 ** round(math.log2(2 * k * v / (k + v)))))
     return min(wanted, loop.length)
 
 
 def _affine(loop: OpenLoop) -> dict[Node, _Affine] | None:
-    """Prove a loop's only carry to be affine with a scalar decay, and what is made of it up to the reads likewise."""
+    """Prove a loop's only carry affine with a scalar decay, and what is made of it up to the reads."""
     state, roots = loop.states[0], [loop.nexts[0], *loop.ys]
     tied = loop.depends([state])
     per_step = loop.depends([*loop.xs, state])
@@ -314,7 +314,7 @@ class _Chunks:
         return self._cut(one if decay is None else self._sequence(decay, shape), 1.0)
 
     def _decays(self, decay: Node | None) -> tuple[Any, Any, Any]:
-        """Return d (n, ..., C, 1 + C), the state's own first; that before each step; its last row (n, ..., 1, 1 + C)."""
+        """Return d (n, ..., C, 1 + C), the state's own first; d before each step; its last row."""
         size, dtype = self.size, self.state.dtype
         a = sh.swapaxes(self._factors(decay), 0, -2)  # (C, ..., n, 1)
         rows = fixed(tuple(float(j == i + 1) for i in range(size) for j in range(size + 1)), dtype)

@@ -15,6 +15,7 @@ from tinyseq.nn.cells.indrnn import IndRNNCell
 from tinyseq.nn.cells.layernorm import LayerNormGRUCell, LayerNormLSTMCell, LayerNormRNNCell
 from tinyseq.nn.cells.lstm import LSTMCell, PeepholeLSTMCell
 from tinyseq.nn.cells.rnn import RNNCell
+from tinyseq.nn.zoo import ZOO
 from tinyseq.registry import Registry
 
 #: (input_size, hidden_size) -> cell.
@@ -38,13 +39,13 @@ CELLS: Registry[Callable[..., Cell]] = Registry(
 
 
 def cell_factory(kind: str | Callable[..., Cell], **options: Any) -> CellFactory:
-    """Return a function (input_size, hidden_size) -> cell, for a name in ``CELLS``, a class or a function.
+    """Return a function (input_size, hidden_size) -> cell, for a name in ``CELLS`` or ``ZOO``, a class or a function.
 
     Raises:
         DataError: no such cell, or no such option; lists what there is.
     """
     if isinstance(kind, str):
-        kind = CELLS.find(kind)
+        kind = CELLS.over(ZOO).find(kind)
     parameters = inspect.signature(kind).parameters.values()
     known = [p.name for p in [*parameters][2:] if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if not any(p.kind is p.VAR_KEYWORD for p in parameters) and (unknown := [o for o in options if o not in known]):

@@ -21,6 +21,8 @@ from tinyseq import nn, optim
 from tinyseq.creation import zeros
 from tinyseq.data.bounds import Bounds
 from tinyseq.errors import ConfigError, did_you_mean
+from tinyseq.nn.cells.registry import CELLS
+from tinyseq.nn.zoo import ZOO
 from tinyseq.random import generator
 from tinyseq.registry import Registry, unknown
 from tinyseq.train.config.source import Problem, kind
@@ -80,7 +82,7 @@ def task_names() -> tuple[str, ...]:
 
 def cell_names() -> tuple[str, ...]:
     """Return the names that ``model.cell:`` takes."""
-    return nn.CELLS.names()
+    return CELLS.over(ZOO).names()
 
 
 def optimizer_names() -> tuple[str, ...]:
@@ -113,7 +115,7 @@ def find_cell(name: str) -> CellFactory:
         ConfigError: no cell has that name; or the file, the module or the class is not there, or is no ``nn.Cell``.
     """
     if ":" not in name:
-        return _known(name, nn.CELLS, hint="; your own: path/to/file.py:ClassName")
+        return _known(name, CELLS.over(ZOO), hint="; your own: path/to/file.py:ClassName")
     source, _, attribute = name.rpartition(":")
     module = _module_of_file(Path(source)) if source.endswith(".py") else _module_of_name(source)
     cell = getattr(module, attribute, None)
