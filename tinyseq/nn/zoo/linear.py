@@ -115,8 +115,9 @@ class LRUCell(Cell):
     ) -> None:
         self.input_size, self.hidden_size = input_size, hidden_size
         squares = init.uniform(hidden_size, low=max(smallest, 1e-3) ** 2, high=largest**2)
+        squares = np.maximum(squares, 1e-6)  # where only shapes are asked for, all are 0
         self.nu = parameter(np.log(-0.5 * np.log(squares)))
-        self.theta = parameter(np.log(init.uniform(hidden_size, low=1e-3 * phase, high=phase)))
+        self.theta = parameter(np.log(np.maximum(init.uniform(hidden_size, low=1e-3 * phase, high=phase), 1e-6)))
         self.gamma = parameter(0.5 * np.log(1.0 - squares))
         self.B_h = parameter(init.normal(input_size, hidden_size, std=(2.0 * input_size) ** -0.5))
         self.B_g = parameter(init.normal(input_size, hidden_size, std=(2.0 * input_size) ** -0.5))
