@@ -34,6 +34,7 @@ ORDER: list[set[str]] = [
     {"random"},
     {"creation", "functional"},
     {"sparse"},
+    {"words"},
     {"masks"},
     {"testing", "unrolling"},
     {"compiler"},

@@ -72,6 +72,9 @@ from tinyseq.random import seed
 from tinyseq.sparse import SparseMatrix, sparse_matmul
 from tinyseq.tensors import Tensor
 from tinyseq.unrolling import unroll
+from tinyseq.words import all_ as all
+from tinyseq.words import any_ as any
+from tinyseq.words import linspace, norm, std
 
 __all__ = [
     "Graph",
@@ -79,6 +82,8 @@ __all__ = [
     "Tensor",
     "TinyseqError",
     "abs",
+    "all",
+    "any",
     "arange",
     "argmax",
     "argmin",
@@ -86,9 +91,11 @@ __all__ = [
     "bool_",
     "broadcast_to",
     "cast",
+    "cat",
     "clip",
     "compile",
     "concat",
+    "concatenate",
     "cos",
     "cumsum",
     "detach",
@@ -113,12 +120,14 @@ __all__ = [
     "gradients",
     "int64",
     "isfinite",
+    "linspace",
     "load",
     "load_config",
     "log",
     "log1p",
     "log_softmax",
     "logsumexp",
+    "manual_seed",
     "matmul",
     "max",
     "maximum",
@@ -127,6 +136,7 @@ __all__ = [
     "minimum",
     "nn",
     "no_grad",
+    "norm",
     "ones",
     "optim",
     "pad",
@@ -149,6 +159,7 @@ __all__ = [
     "sqrt",
     "squeeze",
     "stack",
+    "std",
     "stop_gradient",
     "sum",
     "swapaxes",
@@ -169,6 +180,10 @@ __all__ = [
     "zeros_like",
 ]
 
+#: What NumPy and PyTorch call these.
+concatenate = cat = concat
+manual_seed = seed
+
 __version__ = "0.1.0"
 
 float32, float64, int64, bool_ = _np.float32, _np.float64, _np.int64, _np.bool_
@@ -186,6 +201,11 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'tinyseq' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What Tab completes: the public names, those that are found when first asked for too."""
+    return [*__all__, "__doc__", "__version__"]
 
 
 def _repr_svg_(self: Any) -> str | None:
