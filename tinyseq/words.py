@@ -34,7 +34,7 @@ def all_(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
     return min_((x != 0).cast(np.int64), axis=axis, keepdims=keepdims) > 0
 
 
-def linspace(start: float, stop: float, num: int = 50, *, dtype: Dtype = np.float32) -> Tensor:
+def linspace(start: float, stop: float, num: int = 50, *, dtype: Dtype | type = np.float32) -> Tensor:
     """Numbers at equal distances from start to stop, both included: shape (num,).
 
     >>> ts.linspace(0, 1, 5).numpy().tolist()

@@ -22,7 +22,7 @@ import pytest
 
 import tinyseq as ts
 from tinyseq import nn, optim
-from tinyseq.compiler import environment
+from tinyseq.compiler import environment, function
 from tinyseq.compiler.function import ENTRIES, MANY, CompileWarning
 from tinyseq.errors import DataError, GraphError, TinyseqError
 
@@ -567,6 +567,26 @@ def test_no_gradient_flows_from_a_check_that_nothing_reads() -> None:
     labels.assign(ts.tensor([1, 2]))
     with pytest.raises(DataError, match="a label is out of range"):
         ts.compile(f)(ts.ones((2, 2)))
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_what_another_thread_changes_while_it_is_compiled(monkeypatch: pytest.MonkeyPatch, always: bool) -> None:
+    box = types.SimpleNamespace(k=2.0)
+    compiled = function.CompiledFunction._compile
+
+    def disturbed(*args: Any) -> Any:
+        entry = compiled(*args)
+        if always or box.k == 2.0:
+            box.k += 1.0
+        return entry
+
+    monkeypatch.setattr(function.CompiledFunction, "_compile", disturbed)
+    fast = ts.compile(lambda x: x * box.k)
+    if always:
+        with pytest.raises(GraphError, match="other threads change while it is compiled"):
+            fast(ts.ones(2))
+    else:
+        assert fast(ts.ones(2)).tolist() == [3.0, 3.0]
 
 
 # -- forms of compiled functions ---------------------------------------------------------------------------------------

@@ -520,13 +520,26 @@ class CompiledFunction:
                 self.entries[key] = self.entries.pop(key)  # the most recently used comes last
                 self._remain(key, entry)
                 return entry, *found
-            entry = self._compile(args, kwargs, given, backend)
+            for left in reversed(range(MANY)):
+                entry = self._compile(args, kwargs, given, backend)
+                try:
+                    found = entry.given(tensors, scalars)
+                except _Stale as stale:  # another thread has changed what was read
+                    if not left:
+                        raise GraphError(
+                            "a compiled function reads what other threads change while it is compiled",
+                            required="what it reads to stay as it is during a call",
+                            got=str(stale),
+                            fix="pass it as an argument, or take a lock around the call and the change",
+                        ) from None
+                    continue
+                break
             self._remember(args, kwargs, reason)
             self.entries.setdefault(key, []).append(entry)
             self.entries[key] = self.entries.pop(key)
             self._forget()
             self._remain(key, entry)
-            return entry, *entry.given(tensors, scalars)
+            return entry, *found
 
     def _compile(self, args: Any, kwargs: Any, given: Given, backend: Backend) -> Entry:
         from tinyseq.compiler.checking import verify_plan
