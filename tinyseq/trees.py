@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tinyseq.errors import ShapeError
+from tinyseq.errors import GraphError, ShapeError
 
 
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -52,6 +52,25 @@ def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
             tree, next(other for other in others if isinstance(other, (dict, tuple, list)) or other is None)
         )
     return function(tree, *others)
+
+
+def output_and_state(returned: Any, step: Callable[..., Any]) -> tuple[Any, Any]:
+    """Return what a cell's step has returned, (y, state).
+
+    Raises:
+        GraphError: it is no pair; the message has the line where the step is defined.
+    """
+    if isinstance(returned, tuple | list) and len(returned) == 2:
+        return returned[0], returned[1]
+    code = getattr(step, "__code__", None)
+    raise GraphError(
+        "a step returns its output and the new state",
+        required="two things: return y, state",
+        got=f"{type(returned).__name__} {structure(returned)}".removesuffix(" _"),
+        where=f"{getattr(step, '__qualname__', type(step).__name__)}"
+        + (f", at {code.co_filename}:{code.co_firstlineno}" if code is not None else ""),
+        fix="return h, h, where the state is the output",
+    )
 
 
 def filling(tree: Any) -> Callable[[Sequence[Any]], Any]:

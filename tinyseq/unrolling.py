@@ -207,7 +207,7 @@ def _eager(steps: _Steps, state: Any, clock: Any) -> tuple[Any, Any]:
                     state = _cut(state, cuts[t])
                 column = iter(columns)
                 x = trees.map_leaves(lambda _, column=column, t=t: next(column)[t], steps.xs)
-                y, new = steps.step(x, state)
+                y, new = trees.output_and_state(steps.step(x, state), steps.step)
                 if steps.masks is not None:
                     y, new = _masked(steps.masks[t], y, new, state)
                 _name_states(new)
@@ -294,7 +294,8 @@ def _traced_step(steps: _Steps, old: Any, slices: list[AbstractTensor], own_cuts
     entering = _cut(old, slices[-2]) if own_cuts else old
     column = iter(slices)
     with at_step(None, slices[-1]):
-        y, new = steps.step(trees.map_leaves(lambda _: next(column), steps.xs), entering)
+        returned = steps.step(trees.map_leaves(lambda _: next(column), steps.xs), entering)
+        y, new = trees.output_and_state(returned, steps.step)
     if steps.real is not None:
         y, new = _masked(slices[len(steps.parts)], y, new, entering)
     return y, trees.map_leaves(lambda n, _: n, new, old)  # refuses a state of another structure

@@ -356,3 +356,43 @@ def test_init_lists_kinds_writes_one_and_never_over_a_file(folder):
     wrong = invoke("init", "transfomer")
     assert wrong.exit_code == 2
     assert "did you mean 'transformer'?" in wrong.stderr
+
+
+CELLS = """
+from tinyseq import nn
+import tinyseq as ts
+
+class Misspelt(nn.Cell):
+    def __init__(self, input_size, hidden_size):
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.W = nn.parameter(nn.init.glorot(input_size, hidden_size))
+    def step(self, x, h):
+        return self.finish(ts.tanh(x @ self.W + h))
+    def finish(self, y):
+        return y, yy
+
+class Alone(Misspelt):
+    def finish(self, y):
+        return y
+
+class Keyless(Misspelt):
+    def finish(self, y):
+        return {}["gate"], y
+"""
+
+
+@pytest.mark.parametrize(
+    ("cell", "what", "line"),
+    [
+        ("Misspelt", "name 'yy' is not defined", "{folder}/mine.py:12, in finish: return y, yy"),
+        ("Keyless", "KeyError: 'gate'", '{folder}/mine.py:20, in finish: return {}["gate"], y'),
+        ("Alone", "a step returns its output and the new state", "step, at {folder}/mine.py:9"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "graph"])
+def test_a_mistake_in_a_cell_is_told_with_its_line(folder, command, cell, what, line):
+    (folder / "mine.py").write_text(CELLS)
+    result = invoke(command, "tiny.yaml", "--set", f"cell=mine.py:{cell}")
+    assert result.exit_code != 0
+    assert what in result.stderr
+    assert line.replace("{folder}", str(folder)) in result.stderr

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import sysconfig
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+import tinyseq
 from tinyseq.cli.output import note
 from tinyseq.errors import ConfigError, TinyseqError
 from tinyseq.starting import INTERRUPTED
 
 FAILURE, USAGE, DIVERGED = 1, 2, 3
 _DEBUG = "tinyseq.debug"
+_PACKAGE = str(Path(tinyseq.__file__).parent) + os.sep
+#: Where files begin that are nobody's own: tinyseq's, installed packages', Python's.
+_INSTALLED = (_PACKAGE, "<", *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -65,12 +72,23 @@ def guarded(ctx: click.Context, invoke: Callable[[click.Context], Any]) -> Any:
         ctx.exit(FAILURE)
     except Exception as error:
         _traceback(ctx)
+        where = _line_of_yours(error) or "not an error that tinyseq knows: a cell of your own, or a bug in tinyseq"
         note(
             f"error: {type(error).__name__}: {error}\n"
-            "  where    not an error that tinyseq knows: a cell of your own, or a bug in tinyseq\n"
+            f"  where    {where}\n"
             "  try      the same command with --debug, which shows where it comes from"
         )
         ctx.exit(FAILURE)
+
+
+def _line_of_yours(error: Exception) -> str:
+    """Return the innermost line of a file that tinyseq has called and that is not installed; "" where there is none."""
+    frames = traceback.extract_tb(error.__traceback__)
+    called = next((i for i, frame in enumerate(frames) if frame.filename.startswith(_PACKAGE)), len(frames))
+    for frame in reversed(frames[called:]):
+        if not frame.filename.startswith(_INSTALLED):
+            return f"{frame.filename}:{frame.lineno}, in {frame.name}: {frame.line}"
+    return ""
 
 
 def _told_elsewhere(error: BaseException) -> bool:

@@ -64,9 +64,7 @@ def trace_step(cell: Any, x: Any, state: Any) -> Step:
     watch = _Variables(step, cells)
     with _nowhere(), watch.watching():
         traced = trace_function(step, (x, state), {})
-    if not isinstance(traced.result, tuple) or len(traced.result) != 2:
-        raise GraphError("a step returns its output and the new state", got=trees.structure(traced.result))
-    y, new = traced.result
+    y, new = trees.output_and_state(traced.result, step)
     counts = [sum(isinstance(part, Tensor) for _, part in trees.leaves(tree)) for tree in (x, state)]
     if sum(counts) != len(traced.arguments):
         raise GraphError("a step of tensors", required="tensors in x and in the state", got=trees.structure(state))
