@@ -196,8 +196,9 @@ def _traced(
         tracing.live[counter] = lambda: generator.calls
         tracing.effects.append(partial(_advance, draws()))
     reached = set(reach(nodes))
+    checks = [node for node in tracing.checks if node not in reached]
     # No gradient flows from a check, or what nothing reads would give zeros, and NaN where a value is infinite.
-    nodes += [emit(node, stop_gradient, node) for node in tracing.checks if node not in reached]
+    nodes += [emit(node, stop_gradient, node) if repeatable and node.dtype.kind == "f" else node for node in checks]
     reached = set(reach(nodes))
     known = [tracing.arguments.get(x, x) for x in left]
     first = {id(x): number for number, x in reversed([*enumerate(left)])}
