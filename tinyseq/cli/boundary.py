@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +17,6 @@ from tinyseq.starting import INTERRUPTED
 
 FAILURE, USAGE, DIVERGED = 1, 2, 3
 _DEBUG = "tinyseq.debug"
-_PACKAGE = str(Path(tinyseq.__file__).parent) + os.sep
-#: Where files begin that are nobody's own: tinyseq's, installed packages', Python's.
-_INSTALLED = (_PACKAGE, "<", *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -83,10 +79,15 @@ def guarded(ctx: click.Context, invoke: Callable[[click.Context], Any]) -> Any:
 
 def _line_of_yours(error: Exception) -> str:
     """Return the innermost line of a file that tinyseq has called and that is not installed; "" where there is none."""
+    import sysconfig  # not needed where nothing fails
+
+    package = str(Path(tinyseq.__file__).parent) + os.sep
+    # Where files begin that are nobody's own: tinyseq's, installed packages', Python's.
+    installed = (package, "<", *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
     frames = traceback.extract_tb(error.__traceback__)
-    called = next((i for i, frame in enumerate(frames) if frame.filename.startswith(_PACKAGE)), len(frames))
+    called = next((i for i, frame in enumerate(frames) if frame.filename.startswith(package)), len(frames))
     for frame in reversed(frames[called:]):
-        if not frame.filename.startswith(_INSTALLED):
+        if not frame.filename.startswith(installed):
             return f"{frame.filename}:{frame.lineno}, in {frame.name}: {frame.line}"
     return ""
 

@@ -83,6 +83,9 @@ def has_gradients(graph: Graph) -> bool:
 
 def _expand_gradients(outputs: Sequence[Node]) -> list[Node]:
     """Work out every ``gradient`` node of the graph, the innermost first; checks that nothing reads then stand last."""
+    nodes = reach(outputs)
+    if not any(node.op is gradient for node in nodes):
+        return list(outputs)
     worked_out: dict[Node, list[Any]] = {}
 
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
@@ -97,9 +100,7 @@ def _expand_gradients(outputs: Sequence[Node]) -> list[Node]:
             return part
         return None
 
-    first: list[Node] = []
-    if has_gradients(Graph(outputs, ())):
-        first = [node for node in reach(outputs) if isinstance(node.op, Op) and node.op.checks]
+    first = [node for node in nodes if isinstance(node.op, Op) and node.op.checks]
     found = rebuild([*outputs, *first], rule)
     results, checks = found[: len(outputs)], found[len(outputs) :]
     read = set(reach(results))

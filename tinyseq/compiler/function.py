@@ -520,20 +520,20 @@ class CompiledFunction:
                 self.entries[key] = self.entries.pop(key)  # the most recently used comes last
                 self._remain(key, entry)
                 return entry, *found
-            for left in reversed(range(MANY)):
+            for _ in range(MANY):
                 entry = self._compile(args, kwargs, given, backend)
                 try:
                     found = entry.given(tensors, scalars)
+                    break
                 except _Stale as stale:  # another thread has changed what was read
-                    if not left:
-                        raise GraphError(
-                            "a compiled function reads what other threads change while it is compiled",
-                            required="what it reads to stay as it is during a call",
-                            got=str(stale),
-                            fix="pass it as an argument, or take a lock around the call and the change",
-                        ) from None
-                    continue
-                break
+                    changed = str(stale)
+            else:
+                raise GraphError(
+                    "a compiled function reads what other threads change while it is compiled",
+                    required="what it reads to stay as it is during a call",
+                    got=changed,
+                    fix="pass it as an argument, or take a lock around the call and the change",
+                )
             self._remember(args, kwargs, reason)
             self.entries.setdefault(key, []).append(entry)
             self.entries[key] = self.entries.pop(key)

@@ -64,7 +64,22 @@ class _Heads(Cell):
         return reshape(y, (*y.shape[:-3], self.hidden_size))
 
 
-class RetNetCell(_Heads):
+class _Decayed(_Heads):
+    """What those share that forget and add: S' = a S + kᵀ v,  y = q S' / √width; they differ in the decay a."""
+
+    def decay(self, x: Tensor) -> Tensor:
+        """Return what the state, (..., heads, width, width), is multiplied by."""
+        raise NotImplementedError
+
+    def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        self.check(x, state)
+        k, v, q = self.column(x @ self.W_k), self.row(x @ self.W_v), self.row(x @ self.W_q)
+        state = self.decay(x) * state + k * v
+        y = self.flat((q * self.width**-0.5) @ state)
+        return y, state
+
+
+class RetNetCell(_Decayed):
     """Retention (Sun et al. 2023), without the rotation of q and k and without what follows it in a layer.
 
     S' = γ S + kᵀ v,  y = q S' / √width, with γ = 1 - 2^(-5 - head), fixed.  The output is y.
@@ -74,15 +89,11 @@ class RetNetCell(_Heads):
         super().__init__(input_size, hidden_size, heads=heads)
         self.gamma = buffer((1.0 - 2.0 ** (-5.0 - np.arange(heads))).reshape(heads, 1, 1).astype(np.float32))
 
-    def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        self.check(x, state)
-        k, v, q = self.column(x @ self.W_k), self.row(x @ self.W_v), self.row(x @ self.W_q)
-        state = self.gamma * state + k * v
-        y = self.flat((q * self.width**-0.5) @ state)
-        return y, state
+    def decay(self, x: Tensor) -> Tensor:
+        return self.gamma
 
 
-class ScalarGLACell(_Heads):
+class ScalarGLACell(_Decayed):
     """Linear attention with one forget gate a head, as in RetNet's gated form (Sun et al. 2024) and Mamba-2's core.
 
     a = σ(x W_a + b_a),  S' = a S + kᵀ v,  y = q S' / √width.  The output is y.
@@ -93,16 +104,12 @@ class ScalarGLACell(_Heads):
         self.W_a = parameter(init.glorot(input_size, heads))
         self.b_a = parameter(init.full(heads, value=4.0))
 
-    def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        self.check(x, state)
-        k, v, q = self.column(x @ self.W_k), self.row(x @ self.W_v), self.row(x @ self.W_q)
+    def decay(self, x: Tensor) -> Tensor:
         a = sigmoid(x @ self.W_a + self.b_a)
-        state = self.column(a) * state + k * v
-        y = self.flat((q * self.width**-0.5) @ state)
-        return y, state
+        return self.column(a)
 
 
-class GLACell(_Heads):
+class GLACell(_Decayed):
     """Gated linear attention (Yang et al. 2024), its gate of full rank: one decay for each feature of k.
 
     a = σ(x W_a + b_a)^(1/16),  S' = diag(a) S + kᵀ v,  y = q S' / √width.  The output is y.
@@ -113,13 +120,9 @@ class GLACell(_Heads):
         self.W_a = parameter(init.glorot(input_size, hidden_size))
         self.b_a = parameter(init.zeros(hidden_size))
 
-    def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        self.check(x, state)
-        k, v, q = self.column(x @ self.W_k), self.row(x @ self.W_v), self.row(x @ self.W_q)
-        a = self.column(sigmoid(x @ self.W_a + self.b_a) ** (1.0 / 16.0))
-        state = a * state + k * v
-        y = self.flat((q * self.width**-0.5) @ state)
-        return y, state
+    def decay(self, x: Tensor) -> Tensor:
+        a = sigmoid(x @ self.W_a + self.b_a) ** (1.0 / 16.0)
+        return self.column(a)
 
 
 class DeltaNetCell(_Heads):

@@ -80,9 +80,13 @@ def task_names() -> tuple[str, ...]:
     return TASKS.names()
 
 
+def _cells() -> Registry[Callable[..., nn.Cell]]:
+    return CELLS.over(ZOO)
+
+
 def cell_names() -> tuple[str, ...]:
     """Return the names that ``model.cell:`` takes."""
-    return CELLS.over(ZOO).names()
+    return _cells().names()
 
 
 def optimizer_names() -> tuple[str, ...]:
@@ -115,7 +119,7 @@ def find_cell(name: str) -> CellFactory:
         ConfigError: no cell has that name; or the file, the module or the class is not there, or is no ``nn.Cell``.
     """
     if ":" not in name:
-        return _known(name, CELLS.over(ZOO), hint="; your own: path/to/file.py:ClassName")
+        return _known(name, _cells(), hint="; your own: path/to/file.py:ClassName")
     source, _, attribute = name.rpartition(":")
     module = _module_of_file(Path(source)) if source.endswith(".py") else _module_of_name(source)
     cell = getattr(module, attribute, None)
