@@ -372,8 +372,12 @@ def state(s: Scope) -> str | None:
             "box",
             "nested",
             "nothing",
+            "filled later",
+            "filled later",
         ]
     )
+    if way == "filled later":
+        return filled_later(s, a)
     if way == "number":
         k = s.setup(f"{first}", "k")
         w.mutable("changed closures", f"{k} = {second}", f"{k} = {third}")
@@ -433,6 +437,74 @@ def state(s: Scope) -> str | None:
         f"{box}.parts[0] = p{s.d}({r.randint(0, 999)}, 1)",
     )
     return s.add(r.choice([f"{a} * {box}.w", f"{a} + {box}.parts[0]"]))
+
+
+def filled_later(s: Scope, a: str) -> str | None:
+    """A container with nothing in it, or no attribute, while the function is traced: it is filled between calls."""
+    r, w = s.r, s.writer
+    first, second = (round(r.uniform(0.3, 2.0), 2) for _ in range(2))
+    some = f"p{s.d}({r.randint(0, 999)}, 1)"
+    y = w.fresh("u")
+
+    def each(of: str, line: str) -> str:
+        return f"{y} = {a}\nfor q in {of}:\n    {y} = {line}\n"
+
+    way = r.choice(
+        ["list", "list of weights", "dict", "dict of weights", "set", "attributes", "layers", "keys", "deque"]
+    )
+    if way == "list":
+        k = s.setup("[]", "many")
+        w.mutable("filled later", f"{k}.append({first})", f"{k}.extend([{first}, {second}])")
+        ways = [
+            f"{a} * (1.0 + sum({k}))",
+            f"{a} * ({k}[0] if {k} else 1.5)",
+            f"{a} + len({k})",
+            f"{a} * max({k}, default=0.5)",
+        ]
+        return s.add(r.choice(ways)) if r.random() < 0.6 else s.add(y, block=each(k, f"{y} * q"))
+    if way == "list of weights":
+        k = s.setup(r.choice(("[]", "[[]]")), "many")
+        deep = f"{k}[0]" if w.space[k] else k
+        w.mutable("filled later", f"{deep}.append({some})")
+        return s.add(y, block=each(deep, f"{y} * q + q"))
+    if way == "dict":
+        k = s.setup("{}", "opts")
+        w.mutable("filled later", f"{k}['scale'] = {first}", f"{k}.update(scale={second}, shift={first})")
+        ways = [
+            f"{a} * {k}.get('scale', 1.0)",
+            f"{a} * {k}['scale'] if 'scale' in {k} else ts.sin({a})",
+            f"{a} + len({k})",
+        ]
+        return s.add(r.choice(ways)) if r.random() < 0.6 else s.add(y, block=each(f"{k}.values()", f"{y} + q"))
+    if way == "dict of weights":
+        k = s.setup("{}", "parts")
+        w.mutable("filled later", f"{k}['w'] = {some}", f"{k}.setdefault('v', {some})")
+        return s.add(y, block=each(f"sorted({k})", f"{y} * {k}[q]"))
+    if way == "set":
+        k = s.setup("set()", "seen")
+        w.mutable("filled later", f"{k}.add({first})", f"{k}.add('flip')")
+        return s.add(
+            r.choice([f"{a} * len({k})", f"-{a} if 'flip' in {k} else {a} * 0.5", f"{a} if {k} else ts.tanh({a})"])
+        )
+    if way == "attributes":
+        k = s.setup("Box()", "box")
+        w.mutable("filled later", f"{k}.scale = {first}", f"{k}.w = {some}")
+        ways = [f"{a} * getattr({k}, 'scale', 1.0)", f"{a} * {k}.scale if hasattr({k}, 'scale') else {a}"]
+        ways += [f"{a} + {k}.w if 'w' in vars({k}) else {a} * 2.0", f"{a} * getattr({k}, 'w', 0.5)"]
+        return s.add(r.choice(ways))
+    if way == "layers":
+        n = (s.shape(a) or (0,))[-1]
+        cast = ".cast(np.float64)" if s.d == "64" else ""
+        k = s.setup("Box(layers=[])", "stack")
+        w.mutable("filled later", f"{k}.layers.append(nn.Linear({n}, {n}){cast})", f"{k}.layers.append(ts.sin)")
+        return s.add(y, block=each(f"{k}.layers", f"q({y})"))
+    if way == "deque":
+        k = s.setup("collections.deque(maxlen=2)", "last")
+        w.mutable("filled later", f"{k}.append({first})", f"{k}.appendleft({second})")
+        return s.add(r.choice([f"{a} * (1.0 + sum({k}))", f"{a} * ({k}[0] if {k} else 1.5)"]))
+    k = s.setup("{}", "table")
+    w.mutable("filled later", f"{k}[(1, 'a')] = {first}", f"{k}[2] = {second}")
+    return s.add(y, block=each(f"list({k}.items())", f"{y} * q[1]"))
 
 
 # -- modules -----------------------------------------------------------------------------------------------------------

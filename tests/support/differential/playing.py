@@ -7,6 +7,7 @@ values, gradients, exceptions and what the program has left in lists and attribu
 from __future__ import annotations
 
 import builtins
+import collections
 import importlib
 import linecache
 import math
@@ -253,7 +254,7 @@ if __name__ == "__main__":
 """
 #: What a program's text may name.
 NAMES: dict[str, Any] = {
-    **{"ts": ts, "nn": nn, "optim": optim, "np": np, "math": math},
+    **{"ts": ts, "nn": nn, "optim": optim, "np": np, "math": math, "collections": collections},
     **{made.__name__: made for made in (a32, a64, f32, f64, p32, p64, tied, odd, ints, Box, total)},
 }
 __all__ = ["show", *NAMES]
