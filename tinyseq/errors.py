@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
@@ -65,5 +64,7 @@ class DataError(TinyseqError, ValueError):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``did you mean 'x'?`` for the closest known word, or the sorted list of all where none is close."""
     names = sorted(known)
+    import difflib  # a part of the import's time that only mistakes need
+
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(names)}"

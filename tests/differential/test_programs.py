@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tinyseq as ts
+from support.differential import plant
 from support.differential import run as machine
 from support.differential.playing import (
     BACKENDS,
@@ -215,3 +216,12 @@ def test_failures_are_made_small(monkeypatch: pytest.MonkeyPatch) -> None:
     small = shrunk(PROGRAM, "numpy", set(), verdict.difference)
     assert len(small.splitlines()) <= 8
     assert judge(small, "numpy").outcome == "fault"
+
+
+@pytest.mark.parametrize("name", plant.FAULTS)
+def test_a_fault_can_be_planted(name: str) -> None:
+    """The script that plants them takes minutes and is run by hand; a line that has moved is seen here."""
+    fault = plant.FAULTS[name]
+    text = (plant.ROOT / "tinyseq" / fault.file).read_text(encoding="utf-8")
+    assert text.count(fault.right) == 1
+    assert fault.wrong not in text

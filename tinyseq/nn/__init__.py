@@ -1,5 +1,10 @@
 """Modules, cells, layers and losses."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from tinyseq.masks import length_mask
 from tinyseq.nn import init
 from tinyseq.nn.attention import MultiheadAttention, scaled_dot_product_attention
@@ -19,7 +24,6 @@ from tinyseq.nn.cells import (
     RNNCell,
     cell_factory,
 )
-from tinyseq.nn.convert import from_torch, to_torch
 from tinyseq.nn.decoders import (
     AdditiveAttention,
     Attended,
@@ -29,7 +33,6 @@ from tinyseq.nn.decoders import (
     LuongDecoder,
     LuongState,
 )
-from tinyseq.nn.latex import equations
 from tinyseq.nn.layers import Dropout, Embedding, LayerNorm, Linear
 from tinyseq.nn.losses import binary_cross_entropy, cross_entropy, squared_error
 from tinyseq.nn.masks import causal_mask
@@ -44,6 +47,10 @@ from tinyseq.nn.transformer import (
     TransformerEncoder,
     TransformerEncoderLayer,
 )
+
+if TYPE_CHECKING:
+    from tinyseq.nn.convert import from_torch, to_torch
+    from tinyseq.nn.latex import equations
 
 __all__ = [
     "CELLS",
@@ -104,3 +111,18 @@ __all__ = [
     "squared_error",
     "to_torch",
 ]
+
+#: What few programs use and takes a third of the import: found when first asked for.
+_LAZY = {
+    "equations": "tinyseq.nn.latex",
+    "from_torch": "tinyseq.nn.convert",
+    "to_torch": "tinyseq.nn.convert",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name == "convert":  # a module, which is an attribute once it is imported
+        return importlib.import_module("tinyseq.nn.convert")
+    raise AttributeError(f"module 'tinyseq.nn' has no attribute {name!r}")

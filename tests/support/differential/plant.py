@@ -136,8 +136,8 @@ FAULTS = {
     "checks left out": Fault(
         "the check of a label goes with a loss that is not returned",
         TRACE,
-        "    nodes += [node for node in tracing.checks if node not in reached]\n",
-        "    pass\n",
+        "    checks = [node for node in tracing.checks if node not in reached]\n",
+        "    checks = []\n",
     ),
     "options frozen": Fault(
         "an optimiser's numbers are those of the first step",
