@@ -18,7 +18,7 @@ import tinyseq as ts
 from support.smallruns import TEXT
 from tinyseq.cli import main
 from tinyseq.errors import BackendError, ConfigError
-from tinyseq.train import OneOf, Range, sweep
+from tinyseq.train import ChoiceOf, Range, sweep
 from tinyseq.train.config import yaml
 from tinyseq.train.search_space import dimensions
 from tinyseq.train.sweeps import BEST, JOURNAL, TRIALS, described, trials_of
@@ -54,9 +54,9 @@ def config(tmp_path: Path) -> Path:
         ("8:32:8", Range(8, 32, step=8), (8, 16, 24, 32)),
         ("1:3", Range(1, 3), (1, 2, 3)),
         ("1:1000:log", Range(1, 1000, log=True), None),
-        ("lstm,gru", OneOf(("lstm", "gru")), ("lstm", "gru")),
-        ("[[0.9, 0.1], null]", OneOf(([0.9, 0.1], None)), ("[0.9, 0.1]", "null")),
-        ([1, 2.5, True], OneOf((1, 2.5, True)), ("1", "2.5", "true")),
+        ("lstm,gru", ChoiceOf(("lstm", "gru")), ("lstm", "gru")),
+        ("[[0.9, 0.1], null]", ChoiceOf(([0.9, 0.1], None)), ("[0.9, 0.1]", "null")),
+        ([1, 2.5, True], ChoiceOf((1, 2.5, True)), ("1", "2.5", "true")),
     ],
 )
 def test_a_dimension_and_all_of_its_points(given: Any, dimension: Any, points: Any) -> None:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from tinyseq.train.config.run_config import load_config
     from tinyseq.train.config.templates import starter, starters
     from tinyseq.train.running import RunResult, run
-    from tinyseq.train.search_space import OneOf, Range
+    from tinyseq.train.search_space import ChoiceOf, Range
     from tinyseq.train.sweeps import SweepResult, Trial, sweep
     from tinyseq.train.trained import Trained, load
 
 __all__ = [
+    "ChoiceOf",
     "Inspection",
-    "OneOf",
     "Range",
     "RunResult",
     "SweepResult",
@@ -44,7 +44,7 @@ _HOMES = {
     "Trial": "sweeps",
     "sweep": "sweeps",
     "Inspection": "analysis.inspection",
-    "OneOf": "search_space",
+    "ChoiceOf": "search_space",
     "RunResult": "running",
     "Trained": "trained",
     "inspect": "analysis.inspection",

@@ -16,7 +16,7 @@ _FORMS: Final = "a,b,c or [a, b, c] for a choice, low:high, low:high:log or low:
 
 
 @dataclass(frozen=True)
-class OneOf:
+class ChoiceOf:
     """A setting that takes one of some values; ``names`` are the values as YAML in one line."""
 
     values: tuple[Any, ...]
@@ -69,7 +69,7 @@ class Range:
         return drawn
 
 
-Dimension = OneOf | Range
+Dimension = ChoiceOf | Range
 #: Settings by dotted key: a dimension, its text as on the command line, or a list to choose from.
 Over = Mapping[str, "Dimension | str | Sequence[Any]"]
 
@@ -91,7 +91,7 @@ def dimensions(over: Over) -> dict[str, Dimension]:
 
 
 def _dimension(key: str, given: Dimension | str | Sequence[Any]) -> Dimension:
-    if isinstance(given, OneOf | Range):
+    if isinstance(given, ChoiceOf | Range):
         return given
     if not isinstance(given, str):
         return _choice(key, given, str(list(given)))
@@ -115,8 +115,8 @@ def name_of(value: Any) -> str:
     return yaml.inline(str(value) if isinstance(value, str) else value)
 
 
-def _choice(key: str, values: Sequence[Any], text: str) -> OneOf:
-    choice = OneOf(tuple(values))
+def _choice(key: str, values: Sequence[Any], text: str) -> ChoiceOf:
+    choice = ChoiceOf(tuple(values))
     if len(values) < 2 or len(set(choice.names)) < len(values):
         raise _refused(key, text, "two values at least, each once")
     return choice

@@ -96,7 +96,7 @@ def sweep(
     Args:
         config: a YAML file, the same as a mapping, or a checked config.
         over: settings by dotted key: ``"1e-4:1e-2:log"``, ``"16:256:16"``, ``"lstm,gru"``, a list, a ``Range`` or a
-            ``OneOf``.
+            ``ChoiceOf``.
         trials: how many, by all processes together; by default 20, and on a grid all of its points.
         sampler: ``tpe`` (tree-structured Parzen estimator, Bergstra et al. 2011), ``random``, or ``grid``.
         prune: end a trial whose best validation is behind the median of the others at the same step.
