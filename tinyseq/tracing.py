@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from tinyseq import graph
-from tinyseq.autodiff import anchor, gradient
 from tinyseq.backends import Backend
 from tinyseq.dependence import gradient_paths
 from tinyseq.errors import GraphError
 from tinyseq.graph import Attrs, Dtype, Leaf, Node, Shape, caller, here, literal, reach
+from tinyseq.markers import anchor, gradient
 from tinyseq.modes import enable_grad, mode
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops.base import FLOAT32, FLOAT64, Op, promote

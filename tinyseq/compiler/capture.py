@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from tinyseq import trees
-from tinyseq.autodiff import anchor, gradient
 from tinyseq.compiler.environment import Change, Environment, changes, line_of_name, shown
 from tinyseq.compiler.rewriting import emit
 from tinyseq.errors import GraphError, TinyseqError
 from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach
+from tinyseq.markers import anchor, gradient
 from tinyseq.modes import mode, tracing_into
 from tinyseq.ops.elementwise import identity, stop_gradient
 from tinyseq.ops.tuples import pick
@@ -189,11 +189,12 @@ def _traced(
         assigned = [x for x in tracing.assigned if _outlives(x, outputs, tracing)]
         if computed := [x for x in assigned if not x.is_leaf]:
             raise GraphError("assign to the result of an op", required="a leaf", where=computed[0].node.where)
-        if not mode.recording and any(x.requires_grad for x in outputs):
+        followed = [x for x in outputs if x.requires_grad and not isinstance(x.node, Leaf)]
+        if followed and not mode.recording:
             raise GraphError(
                 "enable_grad within a compiled function that is called under no_grad",
                 required="one mode for the whole call",
-                where=next(x.node.where for x in outputs if x.requires_grad),
+                where=followed[0].node.where,
                 fix="the call outside of no_grad, and no_grad within the function around what needs none",
             )
         left = [*outputs, *(tracing.assigned[x] for x in assigned), *(changed[leaf] for leaf in graded)]
