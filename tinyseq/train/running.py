@@ -27,10 +27,10 @@ from tinyseq.train.config.overrides import Overrides, as_overrides
 from tinyseq.train.config.registry import find_task
 from tinyseq.train.config.run_config import RunConfig, check
 from tinyseq.train.config.source import Document
-from tinyseq.train.loop import environment
-from tinyseq.train.loop.budget import refuse_too_large
+from tinyseq.train.loop import budget, environment
 from tinyseq.train.loop.digest import code_digests, data_digest
 from tinyseq.train.loop.nonfinite import DivergedError
+from tinyseq.train.loop.patience import told_where_long
 from tinyseq.train.loop.progress import NoProgress, Progress, choose
 from tinyseq.train.loop.ranks import Ranks, all_or_none, join
 from tinyseq.train.loop.signals import StoppedError
@@ -141,7 +141,7 @@ def run(
             if resume and ranks.first and point is None:
                 progress.note(f"no run to go on with in {Path(resolved.output, resolved.name or name)}: it begins")
             task = find_task(resolved.task)(resolved)
-            ranks.agree(partial(_prepare, task), "to read the data")
+            ranks.agree(partial(budget.prepare, task), "to read the data")
             if ranks.size > 1:
                 shards = resolved.train.shards
                 fit = ", ".join(str(n) for n in range(1, shards + 1) if shards % n == 0)
@@ -167,11 +167,6 @@ def _previous(
         return None
     held.enter_context(locked(previous.path))
     return find_point(previous, config, named)
-
-
-def _prepare(task: Task[Any]) -> None:
-    task.prepare()
-    refuse_too_large(task)
 
 
 def _alike(config: RunConfig, task: Task[Any]) -> dict[str, Any]:
@@ -206,8 +201,7 @@ def prepared(config: RunConfig) -> Iterator[tuple[Task[Any], nn.Module]]:
     """Give the task of a config, its data read, and a fresh model, on the config's backend."""
     with use(config.backend, config.precision), blas_threads(config.threads), seeded(config.seed):
         task = find_task(config.task)(config)
-        task.prepare()
-        refuse_too_large(task)
+        budget.prepare(task)
         set_seed(config.seed)  # whatever was drawn until now
         yield task, task.build().cast(config.dtype)
 
@@ -268,7 +262,8 @@ def _run(
         for line in lines(overview):
             progress.info(line)
     set_seed(config.seed)  # whatever was drawn until now
-    model = task.build().cast(config.dtype)
+    with told_where_long(progress.note, "building the model"):
+        model = task.build().cast(config.dtype)
     ranks.broadcast(b"" if start is None else checkpoint_file.content(start))
     outcome = _train(task, model, config, point, data, progress, ranks)
     diverged = outcome.error is not None

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tinyseq import nn, optim
+from tinyseq.backends import use
 from tinyseq.creation import zeros
 from tinyseq.data.bounds import Bounds
 from tinyseq.errors import ConfigError, did_you_mean
+from tinyseq.machine import free_memory, limited
 from tinyseq.nn.cells.registry import CELLS
 from tinyseq.nn.zoo import ZOO
 from tinyseq.random import generator
@@ -229,8 +231,14 @@ def _name_of(factory: Callable[..., Any]) -> str:
 
 
 def cell_problems(name: str, options: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield a problem for what is wrong with a cell's options."""
-    yield from option_problems(find_cell(name), options, (2, 2))
+    """Yield a problem for what is wrong with a cell's options; one's own is tried in what memory is free."""
+    factory = find_cell(name)
+    if ":" not in name:
+        yield from option_problems(factory, options, (2, 2))
+        return
+    with use("numpy"), limited(free_memory()):
+        problems = list(option_problems(factory, options, (2, 2)))
+    yield from problems
 
 
 def optimizer_problems(name: str, lr: float, options: Mapping[str, Any]) -> Iterator[Problem]:

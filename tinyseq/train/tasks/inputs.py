@@ -215,8 +215,13 @@ class Inputs(ABC):
     def encode(self, value: Any) -> Array:
         """Return an input as the network reads it."""
 
+    @property
     @abstractmethod
-    def network(self, config: SummaryConfig, outputs: int) -> Module:
+    def width(self) -> int:
+        """How many different tokens there are, or numbers a step."""
+
+    @abstractmethod
+    def network(self, config: SummaryConfig, width: int, outputs: int) -> Module:
         """Return a network (inputs, lengths) -> (batch, outputs)."""
 
     @abstractmethod
@@ -292,8 +297,12 @@ class TextInputs(Inputs):
     def encode(self, value: Any) -> Array:
         return self.vocabulary.encode(self.cut(value))
 
-    def network(self, config: SummaryConfig, outputs: int) -> Module:
-        return TextNet(config, len(self.vocabulary), outputs)
+    @property
+    def width(self) -> int:
+        return len(self.vocabulary)
+
+    def network(self, config: SummaryConfig, width: int, outputs: int) -> Module:
+        return TextNet(config, width, outputs)
 
     def sample(self, steps: int) -> Array:
         return np.arange(steps, dtype=np.int64) % len(self.vocabulary)
@@ -312,6 +321,10 @@ class Numbers(Inputs):
     scaler: Scaler
     #: The columns that were read in training: those of a file that is read later, wherever they stand in it.
     columns: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        return len(self.scaler.mean)
 
     def read(self, path: Path, kind: str, *, targets: bool) -> list[Example]:
         c = self.config
@@ -385,8 +398,8 @@ class SequenceInputs(Numbers):
     def phrase(self) -> str:
         return f"a sequence of {counted(len(self.scaler.mean), 'number')} a step"
 
-    def network(self, config: SummaryConfig, outputs: int) -> Module:
-        return SequenceNet(config, len(self.scaler.mean), outputs)
+    def network(self, config: SummaryConfig, width: int, outputs: int) -> Module:
+        return SequenceNet(config, width, outputs)
 
     def sample(self, steps: int) -> Array:
         return np.ones((steps, len(self.scaler.mean)), self.dtype)
@@ -408,8 +421,8 @@ class VectorInputs(Numbers):
     def phrase(self) -> str:
         return f"a vector of {counted(len(self.scaler.mean), 'number')}"
 
-    def network(self, config: SummaryConfig, outputs: int) -> Module:
-        return MLP(config, len(self.scaler.mean), outputs)
+    def network(self, config: SummaryConfig, width: int, outputs: int) -> Module:
+        return MLP(config, width, outputs)
 
     def sample(self, steps: int) -> Array:
         return np.ones(len(self.scaler.mean), self.dtype)
