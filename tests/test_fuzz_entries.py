@@ -46,7 +46,7 @@ def load(run: Path) -> None:
 
 
 def curves(run: Path) -> None:
-    RunDirectory(run).rows(lambda _: None)
+    list(RunDirectory(run).rows(lambda _: None))
     pictures.curves(RunDirectory(run))
 
 
