@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import tinyseq
-from tinyseq import backends, files, nn
+from tinyseq import backends, files, given, nn
 from tinyseq.backends import use
 from tinyseq.errors import DataError, TinyseqError
 from tinyseq.figures import learning_curves, save
@@ -215,7 +215,7 @@ def _read(
     if isinstance(config, Mapping):
         checked = check(Document(dict(config)), overrides=overrides)
         return checked, None, checked.task
-    path = Path(config)
+    path = given.path("config", config)
     document = yaml.read(path)
     return check(document, overrides=overrides, folder=path.parent), document.text, run_name(path)
 

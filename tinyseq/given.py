@@ -1,0 +1,80 @@
+"""What a caller gives to an entry point: checked at the door, and refused in words."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyseq.errors import DataError
+
+#: More of anything is a mistake.
+MOST = 2**31 - 1
+
+
+def whole(name: str, value: Any, least: int = 0, most: int = MOST) -> int:
+    """Return a whole number within bounds, NumPy's too.
+
+    Raises:
+        DataError: it is none.
+    """
+    found = int(value) if isinstance(value, numbers.Integral) and not isinstance(value, bool) else None
+    if found is None or not least <= found <= most:
+        raise DataError(name, required=f"a whole number from {least:,} to {most:,}", got=shown(value))
+    return found
+
+
+def real(name: str, value: Any, least: float = 0.0) -> float:
+    """Return a finite number that is large enough.
+
+    Raises:
+        DataError: it is none.
+    """
+    number = (
+        value if isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool) else None
+    )
+    found = math.nan if number is None or not abs(number) < MOST else float(number)
+    if not found >= least:
+        raise DataError(name, required=f"a finite number, {least:g} or more", got=shown(value))
+    return found
+
+
+def text(name: str, value: Any) -> str:
+    """Return a text.
+
+    Raises:
+        DataError: it is none.
+    """
+    if not isinstance(value, str):
+        raise DataError(name, required="a str", got=shown(value))
+    return value
+
+
+def path(name: str, value: Any) -> Path:
+    """Return a path that a file can have.
+
+    Raises:
+        DataError: it is none.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise DataError(name, required="a path, as str or Path", got=shown(value))
+    found = Path(os.fsdecode(value))
+    try:
+        wrong = "\0" in str(found) or not os.fsencode(found)
+    except UnicodeEncodeError:
+        wrong = True
+    if wrong:
+        raise DataError(name, required="a path that a file can have", got=shown(value))
+    return found
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message shows it."""
+    kind = type(value).__name__
+    if isinstance(value, int) and abs(value) > 10**80:
+        return f"{kind} of {value.bit_length():,} bits"
+    return f"{kind} {value!r:.60}" if isinstance(value, str | int | float | bytes | None) else kind
