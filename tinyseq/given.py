@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,11 @@ def real(name: str, value: Any, least: float = 0.0) -> float:
     Raises:
         DataError: it is none.
     """
-    number = (
-        value if isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool) else None
-    )
-    found = math.nan if number is None or not abs(number) < MOST else float(number)
-    if not found >= least:
+    found = math.nan
+    if isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            found = float(value)
+    if not least <= found < math.inf:
         raise DataError(name, required=f"a finite number, {least:g} or more", got=shown(value))
     return found
 
