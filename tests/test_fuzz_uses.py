@@ -191,6 +191,23 @@ def test_what_python_gives_is_answered(kind: str, runs: dict[str, Any]) -> None:
     fuzz(FEW, USES[kind][0], USES[kind][1](runs))
 
 
+#: What once ended in another library's exception or warning.
+HARMFUL: list[tuple[str, Any]] = [
+    ("predict", ("captions", [[3.4028235677973366e38]], None)), ("predict", ("text", ["sun"], 0)),
+    ("predict", ("text", ["sun"], 2.5)), ("predict", ("forecasts", None, None)), ("predict", ("tagging", [3], None)),
+    ("sample", ("characters", {"length": 0.5})), ("sample", ("characters", {"length": -(10**400)})),
+    ("sample", ("characters", {"prime": True})), ("sample", ("characters", {"temperature": "hot"})),
+    ("sample", ("characters", {"seed": None})), ("figure", ("captions", [[0.0]], [], {})),
+    ("places", ("load", None)), ("places", ("run", 3)), ("places", ("load", "\0")), ("places", ("evaluate", "\ud800")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "given"), HARMFUL)
+def test_what_once_did_harm(kind: str, given: Any, runs: dict[str, Any]) -> None:
+    with pytest.raises(TinyseqError, match=r"[a-z]"):
+        USES[kind][1](runs)(given)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", USES)
 def test_much_more_that_python_gives_is_answered(kind: str, runs: dict[str, Any]) -> None:

@@ -113,7 +113,7 @@ def command(
     from tinyseq.train.loop.patience import told_where_long
     from tinyseq.train.trained import model_of
 
-    name = Path(what).stem if Path(what).is_file() else f"{Path(what).resolve().parent.name}-{Path(what).name}"
+    name = Path(what).stem if Path(what).is_file() else f"{Path(what).absolute().parent.name}-{Path(what).name}"
     path = Path(out) if out is not None else Path(f"{name}.svg")
     if not path.absolute().parent.is_dir():
         raise click.BadParameter(f"the folder {path.parent} does not exist", param_hint="'-o'")

@@ -244,7 +244,7 @@ class Trained:
 
     @contextmanager
     def _running(self) -> Iterator[None]:
-        with use(self.backend), blas_threads(self.config.threads):
+        with use(self.backend), blas_threads(self.config.threads), np.errstate(all="ignore"):
             yield
 
     def __repr__(self) -> str:
