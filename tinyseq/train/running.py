@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import time
@@ -285,6 +286,7 @@ def _run(
     if finished:
         with _only_noted(progress, "samples"), directory.drafts() as drafts:
             preview = task.write(model, drafts)
+    gc.collect()  # figures hold one another in circles, some megabytes each, which Python would collect some day
     if outcome.interrupt is not None:
         progress.note(f"interrupted after {outcome.steps} steps; what there is: {directory.path}; --resume goes on")
         raise outcome.interrupt
