@@ -194,6 +194,9 @@ def test_what_python_gives_is_answered(kind: str, runs: dict[str, Any]) -> None:
 #: What once ended in another library's exception or warning.
 HARMFUL: list[tuple[str, Any]] = [
     ("predict", ("captions", [[3.4028235677973366e38]], None)), ("predict", ("text", ["sun"], 0)),
+    ("predict", ("captions", np.array([1 + 1j]), None)),
+    ("predict", ("sequences", [np.ones((3, 2), complex)], None)),
+    ("predict", ("vectors", [np.zeros(2, "M8[s]")], None)),
     ("predict", ("text", ["sun"], 2.5)), ("predict", ("forecasts", None, None)), ("predict", ("tagging", [3], None)),
     ("sample", ("characters", {"length": 0.5})), ("sample", ("characters", {"length": -(10**400)})),
     ("sample", ("characters", {"prime": True})), ("sample", ("characters", {"temperature": "hot"})),

@@ -73,6 +73,19 @@ def path(name: str, value: Any) -> Path:
     return found
 
 
+def array(values: Any, dtype: Any) -> np.ndarray[Any, Any]:
+    """Return numbers, nested or not, as an array; what is too large for the dtype is infinite there.
+
+    Raises:
+        ValueError, TypeError, OverflowError: they are none, or ragged, or complex.
+    """
+    with np.errstate(all="ignore"):
+        found = np.asarray(values)
+        if found.dtype.kind not in "biufOUS":  # which others would be cast without a word
+            raise ValueError(f"required real numbers, got {found.dtype}")
+        return found.astype(dtype, copy=False)
+
+
 def shown(value: Any) -> str:
     """Return a value as a message shows it."""
     kind = type(value).__name__

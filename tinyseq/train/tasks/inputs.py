@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from tinyseq import data
+from tinyseq import data, given
 from tinyseq.creation import tensor
 from tinyseq.data.examples import Example, Examples, read_keys, read_sequences, read_texts, read_vectors, read_wide
 from tinyseq.data.padding import MULTIPLE, pad
@@ -349,7 +349,7 @@ class Numbers(Inputs):
         """Return the examples of a file, as ``read_vectors`` does."""
 
     def accept(self, value: Any) -> Any:
-        array = np.asarray(value, np.float64)
+        array = given.array(value, np.float64)
         features = len(self.scaler.mean)
         whole = np.isfinite(array) | (np.isnan(array) & (self.config.missing == "mean"))
         if array.ndim != self.axes or array.shape[-1] != features or not len(array) or not whole.all():
@@ -391,7 +391,7 @@ class SequenceInputs(Numbers):
         return read_sequences(path, sequence=self.config.sequence, time=self.config.time, **options)
 
     def accept(self, value: Any) -> Any:
-        array = np.asarray(value, np.float64)
+        array = given.array(value, np.float64)
         return super().accept(array[:, None] if array.ndim == 1 and len(self.scaler.mean) == 1 else array)
 
     @property
