@@ -338,6 +338,26 @@ def test_any_file_of_a_cell_is_answered() -> None:
     fuzz_cells(FEW)
 
 
+@pytest.mark.parametrize(
+    "line", ["    def initial_state(self): return 0", "    def step(self, x): return x, x", "    step = 3"]
+)
+def test_methods_that_cannot_be_called_are_told_with_the_config(line: str, tmp_path: Path) -> None:
+    (tmp_path / "cell.py").write_text(f"{CELL}\n{line}\n")
+    found = CliRunner().invoke(
+        main, ["check", str(write_config(tmp_path)), "--set", f"model.cell={tmp_path}/cell.py:Cell"]
+    )
+    assert found.exit_code == 2
+    assert f"Cell.{line.split('(')[0].split()[-1 if '(' in line else 0]}: required a method" in found.stderr
+
+
+def test_a_cell_that_takes_away_what_it_reads_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "cell.py").write_text(CELL.replace("        return h, h", "        del self.b\n        return h, h"))
+    words = ["check", str(write_config(tmp_path)), "--set", f"model.cell={tmp_path}/cell.py:Cell"]
+    found = CliRunner().invoke(main, words)
+    assert found.exit_code == 1
+    assert f"{tmp_path}/cell.py:14, in step" in found.stderr
+
+
 @pytest.mark.slow
 def test_many_files_of_cells_are_answered() -> None:
     fuzz_cells(MANY)

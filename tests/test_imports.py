@@ -87,6 +87,8 @@ ROOMS: dict[str, list[set[str]]] = {
         {"storage", "tasks"},
         {"loop"},
         {"running"},
+        {"search_space"},
+        {"sweeps"},
         {"analysis"},
         {"trained"},
     ],

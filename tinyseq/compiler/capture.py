@@ -271,6 +271,8 @@ def parameter_names(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping
 
 
 def _holds_traced(change: Change) -> bool:
+    if change.index < 0 and change.after == "gone":  # and with it what could be looked at
+        return False
     return any(_contains_traced(x) for x in ((change.after,) if change.index >= 0 else change.group.fetch()))
 
 

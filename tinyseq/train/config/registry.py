@@ -238,7 +238,20 @@ def cell_problems(name: str, options: Mapping[str, Any]) -> Iterator[Problem]:
         return
     with use("numpy"), limited(free_memory()):
         problems = list(option_problems(factory, options, (2, 2)))
-    yield from problems
+    yield from problems or _method_problems(factory)
+
+
+def _method_problems(cell: Any) -> Iterator[Problem]:
+    """Yield a problem for what of a cell cannot be called as cells are."""
+    for name, wanted in (("step", ("x", "state")), ("initial_state", ("batch",))):
+        if isinstance(inspect.getattr_static(cell, name, None), staticmethod | classmethod):
+            continue
+        method = getattr(cell, name, None)
+        try:
+            inspect.signature(method).bind(cell, *wanted)  # type: ignore[arg-type]
+        except TypeError as error:
+            required = f"a method {name}(self, {', '.join(wanted)})"
+            yield Problem((), f"{cell.__name__}.{name}: required {required}, got {error}")
 
 
 def optimizer_problems(name: str, lr: float, options: Mapping[str, Any]) -> Iterator[Problem]:
