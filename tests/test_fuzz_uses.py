@@ -201,7 +201,8 @@ HARMFUL: list[tuple[str, Any]] = [
     ("sample", ("characters", {"length": 0.5})), ("sample", ("characters", {"length": -(10**400)})),
     ("sample", ("characters", {"prime": True})), ("sample", ("characters", {"temperature": "hot"})),
     ("sample", ("characters", {"seed": None})), ("figure", ("captions", [[0.0]], [], {})),
-    ("places", ("load", None)), ("places", ("run", 3)), ("places", ("load", "\0")), ("places", ("evaluate", "\ud800")),
+    ("places", ("load", None)), ("places", ("load", "x" * 999)), ("places", ("run", "x" * 999)),
+    ("places", ("run", 3)), ("places", ("load", "\0")), ("places", ("evaluate", "\ud800")),
 ]  # fmt: skip
 
 
@@ -348,6 +349,15 @@ def test_methods_that_cannot_be_called_are_told_with_the_config(line: str, tmp_p
     )
     assert found.exit_code == 2
     assert f"Cell.{line.split('(')[0].split()[-1 if '(' in line else 0]}: required a method" in found.stderr
+
+
+def test_a_file_that_ends_the_process_is_told(tmp_path: Path) -> None:
+    """As a script does that was meant to be run."""
+    (tmp_path / "cell.py").write_text(f"{CELL}\nraise SystemExit(3)\n")
+    words = ["check", str(write_config(tmp_path)), "--set", f"model.cell={tmp_path}/cell.py:Cell"]
+    found = CliRunner().invoke(main, words)
+    assert found.exit_code == 2
+    assert "cannot be imported: SystemExit: 3" in found.stderr
 
 
 def test_a_cell_that_takes_away_what_it_reads_is_told_with_its_line(tmp_path: Path) -> None:

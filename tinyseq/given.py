@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import numbers
 import os
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyseq.errors import DataError
+from tinyseq.errors import DataError, TinyseqError
 
 #: More of anything is a mistake.
 MOST = 2**31 - 1
@@ -55,21 +56,24 @@ def text(name: str, value: Any) -> str:
     return value
 
 
-def path(name: str, value: Any) -> Path:
+def path(name: str, value: Any, error: type[TinyseqError] = DataError) -> Path:
     """Return a path that a file can have.
 
     Raises:
-        DataError: it is none.
+        DataError, or the ``error`` that is asked for: it is none.
     """
     if not isinstance(value, str | os.PathLike):
-        raise DataError(name, required="a path, as str or Path", got=shown(value))
+        raise error(name, required="a path, as str or Path", got=shown(value))
     found = Path(os.fsdecode(value))
     try:
-        wrong = "\0" in str(found) or not os.fsencode(found)
-    except UnicodeEncodeError:
-        wrong = True
-    if wrong:
-        raise DataError(name, required="a path that a file can have", got=shown(value))
+        os.stat(found)
+    except ValueError:  # a NUL, or half a character
+        raise error(name, required="a path that a file can have", got=shown(value)) from None
+    except OSError as reason:
+        if reason.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise error(
+                name, required="a path that a file can have", got=f"{shown(value)}: {reason.strerror}"
+            ) from None
     return found
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import tinyseq
 from tinyseq import backends, files, given, nn
 from tinyseq.backends import use
-from tinyseq.errors import DataError, TinyseqError
+from tinyseq.errors import ConfigError, DataError, TinyseqError
 from tinyseq.figures import learning_curves, save
 from tinyseq.random import seed as set_seed
 from tinyseq.random import seeded
@@ -229,7 +229,7 @@ def read_config(
     if isinstance(config, Mapping):
         checked = check(Document(dict(config)), overrides=overrides)
         return checked, None, checked.task
-    path = given.path("config", config)
+    path = given.path("config", config, ConfigError)
     document = yaml.read(path)
     return check(document, overrides=overrides, folder=path.parent), document.text, run_name(path)
 

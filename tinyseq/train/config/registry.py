@@ -153,7 +153,7 @@ def _module_of_file(path: Path) -> Any:
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
-        except Exception as error:  # whatever the user's file raises is the user's message
+        except (Exception, SystemExit) as error:  # whatever the user's file raises is the user's message
             del sys.modules[name]
             raise ConfigError(f"{path} cannot be imported: {_brief(error)}") from error
         return module
@@ -162,11 +162,11 @@ def _module_of_file(path: Path) -> Any:
 def _module_of_name(name: str) -> Any:
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"the module {name!r} cannot be imported: {_brief(error)}") from error
 
 
-def _brief(error: Exception) -> str:
+def _brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
