@@ -40,6 +40,10 @@ CONFIG = {
 }
 
 
+class Reached(KeyboardInterrupt):
+    """The end of a stretch; a real Ctrl-C ends the soak."""
+
+
 class Stopping(SilentProgress):
     """Interrupts the run at a step, as Ctrl-C does; the run saves, and raises again."""
 
@@ -50,7 +54,7 @@ class Stopping(SilentProgress):
     def step(self, step: int, metrics: Mapping[str, float], rate: float) -> None:
         self.reached = step
         if step >= self.at:
-            raise KeyboardInterrupt
+            raise Reached
 
     def note(self, message: str) -> None: ...
 
@@ -72,7 +76,7 @@ def soak(steps: int, seconds: float, longest: int, backend: str, seed: int, outp
     chance, began, done, seen = random.Random(seed), time.monotonic(), 0, []
     while done < steps and time.monotonic() - began < seconds:
         progress = Stopping(done + chance.randint(50, longest))
-        with suppress(KeyboardInterrupt):
+        with suppress(Reached):
             ts.run({**CONFIG, "backend": backend}, steps=steps, output=output, resume=True, progress=progress)
         done = progress.reached
         seen.append({"steps": done, "seconds": round(time.monotonic() - began), **state()})

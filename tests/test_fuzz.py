@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,15 @@ def read(reader: str, content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"f{suffix}")
         path.write_bytes(content)
+        began = time.process_time()
         error = raised(function, path)
+        assert time.process_time() - began < SLOWEST
         assert error is None or str(error).strip()
         assert error is None or isinstance(error, ConfigError) == (reader == "config")
+
+
+#: Seconds of processor time that a small file may take; its clock does not run while others compute.
+SLOWEST = 5.0
 
 
 def raised(function: Callable[[Path], None], path: Path) -> TinyseqError | None:
@@ -46,7 +53,7 @@ def raised(function: Callable[[Path], None], path: Path) -> TinyseqError | None:
 
 
 def fuzz(reader: str, count: int) -> None:
-    @settings(max_examples=count, suppress_health_check=QUIET)
+    @settings(max_examples=count, deadline=None, suppress_health_check=QUIET)
     @given(hostile(READERS[reader][2]))
     def run(content: bytes) -> None:
         read(reader, content)
@@ -124,7 +131,7 @@ _TREES = st.one_of(_SCALARS, st.lists(_SCALARS, max_size=3), _BRANCHES, st.dicti
 
 
 def check_values(count: int) -> None:
-    @settings(max_examples=count, suppress_health_check=QUIET)
+    @settings(max_examples=count, deadline=None, suppress_health_check=QUIET)
     @given(st.sampled_from(task_names()), st.dictionaries(_KEYS, _TREES, max_size=6), st.dictionaries(_KEYS, _SCALARS))
     def run(task: str, data: dict[str, Any], overrides: dict[str, Any]) -> None:
         try:

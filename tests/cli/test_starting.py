@@ -95,6 +95,7 @@ def folder(tmp_path_factory):
     os.mkfifo(place / "pipe")
     (place / "folder").mkdir()
     (place / "dangling").symlink_to("nowhere")
+    (place / "loop").symlink_to("loop")
     (place / "pipe.yaml").write_text(CONFIG.replace("path: text.txt", "path: pipe"))
     return place
 
@@ -112,6 +113,7 @@ SAID = {
     ("run", "tiny.yaml", "--output", "dangling/deeper"): (2, "a link to nowhere, which is not there"),
     ("run", "tiny.yaml", "--output", "text.txt"): (2, "there is a file of that name"),
     ("evaluate", "dangling"): (1, "no such directory"),
+    ("graph", "loop"): (2, "loop: Too many levels of symbolic links"),
 }
 
 

@@ -83,6 +83,19 @@ def test_a_run_whose_outputs_are_full_ends_well(folder, steps):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+@pytest.mark.parametrize(
+    ("words", "code"), [(["--help"], 1), (["--version"], 1), (["run", "--help"], 1), (["nope"], 2)]
+)
+def test_help_that_does_not_arrive_is_a_failure_in_a_line(tmp_path, words, code):
+    with open("/dev/full", "wb") as full:
+        done = tinyseq(tmp_path, *words, stdout=full)
+        assert done.returncode == code
+        if code == 1:
+            assert done.stderr == b"error: No space left on device\n"
+        assert tinyseq(tmp_path, *words, stdout=full, stderr=full).returncode != 0
+
+
 def test_results_that_do_not_arrive_are_a_failure_and_codes_stay(folder):
     with open("/dev/full", "w") as full:
         for words in (COMMANDS["predict"], COMMANDS["evaluate"]):

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 import resource
+import signal
+import subprocess
+import sys
+import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,12 +21,13 @@ from support.smallruns import CONFIG, write_config
 from tinyseq import nn
 from tinyseq.cli import main
 from tinyseq.errors import DataError
-from tinyseq.machine import free_memory, in_bytes
+from tinyseq.machine import free_memory, in_bytes, limited
 from tinyseq.random import generator
 from tinyseq.train.analysis import inspection
+from tinyseq.train.config import registry
 from tinyseq.train.config.registry import find_task
 from tinyseq.train.config.run_config import parse_config
-from tinyseq.train.loop import budget, train_step
+from tinyseq.train.loop import budget, patience, train_step
 from tinyseq.train.loop.budget import Footprint, footprint, refuse_too_large
 from tinyseq.train.loop.progress import SilentProgress
 from tinyseq.train.trained import load
@@ -171,7 +178,7 @@ def test_a_graph_of_too_many_steps_is_refused(tmp_path, steps):
 
 
 def test_a_long_compilation_is_told(monkeypatch, tmp_path):
-    monkeypatch.setattr(train_step, "PATIENCE", 0.02)
+    monkeypatch.setattr(patience, "PATIENCE", 0.02)
     real, notes = train_step.compile, []
 
     def slow(function):
@@ -193,6 +200,170 @@ def test_a_long_compilation_is_told(monkeypatch, tmp_path):
     ts.run(write_config(tmp_path, CONFIG), steps=3, output=tmp_path, progress=Noting())
     told = [note for note in notes if note.startswith("compiling the training step since")]
     assert 2 <= len(told) <= 6, "ever more rarely, and of the first step alone"
+
+
+CELLS = """
+import numpy as np
+from tinyseq import nn
+class Square(nn.LSTMCell):
+    def __init__(self, i, h):
+        super().__init__(i, h)
+        self.more = nn.parameter(np.ones((h, h)))
+class Heap(nn.LSTMCell):
+    def __init__(self, i, h):
+        super().__init__(i, h)
+        self.kept = [np.ones(1 << 25) for _ in range(50 if h > 2 else 0)]
+class Always(Heap):
+    def __init__(self, i, h):
+        super().__init__(i, 100)
+class Looks(nn.RNNCell):
+    def __init__(self, i, h):
+        super().__init__(i, h)
+        self.scale = nn.parameter(np.ones((h, h)) * 1.0 / np.trace(next(iter(self.parameters())).numpy()[:h, :h]))
+        if not np.isfinite(self.scale.numpy()).all():
+            raise RuntimeError("no numbers")
+class Uneven(nn.LSTMCell):
+    def __init__(self, i, h):
+        super().__init__(i, h)
+        self.more = nn.parameter(np.ones((h, h, h)))
+"""
+
+
+def own(tmp_path, cell, size):
+    (tmp_path / "cells.py").write_text(CELLS)
+    model = {"cell": f"{tmp_path / 'cells.py'}:{cell}", "hidden_size": size, "embedding_size": 3}
+    return {**CONFIGS["gru"], "model": model}
+
+
+@pytest.mark.parametrize("cell", ["Square", "Looks"])
+def test_a_cell_of_ones_own_is_refused_with_the_largest_that_fits(cell, tmp_path, monkeypatch):
+    """However it makes its weights: 700 is what fits by what a model of 700 takes, which is built."""
+    free = footprint(task_of(own(tmp_path, cell, 700))).bytes
+    task = task_of(own(tmp_path, cell, 5000))
+    monkeypatch.setattr(budget, "free_memory", lambda: free)
+    monkeypatch.setattr(budget, "_SPARED", free)
+    with pytest.raises(DataError, match="does not fit into memory") as caught:
+        refuse_too_large(task)
+    assert caught.value.fix == "model.hidden_size: 700 fits"
+    assert caught.value.where.endswith(f"cells.py:{cell}")
+    monkeypatch.undo()
+    refuse_too_large(task_of(own(tmp_path, cell, 700)))
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_AS") or not os.path.exists("/proc/self/statm"), reason="of Linux")
+def test_what_a_cell_of_ones_own_makes_is_under_a_limit(tmp_path, monkeypatch):
+    """13 GB in pieces of 256 MB: the second of them is refused, and nothing is under a limit afterwards."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    task = task_of(own(tmp_path, "Heap", 6))
+    monkeypatch.setattr(budget, "free_memory", lambda: 400 << 20)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DataError, match="does not fit into memory") as caught:
+        refuse_too_large(task)
+    assert caught.value.required == "at most 400 MiB, which are free"
+    assert caught.value.got.startswith("Unable to allocate 256. MiB for an array with shape (33554432,)")
+    assert "hidden_size" in caught.value.fix
+    monkeypatch.setattr(registry, "free_memory", lambda: 400 << 20)
+    with pytest.raises(ts.TinyseqError, match=r"Unable to allocate 256\. MiB"):
+        parse_config(own(tmp_path, "Always", 6))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 500_000, "kilobytes"
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+def test_where_small_sizes_do_not_tell_what_is_asked_for_does(tmp_path, monkeypatch):
+    task = task_of(own(tmp_path, "Uneven", 40))
+    refuse_too_large(task)
+    monkeypatch.setattr(budget, "free_memory", lambda: 500_000)
+    with pytest.raises(DataError, match="does not fit into memory") as caught:
+        refuse_too_large(task)
+    assert f"{task.build().num_parameters():,} parameters" in caught.value.got
+
+
+def test_limits_of_several_threads_leave_none(monkeypatch):
+    before = resource.getrlimit(resource.RLIMIT_AS)
+
+    def work():
+        for _ in range(50):
+            with limited(1 << 30):
+                assert resource.getrlimit(resource.RLIMIT_AS)[0] > 1 << 30
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+def test_least_models_are_least(task):
+    """Of any data: what they take is no more than what the model of some data takes; and every task says it."""
+    least = footprint(task, build=budget._least)
+    assert 0 < least.bytes <= footprint(task).bytes
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_sizes_that_depend_on_no_data_are_refused_before_it_is_read(name, monkeypatch):
+    checked = parse_config(CONFIGS[name])
+    task = find_task(checked.task)(checked)
+    monkeypatch.setattr(budget, "free_memory", lambda: 64)
+    monkeypatch.setattr(type(task), "prepare", lambda self: pytest.fail("the data was read"))
+    with pytest.raises(DataError, match="does not fit into memory") as caught:
+        budget.prepare(task)
+    assert caught.value.got.startswith("at least ")
+
+
+def test_any_size_of_a_model_may_be_the_one_to_change(monkeypatch):
+    task = task_of({**CONFIGS["gru"], "model": {"cell": "gru", "hidden_size": 6, "embedding_size": 10**9}})
+    monkeypatch.setattr(budget, "free_memory", lambda: 100_000)
+    with pytest.raises(DataError) as caught:
+        refuse_too_large(task)
+    assert caught.value.fix.startswith("model.embedding_size: ")
+
+
+LONG = """
+import sys
+from tinyseq.train.loop import patience
+patience.PATIENCE = 0.05
+from tinyseq.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+@pytest.mark.parametrize(
+    ("words", "told", "signals"),
+    [
+        (["run", "tiny.yaml", "--output", "runs"], "compiling the training step since", 2),
+        (["compile", "tiny.yaml"], "compiling since", 1),
+        (["graph", "tiny.yaml", "--steps", "2000"], "drawing since", 1),
+        (["check", "tiny.yaml"], "counting what a step costs", 1),
+    ],
+)
+def test_what_takes_long_is_told_and_stopped_by_ctrl_c(words, told, signals, tmp_path):
+    """A cell that compiles for minutes: its step has 100,000 ops."""
+    (tmp_path / "cells.py").write_text(
+        "from tinyseq import nn\nclass Long(nn.RNNCell):\n"
+        "    def step(self, x, h):\n        y, h = super().step(x, h)\n"
+        "        for _ in range(100_000):\n            h = h * 1.0001 + 0.0001 * y\n        return y, h\n"
+    )
+    write_config(tmp_path, CONFIG.replace("cell: lstm", "cell: cells.py:Long"))
+    environment = {**os.environ, "PYTHONPATH": str(Path(ts.__file__).parents[1])}
+    with subprocess.Popen(
+        [sys.executable, "-c", LONG, *words],
+        cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+    ) as child:  # fmt: skip
+        said = []
+        for line in child.stderr:
+            said.append(line)
+            if told in line or (signals and any("finishing this step" in one for one in said)):
+                if not signals:
+                    continue
+                child.send_signal(signal.SIGINT)
+                signals -= 1
+        assert child.wait() == 130, "".join(said)
+    assert any(told in line for line in said), "".join(said)
+    assert signals == 0
+    assert "Traceback" not in "".join(said)
+    assert not list(tmp_path.rglob("weights.safetensors"))
 
 
 def test_free_memory_is_less_than_the_machine_has_and_obeys_the_own_limit():

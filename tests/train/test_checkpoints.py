@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 import threading
 from pathlib import Path
 from typing import NamedTuple
@@ -309,3 +310,18 @@ def test_reading_checks_before_it_takes_memory(tmp_path):
 def test_saving_module_names_no_pickle():
     for module in (checkpoint_file, checkpoint_manager, files):
         assert "pickle." not in Path(module.__file__).read_text()
+
+
+def test_what_another_process_sends_is_read_as_a_file_is(written, tmp_path, monkeypatch):
+    """No file of it is made on the way; damage is told in the same words."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    sent = written.read_bytes()
+    read, told = checkpoint_file.read(written), checkpoint_file.parsed(sent)
+    assert told.facts == read.facts
+    assert {name: value.tobytes() for name, value in told.tensors.items()} == {
+        name: value.tobytes() for name, value in read.tensors.items()
+    }
+    assert checkpoint_file.content(told) == sent
+    for damaged in (b"", sent[:-1], sent[:-1] + bytes([sent[-1] ^ 1])):
+        with pytest.raises(DamagedError, match="what was sent"):
+            checkpoint_file.parsed(damaged)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import gc
 import json
 import re
 import shutil
@@ -399,3 +400,16 @@ def test_a_cell_of_ones_own_is_watched_in_a_run(tmp_path):
 def test_figures_are_saved_from_python(model, tmp_path):
     figures.save(model.figure("equations"), tmp_path / "e.svg")
     assert re.search(r"<svg[^>]*>", (tmp_path / "e.svg").read_text(encoding="utf-8"))
+
+
+def test_a_run_leaves_no_figure_behind(tmp_path):
+    """They hold one another in circles, with all that is drawn: nobody but the collector lets them go."""
+    from matplotlib.figure import Figure
+
+    gc.collect()
+    gc.disable()
+    try:
+        ts.run(write_config(tmp_path), output=tmp_path, progress=SilentProgress())
+        assert not [one for one in gc.get_objects() if isinstance(one, Figure)]
+    finally:
+        gc.enable()

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 import tinyseq
-from tinyseq.cli.boundary import guarded
+from tinyseq.cli.boundary import FAILURE, guarded
 from tinyseq.cli.options import with_help
+from tinyseq.cli.output import note
 from tinyseq.errors import did_you_mean
 from tinyseq.registry import Registry
 from tinyseq.starting import ready
@@ -62,6 +63,9 @@ class Commands(click.Group):
         open_standard_streams()
         try:
             return super().main(*args, **kwargs)
+        except OSError as error:  # of what click prints by itself, such as help
+            note(f"error: {error.strerror or error}")
+            sys.exit(FAILURE)
         finally:
             settle(sys.stdout)
             settle(sys.stderr)

@@ -42,9 +42,11 @@ def command(ctx: click.Context, config: str, settings: list[Any], only_config: b
         echo(f"{config}: valid, a run of the task {checked.task}")
         return
     from tinyseq.train.analysis.inspection import inspect
+    from tinyseq.train.loop.patience import told_where_long
     from tinyseq.train.running import run_name
 
-    inspection = inspect(checked)
+    with told_where_long(note, "counting what a step costs, and checking gradients"):
+        inspection = inspect(checked)
     results = Path(checked.output, checked.name or run_name(Path(config)))
     if as_json:
         echo_json(inspection.plain(), indent=2)

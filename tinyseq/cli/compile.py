@@ -9,7 +9,7 @@ import click
 
 from tinyseq.cli.boundary import debug_option
 from tinyseq.cli.options import set_option
-from tinyseq.cli.output import echo, show, show_table
+from tinyseq.cli.output import echo, note, show, show_table
 from tinyseq.errors import GraphError, did_you_mean
 
 if TYPE_CHECKING:
@@ -50,9 +50,10 @@ def command(
     import tinyseq as ts
     from tinyseq.errors import DataError
     from tinyseq.train import load_config
+    from tinyseq.train.loop.patience import told_where_long
     from tinyseq.train.running import prepared
 
-    with prepared(load_config(config, settings)) as (task, model):
+    with told_where_long(note, "compiling"), prepared(load_config(config, settings)) as (task, model):
         if not task.compilable:
             raise DataError(f"the task {task.config.task!r} does not compile its loss", fix="tinyseq run CONFIG")
         arguments = task.feed(model, next(task.batches()), None).arguments

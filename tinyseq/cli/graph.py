@@ -110,9 +110,10 @@ def command(
         tinyseq graph examples/lstm.yaml --after trace -o passes.html   every pass, to switch between
     """
     from tinyseq.drawing import draw
+    from tinyseq.train.loop.patience import told_where_long
     from tinyseq.train.trained import model_of
 
-    name = Path(what).stem if Path(what).is_file() else f"{Path(what).resolve().parent.name}-{Path(what).name}"
+    name = Path(what).stem if Path(what).is_file() else f"{Path(what).absolute().parent.name}-{Path(what).name}"
     path = Path(out) if out is not None else Path(f"{name}.svg")
     if not path.absolute().parent.is_dir():
         raise click.BadParameter(f"the folder {path.parent} does not exist", param_hint="'-o'")
@@ -123,7 +124,8 @@ def command(
     options: dict[str, Any] = {"level": level, "collapse": collapse, "budget": budget or None, "engine": engine}
     if settings and Path(what).is_dir():
         raise click.UsageError("--set changes a config; a run has been trained as it is")
-    with model_of(what, settings) as (task, model):
+    advice = "Ctrl-C stops it; fewer --steps, or --rolled, is quicker"
+    with told_where_long(note, "drawing", advice), model_of(what, settings) as (task, model):
         model.eval()  # a picture of the equations, without dropout
         if after is not None or plan:
             fast = _compiled(task, model, steps[0])

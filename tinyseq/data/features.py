@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinyseq import given
 from tinyseq.data.examples import Example
 from tinyseq.data.tables import read_table
 from tinyseq.data.text import load_text
@@ -95,7 +96,7 @@ def vector(values: Any, where: str) -> Array:
         DataError: they are ragged, none, or not all finite numbers.
     """
     try:
-        array = np.asarray(values, np.float32)
+        array = given.array(values, np.float32)
     except (TypeError, ValueError, OverflowError):
         array = np.full(1, np.nan, np.float32)
     if array.ndim == 0 or array.size == 0 or not np.isfinite(array).all():

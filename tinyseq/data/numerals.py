@@ -152,9 +152,9 @@ def read(fields: Sequence[str], decimal: str, marks: Iterable[str] = ()) -> tupl
 
 def sentinel(values: Array) -> float | None:
     """Return a number in a column that likely marks a missing value: of the usual ones, and far from all others."""
-    if len(values) < 3 or {float(np.nanmin(values)), float(np.nanmax(values))}.isdisjoint(SENTINELS):
-        return None
     known = values[np.isfinite(values)]
+    if len(values) < 3 or not known.size or {float(known.min()), float(known.max())}.isdisjoint(SENTINELS):
+        return None
     for mark in SENTINELS:
         others = known[known != mark]
         if others.size and others.size < known.size and np.abs(others).max() * _FAR < abs(mark):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tinyseq.figures.style import (
@@ -31,7 +32,7 @@ _DECADES = 1.5
 
 @styled
 def learning_curves(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Iterable[Mapping[str, Any]],
     key: str,
     label: str,
     *,
@@ -45,7 +46,7 @@ def learning_curves(
     Where training knows the loss alone (an accuracy is only taken on validation), the loss has a panel of its own.
 
     Args:
-        rows: what the training loop recorded: ``step``, ``split`` (train or valid), metrics.
+        rows: what the training loop recorded: ``step``, ``split`` (train or valid), metrics; read once.
         key: the metric that counts.
         label: its name on the axis.
         lower_is_better: which way is better.
@@ -53,16 +54,14 @@ def learning_curves(
         test: the step of the weights that were tested, and their result.
         title: the heading.
     """
-    alone = not any(key in row for row in rows if row["split"] == "train")
-    panels = (
-        [("loss", "loss"), (key, label)]
-        if alone and any("loss" in row for row in rows) and key != "loss"
-        else [(key, label)]
-    )
+    points = _points(rows, key)
+    alone = ("train", key) not in points
+    some_loss = any(metric == "loss" for _, metric in points)
+    panels = [("loss", "loss"), (key, label)] if alone and some_loss and key != "loss" else [(key, label)]
     figure = new_figure(height=2.3 * len(panels) + 1.2)
     plots = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
     for plot, (metric, name) in zip(plots, panels, strict=True):
-        heights = _lines(plot, rows, metric)
+        heights = _lines(plot, points, metric)
         if metric == key:
             heights += _marks(plot, key, baselines or {}, test)
             plot.set_ylabel(f"{name}\n({'lower' if lower_is_better else 'higher'} is better)")
@@ -74,7 +73,22 @@ def learning_curves(
     return figure
 
 
-def _lines(plot: Any, rows: Sequence[Mapping[str, Any]], key: str) -> list[float]:
+#: Of each split and metric, its steps and its values.
+_Points = dict[tuple[str, str], tuple["array[int]", "array[float]"]]
+
+
+def _points(rows: Iterable[Mapping[str, Any]], key: str) -> _Points:
+    """Return the loss and a metric of all rows, of which there may be many: numbers side by side."""
+    points: _Points = {}
+    for row in rows:
+        for metric in {"loss", key} & row.keys():
+            steps, values = points.setdefault((row["split"], metric), (array("q"), array("d")))
+            steps.append(row["step"])
+            values.append(row[metric])
+    return points
+
+
+def _lines(plot: Any, points: _Points, key: str) -> list[float]:
     """Draw a metric on both splits; return its values."""
     styles = {
         "train": ("training", {"color": SKY, "linewidth": 1.2}),
@@ -82,12 +96,13 @@ def _lines(plot: Any, rows: Sequence[Mapping[str, Any]], key: str) -> list[float
     }
     heights: list[float] = []
     for split, (label, style) in styles.items():
-        points = [(row["step"], row[key]) for row in rows if row["split"] == split and key in row]
-        if len(points) == 1 and split == "train":
+        if (split, key) not in points:
+            continue
+        steps, values = points[split, key]
+        if len(steps) == 1 and split == "train":
             style = {**style, "marker": "."}  # a line of one point would not be seen
-        if points:
-            plot.plot(*zip(*points, strict=True), label=label, **style)
-            heights += [value for _, value in points]
+        plot.plot(steps, values, label=label, **style)
+        heights += values
     return heights
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import time
@@ -15,9 +16,9 @@ from typing import Any
 import numpy as np
 
 import tinyseq
-from tinyseq import backends, files, nn
+from tinyseq import backends, files, given, nn
 from tinyseq.backends import use
-from tinyseq.errors import DataError, TinyseqError
+from tinyseq.errors import ConfigError, DataError, TinyseqError
 from tinyseq.figures import learning_curves, save
 from tinyseq.random import seed as set_seed
 from tinyseq.random import seeded
@@ -27,10 +28,10 @@ from tinyseq.train.config.overrides import Overrides, as_overrides
 from tinyseq.train.config.registry import find_task
 from tinyseq.train.config.run_config import RunConfig, check
 from tinyseq.train.config.source import Document
-from tinyseq.train.loop import environment
-from tinyseq.train.loop.budget import refuse_too_large
+from tinyseq.train.loop import budget, environment
 from tinyseq.train.loop.digest import code_digests, data_digest
 from tinyseq.train.loop.nonfinite import DivergedError
+from tinyseq.train.loop.patience import told_where_long
 from tinyseq.train.loop.progress import NoProgress, Progress, choose
 from tinyseq.train.loop.ranks import Ranks, all_or_none, join
 from tinyseq.train.loop.signals import StoppedError
@@ -144,7 +145,7 @@ def run(
             if resume and ranks.first and point is None:
                 progress.note(f"no run to go on with in {Path(resolved.output, resolved.name or name)}: it begins")
             task = find_task(resolved.task)(resolved)
-            ranks.agree(partial(_prepare, task), "to read the data")
+            ranks.agree(partial(budget.prepare, task), "to read the data")
             if ranks.size > 1:
                 shards = resolved.train.shards
                 fit = ", ".join(str(n) for n in range(1, shards + 1) if shards % n == 0)
@@ -170,11 +171,6 @@ def _previous(
         return None
     held.enter_context(locked(previous.path))
     return find_point(previous, config, named)
-
-
-def _prepare(task: Task[Any]) -> None:
-    task.prepare()
-    refuse_too_large(task)
 
 
 def _alike(config: RunConfig, task: Task[Any]) -> dict[str, Any]:
@@ -219,8 +215,7 @@ def prepared(config: RunConfig) -> Iterator[tuple[Task[Any], nn.Module]]:
     """Give the task of a config, its data read, and a fresh model, on the config's backend."""
     with use(config.backend, config.precision), blas_threads(config.threads), seeded(config.seed):
         task = find_task(config.task)(config)
-        task.prepare()
-        refuse_too_large(task)
+        budget.prepare(task)
         set_seed(config.seed)  # whatever was drawn until now
         yield task, task.build().cast(config.dtype)
 
@@ -234,7 +229,7 @@ def read_config(
     if isinstance(config, Mapping):
         checked = check(Document(dict(config)), overrides=overrides)
         return checked, None, checked.task
-    path = Path(config)
+    path = given.path("config", config, ConfigError)
     document = yaml.read(path)
     return check(document, overrides=overrides, folder=path.parent), document.text, run_name(path)
 
@@ -282,7 +277,8 @@ def _run(
         for line in lines(overview):
             progress.info(line)
     set_seed(config.seed)  # whatever was drawn until now
-    model = task.build().cast(config.dtype)
+    with told_where_long(progress.note, "building the model"):
+        model = task.build().cast(config.dtype)
     ranks.broadcast(b"" if start is None else checkpoint_file.content(start))
     outcome = _train(task, model, config, point, data, progress, ranks, stop_when)
     diverged = outcome.error is not None
@@ -304,6 +300,7 @@ def _run(
     if finished:
         with _only_noted(progress, "samples"), directory.drafts() as drafts:
             preview = task.write(model, drafts)
+    gc.collect()  # figures hold one another in circles, some megabytes each, which Python would collect some day
     if outcome.interrupt is not None:
         progress.note(f"interrupted after {outcome.steps} steps; what there is: {directory.path}; --resume goes on")
         raise outcome.interrupt

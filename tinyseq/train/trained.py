@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinyseq import given
 from tinyseq.backends import load as load_backend
 from tinyseq.backends import use
 from tinyseq.errors import BackendError, DataError, TinyseqError
@@ -90,18 +91,35 @@ class Trained:
 
         Backend and threads are the run's only while a prediction is made, not while the caller has it.
         """
+        size = None if batch_size is None else given.whole("batch_size", batch_size, 1)
         with self._running():
-            if isinstance(inputs, str | Path):
-                records = self.task.read(Path(inputs), targets=False)
-            else:
-                records = self.task.records(inputs)
-            predictions = self.task.predict(self.model, records, batch_size=batch_size)
+            records = self._records(inputs, targets=False)
+            predictions = self.task.predict(self.model, records, batch_size=size)
         while True:
             with self._running():
                 prediction = next(predictions, None)
             if prediction is None:
                 return
             yield prediction
+
+    def _records(self, inputs: str | Path | Iterable[Any], *, targets: bool) -> Sequence[Any]:
+        """Return the records of a file, or of what Python gives.
+
+        Raises:
+            DataError: an input is not of the task's form.
+        """
+        if isinstance(inputs, str | Path):
+            return self.task.read(given.path("inputs", inputs), targets=targets)
+        try:
+            return self.task.records(inputs)
+        except TinyseqError:
+            raise
+        except (TypeError, ValueError, OverflowError, LookupError, AttributeError) as error:
+            raise DataError(
+                f"not inputs of the task {self.config.task!r}",
+                required="a path, or a list of inputs",
+                got=f"{given.shown(inputs)}: {str(error)[:200]}",
+            ) from None
 
     def sample(
         self,
@@ -132,7 +150,12 @@ class Trained:
             )
         with self._running():
             begun, text = self.task.sample(
-                self.model, prime=prime, length=length, temperature=temperature, top_k=top_k, seed=seed
+                self.model,
+                prime=None if prime is None else given.text("prime", prime),
+                length=None if length is None else given.whole("length", length),
+                temperature=None if temperature is None else given.real("temperature", temperature),
+                top_k=None if top_k is None else given.whole("top_k", top_k),
+                seed=given.whole("seed", seed, most=2**63 - 1),
             )
         return begun + text
 
@@ -142,18 +165,20 @@ class Trained:
         Raises:
             DataError: the file is not of the task's form, or the run's data is not as it was.
         """
+        size = None if batch_size is None else given.whole("batch_size", batch_size, 1)
         with self._running():
-            return self.task.evaluate_on(self._planned, self.judged(path), batch_size=batch_size)
+            return self.task.evaluate_on(self._planned, self.judged(path), batch_size=size)
 
     def details(self, path: str | Path | None = None, *, batch_size: int | None = None) -> dict[str, Any]:
         """Return what the task tells beyond the metrics, such as a confusion matrix."""
+        size = None if batch_size is None else given.whole("batch_size", batch_size, 1)
         with self._running():
-            return self.task.details(self.model, self.judged(path), batch_size=batch_size)
+            return self.task.details(self.model, self.judged(path), batch_size=size)
 
     def judged(self, path: str | Path | None) -> Sequence[Any]:
         """Return the records of a file with targets, or of the test part of the run's data."""
         if path is not None:
-            return self.task.read(Path(path))
+            return self.task.read(given.path("the file", path))
         fresh: Task[Any] = find_task(self.config.task)(self.config)
         fresh.prepare()
         if _plain(fresh.metadata()) != self.directory.metadata():
@@ -194,17 +219,12 @@ class Trained:
         def records() -> Sequence[Any]:
             if inputs is None:
                 return self.judged(None)
-            if isinstance(inputs, str | Path):
-                return self.task.read(Path(inputs), targets=name in pictures.JUDGING)
-            try:
-                return self.task.records(inputs)
-            except (TypeError, ValueError) as error:
-                if isinstance(error, TinyseqError):
-                    raise
-                raise DataError(
-                    f"not an input of the task {self.config.task!r}", got=str(error), fix="a file of inputs"
-                ) from None
+            return self._records(inputs, targets=name in pictures.JUDGING)
 
+        given.text("name of a figure", name)
+        layer = None if layer is None else given.text("layer", layer)
+        units = None if units is None else given.whole("units", units, 1)
+        steps = given.whole("steps", steps, 1)
         if name == "curves":
             return pictures.curves(self.directory)
         with self._running():
@@ -224,7 +244,7 @@ class Trained:
 
     @contextmanager
     def _running(self) -> Iterator[None]:
-        with use(self.backend), blas_threads(self.config.threads):
+        with use(self.backend), blas_threads(self.config.threads), np.errstate(all="ignore"):
             yield
 
     def __repr__(self) -> str:
@@ -251,7 +271,7 @@ def load(run: str | Path) -> Trained:
     Raises:
         DataError: it is no run directory, or it is damaged.
     """
-    return Trained(RunDirectory.find(run))
+    return Trained(RunDirectory.find(given.path("run", run)))
 
 
 def report(run: str | Path, path: str | Path) -> None:
@@ -260,13 +280,13 @@ def report(run: str | Path, path: str | Path) -> None:
     Raises:
         DataError: it is no run directory.
     """
-    directory = RunDirectory.find(run)
+    directory, page = RunDirectory.find(given.path("run", run)), given.path("page", path)
     try:
         trained = Trained(directory)
     except TinyseqError as error:
-        write_report(directory, Path(path), None, str(error))
+        write_report(directory, page, None, str(error))
         return
-    trained.report(path)
+    trained.report(page)
 
 
 @contextmanager

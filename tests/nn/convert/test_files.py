@@ -269,3 +269,11 @@ def test_hdf5_that_says_more_than_it_holds_is_refused(shape: tuple[int, ...], tm
     assert (tmp_path / "a.weights.h5").stat().st_size < 100_000
     with pytest.raises(DataError, match=r"bytes|numbers"):
         nn.convert.read("keras", tmp_path / "a.weights.h5")
+
+
+def test_a_number_beyond_all_floats_is_refused(tmp_path: Path) -> None:
+    content = (FILES / "dynet_lstm.txt").read_text()
+    number = content.split("\n")[1].split()[0]
+    (tmp_path / "large.txt").write_text(content.replace(number, "1e300", 1))
+    with pytest.raises(DataError, match="finite"):
+        nn.convert.read("dynet", tmp_path / "large.txt")

@@ -68,7 +68,8 @@ def load(library: str, path: str | Path) -> Content:
             fix=known.save,
         )
     try:
-        return READERS[suffix](path)
+        with np.errstate(all="ignore"):  # a number that is too large is infinite, and infinite ones are refused
+            return READERS[suffix](path)
     except DataError:
         raise
     except Damaged as error:

@@ -21,7 +21,7 @@ from tinyseq.random import generator
 from tinyseq.tensors import Tensor
 from tinyseq.train.config.registry import find_task
 from tinyseq.train.config.run_config import RunConfig
-from tinyseq.train.loop.budget import FEW, layers_of, refuse_too_large, with_model
+from tinyseq.train.loop.budget import FEW, layers_of, prepare, with_model
 from tinyseq.train.loop.progress import NoProgress
 from tinyseq.train.loop.ranks import Ranks
 from tinyseq.train.loop.sharded_step import ShardedStep
@@ -101,8 +101,7 @@ def inspect(config: RunConfig) -> Inspection:
     if layers <= FEW:
         return _inspected(config)
     task = find_task(config.task)(config)
-    task.prepare()
-    refuse_too_large(task)
+    prepare(task)
     three, four = (_inspected(with_model(config, num_layers=count), whole=count == 3) for count in (3, 4))
     return _extrapolated(three, four, layers - 3)
 

@@ -14,6 +14,7 @@ from tinyseq.tensors import Tensor
 from tinyseq.threads import blas_threads
 from tinyseq.train.config.registry import find_task
 from tinyseq.train.config.run_config import parse_config
+from tinyseq.train.loop.budget import refuse_too_large
 from tinyseq.train.loop.nonfinite import DivergedError, diverged, locate
 from tinyseq.train.loop.train_state import RandomState
 from tinyseq.train.storage import checkpoint_file
@@ -53,6 +54,7 @@ def _replay(checkpoint: Checkpoint) -> DivergedError | None:
     with use("numpy"), blas_threads(config.threads), np.errstate(all="ignore"), seeded(config.seed):
         task: Task[Any] = find_task(config.task)(config)
         task.restore(facts["metadata"])
+        refuse_too_large(task)
         model = task.build().cast(config.dtype)
         model.load_state_dict(checkpoint.part("model"))
         model.train()

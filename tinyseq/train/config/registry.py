@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tinyseq import nn, optim
+from tinyseq.backends import use
 from tinyseq.creation import zeros
 from tinyseq.data.bounds import Bounds
 from tinyseq.errors import ConfigError, did_you_mean
+from tinyseq.machine import free_memory, limited
 from tinyseq.nn.cells.registry import CELLS
 from tinyseq.nn.zoo import ZOO
 from tinyseq.random import generator
@@ -151,7 +153,7 @@ def _module_of_file(path: Path) -> Any:
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
-        except Exception as error:  # whatever the user's file raises is the user's message
+        except (Exception, SystemExit) as error:  # whatever the user's file raises is the user's message
             del sys.modules[name]
             raise ConfigError(f"{path} cannot be imported: {_brief(error)}") from error
         return module
@@ -160,11 +162,11 @@ def _module_of_file(path: Path) -> Any:
 def _module_of_name(name: str) -> Any:
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"the module {name!r} cannot be imported: {_brief(error)}") from error
 
 
-def _brief(error: Exception) -> str:
+def _brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
@@ -229,8 +231,27 @@ def _name_of(factory: Callable[..., Any]) -> str:
 
 
 def cell_problems(name: str, options: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield a problem for what is wrong with a cell's options."""
-    yield from option_problems(find_cell(name), options, (2, 2))
+    """Yield a problem for what is wrong with a cell's options; one's own is tried in what memory is free."""
+    factory = find_cell(name)
+    if ":" not in name:
+        yield from option_problems(factory, options, (2, 2))
+        return
+    with use("numpy"), limited(free_memory()):
+        problems = list(option_problems(factory, options, (2, 2)))
+    yield from problems or _method_problems(factory)
+
+
+def _method_problems(cell: Any) -> Iterator[Problem]:
+    """Yield a problem for what of a cell cannot be called as cells are."""
+    for name, wanted in (("step", ("x", "state")), ("initial_state", ("batch",))):
+        if isinstance(inspect.getattr_static(cell, name, None), staticmethod | classmethod):
+            continue
+        method = getattr(cell, name, None)
+        try:
+            inspect.signature(method).bind(cell, *wanted)  # type: ignore[arg-type]
+        except TypeError as error:
+            required = f"a method {name}(self, {', '.join(wanted)})"
+            yield Problem((), f"{cell.__name__}.{name}: required {required}, got {error}")
 
 
 def optimizer_problems(name: str, lr: float, options: Mapping[str, Any]) -> Iterator[Problem]:

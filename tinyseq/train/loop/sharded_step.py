@@ -18,7 +18,7 @@ from tinyseq.tensors import Tensor
 from tinyseq.train.config.run_config import TrainConfig
 from tinyseq.train.loop.progress import Progress
 from tinyseq.train.loop.ranks import Ranks, split_rows
-from tinyseq.train.loop.train_step import StepOutput, TrainStep, told_where_long
+from tinyseq.train.loop.train_step import StepOutput, TrainStep
 from tinyseq.train.tasks.learning import Learning
 
 Array = np.ndarray[Any, Any]
@@ -143,7 +143,7 @@ class ShardedStep(TrainStep):
         if self.functions is None:
             return eagerly(*arguments)
         try:
-            with told_where_long(self.progress, first=not self.ran):
+            with self.patiently():
                 result = self.functions[which](*arguments)
         except (GraphError, BackendError) as error:
             self.progress.note(f"not compiled, runs eagerly: {error.what}")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from tinyseq import backends, nn, optim
 from tinyseq.compiler import CompiledFunction, compile
@@ -16,35 +14,9 @@ from tinyseq.functional import detach
 from tinyseq.random import generator
 from tinyseq.tensors import Tensor
 from tinyseq.train.config.run_config import TrainConfig
+from tinyseq.train.loop.patience import told_where_long
 from tinyseq.train.loop.progress import Progress
 from tinyseq.train.tasks.learning import Learning, StepResult
-
-#: Seconds after which a compilation is told of.
-PATIENCE: Final = 5.0
-
-
-@contextmanager
-def told_where_long(progress: Progress, *, first: bool) -> Iterator[None]:
-    """Tell, after some seconds and ever more rarely, that a first call is still at work: the step is compiled in it."""
-    if not first:
-        yield
-        return
-    ended = threading.Event()
-
-    def tell() -> None:
-        waited = pause = PATIENCE
-        while not ended.wait(pause):
-            progress.note(
-                f"compiling the training step since {waited:.0f} s; Ctrl-C twice stops it, --eager does without"
-            )
-            waited, pause = 2 * waited, waited
-
-    thread = threading.Thread(target=tell, name="tinyseq-patience", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
 
 
 class StepOutput:
@@ -137,7 +109,7 @@ class TrainStep:
             return None
         feed = self.task.feed(self.model, batch, state)
         try:
-            with told_where_long(self.progress, first=not self.ran):
+            with self.patiently():
                 loss, norm, state = self.function(*feed.arguments)
             self.ran = True
         except (GraphError, BackendError) as error:
@@ -147,6 +119,13 @@ class TrainStep:
             loss, state = self.task.loss(self.model, *feed.arguments)
             return self._eager(StepResult(loss, feed.tokens, state))
         return StepResult(loss, feed.tokens, state), norm
+
+    def patiently(self) -> AbstractContextManager[None]:
+        """Return what a call stands under: the first one compiles, which may take long, and is told."""
+        if self.ran:
+            return nullcontext()
+        advice = "Ctrl-C twice stops it, --eager does without"
+        return told_where_long(self.progress.note, "compiling the training step", advice)
 
     def _eager(self, result: StepResult) -> tuple[StepResult, Tensor]:
         return result, self._move(result.loss)

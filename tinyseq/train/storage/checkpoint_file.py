@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,10 +68,7 @@ def parsed(told: bytes) -> Checkpoint:
     Raises:
         DataError: see ``read``.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "sent.safetensors")
-        path.write_bytes(told)
-        return read(path)
+    return _checked("what was sent", lambda: tensorfile.loads(told))
 
 
 def _parts(checkpoint: Checkpoint) -> Iterator[bytes | memoryview]:
@@ -90,9 +86,14 @@ def read(path: Path) -> Checkpoint:
         DamagedError: it is not as it was written.
         DataError: it is no checkpoint, of a newer format, or cannot be opened.
     """
+    return _checked(str(path), lambda: tensorfile.read(path))
+
+
+def _checked(name: str, reading: Callable[[], tuple[dict[str, str], dict[str, Array]]]) -> Checkpoint:
+    """Return the checkpoint of a file's content; ``name`` is what messages call it."""
     try:
-        metadata, tensors = tensorfile.read(path)
-        _check_format(path, metadata)
+        metadata, tensors = reading()
+        _check_format(name, metadata)
         facts = metadata["facts"]
         if tensorfile.digest(f"{metadata['version']}\0{facts}", tensors) != metadata["sha256"]:
             raise ValueError("its digest is not that of its content")
@@ -101,27 +102,27 @@ def read(path: Path) -> Checkpoint:
         raise
     except OSError as error:
         raise DataError(
-            "the checkpoint cannot be read", required="a checkpoint", got=f"{path}: {error.strerror or error}"
+            "the checkpoint cannot be read", required="a checkpoint", got=f"{name}: {error.strerror or error}"
         ) from None
     except _UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DamagedError(
-            "the checkpoint is damaged", required="the bytes that were written", got=f"{path}: {reason}"
+            "the checkpoint is damaged", required="the bytes that were written", got=f"{name}: {reason}"
         ) from None
     if not isinstance(content, dict) or not isinstance(content.get("step"), int):
-        raise DamagedError("the checkpoint is damaged", required="facts with a step", got=str(path))
+        raise DamagedError("the checkpoint is damaged", required="facts with a step", got=name)
     return Checkpoint(content, tensors)
 
 
-def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
+def _check_format(name: str, metadata: Mapping[str, str]) -> None:
     if metadata.get("format") != FORMAT:
-        raise DamagedError("not a checkpoint", required=f"a file of the format {FORMAT!r}", got=str(path))
+        raise DamagedError("not a checkpoint", required=f"a file of the format {FORMAT!r}", got=name)
     version = int(metadata["version"])
     if version > VERSION:
         raise DataError(
             "the checkpoint is of a newer format",
             required=f"version {VERSION} or lower",
-            got=f"{path}: version {version}",
+            got=f"{name}: version {version}",
             fix="a newer tinyseq: pip install --upgrade tinyseq",
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class MetricsLog:
         self.size = min(there, size)
         os.ftruncate(self._handle, self.size)
         self._digest = hashlib.sha256()
-        while content := os.read(self._handle, files.CHUNK):
+        while content := os.read(self._handle, _LONGEST):
             self._digest.update(content)
         if there < size:
             tell(f"warning: {path} is shorter than it was at the checkpoint; its rows are not complete")
@@ -87,23 +87,33 @@ class MetricsLog:
         os.close(self._handle)
 
 
-def read_rows(path: Path, tell: Callable[[str], None] = log.warning) -> list[Row]:
-    """Return the rows of a file; a line that is none is left out and told, unless it is the last and not written whole.
+def read_rows(path: Path, tell: Callable[[str], None] = log.warning) -> Iterator[Row]:
+    """Yield the rows of a file, one at a time, for there may be many; a line that is none is left out and told at the
+    end, unless it is the last and not written whole.
 
     Raises:
         OSError: the file cannot be read.
     """
-    lines = files.read_bytes(path).split(b"\n")
-    rows, wrong = [], []
-    for number, line in enumerate(lines[:-1], 1):
+    wrong, number = [], 0
+    for number, line in enumerate(_lines(path), 1):
         try:
-            rows.append(_row(line))
+            row = _row(line)
         except plain.UNREADABLE:
             wrong.append(number)
+            continue
+        yield row
     if wrong:
         shown = ", ".join(map(str, wrong[:5])) + (", ..." if wrong[5:] else "")
-        tell(f"warning: {path}: {len(wrong)} damaged of {len(lines) - 1} lines left out: {shown}")
-    return rows
+        tell(f"warning: {path}: {len(wrong)} damaged of {number} lines left out: {shown}")
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file that have an end; of one that is too long its beginning, which is too long as well."""
+    rest = b""
+    for block in files.read_blocks(path):
+        *lines, rest = (rest + block).split(b"\n")
+        yield from lines
+        rest = rest[: _LONGEST + 1]
 
 
 def _row(line: bytes) -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -204,15 +204,15 @@ class RunDirectory:
             ) from None
         return found.model_dump(exclude_none=True)
 
-    def rows(self, tell: Callable[[str], None] = log.warning) -> list[dict[str, Any]]:
-        """Read the metrics, as the training loop recorded them; lines that are damaged are left out, and told.
+    def rows(self, tell: Callable[[str], None] = log.warning) -> Iterator[dict[str, Any]]:
+        """Yield the metrics, as the training loop recorded them; lines that are damaged are left out, and told.
 
         Raises:
             DataError: there are none.
         """
         path = self.path / METRICS
         try:
-            return read_rows(path, tell)
+            yield from read_rows(path, tell)
         except OSError as error:
             raise DataError("the run's metrics cannot be read", required=str(path), got=str(error.strerror)) from None
 

@@ -8,6 +8,7 @@ and what other programs would read in two ways is refused.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -91,17 +92,25 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
         MemoryError: it does not fit.
     """
     with open(files.open_regular(path, os.O_RDONLY), "rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        metadata, places = _header(file, size)
-        total = max((end for _, _, _, end in places.values()), default=0)
-        if (free := free_memory()) is not None and total > free:
-            raise MemoryError(f"{path}: {in_bytes(total)} of tensors, and {in_bytes(free)} are free")
-        memory = np.empty(total, np.uint8)
-        view = memory.data
-        while view:
-            if not (count := file.readinto(view[: files.CHUNK])):
-                raise TensorFileError("it ends too early")
-            view = view[count:]
+        return _read(file, os.fstat(file.fileno()).st_size, str(path))
+
+
+def loads(content: bytes) -> tuple[dict[str, str], dict[str, Array]]:
+    """Return the metadata and the tensors of a file's content, as ``read`` does."""
+    return _read(io.BytesIO(content), len(content), "what was sent")
+
+
+def _read(file: io.RawIOBase | io.BytesIO, size: int, name: str) -> tuple[dict[str, str], dict[str, Array]]:
+    metadata, places = _header(file, size)
+    total = max((end for _, _, _, end in places.values()), default=0)
+    if (free := free_memory()) is not None and total > free:
+        raise MemoryError(f"{name}: {in_bytes(total)} of tensors, and {in_bytes(free)} are free")
+    memory = np.empty(total, np.uint8)
+    view = memory.data
+    while view:
+        if not (count := file.readinto(view[: files.CHUNK])):
+            raise TensorFileError("it ends too early")
+        view = view[count:]
     return metadata, {n: _array(memory[start:end], kind, shape) for n, (kind, shape, start, end) in places.items()}
 
 

@@ -99,10 +99,23 @@ class Captioning(GenerationTask[CaptioningConfig]):
         self.take(parts, min_count=config.min_count, max_size=config.max_size)
 
     def build(self) -> nn.Module:
+        patch = self.config.model.patch
+        patches = None if patch is None else patches_of(self.shape, patch)
+        encoder, writer = self._parts(math.prod(self.shape), len(self.targets), patches)
+        if (examples := Captioning.examples.of(self)) is not None:  # a restored model brings its own
+            encoder.fit(np.stack([example.input.values.reshape(-1) for example in examples.train]))
+        return EncoderDecoder(encoder, writer)
+
+    def least(self) -> nn.Module:
+        return EncoderDecoder(*self._parts(1, 1, None))
+
+    def _parts(
+        self, features: int, tokens: int, patches: np.ndarray[Any, Any] | None
+    ) -> tuple[FeatureEncoder, RecurrentWriter]:
         config = self.config.model
         writer = RecurrentWriter(
             partial(find_cell(config.cell), **config.options),
-            len(self.targets),
+            tokens,
             config.embedding_size,
             config.hidden_size,
             config.encoder_size,
@@ -111,16 +124,8 @@ class Captioning(GenerationTask[CaptioningConfig]):
             dropout=config.dropout,
             residual=config.residual,
         )
-        encoder = FeatureEncoder(
-            math.prod(self.shape),
-            config.encoder_size,
-            writer.cells,
-            dropout=config.dropout,
-            patches=None if config.patch is None else patches_of(self.shape, config.patch),
-        )
-        if (examples := Captioning.examples.of(self)) is not None:  # a restored model brings its own
-            encoder.fit(np.stack([example.input.values.reshape(-1) for example in examples.train]))
-        return EncoderDecoder(encoder, writer)
+        encoder = FeatureEncoder(features, config.encoder_size, writer.cells, dropout=config.dropout, patches=patches)
+        return encoder, writer
 
     def inputs(self, sources: Sequence[Features], multiple: int = 1) -> tuple[Tensor, ...]:
         for source in sources:

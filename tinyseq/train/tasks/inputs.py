@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from tinyseq import data
+from tinyseq import data, given
 from tinyseq.creation import tensor
 from tinyseq.data.examples import Example, Examples, read_keys, read_sequences, read_texts, read_vectors, read_wide
 from tinyseq.data.padding import MULTIPLE, pad
@@ -215,8 +215,13 @@ class Inputs(ABC):
     def encode(self, value: Any) -> Array:
         """Return an input as the network reads it."""
 
+    @property
     @abstractmethod
-    def network(self, config: SummaryConfig, outputs: int) -> Module:
+    def width(self) -> int:
+        """How many different tokens there are, or numbers a step."""
+
+    @abstractmethod
+    def network(self, config: SummaryConfig, width: int, outputs: int) -> Module:
         """Return a network (inputs, lengths) -> (batch, outputs)."""
 
     @abstractmethod
@@ -292,8 +297,12 @@ class TextInputs(Inputs):
     def encode(self, value: Any) -> Array:
         return self.vocabulary.encode(self.cut(value))
 
-    def network(self, config: SummaryConfig, outputs: int) -> Module:
-        return TextNet(config, len(self.vocabulary), outputs)
+    @property
+    def width(self) -> int:
+        return len(self.vocabulary)
+
+    def network(self, config: SummaryConfig, width: int, outputs: int) -> Module:
+        return TextNet(config, width, outputs)
 
     def sample(self, steps: int) -> Array:
         return np.arange(steps, dtype=np.int64) % len(self.vocabulary)
@@ -312,6 +321,10 @@ class Numbers(Inputs):
     scaler: Scaler
     #: The columns that were read in training: those of a file that is read later, wherever they stand in it.
     columns: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        return len(self.scaler.mean)
 
     def read(self, path: Path, kind: str, *, targets: bool) -> list[Example]:
         c = self.config
@@ -336,7 +349,7 @@ class Numbers(Inputs):
         """Return the examples of a file, as ``read_vectors`` does."""
 
     def accept(self, value: Any) -> Any:
-        array = np.asarray(value, np.float64)
+        array = given.array(value, np.float64)
         features = len(self.scaler.mean)
         whole = np.isfinite(array) | (np.isnan(array) & (self.config.missing == "mean"))
         if array.ndim != self.axes or array.shape[-1] != features or not len(array) or not whole.all():
@@ -378,15 +391,15 @@ class SequenceInputs(Numbers):
         return read_sequences(path, sequence=self.config.sequence, time=self.config.time, **options)
 
     def accept(self, value: Any) -> Any:
-        array = np.asarray(value, np.float64)
+        array = given.array(value, np.float64)
         return super().accept(array[:, None] if array.ndim == 1 and len(self.scaler.mean) == 1 else array)
 
     @property
     def phrase(self) -> str:
         return f"a sequence of {counted(len(self.scaler.mean), 'number')} a step"
 
-    def network(self, config: SummaryConfig, outputs: int) -> Module:
-        return SequenceNet(config, len(self.scaler.mean), outputs)
+    def network(self, config: SummaryConfig, width: int, outputs: int) -> Module:
+        return SequenceNet(config, width, outputs)
 
     def sample(self, steps: int) -> Array:
         return np.ones((steps, len(self.scaler.mean)), self.dtype)
@@ -408,8 +421,8 @@ class VectorInputs(Numbers):
     def phrase(self) -> str:
         return f"a vector of {counted(len(self.scaler.mean), 'number')}"
 
-    def network(self, config: SummaryConfig, outputs: int) -> Module:
-        return MLP(config, len(self.scaler.mean), outputs)
+    def network(self, config: SummaryConfig, width: int, outputs: int) -> Module:
+        return MLP(config, width, outputs)
 
     def sample(self, steps: int) -> Array:
         return np.ones(len(self.scaler.mean), self.dtype)

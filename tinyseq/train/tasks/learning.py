@@ -57,6 +57,13 @@ class Learning(Role[C]):
     def build(self) -> nn.Module:
         """Return a fresh model, its parameters drawn from the seed."""
 
+    def least(self) -> nn.Module:
+        """Return a model as of the smallest data that there could be, of one token, column and class.
+
+        None is smaller: what this machine cannot hold of it is refused before data is read.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no least model")
+
     @abstractmethod
     def batches(self) -> Iterator[Any]:
         """Return training batches without end."""

@@ -254,6 +254,9 @@ class Seq2Seq(GenerationTask[Seq2SeqConfig]):
         config = self.config.model
         return ARCHITECTURES[config.architecture](config, len(self.vocabulary), len(self.targets))
 
+    def least(self) -> nn.Module:
+        return ARCHITECTURES[self.config.model.architecture](self.config.model, 1, 1)
+
     def inputs(self, sources: Sequence[str], multiple: int = 1) -> tuple[Tensor, ...]:
         rows = [self._encode(source) for source in sources]
         ids, lengths = pad(rows, multiple=multiple)

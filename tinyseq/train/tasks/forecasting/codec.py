@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinyseq import given
 from tinyseq.data import forecasts
 from tinyseq.data.series import Scaler, Series, read_many
 from tinyseq.errors import DataError, did_you_mean
@@ -144,7 +145,7 @@ class SeriesCodec(Codec[ForecastingConfig]):
     def records(self, inputs: Iterable[Any]) -> list[Record]:
         records = []
         for number, values in enumerate(inputs):
-            array = np.asarray(values, np.float64)
+            array = given.array(values, np.float64)
             array = array[:, None] if array.ndim == 1 else array
             if array.ndim != 2 or array.shape[1] != len(self.columns) or not len(array) or not np.isfinite(array).all():
                 raise DataError(

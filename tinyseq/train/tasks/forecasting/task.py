@@ -96,6 +96,9 @@ class Forecasting(ForecastJudgement, ForecastPresentation, Task[ForecastingConfi
         config = self.config.forecast
         return ForecastNet(self.config.model, len(self.columns), self.chosen, config.horizon, config.from_last)
 
+    def least(self) -> ForecastNet:
+        return ForecastNet(self.config.model, 1, [0], self.config.forecast.horizon, self.config.forecast.from_last)
+
     def batches(self) -> Iterator[Batch]:
         train, config = self.config.train, self.config.data
         stretches = [self._stretch(series) for series in self.every]

@@ -108,6 +108,9 @@ class LanguageModel(TextPresentation, Task[LanguageModelConfig]):
     def build(self) -> LanguageModelNet:
         return LanguageModelNet(self.config.model, len(self.vocabulary))
 
+    def least(self) -> LanguageModelNet:
+        return LanguageModelNet(self.config.model, 1)
+
     def batches(self) -> Iterator[data.Window]:
         train = self.config.train
         return data.training_windows(self.ids.train, train.batch_size, train.bptt.every, train.bptt.depth)

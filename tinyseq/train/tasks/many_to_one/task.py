@@ -94,7 +94,10 @@ class ManyToOne(OutputsPresentation[C], Task[C]):
         )
 
     def build(self) -> Module:
-        return self.inputs.network(self.config.model, self.outputs)  # type: ignore[attr-defined]
+        return self.inputs.network(self.config.model, self.inputs.width, self.outputs)  # type: ignore[attr-defined]
+
+    def least(self) -> Module:
+        return self.inputs.network(self.config.model, 1, 1)  # type: ignore[attr-defined]
 
     def batches(self) -> Iterator[tuple[list[Array], Array]]:
         train = self.examples.train

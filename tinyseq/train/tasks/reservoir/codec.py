@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinyseq import given
 from tinyseq.data.series import read_series
 from tinyseq.errors import DataError
 from tinyseq.train.tasks.codec import Codec
@@ -61,7 +62,7 @@ class SystemCodec(Codec[ReservoirTaskConfig]):
     def records(self, inputs: Iterable[Any]) -> list[ReservoirRecord]:
         records = []
         for number, values in enumerate(inputs):
-            array = np.asarray(values, np.float64)
+            array = given.array(values, np.float64)
             array = array[:, None] if array.ndim == 1 else array
             if array.ndim != 2 or array.shape[1] != len(self.inputs) or not len(array) or not np.isfinite(array).all():
                 raise DataError(

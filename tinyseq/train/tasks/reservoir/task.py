@@ -59,6 +59,9 @@ class Reservoir(RunsPresentation, Task[ReservoirTaskConfig]):
     def build(self) -> nn.EchoStateNetwork:
         return self.config.model.build(len(self.inputs), len(self.targets))
 
+    def least(self) -> nn.EchoStateNetwork:
+        return self.config.model.build(1, 1)
+
     @property
     def one_pass(self) -> bool:
         return self.config.readout.method == "ridge"

@@ -90,6 +90,9 @@ class Tagging(TagsPresentation, Task[TaggingConfig]):
     def build(self) -> Tagger:
         return Tagger(self.config.model, len(self.words), len(self.characters), len(self.tags))
 
+    def least(self) -> Tagger:
+        return Tagger(self.config.model, 1, 1, 1)
+
     def batches(self) -> Iterator[list[Tagged]]:
         train = [s for s in self.sentences.train if any(s.tags)]  # some treebanks leave sentences untagged
         rng = np.random.default_rng(self.config.seed)
