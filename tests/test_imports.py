@@ -34,7 +34,7 @@ ORDER: list[set[str]] = [
     {"random"},
     {"creation", "functional"},
     {"sparse"},
-    {"words"},
+    {"functions", "words"},
     {"masks"},
     {"testing", "unrolling"},
     {"compiler"},

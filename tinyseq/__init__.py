@@ -16,11 +16,8 @@ from tinyseq.compiler.plan import Plan as _Plan
 from tinyseq.creation import arange, eye, from_dlpack, full, ones, rand, randn, tensor, zeros
 from tinyseq.errors import TinyseqError
 from tinyseq.functional import detach, grad, gradients, value_and_grad
-from tinyseq.graph import Graph, scope
-from tinyseq.modes import enable_grad, no_grad
-from tinyseq.nn.functional import dropout, embedding
-from tinyseq.ops.elementwise import absolute as abs
-from tinyseq.ops.elementwise import (
+from tinyseq.functions.elementwise import (
+    abs,
     cast,
     clip,
     cos,
@@ -28,6 +25,7 @@ from tinyseq.ops.elementwise import (
     exp,
     expm1,
     gelu,
+    isfinite,
     log,
     log1p,
     maximum,
@@ -42,13 +40,22 @@ from tinyseq.ops.elementwise import (
     tanh,
     where,
 )
-from tinyseq.ops.linalg import einsum, matmul
-from tinyseq.ops.predicates import isfinite
-from tinyseq.ops.reduce import argmax, argmin, cumsum, log_softmax, logsumexp, mean, prod, softmax, var
-from tinyseq.ops.reduce import max_ as max
-from tinyseq.ops.reduce import min_ as min
-from tinyseq.ops.reduce import sum_ as sum
-from tinyseq.ops.shape import (
+from tinyseq.functions.products import einsum, matmul, sparse_matmul
+from tinyseq.functions.reductions import (
+    argmax,
+    argmin,
+    cumsum,
+    log_softmax,
+    logsumexp,
+    max,
+    mean,
+    min,
+    prod,
+    softmax,
+    sum,
+    var,
+)
+from tinyseq.functions.shapes import (
     broadcast_to,
     concat,
     expand_dims,
@@ -68,13 +75,14 @@ from tinyseq.ops.shape import (
     unstack,
     zeros_like,
 )
+from tinyseq.graph import Graph, scope
+from tinyseq.modes import enable_grad, no_grad
+from tinyseq.nn.functional import dropout, embedding
 from tinyseq.random import seed
-from tinyseq.sparse import SparseMatrix, sparse_matmul
+from tinyseq.sparse import SparseMatrix
 from tinyseq.tensors import Tensor
 from tinyseq.unrolling import unroll
-from tinyseq.words import all_ as all
-from tinyseq.words import any_ as any
-from tinyseq.words import linspace, norm, std
+from tinyseq.words import all, any, linspace, norm, std
 
 __all__ = [
     "Graph",

@@ -24,11 +24,14 @@ from tinyseq.ops.tuples import pick
 _folder = Path(__file__).parent
 _modules = (
     "autodiff.py", "hooks.py", "interop.py", "nn/functional.py", "operators.py", "random.py", "scalars.py",
-    "tensors.py", "tracing.py",
+    "tensors.py", "tracing.py", "words.py",
 )  # fmt: skip
 engine_files.update(
     str(path)
-    for path in (*_folder.glob("ops/*.py"), *_folder.glob("backends/*.py"), *(_folder / name for name in _modules))
+    for path in (
+        *(path for part in ("ops", "backends", "functions") for path in _folder.glob(f"{part}/*.py")),
+        *(_folder / name for name in _modules),
+    )
 )
 
 _SCALARS: Final = (bool, int, float)
