@@ -6,7 +6,7 @@ import numpy as np
 
 from tinyseq.creation import tensor
 from tinyseq.errors import ShapeError
-from tinyseq.graph import Dtype
+from tinyseq.ops.base import DtypeLike
 from tinyseq.ops.elementwise import sqrt, where
 from tinyseq.ops.reduce import Axis, max_, min_, sum_, var
 from tinyseq.ops.shape import zeros_like
@@ -45,7 +45,7 @@ def all(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return min_((x != 0).cast(np.int64), axis=axis, keepdims=keepdims) > 0
 
 
-def linspace(start: float, stop: float, num: int = 50, *, dtype: Dtype | type = np.float32) -> Tensor:
+def linspace(start: float, stop: float, num: int = 50, *, dtype: DtypeLike = np.float32) -> Tensor:
     r"""Numbers at equal distances from start to stop, both included: shape (num,).
 
         y_i = \mathit{start} + i (\mathit{stop} - \mathit{start}) / (\mathit{num} - 1)
