@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 #: other. This is section 3 of the design with the small helpers put where they stand.
 ORDER: list[set[str]] = [
     {"errors", "files", "machine", "starting", "terminal"},
-    {"registry", "threads"},
+    {"hints", "registry", "threads"},
     {"trees"},
     {"graph", "backends"},
     {"modes"},

@@ -42,7 +42,12 @@ def hints_of(thing: Any) -> dict[str, Any]:
                 names.update({alias.name: getattr(module, alias.name) for alias in line.names})
     if names.get("ArrayLike") is numpy.typing.ArrayLike:
         names["ArrayLike"] = object  # NumPy's own, of its own parts
-    return typing.get_type_hints(thing, localns=names or None)
+    while True:
+        try:
+            return typing.get_type_hints(thing, localns=names or None)
+        except NameError as error:  # an alias of another module, as text
+            owners = [module for name, module in sys.modules.items() if name.startswith("tinyseq.")]
+            names[error.name] = next(vars(module)[error.name] for module in owners if error.name in vars(module))
 
 
 def public() -> dict[str, Any]:

@@ -20,11 +20,11 @@ ROOT = Path(ts.__file__).parent
 REPOSITORY = Path(__file__).resolve().parent.parent
 #: What records, computes and differentiates ops, and a cell over time. What traces them is of the compiler, and apart.
 ENGINE = ("graph.py", "ops/*.py", "autodiff.py", "tensors.py", "unrolling.py", "backends/numpy.py", "nn/cells/*.py")
-#: It shrinks with the engine, and does not grow.
-LINES = 4_300
+#: It shrinks with the engine, and does not grow. With docstrings, comments and blank lines these are some 4,500.
+LINES = 2_950
 LONGEST = 550
 TRACING = ("tracing.py", "scalars.py")
-TRACING_LINES = 425
+TRACING_LINES = 300
 
 #: What a student reads: the functions of these files are short, and by ruff's C901 (pyproject.toml) simple.
 READ = (

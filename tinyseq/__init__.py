@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinyseq import starting as _starting  # noqa: F401  # isort: skip
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as _np
 
@@ -76,13 +76,14 @@ from tinyseq.functions.shapes import (
     zeros_like,
 )
 from tinyseq.graph import Graph, scope
+from tinyseq.hints import TS, missing
 from tinyseq.modes import enable_grad, no_grad
 from tinyseq.nn.functional import dropout, embedding
 from tinyseq.random import seed
 from tinyseq.sparse import SparseMatrix
 from tinyseq.tensors import Tensor
 from tinyseq.unrolling import unroll
-from tinyseq.words import all, any, linspace, norm, std
+from tinyseq.words import all, any, argsort, dot, linspace, norm, one_hot, sort, std, topk
 
 __all__ = [
     "Graph",
@@ -95,6 +96,7 @@ __all__ = [
     "arange",
     "argmax",
     "argmin",
+    "argsort",
     "backend",
     "bool_",
     "broadcast_to",
@@ -107,6 +109,7 @@ __all__ = [
     "cos",
     "cumsum",
     "detach",
+    "dot",
     "draw",
     "dropout",
     "einsum",
@@ -145,6 +148,7 @@ __all__ = [
     "nn",
     "no_grad",
     "norm",
+    "one_hot",
     "ones",
     "optim",
     "pad",
@@ -162,6 +166,7 @@ __all__ = [
     "sin",
     "softmax",
     "softplus",
+    "sort",
     "sparse_matmul",
     "split",
     "sqrt",
@@ -175,6 +180,7 @@ __all__ = [
     "tanh",
     "tensor",
     "testing",
+    "topk",
     "trace",
     "transpose",
     "tril",
@@ -205,10 +211,15 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'tinyseq' has no attribute {name!r}")
+if TYPE_CHECKING:
+    from tinyseq.drawing import draw
+    from tinyseq.train import load, load_config, run
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name in _LAZY:
+            return getattr(importlib.import_module(_LAZY[name]), name)
+        raise missing("module 'tinyseq'", name, TS, __all__)
 
 
 def __dir__() -> list[str]:

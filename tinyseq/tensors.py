@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from tinyseq.autodiff import backpropagate, has_slope
 from tinyseq.backends import Backend
 from tinyseq.errors import BackendError, DtypeError, GraphError, MutationError, ShapeError, TinyseqError
 from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Leaf, Node, Shape, caller, engine_files, here, literal
+from tinyseq.hints import TENSOR, missing
 from tinyseq.modes import enable_grad, mode
 from tinyseq.operators import Operators
 from tinyseq.ops import elementwise as ew
@@ -334,6 +335,11 @@ class Tensor(Operators):
             self.value = value.value
         else:
             mode.tracing.assign(self, value)
+
+    if not TYPE_CHECKING:  # checkers shall see what is not there
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise missing("a tensor", name, TENSOR)
 
     def __copy__(self) -> Self:
         fresh = object.__new__(type(self))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from tinyseq.creation import tensor
-from tinyseq.errors import ShapeError
-from tinyseq.ops.base import DtypeLike
-from tinyseq.ops.elementwise import sqrt, where
+from tinyseq.creation import arange, tensor
+from tinyseq.errors import DtypeError, ShapeError
+from tinyseq.ops import reduce
+from tinyseq.ops.base import DtypeLike, normalize_axis
+from tinyseq.ops.elementwise import sqrt, where, within
+from tinyseq.ops.linalg import matmul
 from tinyseq.ops.reduce import Axis, max_, min_, sum_, var
-from tinyseq.ops.shape import zeros_like
+from tinyseq.ops.shape import expand_dims, flip, gather, reshape, slice_, swapaxes, zeros_like
 from tinyseq.tensors import Tensor
 
 
@@ -89,6 +93,106 @@ def std(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     1.0
     """
     return _root(var(x, axis=axis, keepdims=keepdims))
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    r"""The product of vectors, of matrices, or of more axes over the last of a and the last but one of b.
+
+        y_{i \ldots k} = \sum_j a_{i \ldots j} b_{\ldots j k}
+
+    As ``numpy.dot``: two vectors give their inner product, a scalar scales, and of more than two axes all stay, where
+    ``a @ b`` has stacks that broadcast. Dtypes meet. ``torch.dot`` takes vectors only.
+
+    Raises:
+        ShapeError: the extents that are summed over differ.
+
+    >>> ts.dot(ts.tensor([1.0, 2.0]), ts.tensor([3.0, 4.0]))
+    tensor(11.)
+    """
+    if not a.shape or not b.shape:
+        return a * b
+    if len(b.shape) <= 2:
+        return matmul(a, b)
+    columns = (*b.shape[:-2], b.shape[-1])
+    flat = reshape(swapaxes(b, -1, -2), (math.prod(columns), b.shape[-2]))
+    return reshape(matmul(a, flat.T), (*a.shape[:-1], *columns))
+
+
+def argsort(x: Tensor, axis: int = -1, descending: bool = False) -> Tensor:
+    r"""The indices that sort along an axis, by default the last; equal elements stay in their order, NaN is largest.
+
+        y = \operatorname{argsort} x
+
+    The shape stays; int64. No gradient flows through it. As ``numpy.argsort`` (stable), ``torch.argsort``.
+
+    Raises:
+        ShapeError: there is no such axis.
+
+    >>> ts.argsort(ts.tensor([3.0, 1.0, 2.0]))
+    tensor([1, 2, 0])
+    """
+    if not descending:
+        return reduce.argsort(x, axis)
+    axis = normalize_axis("argsort", axis, len(x.shape))
+    return (x.shape[axis] - 1) - flip(reduce.argsort(flip(x, axis), axis), axis)
+
+
+def sort(x: Tensor, axis: int = -1, descending: bool = False) -> Tensor:
+    r"""The elements in order along an axis, by default the last; equal ones share no gradient: each has its own place.
+
+        y_i = x_{a_i}, a = \operatorname{argsort} x
+
+    Shape and dtype stay. As ``numpy.sort``; ``torch.sort`` gives ``ts.argsort`` with it.
+
+    Raises:
+        ShapeError: there is no such axis.
+
+    >>> ts.sort(ts.tensor([3.0, 1.0, 2.0]), descending=True)
+    tensor([3., 2., 1.])
+    """
+    return gather(x, argsort(x, axis, descending), axis)
+
+
+def topk(x: Tensor, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, Tensor]:
+    r"""The k largest elements along an axis, the largest first, and their indices; or the smallest.
+
+        y_i = x_{a_i}, i < k, a = \operatorname{argsort}(-x)
+
+    The axis gets extent k; the dtype of x, and int64. Gradients flow to what was taken. As ``torch.topk``.
+
+    Raises:
+        ShapeError: there is no such axis, or it has fewer elements than k.
+
+    >>> ts.topk(ts.tensor([3.0, 1.0, 2.0]), 2)
+    (tensor([3., 2.]), tensor([0, 2]))
+    """
+    axis = normalize_axis("topk", axis, len(x.shape))
+    if not 0 <= k <= x.shape[axis]:
+        raise ShapeError("topk: k is out of range", required=f"0 to {x.shape[axis]}, the extent", got=str(k))
+    places = slice_(argsort(x, axis, largest), (*(slice(None),) * axis, slice(0, k)))
+    return gather(x, places, axis), places
+
+
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    r"""Rows that are 1 at their label and 0 elsewhere.
+
+        y_{\ldots k} = [k = t_{\ldots}]
+
+    Integers (...) give (..., classes), int64. As ``torch.nn.functional.one_hot``, whose ``num_classes``
+    may be left out: here a batch says nothing of the classes. No gradient flows through it.
+
+    Raises:
+        DtypeError: the labels are not integers.
+        DataError: a label is out of range.
+
+    >>> ts.one_hot(ts.tensor([2, 0]), 3)
+    tensor([[0, 0, 1],
+            [1, 0, 0]])
+    """
+    if labels.dtype.kind not in "iu":
+        raise DtypeError("one_hot: labels are not integers", required="an integer dtype", got=str(labels.dtype))
+    labels = within(labels, 0, classes - 1, what="one_hot: a label is out of range", required=f"0 <= label < {classes}")
+    return (expand_dims(labels, -1) == arange(classes)).cast(np.int64)
 
 
 def _root(square: Tensor) -> Tensor:
