@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 #: other. This is section 3 of the design with the small helpers put where they stand.
 ORDER: list[set[str]] = [
     {"errors", "files", "machine", "starting", "terminal"},
-    {"given", "registry", "threads"},
+    {"given", "hints", "registry", "threads"},
     {"trees"},
     {"graph", "backends"},
     {"modes"},
@@ -34,7 +34,7 @@ ORDER: list[set[str]] = [
     {"random"},
     {"creation", "functional"},
     {"sparse"},
-    {"words"},
+    {"functions", "words"},
     {"masks"},
     {"testing", "unrolling"},
     {"compiler"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinyseq import starting as _starting  # noqa: F401  # isort: skip
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as _np
 
@@ -16,11 +16,8 @@ from tinyseq.compiler.plan import Plan as _Plan
 from tinyseq.creation import arange, eye, from_dlpack, full, ones, rand, randn, tensor, zeros
 from tinyseq.errors import TinyseqError
 from tinyseq.functional import detach, grad, gradients, value_and_grad
-from tinyseq.graph import Graph, scope
-from tinyseq.modes import enable_grad, no_grad
-from tinyseq.nn.functional import dropout, embedding
-from tinyseq.ops.elementwise import absolute as abs
-from tinyseq.ops.elementwise import (
+from tinyseq.functions.elementwise import (
+    abs,
     cast,
     clip,
     cos,
@@ -28,6 +25,7 @@ from tinyseq.ops.elementwise import (
     exp,
     expm1,
     gelu,
+    isfinite,
     log,
     log1p,
     maximum,
@@ -42,13 +40,22 @@ from tinyseq.ops.elementwise import (
     tanh,
     where,
 )
-from tinyseq.ops.linalg import einsum, matmul
-from tinyseq.ops.predicates import isfinite
-from tinyseq.ops.reduce import argmax, argmin, cumsum, log_softmax, logsumexp, mean, prod, softmax, var
-from tinyseq.ops.reduce import max_ as max
-from tinyseq.ops.reduce import min_ as min
-from tinyseq.ops.reduce import sum_ as sum
-from tinyseq.ops.shape import (
+from tinyseq.functions.products import einsum, matmul, sparse_matmul
+from tinyseq.functions.reductions import (
+    argmax,
+    argmin,
+    cumsum,
+    log_softmax,
+    logsumexp,
+    max,
+    mean,
+    min,
+    prod,
+    softmax,
+    sum,
+    var,
+)
+from tinyseq.functions.shapes import (
     broadcast_to,
     concat,
     expand_dims,
@@ -68,13 +75,15 @@ from tinyseq.ops.shape import (
     unstack,
     zeros_like,
 )
+from tinyseq.graph import Graph, scope
+from tinyseq.hints import TS, missing
+from tinyseq.modes import enable_grad, no_grad
+from tinyseq.nn.functional import dropout, embedding
 from tinyseq.random import seed
-from tinyseq.sparse import SparseMatrix, sparse_matmul
+from tinyseq.sparse import SparseMatrix
 from tinyseq.tensors import Tensor
 from tinyseq.unrolling import unroll
-from tinyseq.words import all_ as all
-from tinyseq.words import any_ as any
-from tinyseq.words import linspace, norm, std
+from tinyseq.words import all, any, argsort, dot, linspace, norm, one_hot, sort, std, topk
 
 __all__ = [
     "Graph",
@@ -87,6 +96,7 @@ __all__ = [
     "arange",
     "argmax",
     "argmin",
+    "argsort",
     "backend",
     "bool_",
     "broadcast_to",
@@ -99,6 +109,7 @@ __all__ = [
     "cos",
     "cumsum",
     "detach",
+    "dot",
     "draw",
     "dropout",
     "einsum",
@@ -137,6 +148,7 @@ __all__ = [
     "nn",
     "no_grad",
     "norm",
+    "one_hot",
     "ones",
     "optim",
     "pad",
@@ -154,6 +166,7 @@ __all__ = [
     "sin",
     "softmax",
     "softplus",
+    "sort",
     "sparse_matmul",
     "split",
     "sqrt",
@@ -167,6 +180,7 @@ __all__ = [
     "tanh",
     "tensor",
     "testing",
+    "topk",
     "trace",
     "transpose",
     "tril",
@@ -197,10 +211,15 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'tinyseq' has no attribute {name!r}")
+if TYPE_CHECKING:
+    from tinyseq.drawing import draw
+    from tinyseq.train import load, load_config, run
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name in _LAZY:
+            return getattr(importlib.import_module(_LAZY[name]), name)
+        raise missing("module 'tinyseq'", name, TS, __all__)
 
 
 def __dir__() -> list[str]:

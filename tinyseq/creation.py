@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinyseq import backends
 from tinyseq.errors import BackendError, DtypeError, GraphError
-from tinyseq.graph import Dtype, Leaf
+from tinyseq.graph import Leaf
 from tinyseq.modes import mode
-from tinyseq.ops.base import FLOAT32, FLOAT64, INT64, native
+from tinyseq.ops.base import FLOAT32, FLOAT64, INT64, DtypeLike, native
 from tinyseq.ops.draws import uniform
 from tinyseq.ops.elementwise import cos, log1p, sqrt
 from tinyseq.random import generator
 from tinyseq.tensors import Tensor
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
-def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False, name: str | None = None) -> Tensor:
+
+def tensor(
+    data: ArrayLike | Tensor, *, dtype: DtypeLike | None = None, requires_grad: bool = False, name: str | None = None
+) -> Tensor:
     """Make a tensor from numbers, nested lists or an array; the data is copied.
 
     Args:
@@ -29,6 +35,12 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False, name: s
 
     Raises:
         DtypeError: the data is not of numbers, or a gradient is asked of integers.
+
+    As ``torch.tensor``.
+
+    >>> ts.tensor([[1, 2], [3, 4]]) * 2
+    tensor([[2, 4],
+            [6, 8]])
     """
     if isinstance(data, Tensor):
         data = data.value
@@ -81,7 +93,7 @@ def _made(value: Any, requires_grad: bool, name: str | None = None) -> Tensor:
     return Tensor(value, Leaf(value.shape, value.dtype, requires_grad, name), requires_grad)
 
 
-def from_dlpack(x: Any) -> Tensor:
+def from_dlpack(x: object) -> Tensor:
     """Return a tensor of another library's array (PyTorch, CuPy, JAX, NumPy), without a copy: they share memory.
 
     The array's device decides the backend. Tensors are immutable: do not write to the array while the tensor is used.
@@ -90,6 +102,11 @@ def from_dlpack(x: Any) -> Tensor:
     Raises:
         DtypeError: the array is not of booleans, integers or floats that tensors have.
         BackendError: it is on a device that no backend of this machine has.
+
+    As ``numpy.from_dlpack``, ``torch.from_dlpack``.
+
+    >>> ts.from_dlpack(np.arange(3)) + 1
+    tensor([1, 2, 3])
     """
     if not hasattr(x, "__dlpack_device__"):
         raise DtypeError(
@@ -123,40 +140,91 @@ def _extents(shape: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else tuple(shape)
 
 
-def zeros(*shape: Any, dtype: Dtype | type = FLOAT32, requires_grad: bool = False) -> Tensor:
-    """Return zeros of a shape."""
+def zeros(*shape: int | Sequence[int], dtype: DtypeLike = FLOAT32, requires_grad: bool = False) -> Tensor:
+    """Return zeros of a shape.
+
+    y = 0, float32 or another dtype. The shape as numbers or as one tuple. As ``numpy.zeros``, ``torch.zeros``.
+
+    >>> ts.zeros(2, 3)
+    tensor([[0., 0., 0.],
+            [0., 0., 0.]])
+    """
     return full(_extents(shape), 0, dtype=dtype, requires_grad=requires_grad)
 
 
-def ones(*shape: Any, dtype: Dtype | type = FLOAT32, requires_grad: bool = False) -> Tensor:
-    """Return ones of a shape."""
+def ones(*shape: int | Sequence[int], dtype: DtypeLike = FLOAT32, requires_grad: bool = False) -> Tensor:
+    """Return ones of a shape.
+
+    y = 1, float32 or another dtype. The shape as numbers or as one tuple. As ``numpy.ones``, ``torch.ones``.
+
+    >>> ts.ones((2, 2), dtype=ts.int64)
+    tensor([[1, 1],
+            [1, 1]])
+    """
     return full(_extents(shape), 1, dtype=dtype, requires_grad=requires_grad)
 
 
-def full(shape: Any, value: float, *, dtype: Dtype | type = FLOAT32, requires_grad: bool = False) -> Tensor:
-    """Return a shape filled with one value."""
+def full(
+    shape: int | Sequence[int], value: float, *, dtype: DtypeLike = FLOAT32, requires_grad: bool = False
+) -> Tensor:
+    """Return a shape filled with one value.
+
+    y = value, float32 or another dtype. As ``numpy.full``, ``torch.full``.
+
+    >>> ts.full((2,), 7.0)
+    tensor([7., 7.])
+    """
     return _made(backends.current().xp.full(shape, value, dtype=dtype), requires_grad)
 
 
-def arange(*limits: float, dtype: Dtype | type | None = None) -> Tensor:
-    """Return evenly spaced numbers, as NumPy's arange; int64 for integers, float32 for floats."""
+def arange(*limits: float, dtype: DtypeLike | None = None) -> Tensor:
+    """Return evenly spaced numbers, as NumPy's arange; int64 for integers, float32 for floats.
+
+    y_i = start + i step, below stop. As ``numpy.arange``, ``torch.arange``.
+
+    >>> ts.arange(0, 10, 4)
+    tensor([0, 4, 8])
+    """
     whole = all(isinstance(limit, int | np.integer) for limit in limits)
     values = backends.current().xp.arange(*limits, dtype=INT64 if whole else FLOAT64)
     return _made(values.astype(dtype or (INT64 if whole else FLOAT32)), False)
 
 
-def eye(n: int, *, dtype: Dtype | type = FLOAT32) -> Tensor:
-    """Return the n x n identity matrix."""
+def eye(n: int, *, dtype: DtypeLike = FLOAT32) -> Tensor:
+    """Return the n x n identity matrix.
+
+    y_ij = 1 where i = j, else 0; float32 or another dtype. As ``numpy.eye``, ``torch.eye``.
+
+    >>> ts.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
     return _made(backends.current().xp.eye(n, dtype=dtype), False)
 
 
-def rand(*shape: Any, dtype: Dtype | type = FLOAT32, requires_grad: bool = False) -> Tensor:
-    """Return draws uniform on [0, 1), from the generator that ``ts.seed`` sets; compiled, new ones at each call."""
+def rand(*shape: int | Sequence[int], dtype: DtypeLike = FLOAT32, requires_grad: bool = False) -> Tensor:
+    """Return draws uniform on [0, 1), from the generator that ``ts.seed`` sets; compiled, new ones at each call.
+
+    float32 or another dtype of floats. As ``numpy.random.rand``, ``torch.rand``.
+
+    >>> ts.seed(0)
+    >>> x = ts.rand(1000)
+    >>> bool(((x >= 0) & (x < 1)).min()), round(x.mean().item(), 1)
+    (True, 0.5)
+    """
     return _drawn(_uniform(_extents(shape)), dtype, requires_grad)
 
 
-def randn(*shape: Any, dtype: Dtype | type = FLOAT32, requires_grad: bool = False) -> Tensor:
-    """Return standard normal draws (Box and Muller 1958), from the generator that ``ts.seed`` sets; see ``rand``."""
+def randn(*shape: int | Sequence[int], dtype: DtypeLike = FLOAT32, requires_grad: bool = False) -> Tensor:
+    """Return standard normal draws (Box and Muller 1958), from the generator that ``ts.seed`` sets; see ``rand``.
+
+    float32 or another dtype of floats. As ``numpy.random.randn``, ``torch.randn``.
+
+    >>> ts.seed(0)
+    >>> x = ts.randn(10_000)
+    >>> round(abs(x.mean().item()), 1), round(x.var().item(), 1)
+    (0.0, 1.0)
+    """
     first, second = _uniform((2, *_extents(shape)))
     return _drawn(sqrt(-2.0 * log1p(-first)) * cos(2.0 * math.pi * second), dtype, requires_grad)
 

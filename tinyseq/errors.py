@@ -14,6 +14,14 @@ class TinyseqError(Exception):
 
     The parts stay readable as attributes (``required``, ``got``, ``where``, ``fix``), so a tool can show them in its
     own way; ``str(error)`` sets them one under the other and leaves out the empty ones.
+
+    tinyseq's own; each is an error of Python's too (``ShapeError`` a ``ValueError``).
+
+    >>> try:
+    ...     ts.ones(2) + ts.ones(3)
+    ... except ts.TinyseqError as error:
+    ...     print(error.required)
+    equal extents, or 1, on axis -1
     """
 
     #: True where the place in the user's program belongs to the message.

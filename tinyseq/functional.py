@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 from tinyseq import trees
 from tinyseq.errors import DtypeError, GraphError
@@ -13,6 +13,9 @@ from tinyseq.modes import enable_grad, is_recording, mode
 from tinyseq.ops.elementwise import identity
 from tinyseq.ops.shape import zeros_like
 from tinyseq.tensors import Tensor, is_tracked, record, seed_of, sweep
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def gradients(
@@ -35,6 +38,12 @@ def gradients(
     Raises:
         GraphError: as ``Tensor.backward``.
         DtypeError: an input of integers or booleans.
+
+    As ``torch.autograd.grad``.
+
+    >>> x = ts.tensor(3.0, requires_grad=True)
+    >>> ts.gradients(x**3, [x])
+    [tensor(27.)]
     """
     for x in inputs:
         _require_slope("gradients", x)
@@ -53,12 +62,31 @@ def _require_slope(name: str, x: Any) -> None:
         )
 
 
-def detach(tree: Any) -> Any:
-    """Return a state (tuples, dicts of tensors) with the same values and no history: the cut between two chunks."""
-    return trees.map_leaves(lambda x: x.detach(), tree)
+def detach(tree: T) -> T:
+    """Return a state (tuples, dicts of tensors) with the same values and no history: the cut between two chunks.
+
+    As ``torch.Tensor.detach``, on trees.
+
+    >>> x = ts.tensor([3.0], requires_grad=True)
+    >>> (x * ts.detach({"h": x})["h"]).sum().backward()
+    >>> x.grad
+    tensor([3.])
+    """
+    cut: T = trees.map_leaves(lambda x: x.detach(), tree)
+    return cut
 
 
-def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+@overload
+def value_and_grad(  # type: ignore[overload-overlap]
+    fn: Callable[Concatenate[T, P], Tensor], argnums: Literal[0] = 0
+) -> Callable[Concatenate[T, P], tuple[Tensor, T]]: ...
+@overload
+def value_and_grad(fn: Callable[P, Tensor], argnums: int) -> Callable[P, tuple[Tensor, Tensor]]: ...
+@overload
+def value_and_grad(
+    fn: Callable[P, Tensor], argnums: Sequence[int]
+) -> Callable[P, tuple[Tensor, tuple[Tensor, ...]]]: ...
+def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> Callable[..., tuple[Tensor, object]]:
     """Return a function that gives ``fn``'s value and its gradient with respect to the arguments ``argnums``.
 
     Those arguments may be tensors or nested tuples and dicts of them; the gradient has the same structure. Applied
@@ -68,6 +96,11 @@ def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) 
     Raises:
         GraphError: ``fn`` does not return a scalar tensor.
         DtypeError: an argument to differentiate is not of floating-point tensors.
+
+    As ``jax.value_and_grad``.
+
+    >>> ts.value_and_grad(lambda x, y: x * y, argnums=(0, 1))(ts.tensor(2.0), ts.tensor(3.0))
+    (tensor(6.), (tensor(3.), tensor(2.)))
     """
     positions = [argnums] if isinstance(argnums, int) else list(argnums)
 
@@ -119,7 +152,23 @@ def value_and_grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) 
     return wrapped
 
 
-def grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
-    """Return a function that gives the gradient of ``fn``; see ``value_and_grad``."""
-    both = value_and_grad(fn, argnums)
+@overload
+def grad(  # type: ignore[overload-overlap]
+    fn: Callable[Concatenate[T, P], Tensor], argnums: Literal[0] = 0
+) -> Callable[Concatenate[T, P], T]: ...
+@overload
+def grad(fn: Callable[P, Tensor], argnums: int) -> Callable[P, Tensor]: ...
+@overload
+def grad(fn: Callable[P, Tensor], argnums: Sequence[int]) -> Callable[P, tuple[Tensor, ...]]: ...
+def grad(fn: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> Callable[..., object]:
+    """Return a function that gives the gradient of ``fn``; see ``value_and_grad``.
+
+    As ``jax.grad``, ``torch.func.grad``.
+
+    >>> ts.grad(lambda x: x**3)(ts.tensor(2.0))
+    tensor(12.)
+    >>> ts.grad(ts.grad(lambda x: x**3))(ts.tensor(2.0))
+    tensor(12.)
+    """
+    both: Callable[..., tuple[Tensor, object]] = value_and_grad(fn, argnums)
     return lambda *args, **kwargs: both(*args, **kwargs)[1]

@@ -58,6 +58,12 @@ def length_mask(lengths: LengthsLike, time: int) -> Tensor:
     Raises:
         ShapeError: not one integer a row.
         DataError: a length below 0 or over ``time``.
+
+    As ``tf.sequence_mask``.
+
+    >>> nn.length_mask([1, 3], 3).cast(ts.int64)
+    tensor([[1, 0, 0],
+            [1, 1, 1]])
     """
     return check_lengths(lengths, time).mask
 

@@ -53,13 +53,33 @@ def _recording(on: bool) -> Iterator[None]:
         mode.recording = outer
 
 
-def no_grad() -> Any:
-    """Record nothing inside the ``with`` block: results need no gradient, and no graph is kept."""
+def no_grad() -> AbstractContextManager[None]:
+    """Record nothing inside the ``with`` block: results need no gradient, and no graph is kept.
+
+    As ``torch.no_grad``.
+
+    >>> x = ts.tensor([3.0], requires_grad=True)
+    >>> with ts.no_grad():
+    ...     y = x * 2.0
+    ...
+    >>> y, y.requires_grad
+    (tensor([6.]), False)
+    """
     return _recording(False)
 
 
-def enable_grad() -> Any:
-    """Record again, inside a ``no_grad`` block."""
+def enable_grad() -> AbstractContextManager[None]:
+    """Record again, inside a ``no_grad`` block.
+
+    As ``torch.enable_grad``.
+
+    >>> x = ts.tensor([3.0], requires_grad=True)
+    >>> with ts.no_grad(), ts.enable_grad():
+    ...     y = x * 2.0
+    ...
+    >>> ts.gradients(y.sum(), [x])
+    [tensor([2.])]
+    """
     return _recording(True)
 
 

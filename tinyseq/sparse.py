@@ -30,6 +30,12 @@ class SparseMatrix:
 
     Raises:
         ShapeError: it is no matrix of floating-point values.
+
+    As ``scipy.sparse.csc_array``.
+
+    >>> matrix = ts.SparseMatrix(np.array([[0.0, 3.0], [0.0, 4.0]]))
+    >>> matrix.entries, ts.sparse_matmul(ts.tensor([[1.0, 2.0]]), matrix)
+    (2, tensor([[ 0., 11.]], dtype=float64))
     """
 
     def __init__(self, dense: Tensor | np.ndarray[Any, Any], *, name: str | None = None) -> None:

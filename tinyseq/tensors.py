@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from tinyseq.autodiff import backpropagate, has_slope
 from tinyseq.backends import Backend
 from tinyseq.errors import BackendError, DtypeError, GraphError, MutationError, ShapeError, TinyseqError
 from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Leaf, Node, Shape, caller, engine_files, here, literal
+from tinyseq.hints import TENSOR, missing
 from tinyseq.modes import enable_grad, mode
 from tinyseq.operators import Operators
 from tinyseq.ops import elementwise as ew
@@ -24,11 +25,14 @@ from tinyseq.ops.tuples import pick
 _folder = Path(__file__).parent
 _modules = (
     "autodiff.py", "hooks.py", "interop.py", "nn/functional.py", "operators.py", "random.py", "scalars.py",
-    "tensors.py", "tracing.py",
+    "tensors.py", "tracing.py", "words.py",
 )  # fmt: skip
 engine_files.update(
     str(path)
-    for path in (*_folder.glob("ops/*.py"), *_folder.glob("backends/*.py"), *(_folder / name for name in _modules))
+    for path in (
+        *(path for part in ("ops", "backends", "functions") for path in _folder.glob(f"{part}/*.py")),
+        *(_folder / name for name in _modules),
+    )
 )
 
 _SCALARS: Final = (bool, int, float)
@@ -157,12 +161,23 @@ def _explain(op: Op, inputs: Sequence[Any], attrs: Attrs, error: Exception) -> E
     return family(f"{op.name}: {error}", got=got)
 
 
+#: Lists of lists of numbers, as deep as a tensor has axes.
+Nested: TypeAlias = "float | list[Nested]"
+
+
 class Tensor(Operators):
     """An immutable array and, where a gradient may be asked for, the node that made it.
 
     Make one with ``ts.tensor(data)``. Operators, methods and ``ts.*`` functions follow NumPy's broadcasting; nothing
     works in place: ``x += y`` gives the name another value, and is refused on a leaf that requires a gradient.
     ``value`` is the backend's own array; do not write to it.
+
+    As ``torch.Tensor``; that it is immutable, as ``jax.Array``.
+
+    >>> x = ts.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
     """
 
     __slots__ = ("__weakref__", "_node", "requires_grad", "value")
@@ -248,23 +263,49 @@ class Tensor(Operators):
         return self.value if mode.tracing is None else mode.tracing.look(self)
 
     def numpy(self) -> np.ndarray[Any, Any]:
-        """Return the value as a read-only NumPy array; copy it to write to it."""
+        """Return the value as a read-only NumPy array; copy it to write to it.
+
+        As ``torch.Tensor.numpy``.
+
+        >>> ts.tensor([1.0, 2.0]).numpy() * 2
+        array([2., 4.], dtype=float32)
+        """
         view = self.backend.to_host(self._looked_at()).view()
         view.flags.writeable = False
         return view
 
-    def item(self) -> Any:
-        """Return the only element as a Python scalar."""
+    def item(self) -> float:
+        """Return the only element as a Python scalar.
+
+        As ``torch.Tensor.item``.
+
+        >>> ts.tensor([2.5]).item()
+        2.5
+        """
         if self.size != 1:
             raise ShapeError("item() of several elements", required="one element", got=f"shape {self.shape}")
         return self._looked_at().item()
 
-    def tolist(self) -> Any:
-        """Return the elements as nested lists of Python scalars."""
+    def tolist(self) -> Nested:
+        """Return the elements as nested lists of Python scalars.
+
+        As ``torch.Tensor.tolist``.
+
+        >>> ts.tensor([[1, 2], [3, 4]]).tolist()
+        [[1, 2], [3, 4]]
+        """
         return self._looked_at().tolist()
 
     def detach(self) -> Tensor:
-        """Return the same value with no history."""
+        """Return the same value with no history.
+
+        As ``torch.Tensor.detach``.
+
+        >>> x = ts.tensor([3.0], requires_grad=True)
+        >>> (x * x.detach()).sum().backward()
+        >>> x.grad
+        tensor([3.])
+        """
         return Tensor(self.value) if mode.tracing is None else record(ew.stop_gradient, (self,))
 
     def assign(self, value: Tensor) -> None:
@@ -273,6 +314,13 @@ class Tensor(Operators):
         Raises:
             GraphError: the tensor is the result of a recorded op, or this is a time step of a loop that is traced.
             ShapeError: the shape or dtype differs.
+
+        As ``torch.Tensor.copy_`` of a parameter.
+
+        >>> p = ts.zeros(2, requires_grad=True)
+        >>> p.assign(p - 0.5)
+        >>> p
+        tensor([-0.5, -0.5], requires_grad=True)
         """
         if not self.is_leaf:
             raise GraphError("assign to the result of an op", required="a leaf", where=graph.locate(), fix="a new name")
@@ -291,6 +339,11 @@ class Tensor(Operators):
             self.value = value.value
         else:
             mode.tracing.assign(self, value)
+
+    if not TYPE_CHECKING:  # checkers shall see what is not there
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise missing("a tensor", name, TENSOR)
 
     def __copy__(self) -> Self:
         fresh = object.__new__(type(self))
@@ -375,6 +428,13 @@ class Tensor(Operators):
 
         Raises:
             GraphError: not a scalar, nothing to differentiate, or a graph that was freed.
+
+        As ``torch.Tensor.backward``.
+
+        >>> x = ts.tensor([1.0, 2.0], requires_grad=True)
+        >>> (x**2).sum().backward()
+        >>> x.grad
+        tensor([2., 4.])
         """
         seed = seed_of(self, gradient)
         for leaf, value in sweep({self.graph_node: seed}, None, retain=retain_graph, create_graph=create_graph).items():
@@ -384,8 +444,14 @@ class Tensor(Operators):
             leaf.grad = value if leaf.grad is None else leaf.grad + value
 
     def nonzero(self) -> tuple[Tensor, ...]:
-        """Return the indices of the elements that are not zero, a tensor an axis."""
-        return tuple(Tensor(indices) for indices in self._looked_at().nonzero())
+        """Return the indices of the elements that are not zero, a tensor an axis.
+
+        As ``numpy.ndarray.nonzero``.
+
+        >>> ts.tensor([0, 5, 7]).nonzero()
+        (tensor([1, 2]),)
+        """
+        return tuple(Tensor(indices) for indices in self.value.nonzero())
 
     _record = staticmethod(record)
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,15 @@ from tinyseq.tensors import Tensor
 from tinyseq.tracing import AbstractTensor, node_of
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
+X = TypeVar("X", contravariant=True)
+S = TypeVar("S")
+Y = TypeVar("Y", covariant=True)
+
+
+class Stepping(Protocol[X, S, Y]):
+    """What has the step of a cell."""
+
+    def step(self, x: X, state: S, /) -> tuple[Y, S]: ...
 
 
 @dataclass
@@ -66,14 +75,14 @@ def truncating(every: int | None) -> Iterator[None]:
 
 
 def unroll(
-    cell: Any,
-    xs: Any,
-    state: Any = None,
+    cell: Stepping[X, S, Y] | Callable[[X, S], tuple[Y, S]],
+    xs: X,
+    state: S | None = None,
     *,
     lengths: LengthsLike | None = None,
     truncate: int | None = None,
     reverse: bool = False,
-) -> tuple[Any, Any]:
+) -> tuple[Y, S]:
     """Apply a cell at every time step: ``y_t, s_t = cell.step(x_t, s_{t-1})``.
 
     Args:
@@ -92,6 +101,12 @@ def unroll(
     Raises:
         ShapeError: no batch and time axes, or parts that differ in them.
         DataError: a length below 0 or over the number of steps; ``truncate`` below 1.
+
+    As ``jax.lax.scan``, ``torch.nn.LSTM.forward``.
+
+    >>> ys, last = ts.unroll(lambda x, s: (s + x, s + x), ts.tensor([[1.0, 2.0, 3.0]]), ts.zeros(1))
+    >>> ys, last
+    (tensor([[1., 3., 6.]]), tensor([6.]))
     """
     parts = [x for _, x in trees.leaves(xs)]
     batch, time = _extent(parts)

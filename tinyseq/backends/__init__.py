@@ -104,6 +104,14 @@ def use(name: str, precision: str | None = None) -> Iterator[Backend]:
 
     Raises:
         BackendError: the name or precision is unknown, or the backend cannot run on this machine.
+
+    As ``torch.device`` in a ``with`` block. It gives the backend.
+
+    >>> with ts.backend("numpy") as backend:
+    ...     x = ts.ones(3)
+    ...
+    >>> x.backend.name, x.sum().item()
+    ('numpy', 3.0)
     """
     if precision is not None and precision not in PRECISIONS:
         raise BackendError(f"unknown precision {precision!r}", fix=did_you_mean(precision, PRECISIONS))

@@ -99,7 +99,7 @@ def _stage(stages: tuple[Stage, ...], wanted: str) -> Stage:
     return runs[int(number) - 1]
 
 
-def _table(fast: CompiledFunction) -> None:
+def _table(fast: CompiledFunction[..., Any]) -> None:
     from rich.table import Table
 
     from tinyseq.compiler.report import costs
@@ -128,7 +128,7 @@ def _table(fast: CompiledFunction) -> None:
     _carries(fast)
 
 
-def _carries(fast: CompiledFunction) -> None:
+def _carries(fast: CompiledFunction[..., Any]) -> None:
     from tinyseq.compiler.passes.linearise import linearise
 
     loops = [stage.graph for stage in fast.passes if stage.name == "trace"]
@@ -138,7 +138,7 @@ def _carries(fast: CompiledFunction) -> None:
             echo(f"  {line}")
 
 
-def _plan(fast: CompiledFunction) -> str:
+def _plan(fast: CompiledFunction[..., Any]) -> str:
     plan = fast.plan
     buffers = [f"{b.label:<6} {b.kind:<6} {b.dtype}{b.shape}  slot {b.slot}, {b.nbytes:,} bytes" for b in plan.buffers]
     head = f"{len(plan.buffers)} buffers, {plan.memory:,} bytes in all; {len(plan.instructions)} instructions"
@@ -148,7 +148,7 @@ def _plan(fast: CompiledFunction) -> str:
     return "\n".join([head, *buffers, "", plan.listing(), *executable.notes()])
 
 
-def _verified(fast: CompiledFunction) -> None:
+def _verified(fast: CompiledFunction[..., Any]) -> None:
     from tinyseq.compiler.report import verify
 
     echo("\nlargest difference from the plain interpreter, relative to each tensor's largest element")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 
@@ -63,7 +63,10 @@ class Traced:
         return self.tracing.captured
 
 
-def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
+P = ParamSpec("P")
+
+
+def trace(fn: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Graph:
     """Call ``fn`` once on abstract tensors of the arguments' shapes and return the graph of what it does.
 
     Args:
@@ -75,6 +78,12 @@ def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
 
     Raises:
         GraphError: ``fn`` asks for a value while tracing (``if x > 0``, ``x.item()``), or returns no tensor.
+
+    As ``jax.make_jaxpr``, ``torch.fx.symbolic_trace``.
+
+    >>> graph = ts.trace(lambda x: ts.exp(x) + 1.0, ts.ones(2, 3))
+    >>> len(graph), graph.outputs[0].op.name, graph.outputs[0].shape
+    (4, 'add', (2, 3))
     """
     return trace_function(fn, args, kwargs).graph
 

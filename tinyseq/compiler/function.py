@@ -22,7 +22,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, overload
 
 import numpy as np
 
@@ -383,12 +383,16 @@ _compiled: Final = _CompiledOp()
 _step: Final = _StepOp()
 
 
-class CompiledFunction:
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+
+class CompiledFunction(Generic[P, R]):
     """A function that runs from a plan; see ``compile``."""
 
     def __init__(
         self,
-        fn: Callable[..., Any],
+        fn: Callable[P, R],
         *,
         verify: bool = False,
         recompute: bool | int = False,
@@ -419,7 +423,7 @@ class CompiledFunction:
         """Return the function bound to an object, for a method that was decorated."""
         return self if owner is None or self.static else functools.partial(self, owner)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         if mode.tracing is not None:  # within another compiled function, it is part of that
             return self.fn(*args, **kwargs)
         entry, behind, arrays = self._prepared(args, kwargs)
@@ -440,7 +444,8 @@ class CompiledFunction:
             effect()
         if entry.whole:
             self._leave(call, again)
-        return entry.filled(results)
+        result: R = entry.filled(results)
+        return result
 
     def entry(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Entry:
         """Return what a call with these arguments would run from, compiling now if nothing that was compiled fits."""
@@ -687,19 +692,19 @@ def _in_words(x: Any) -> str:
 
 @overload
 def compile(
-    fn: Callable[..., Any], *, verify: bool = ..., recompute: bool | int = ..., pipeline: PipelineLike = ...
-) -> CompiledFunction: ...
+    fn: Callable[P, R], *, verify: bool = ..., recompute: bool | int = ..., pipeline: PipelineLike = ...
+) -> CompiledFunction[P, R]: ...
 @overload
 def compile(
     *, verify: bool = ..., recompute: bool | int = ..., pipeline: PipelineLike = ...
-) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
+) -> Callable[[Callable[P, R]], CompiledFunction[P, R]]: ...
 def compile(
-    fn: Callable[..., Any] | None = None,
+    fn: Callable[P, R] | None = None,
     *,
     verify: bool = False,
     recompute: bool | int = False,
     pipeline: PipelineLike = None,
-) -> CompiledFunction | Callable[[Callable[..., Any]], CompiledFunction]:
+) -> CompiledFunction[P, R] | Callable[[Callable[P, R]], CompiledFunction[P, R]]:
     """Return a function of the same values that runs from a plan.
 
     The first call with new shapes traces ``fn`` on abstract tensors, runs the passes and plans; later calls execute the
@@ -720,6 +725,15 @@ def compile(
 
     Raises:
         GraphError: (on calling) ``fn`` asks for a value while it is traced, or changes what lies outside of it.
+
+    As ``torch.compile``, ``jax.jit``.
+
+    >>> @ts.compile
+    ... def f(x):
+    ...     return ts.tanh(x) * 2.0
+    ...
+    >>> f(ts.tensor([0.0, 1.0])), f.compilations
+    (tensor([0.    , 1.5232]), 1)
     """
     if fn is None:
         return functools.partial(CompiledFunction, verify=verify, recompute=recompute, pipeline=pipeline)

@@ -91,13 +91,13 @@ def _flops(node: Node) -> int:
     return int(op.flops(node.shape, *node.inputs, **node.attrs))
 
 
-def costs(fast: CompiledFunction) -> list[Cost]:
+def costs(fast: CompiledFunction[..., Any]) -> list[Cost]:
     """Return the cost after each pass of a compiled function's last compilation."""
     layout = fast.entry_of_last_call().target.layout
     return [cost(stage, layout) for stage in fast.passes]
 
 
-def verify(fast: CompiledFunction) -> list[tuple[str, float]]:
+def verify(fast: CompiledFunction[..., Any]) -> list[tuple[str, float]]:
     """Run every stage, and the plan, on the last call's values; return each one's largest difference from the first.
 
     Each difference is relative to the largest element of its tensor. Stages are run by the plain interpreter, the plan

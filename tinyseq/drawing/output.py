@@ -135,7 +135,7 @@ class Drawing:
 
 
 def draw(
-    what: Any,
+    what: object,
     path: str | os.PathLike[str] | None = None,
     *,
     title: str | None = None,
@@ -184,6 +184,12 @@ def draw(
         DataError: nothing to draw, or an unknown level, pass, scope, format or engine, or a window without steps.
         DrawingError: the file cannot be written.
         BackendError: Graphviz was asked for, and there is none.
+
+    tinyseq's own.
+
+    >>> graph = ts.trace(lambda x: ts.tanh(2.0 * x), ts.ones(3))
+    >>> len(ts.draw(graph).document["scenes"])
+    1
     """
     _known("engine", engine, ENGINES)
     if format is not None:

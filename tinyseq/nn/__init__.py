@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tinyseq.hints import NN, missing
 from tinyseq.masks import length_mask
 from tinyseq.nn import init
 from tinyseq.nn.attention import MultiheadAttention, scaled_dot_product_attention
@@ -24,6 +25,7 @@ from tinyseq.nn.cells import (
     RNNCell,
     cell_factory,
 )
+from tinyseq.nn.containers import ModuleList, Sequential
 from tinyseq.nn.decoders import (
     AdditiveAttention,
     Attended,
@@ -49,6 +51,7 @@ from tinyseq.nn.transformer import (
 )
 
 if TYPE_CHECKING:
+    from tinyseq.nn import convert  # noqa: F401
     from tinyseq.nn.convert import from_torch, to_torch
     from tinyseq.nn.latex import equations
 
@@ -85,11 +88,13 @@ __all__ = [
     "LuongState",
     "MeanPooling",
     "Module",
+    "ModuleList",
     "MultiheadAttention",
     "PeepholeLSTMCell",
     "RNNCell",
     "Recurrent",
     "RidgeRegression",
+    "Sequential",
     "SinusoidalPositions",
     "Stack",
     "TransformerDecoder",
@@ -120,9 +125,11 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    if name == "convert":  # a module, which is an attribute once it is imported
-        return importlib.import_module("tinyseq.nn.convert")
-    raise AttributeError(f"module 'tinyseq.nn' has no attribute {name!r}")
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name in _LAZY:
+            return getattr(importlib.import_module(_LAZY[name]), name)
+        if name == "convert":  # a module, which is an attribute once it is imported
+            return importlib.import_module("tinyseq.nn.convert")
+        raise missing("module 'tinyseq.nn'", name, NN, __all__)

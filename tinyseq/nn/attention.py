@@ -30,6 +30,12 @@ def scaled_dot_product_attention(
 
     Returns:
         (..., queries, features) and the weights (..., queries, keys).
+
+    As ``torch.nn.functional.scaled_dot_product_attention``, with the weights.
+
+    >>> q, m = ts.tensor([[1.0]]), ts.tensor([[0.0], [1.0]])
+    >>> nn.scaled_dot_product_attention(q, m, m)
+    (tensor([[0.7311]]), tensor([[0.2689, 0.7311]]))
     """
     scores = q @ swapaxes(k, -1, -2) / math.sqrt(q.shape[-1])
     weights = masked_softmax(scores, mask)
@@ -48,6 +54,13 @@ class MultiheadAttention(Module):
     Raises:
         DataError: features that the heads do not divide.
         ShapeError: (on calling) wrong feature sizes, or a mask that does not fit.
+
+    As ``torch.nn.MultiheadAttention``, batch first.
+
+    >>> attention = nn.MultiheadAttention(8, 2)
+    >>> y, weights = attention(ts.zeros(1, 4, 8))
+    >>> attention.num_parameters(), weights[0, 0, 0]
+    (288, tensor([0.25, 0.25, 0.25, 0.25], made by slice))
     """
 
     def __init__(

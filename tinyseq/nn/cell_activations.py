@@ -29,6 +29,12 @@ class Activations:
 
     ``batch`` is how many rows there were. ``ranges`` says between what the values of a label lie, where its op says so.
     ``note`` says what is missing.
+
+    tinyseq's own.
+
+    >>> cell = nn.RNNCell(1, 2)
+    >>> nn.activations(cell, ts.zeros(1, 3, 1))[0].values["$h_t$"].tolist()
+    [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
     """
 
     scope: str
@@ -38,8 +44,8 @@ class Activations:
     note: str = ""
 
 
-def activations(fn: Callable[..., Any], *args: Any, row: int = 0) -> list[Activations]:
-    """Call ``fn(*args)``, such as a model on its input, and return the states and gates of each cell unrolled in it.
+def activations(fn: Callable[..., object], *args: object, row: int = 0) -> list[Activations]:
+    r"""Call ``fn(*args)``, such as a model on its input, and return the states and gates of each cell unrolled in it.
 
     Beside the states these are the variables of the cell's ``step``, and its sigmoids; what only goes into a squashing
     function is shown as what comes out of it. The step is traced once, and run anew from the states that the call
@@ -53,6 +59,12 @@ def activations(fn: Callable[..., Any], *args: Any, row: int = 0) -> list[Activa
     Returns:
         one for each cell, in the order of unrolling. Of a step that looks at values, and has no one graph, only the
         states.
+
+    tinyseq's own.
+
+    >>> cell = nn.GRUCell(1, 2)
+    >>> {name: x.shape for name, x in nn.activations(cell, ts.zeros(1, 3, 1))[0].values.items()}
+    {'$r_t$': (3, 2), '$z_t$': (3, 2), '$\\tilde{h}_t$': (3, 2), '$h_t$': (3, 2)}
     """
     with no_grad(), watching() as seen:
         fn(*args)

@@ -44,7 +44,9 @@ class ChunkedLoop:
 
     def __init__(self, step: Callable[..., tuple[Any, Any]], *, compiled: bool = True, length: int = CHUNK) -> None:
         self.step, self.length = step, length
-        self.function: CompiledFunction | None = compile(self._loop, pipeline=_with_tables) if compiled else None
+        self.function: CompiledFunction[..., Any] | None = (
+            compile(self._loop, pipeline=_with_tables) if compiled else None
+        )
         if self.function is not None:
             self.function.__name__ = getattr(step, "__name__", "step")
 

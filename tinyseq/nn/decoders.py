@@ -9,6 +9,7 @@ from tinyseq.errors import DataError, ShapeError
 from tinyseq.masks import LengthsLike, check_lengths
 from tinyseq.nn import init
 from tinyseq.nn.cells import Cell, cell_factory
+from tinyseq.nn.cells.registry import CellOption
 from tinyseq.nn.layers import require_features
 from tinyseq.nn.masks import masked_softmax
 from tinyseq.nn.module import Module, parameter
@@ -64,7 +65,12 @@ class MemoryAttention(Module):
 
 
 class AdditiveAttention(MemoryAttention):
-    """score_s = v · tanh(q W_q + m_s W_m) (Bahdanau, Cho and Bengio 2015, eq. 5-6 and A.1.2)."""
+    """score_s = v · tanh(q W_q + m_s W_m) (Bahdanau, Cho and Bengio 2015, eq. 5-6 and A.1.2).
+
+    >>> attention = nn.AdditiveAttention(2, 3, 4)
+    >>> attention(ts.zeros(1, 2), ts.zeros(1, 5, 3))[1]
+    tensor([[0.2, 0.2, 0.2, 0.2, 0.2]], made by softmax)
+    """
 
     def __init__(self, query_size: int, memory_size: int, hidden_size: int) -> None:
         self.query_size, self.memory_size = query_size, memory_size
@@ -84,6 +90,10 @@ class DotAttention(MemoryAttention):
 
     Raises:
         DataError: sizes that differ, without ``general``.
+
+    >>> attention = nn.DotAttention(1, 1)
+    >>> attention(ts.tensor([[1.0]]), ts.tensor([[[0.0], [1.0]]]))
+    (tensor([[0.7311]]), tensor([[0.2689, 0.7311]]))
     """
 
     def __init__(self, query_size: int, memory_size: int, *, general: bool = False) -> None:
@@ -104,7 +114,14 @@ class DotAttention(MemoryAttention):
 
 
 class Attended(NamedTuple):
-    """A decoder's output (batch, features), and its weights over the memory (batch, source time)."""
+    """A decoder's output (batch, features), and its weights over the memory (batch, source time).
+
+    tinyseq's own.
+
+    >>> decoder = nn.LuongDecoder("gru", 2, 3, 3)
+    >>> decoder(ts.zeros(1, 4, 2), ts.zeros(1, 5, 3))[0].weights.shape
+    (1, 4, 5)
+    """
 
     output: Tensor
     weights: Tensor
@@ -131,6 +148,13 @@ class AttentionDecoder(Cell):
     ``ys, last = decoder(xs, memory, state, memory_lengths=...)`` unrolls; ``decoder.over(memory, memory_lengths)`` is
     the cell for one memory, for going step by step. ``ys.output`` is (batch, time, output_size), ``ys.weights`` (batch,
     time, source time). ``state_from(inner)`` makes the first state from an encoder's last.
+
+    tinyseq's own; as ``tfa.seq2seq.AttentionWrapper``.
+
+    >>> decoder = nn.BahdanauDecoder("gru", 2, 3, 3)
+    >>> ys, last = decoder(ts.zeros(1, 4, 2), ts.zeros(1, 5, 3))
+    >>> isinstance(decoder, nn.AttentionDecoder), ys.output.shape, ys.weights.sum(-1)
+    (True, (1, 4, 6), tensor([[1., 1., 1., 1.]], made by sum))
     """
 
     cell: Cell
@@ -177,6 +201,10 @@ class BahdanauDecoder(AttentionDecoder):
     Args:
         make_cell: a cell class, a name in ``nn.CELLS``, or a function (input_size, hidden_size) -> cell.
         attention_size: units of the attention's tanh layer; ``hidden_size`` by default.
+
+    >>> decoder = nn.BahdanauDecoder("gru", 2, 3, 4)
+    >>> decoder.output_size, decoder.num_parameters()
+    (7, 114)
     """
 
     def __init__(
@@ -187,7 +215,7 @@ class BahdanauDecoder(AttentionDecoder):
         memory_size: int,
         *,
         attention_size: int | None = None,
-        **cell: Any,
+        **cell: CellOption,
     ) -> None:
         self.input_size, self.hidden_size = input_size, hidden_size
         self.cell = cell_factory(make_cell, **cell)(input_size + memory_size, hidden_size)
@@ -208,9 +236,15 @@ class BahdanauDecoder(AttentionDecoder):
 
 
 class LuongState(NamedTuple):
-    """The inner cell's state, and the last output h~ (batch, hidden_size)."""
+    """The inner cell's state, and the last output h~ (batch, hidden_size).
 
-    inner: Any
+    tinyseq's own.
+
+    >>> nn.LuongDecoder("gru", 2, 3, 3).initial_state(1).h
+    tensor([[0., 0., 0.]])
+    """
+
+    inner: object
     h: Tensor
 
 
@@ -222,6 +256,10 @@ class LuongDecoder(AttentionDecoder):
     Args:
         make_cell: as in ``BahdanauDecoder``.
         general: score by q · (m W), which lets the sizes differ; by default where they do.
+
+    >>> decoder = nn.LuongDecoder("gru", 2, 3, 3)
+    >>> decoder.output_size, decoder.num_parameters()
+    (3, 99)
     """
 
     def __init__(
@@ -232,7 +270,7 @@ class LuongDecoder(AttentionDecoder):
         memory_size: int,
         *,
         general: bool | None = None,
-        **cell: Any,
+        **cell: CellOption,
     ) -> None:
         self.input_size, self.hidden_size = input_size, hidden_size
         self.cell = cell_factory(make_cell, **cell)(input_size + hidden_size, hidden_size)

@@ -8,15 +8,24 @@ from typing import Any
 import numpy as np
 
 from tinyseq.errors import DataError, DtypeError, ShapeError
-from tinyseq.ops.base import Value, require_float
+from tinyseq.ops.base import Operand, Value, require_float
 from tinyseq.ops.draws import uniform
 from tinyseq.ops.elementwise import where, within
 from tinyseq.ops.reduce import log_softmax, sum_
 from tinyseq.ops.shape import gather, reshape, take
+from tinyseq.tensors import Tensor
 
 
-def dropout(x: Value, p: float, *, seed: int, site: int = 0, call: Value = 0, step: Value = 0) -> Any:
-    """Zero each element with probability p and scale the rest by 1 / (1 - p) (Srivastava et al. 2014, inverted)."""
+def dropout(x: Tensor, p: float, *, seed: int, site: int = 0, call: Operand = 0, step: Operand = 0) -> Tensor:
+    """Zero each element with probability p and scale the rest by 1 / (1 - p) (Srivastava et al. 2014, inverted).
+
+    A draw is a function of seed, site, call and step alone; ``nn.Dropout`` counts them. As
+    ``torch.nn.functional.dropout``.
+
+    >>> y = ts.dropout(ts.ones(1000), 0.5, seed=0)
+    >>> y.min().item(), y.max().item()
+    (0.0, 2.0)
+    """
     if not 0.0 <= p < 1.0:
         raise DataError("dropout: the probability is out of range", required="0 <= p < 1", got=str(p))
     if p == 0.0:
@@ -26,8 +35,16 @@ def dropout(x: Value, p: float, *, seed: int, site: int = 0, call: Value = 0, st
     return where(keep, x * (1.0 / (1.0 - p)), 0.0)
 
 
-def embedding(table: Value, ids: Value) -> Any:
-    """Rows of a table, y = W[ids]: (rows, features) and integer (...) give (..., features)."""
+def embedding(table: Tensor, ids: Tensor) -> Tensor:
+    """Rows of a table, y = W[ids]: (rows, features) and integer (...) give (..., features).
+
+    As ``torch.nn.functional.embedding``, which takes them in the other order.
+
+    >>> ts.embedding(ts.tensor([[1.0, 2.0], [3.0, 4.0]]), ts.tensor([1, 0, 1]))
+    tensor([[3., 4.],
+            [1., 2.],
+            [3., 4.]])
+    """
     return take(table, require_labels("embedding", ids, table.shape[0]), 0)
 
 

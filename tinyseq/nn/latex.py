@@ -53,10 +53,10 @@ class Text(NamedTuple):
         return self.latex if self.tightness >= tightness else f"({self.latex})"
 
 
-def equations(cell: Any, *, columns: bool = True) -> list[str]:
-    """Return the equations of a cell's step as LaTeX, in the order of computation; the last say state and output.
+def equations(cell: Module, *, columns: bool = True) -> list[str]:
+    r"""Return the equations of a cell's step as LaTeX, in the order of computation; the last say state and output.
 
-    ``f_t = \\sigma(W_f [h_{t-1}, x_t] + b_f)``: vectors are columns, as in textbooks, so that what the code writes
+    ``f_t = \sigma(W_f [h_{t-1}, x_t] + b_f)``: vectors are columns, as in textbooks, so that what the code writes
     ``concat([h, x]) @ W_f`` reads ``W_f [h_{t-1}, x_t]``.
 
     Args:
@@ -66,6 +66,12 @@ def equations(cell: Any, *, columns: bool = True) -> list[str]:
     Raises:
         DataError: the cell has no ``input_size``.
         GraphError: the step looks at values, so that it has no one graph.
+
+    tinyseq's own.
+
+    >>> print(*nn.equations(nn.RNNCell(2, 3)), sep="\n")
+    h_t = \tanh(W_{xh} x_t + W_{hh} h_{t-1} + b_h)
+    y_t = h_t
     """
     return _Writer(cell, example_step(cell), columns).lines
 

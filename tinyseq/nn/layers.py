@@ -18,6 +18,13 @@ class Linear(Module):
 
     Raises:
         ShapeError: the last axis has another extent.
+
+    As ``torch.nn.Linear``, whose weight is the transposed one.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> layer.W.assign(ts.tensor([[3.0], [4.0]]))
+    >>> layer(ts.tensor([[1.0, 2.0]])).tolist()
+    [[11.0]]
     """
 
     def __init__(
@@ -50,6 +57,12 @@ class Embedding(Module):
     Raises:
         DtypeError: the ids are not integers.
         DataError: an id out of range.
+
+    As ``torch.nn.Embedding``.
+
+    >>> layer = nn.Embedding(10, 4)
+    >>> layer.num_parameters(), layer(ts.tensor([[1, 2, 3]])).shape
+    (40, (1, 3, 4))
     """
 
     def __init__(self, num_embeddings: int, features: int, std: float = 1.0) -> None:
@@ -71,6 +84,12 @@ class Dropout(Module):
 
     Raises:
         DataError: p outside [0, 1).
+
+    As ``torch.nn.Dropout``.
+
+    >>> layer = nn.Dropout(0.5)
+    >>> sorted(set(layer(ts.ones(100)).tolist())), layer.eval()(ts.ones(2))
+    ([0.0, 2.0], tensor([1., 1.]))
     """
 
     def __init__(self, p: float = 0.5) -> None:
@@ -96,6 +115,11 @@ class LayerNorm(Module):
 
     Raises:
         ShapeError: the last axis has another extent.
+
+    As ``torch.nn.LayerNorm``.
+
+    >>> nn.LayerNorm(2, eps=0.0)(ts.tensor([[1.0, 3.0]])).tolist()
+    [[-1.0, 1.0]]
     """
 
     def __init__(self, features: int, *, eps: float = 1e-5, bias: bool = True) -> None:

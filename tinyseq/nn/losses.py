@@ -31,6 +31,11 @@ def squared_error(
     Raises:
         ShapeError: the shapes differ.
         DataError: an unknown reduction.
+
+    As ``torch.nn.functional.mse_loss``, with the half.
+
+    >>> nn.squared_error(ts.tensor([1.0, 4.0]), ts.tensor([0.0, 2.0])).item()
+    2.5
     """
     _require_same("squared_error", predictions, targets)
     predictions, targets = _silence(mask, predictions, targets)
@@ -51,6 +56,11 @@ def binary_cross_entropy(
     Raises:
         ShapeError: the shapes differ.
         DataError: an unknown reduction, or a target outside [0, 1].
+
+    As ``torch.nn.functional.binary_cross_entropy_with_logits``.
+
+    >>> round(nn.binary_cross_entropy(ts.tensor([0.0]), ts.tensor([1.0])).item(), 4)
+    0.6931
     """
     _require_same("binary_cross_entropy", logits, targets)
     logits, targets = _silence(mask, logits, targets)
@@ -80,6 +90,11 @@ def cross_entropy(
     Raises:
         ShapeError: the shapes do not fit.
         DataError: a target out of range, or an unknown reduction.
+
+    As ``torch.nn.functional.cross_entropy``, classes last and summed by default.
+
+    >>> round(nn.cross_entropy(ts.zeros(1, 4), ts.tensor([2])).item(), 4)
+    1.3863
     """
     if mask is not None:
         keep = broadcast_to(align(mask, targets), targets.shape)

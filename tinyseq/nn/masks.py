@@ -13,7 +13,15 @@ FAR_BELOW = -1e30
 
 
 def causal_mask(time: int) -> Tensor:
-    """Return (time, time), True where column j <= row i: a position sees itself and what came before."""
+    """Return (time, time), True where column j <= row i: a position sees itself and what came before.
+
+    As ``torch.nn.Transformer.generate_square_subsequent_mask``, where True is what is seen.
+
+    >>> nn.causal_mask(3).cast(ts.int64)
+    tensor([[1, 0, 0],
+            [1, 1, 0],
+            [1, 1, 1]])
+    """
     steps = backends.current().xp.arange(time)
     return Tensor(steps <= steps[:, None])
 

@@ -13,7 +13,7 @@ from tinyseq.creation import tensor
 from tinyseq.errors import DataError, DtypeError, GraphError, ShapeError, did_you_mean
 from tinyseq.graph import Dtype, Leaf, scope
 from tinyseq.nn import init
-from tinyseq.ops.base import native
+from tinyseq.ops.base import DtypeLike, native
 from tinyseq.tensors import Tensor
 
 
@@ -23,6 +23,17 @@ class Module:
     An attribute that is a leaf tensor is a parameter where it has ``requires_grad`` and a buffer otherwise; one that is
     a Module is a sub-module. Both are found in nested lists, tuples and dicts too. Names are attribute paths:
     ``encoder.layers.0.W_f``.
+
+    As ``torch.nn.Module``, without ``super().__init__()``.
+
+    >>> class Net(nn.Module):
+    ...     def __init__(self):
+    ...         self.hidden, self.out = nn.Linear(2, 3), nn.Linear(3, 1)
+    ...     def forward(self, x):
+    ...         return self.out(ts.tanh(self.hidden(x)))
+    ...
+    >>> Net().num_parameters(), Net()(ts.zeros(5, 2)).shape
+    (13, (5, 1))
     """
 
     _training = True
@@ -225,16 +236,28 @@ def _results(path: str, value: Any, seen: set[int]) -> Iterator[tuple[str, Tenso
 _DEFAULT = tensor(0.0)
 
 
-def parameter(array: np.ndarray[Any, Any], dtype: Any = np.float32) -> Tensor:
-    """Return a learned tensor with initial values from a host array."""
+def parameter(array: np.ndarray[Any, Any] | Tensor, dtype: DtypeLike = np.float32) -> Tensor:
+    """Return a learned tensor with initial values from a host array.
+
+    As ``torch.nn.Parameter``.
+
+    >>> nn.parameter(np.array([1.0, 2.0]))
+    tensor([1., 2.], requires_grad=True)
+    """
     if init.is_shapes_only():
         value = np.broadcast_to(np.zeros((), dtype), array.shape)
         return Tensor(value, Leaf(value.shape, value.dtype, True, None), True)
     return tensor(array, dtype=dtype, requires_grad=True)
 
 
-def buffer(array: np.ndarray[Any, Any], dtype: Any = np.float32) -> Tensor:
-    """Return a tensor that is saved with the parameters, but not learned."""
+def buffer(array: np.ndarray[Any, Any] | Tensor, dtype: DtypeLike = np.float32) -> Tensor:
+    """Return a tensor that is saved with the parameters, but not learned.
+
+    As ``torch.nn.Module.register_buffer``.
+
+    >>> nn.buffer(np.array([1.0, 2.0])), nn.buffer(np.zeros(1)).requires_grad
+    (tensor([1., 2.]), False)
+    """
     if init.is_shapes_only():
         return Tensor(np.broadcast_to(np.zeros((), dtype), array.shape))
     return tensor(array, dtype=dtype)

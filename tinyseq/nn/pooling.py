@@ -20,6 +20,11 @@ class FinalPooling(Module):
     """The last output of each row: step ``lengths - 1``; of a second direction, which reads from the end, step 0.
 
     ys (batch, time, features) -> (batch, features).
+
+    As ``h_n`` of ``torch.nn.LSTM``.
+
+    >>> nn.FinalPooling(1)(ts.tensor([[[1.0], [2.0], [3.0]]]), ts.tensor([2]))
+    tensor([[2.]])
     """
 
     def __init__(self, features: int, bidirectional: bool = False) -> None:
@@ -33,7 +38,13 @@ class FinalPooling(Module):
 
 
 class MeanPooling(Module):
-    """The mean of a row's outputs over its real steps: (batch, time, features) -> (batch, features)."""
+    """The mean of a row's outputs over its real steps: (batch, time, features) -> (batch, features).
+
+    As ``tf.keras.layers.GlobalAveragePooling1D``.
+
+    >>> nn.MeanPooling(1)(ts.tensor([[[1.0], [2.0], [9.0]]]), ts.tensor([2]))
+    tensor([[1.5]])
+    """
 
     def __init__(self, features: int, bidirectional: bool = False) -> None:
         self.features = features
@@ -50,6 +61,10 @@ class AttentionPooling(Module):
     """s = Σ a_t y_t, a = softmax(v · tanh(y_t W + b)): the model learns which steps count (Yang et al. 2016, eq. 5-7).
 
     (batch, time, features) -> (batch, features).
+
+    >>> pooling = nn.AttentionPooling(1)
+    >>> pooling.weights(ts.zeros(1, 4, 1)), pooling.num_parameters()
+    (tensor([[0.25, 0.25, 0.25, 0.25]], made by softmax), 3)
     """
 
     def __init__(self, features: int, bidirectional: bool = False) -> None:

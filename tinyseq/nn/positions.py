@@ -23,7 +23,12 @@ def sinusoids(time: int, features: int) -> np.ndarray[tuple[int, int], np.dtype[
 
 
 class SinusoidalPositions(Module):
-    """y_t = x_t + P_t, P fixed sines and cosines (Vaswani et al. 2017, sec. 3.5): (batch, time, features), any time."""
+    """y_t = x_t + P_t, P fixed sines and cosines (Vaswani et al. 2017, sec. 3.5): (batch, time, features), any time.
+
+    >>> nn.SinusoidalPositions(2)(ts.zeros(1, 2, 2))
+    tensor([[[0.    , 1.    ],
+             [0.8415, 0.5403]]])
+    """
 
     def __init__(self, features: int) -> None:
         self.features = features
@@ -39,6 +44,9 @@ class LearnedPositions(Module):
 
     Raises:
         ShapeError: a sequence that goes beyond ``max_time``.
+
+    >>> nn.LearnedPositions(10, 4).num_parameters()
+    40
     """
 
     def __init__(self, max_time: int, features: int) -> None:

@@ -9,6 +9,8 @@ from tinyseq import trees
 from tinyseq.errors import DataError, ShapeError
 from tinyseq.masks import LengthsLike, align, check_lengths
 from tinyseq.nn.cells import Cell, GRUCell, LSTMCell, RNNCell, cell_factory
+from tinyseq.nn.cells.registry import CellOption
+from tinyseq.nn.init import Initializer
 from tinyseq.nn.layers import Dropout
 from tinyseq.nn.module import Module
 from tinyseq.ops.elementwise import where
@@ -40,6 +42,12 @@ class Recurrent(Module):
     Raises:
         DataError: an unknown cell or option, or fewer than one layer.
         ShapeError: (on calling) an input of other features, or a state of another model.
+
+    As ``torch.nn.RNNBase``, for any cell.
+
+    >>> layer = nn.Recurrent("gru", 100, 50, num_layers=2)
+    >>> layer.num_parameters(), layer(ts.zeros(3, 7, 100))[0].shape
+    (37800, (3, 7, 50))
     """
 
     def __init__(
@@ -52,7 +60,7 @@ class Recurrent(Module):
         bidirectional: bool = False,
         dropout: float = 0.0,
         residual: bool = False,
-        **cell: Any,
+        **cell: CellOption,
     ) -> None:
         listed = isinstance(make_cell, Sequence) and not isinstance(make_cell, str)
         kinds: list[Any] = [*make_cell] if listed else [make_cell] * (1 if num_layers is None else num_layers)  # type: ignore[misc]
@@ -150,24 +158,116 @@ class Recurrent(Module):
 
 
 class RNN(Recurrent):
-    """Vanilla recurrent layers; options as in ``Recurrent`` and ``RNNCell``."""
+    """Vanilla recurrent layers; options as in ``Recurrent`` and ``RNNCell``.
 
-    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
-        super().__init__(RNNCell, input_size, hidden_size, **options)
+    As ``torch.nn.RNN``, batch first.
+
+    >>> layer = nn.RNN(100, 50, num_layers=2, bidirectional=True)
+    >>> layer.num_parameters(), layer(ts.zeros(3, 7, 100))[0].shape
+    (30200, (3, 7, 100))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        residual: bool = False,
+        nonlinearity: str = "tanh",
+        recurrent_init: str | Initializer = "orthogonal",
+        input_init: str | Initializer = "glorot",
+    ) -> None:
+        super().__init__(
+            RNNCell,
+            input_size,
+            hidden_size,
+            num_layers=num_layers,
+            bidirectional=bidirectional,
+            dropout=dropout,
+            residual=residual,
+            nonlinearity=nonlinearity,
+            recurrent_init=recurrent_init,
+            input_init=input_init,
+        )
 
 
 class LSTM(Recurrent):
-    """Long short-term memory layers; options as in ``Recurrent`` and ``LSTMCell``."""
+    """Long short-term memory layers; options as in ``Recurrent`` and ``LSTMCell``.
 
-    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
-        super().__init__(LSTMCell, input_size, hidden_size, **options)
+    As ``torch.nn.LSTM``, batch first.
+
+    >>> layer = nn.LSTM(100, 50, num_layers=2, bidirectional=True)
+    >>> layer.num_parameters(), layer(ts.zeros(3, 7, 100))[0].shape
+    (120800, (3, 7, 100))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        residual: bool = False,
+        forget_bias: float = 1.0,
+        recurrent_init: str | Initializer = "orthogonal",
+        input_init: str | Initializer = "glorot",
+    ) -> None:
+        super().__init__(
+            LSTMCell,
+            input_size,
+            hidden_size,
+            num_layers=num_layers,
+            bidirectional=bidirectional,
+            dropout=dropout,
+            residual=residual,
+            forget_bias=forget_bias,
+            recurrent_init=recurrent_init,
+            input_init=input_init,
+        )
 
 
 class GRU(Recurrent):
-    """Gated recurrent layers; options as in ``Recurrent`` and ``GRUCell``."""
+    """Gated recurrent layers; options as in ``Recurrent`` and ``GRUCell``.
 
-    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
-        super().__init__(GRUCell, input_size, hidden_size, **options)
+    As ``torch.nn.GRU``, batch first.
+
+    >>> layer = nn.GRU(100, 50, num_layers=2, bidirectional=True)
+    >>> layer.num_parameters(), layer(ts.zeros(3, 7, 100))[0].shape
+    (90600, (3, 7, 100))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        residual: bool = False,
+        update: str = "new",
+        reset: str = "before",
+        recurrent_init: str | Initializer = "orthogonal",
+        input_init: str | Initializer = "glorot",
+    ) -> None:
+        super().__init__(
+            GRUCell,
+            input_size,
+            hidden_size,
+            num_layers=num_layers,
+            bidirectional=bidirectional,
+            dropout=dropout,
+            residual=residual,
+            update=update,
+            reset=reset,
+            recurrent_init=recurrent_init,
+            input_init=input_init,
+        )
 
 
 class Stack(Cell):
@@ -178,6 +278,11 @@ class Stack(Cell):
     Raises:
         DataError: no cells.
         ShapeError: (on stepping) a state of another stack.
+
+    As ``tf.keras.layers.StackedRNNCells``.
+
+    >>> nn.Stack([nn.RNNCell(3, 4), nn.RNNCell(4, 5)]).num_parameters()
+    82
     """
 
     def __init__(self, cells: Sequence[Cell], *, dropout: float = 0.0, residual: bool = False) -> None:

@@ -42,6 +42,14 @@ class RidgeRegression:
     """W = (XᵀX + β I)⁻¹ XᵀY (Lukoševičius 2012, eq. 9), in float64, one pass: ``add`` as many rows as come, ``solve``.
 
     The solution has a bias: that of a column of ones before X, which is penalised as all others are, or is free of it.
+
+    As ``sklearn.linear_model.Ridge``.
+
+    >>> ridge = nn.RidgeRegression()
+    >>> ridge.add(np.array([[0.0], [1.0]]), np.array([[1.0], [3.0]]))
+    >>> W, b = ridge.solve(1e-9)
+    >>> W.round(4).tolist(), b.round(4).tolist()
+    ([[2.0]], [1.0])
     """
 
     def __init__(self) -> None:
@@ -129,20 +137,41 @@ class EchoStateNetwork(Module):
 
     Args:
         direct: whether the readout sees the input u beside the state.
-        reservoir: options of ``ESNCell``.
+        spectral_radius, leak, input_scaling, bias_scaling, density: as in ``ESNCell``.
+
+    >>> nn.EchoStateNetwork(1, 30, 1).num_parameters()
+    32
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, output_size: int, *, direct: bool = True, **reservoir: Any
+        self,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        *,
+        direct: bool = True,
+        spectral_radius: float = 0.9,
+        leak: float = 1.0,
+        input_scaling: float = 1.0,
+        bias_scaling: float = 1.0,
+        density: float | None = None,
     ) -> None:
         self.input_size, self.hidden_size, self.output_size, self.direct = input_size, hidden_size, output_size, direct
-        self.cell = ESNCell(input_size, hidden_size, **reservoir)
+        self.cell = ESNCell(
+            input_size,
+            hidden_size,
+            spectral_radius=spectral_radius,
+            leak=leak,
+            input_scaling=input_scaling,
+            bias_scaling=bias_scaling,
+            density=density,
+        )
         self.readout = Linear(hidden_size + input_size if direct else hidden_size, output_size)
 
     def features(self, us: Tensor, state: Tensor | None = None, **options: Any) -> tuple[Tensor, Tensor]:
         """Return what the readout sees, (batch, time, input_size + hidden_size), and the last state."""
-        xs, state = unroll(self.cell, us, state, **options)
-        return concat([us, xs], axis=-1) if self.direct else xs, state
+        xs, last = unroll(self.cell, us, state, **options)
+        return concat([us, xs], axis=-1) if self.direct else xs, last
 
     def forward(self, us: Tensor, state: Tensor | None = None, **options: Any) -> tuple[Tensor, Tensor]:
         """Return ys (batch, time, output_size) and the last state; options as in ``ts.unroll``."""

@@ -61,6 +61,12 @@ class TransformerEncoderLayer(_Layer):
     warm-up. FFN(x) = g(x W_1 + b_1) W_2 + b_2, with ``hidden_size`` (4 features by default) units.
 
     Args, on calling: x (batch, time, features), and ``mask``, ``lengths``, ``causal`` as in ``MultiheadAttention``.
+
+    As ``torch.nn.TransformerEncoderLayer``, batch first.
+
+    >>> layer = nn.TransformerEncoderLayer(8, 2, 16)
+    >>> layer.num_parameters(), layer(ts.zeros(1, 3, 8)).shape
+    (600, (1, 3, 8))
     """
 
     def forward(
@@ -80,6 +86,12 @@ class TransformerDecoderLayer(_Layer):
 
     Args, on calling: x (batch, time, features), memory (batch, source time, features), ``lengths`` of x,
     ``memory_lengths`` and ``memory_mask`` of the memory.
+
+    As ``torch.nn.TransformerDecoderLayer``, batch first.
+
+    >>> layer = nn.TransformerDecoderLayer(8, 2, 16)
+    >>> layer.num_parameters(), layer(ts.zeros(1, 3, 8), ts.zeros(1, 5, 8)).shape
+    (904, (1, 3, 8))
     """
 
     def __init__(
@@ -125,7 +137,13 @@ class TransformerDecoderLayer(_Layer):
 
 
 class TransformerEncoder(Module):
-    """Encoder layers one above another; with ``norm_first`` a last LN: (batch, time, features) to the same."""
+    """Encoder layers one above another; with ``norm_first`` a last LN: (batch, time, features) to the same.
+
+    Vaswani et al. 2017; as ``torch.nn.TransformerEncoder``, batch first.
+
+    >>> nn.TransformerEncoder(8, 2, 3, 16).num_parameters()
+    1800
+    """
 
     def __init__(
         self,
@@ -156,7 +174,13 @@ class TransformerEncoder(Module):
 
 
 class TransformerDecoder(Module):
-    """Decoder layers one above another; with ``norm_first`` a last LN: (batch, time, features) to the same."""
+    """Decoder layers one above another; with ``norm_first`` a last LN: (batch, time, features) to the same.
+
+    Vaswani et al. 2017; as ``torch.nn.TransformerDecoder``, batch first.
+
+    >>> nn.TransformerDecoder(8, 2, 3, 16).num_parameters()
+    2712
+    """
 
     def __init__(
         self,

@@ -79,6 +79,11 @@ class Recorder:
         raise NotImplementedError
 
 
+#: What may stand in an expression beside a tensor, in the signatures that users see.
+Operand = Recorder | np.ndarray[tuple[int, ...], np.dtype[np.generic]] | np.generic | Sequence[float] | float
+DtypeLike = Dtype | type | str
+
+
 class Op:
     """One primitive, defined in one place. A subclass is the record; its only instance is the function users call.
 

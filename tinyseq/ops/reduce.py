@@ -236,6 +236,20 @@ class ArgMin(ArgReduction):
         return xp.argmin(x, axis=axis)
 
 
+class ArgSort(AlongAxis):
+    """The order of the elements, the smallest first: equal ones stay in theirs, and NaN comes last."""
+
+    name = "argsort"
+    formula = r"y = \operatorname{argsort} x"
+    differentiable = False
+
+    def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:
+        return inputs[0].shape, INT64
+
+    def kernel(self, xp: Xp, x: Any, axis: int) -> Any:
+        return xp.argsort(x, axis=axis, kind="stable")
+
+
 sum_: Final[Sum] = Sum()
 max_: Final[Max] = Max()
 min_: Final[Min] = Min()
@@ -245,6 +259,7 @@ log_softmax: Final[LogSoftmax] = LogSoftmax()
 cumsum: Final[CumSum] = CumSum()
 argmax: Final[ArgMax] = ArgMax()
 argmin: Final[ArgMin] = ArgMin()
+argsort: Final[ArgSort] = ArgSort()
 
 
 def mean(x: Value, axis: Axis = None, keepdims: bool = False) -> Any:

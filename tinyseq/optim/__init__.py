@@ -1,5 +1,8 @@
 """Optimisers, gradient clipping and learning-rate schedules."""
 
+from typing import TYPE_CHECKING, NoReturn
+
+from tinyseq.hints import OPTIM, missing
 from tinyseq.optim.clipping import clip_grad_norm, clip_grad_value, grad_norm
 from tinyseq.optim.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from tinyseq.optim.schedules import Constant, Cosine, Linear, Plateau, Schedule, Scheduler, StepDecay, WarmUp
@@ -22,3 +25,8 @@ __all__ = [
     "clip_grad_value",
     "grad_norm",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        raise missing("module 'tinyseq.optim'", name, OPTIM, __all__)

@@ -17,6 +17,13 @@ def grad_norm(parameters: Sequence[Tensor]) -> Tensor:
 
     Raises:
         DataError: no gradient at all.
+
+    As ``torch.nn.utils.get_total_norm``.
+
+    >>> p = ts.tensor([0.0, 0.0], requires_grad=True)
+    >>> (p * ts.tensor([3.0, 4.0])).sum().backward()
+    >>> optim.grad_norm([p])
+    tensor(5.)
     """
     with no_grad():
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -33,6 +40,13 @@ def clip_grad_norm(parameters: Sequence[Tensor], max_norm: float) -> Tensor:
 
     Raises:
         DataError: a limit that is not positive, or no gradient at all.
+
+    As ``torch.nn.utils.clip_grad_norm_``.
+
+    >>> p = ts.tensor([0.0, 0.0], requires_grad=True)
+    >>> (p * ts.tensor([3.0, 4.0])).sum().backward()
+    >>> optim.clip_grad_norm([p], 1.0), p.grad
+    (tensor(5.), tensor([0.6, 0.8]))
     """
     _require_positive("clip_grad_norm", max_norm)
     with no_grad():
@@ -49,6 +63,14 @@ def clip_grad_value(parameters: Sequence[Tensor], max_value: float) -> None:
 
     Raises:
         DataError: a limit that is not positive.
+
+    As ``torch.nn.utils.clip_grad_value_``.
+
+    >>> p = ts.tensor([0.0, 0.0], requires_grad=True)
+    >>> (p * ts.tensor([3.0, 4.0])).sum().backward()
+    >>> optim.clip_grad_value([p], 3.5)
+    >>> p.grad
+    tensor([3. , 3.5])
     """
     _require_positive("clip_grad_value", max_value)
     with no_grad():

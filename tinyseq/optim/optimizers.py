@@ -18,7 +18,7 @@ Group = dict[str, Any]
 #: A step's numbers by name, Python floats or, in a compiled step, inputs that stand for them; and a group's options.
 Numbers = Mapping[str, Any]
 #: Tensors, or groups: dicts with ``params`` and the options that differ from the optimiser's.
-Parameters = Iterable[Tensor] | Iterable[Group]
+Parameters = Iterable[Tensor] | Iterable[Mapping[str, object]]
 
 
 class Option:
@@ -51,6 +51,19 @@ class Optimizer:
 
     Raises:
         DataError: no parameters, one of them twice, or an option unknown or out of range.
+
+    As ``torch.optim.Optimizer``. An optimiser of one's own:
+
+    >>> class SignSGD(optim.Optimizer):
+    ...     def update(self, p, g, state, n):
+    ...         return p - n["lr"] * ts.sign(g), state
+    ...
+    >>> p = ts.tensor([1.0], requires_grad=True)
+    >>> opt = SignSGD([p], 0.1)
+    >>> (3.0 * p).sum().backward()
+    >>> opt.step()
+    >>> round(p.item(), 4)
+    0.9
     """
 
     lr = Option()
@@ -59,7 +72,7 @@ class Optimizer:
     #: What a compiled step looks at by itself, or changes after each call: no guards of it.
     __live__ = ("param_groups", "counts", "_made", "_places", "defaults")
 
-    def __init__(self, parameters: Parameters, lr: float | None, **options: Any) -> None:
+    def __init__(self, parameters: Parameters, lr: float | None, **options: float | tuple[float, float]) -> None:
         name = type(self).__name__
         self.defaults: Group = {"lr": lr, **options}
         self.param_groups: list[Group] = []
@@ -339,6 +352,15 @@ class SGD(Optimizer):
 
     ``weight_decay`` adds λ p to the gradient. Sutskever et al. 2013, in PyTorch's form. Where each group has an ``lr``,
     none need be given for all.
+
+    As ``torch.optim.SGD``.
+
+    >>> p = ts.tensor([1.0], requires_grad=True)
+    >>> opt = optim.SGD([p], lr=0.1)
+    >>> (3.0 * p).sum().backward()
+    >>> opt.step()
+    >>> round(p.item(), 4)
+    0.7
     """
 
     momentum, nesterov, weight_decay = Option(), Option(), Option()
@@ -381,6 +403,15 @@ class RMSprop(Optimizer):
 
     With ``momentum`` μ: m <- μ m + g / (sqrt(v) + ε), p <- p - lr m. With ``centered`` v - ḡ² stands for v, ḡ the
     running mean of g (Graves 2013, eq. 38-45). ``weight_decay`` adds λ p to the gradient.
+
+    As ``torch.optim.RMSprop``.
+
+    >>> p = ts.tensor([1.0], requires_grad=True)
+    >>> opt = optim.RMSprop([p], lr=0.05)
+    >>> (3.0 * p).sum().backward()
+    >>> opt.step()
+    >>> round(p.item(), 4)
+    0.5
     """
 
     alpha, eps, momentum, centered, weight_decay = Option(), Option(), Option(), Option(), Option()
@@ -431,6 +462,15 @@ class Adam(Optimizer):
 
     m^ = m / (1 - β1^t), v^ = v / (1 - β2^t), where t counts the steps of the parameter itself: those at which it had a
     gradient. ``weight_decay`` adds λ p to the gradient.
+
+    As ``torch.optim.Adam``.
+
+    >>> p = ts.tensor([1.0], requires_grad=True)
+    >>> opt = optim.Adam([p], lr=0.1)
+    >>> (3.0 * p).sum().backward()
+    >>> opt.step()
+    >>> round(p.item(), 4)
+    0.9
     """
 
     betas, eps, weight_decay = Option(), Option(), Option()
@@ -478,6 +518,15 @@ class AdamW(Adam):
     """Adam whose weight decay leaves the gradient's averages alone: p <- p - lr λ p, then Adam's step.
 
     Loshchilov and Hutter 2019, algorithm 2.
+
+    As ``torch.optim.AdamW``.
+
+    >>> p = ts.tensor([1.0], requires_grad=True)
+    >>> opt = optim.AdamW([p], lr=0.1, weight_decay=0.5)
+    >>> (3.0 * p).sum().backward()
+    >>> opt.step()
+    >>> round(p.item(), 4)
+    0.85
     """
 
     def __init__(

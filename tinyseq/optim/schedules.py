@@ -14,7 +14,17 @@ from tinyseq.optim.optimizers import Optimizer, require
 
 
 class Schedule:
-    """The base, and the constant schedule's twin: ``factor(count)`` after ``count`` steps; ``observe(metric)``."""
+    """The base, and the constant schedule's twin: ``factor(count)`` after ``count`` steps; ``observe(metric)``.
+
+    As ``torch.optim.lr_scheduler.LambdaLR``'s function.
+
+    >>> class Halving(optim.Schedule):
+    ...     def factor(self, count):
+    ...         return 0.5**count
+    ...
+    >>> Halving().factor(3)
+    0.125
+    """
 
     def factor(self, count: int) -> float:
         """Return what the first learning rate is multiplied by after ``count`` steps."""
@@ -32,14 +42,26 @@ class Schedule:
 
 
 class Constant(Schedule):
-    """factor = 1."""
+    """factor = 1.
+
+    As ``torch.optim.lr_scheduler.ConstantLR`` of factor 1.
+
+    >>> optim.Constant().factor(100)
+    1.0
+    """
 
     def factor(self, count: int) -> float:
         return 1.0
 
 
 class Linear(Schedule):
-    """factor = m + (1 - m) (1 - count / steps): from 1 straight down to ``minimum`` m, where it stays."""
+    """factor = m + (1 - m) (1 - count / steps): from 1 straight down to ``minimum`` m, where it stays.
+
+    As ``torch.optim.lr_scheduler.LinearLR``.
+
+    >>> [optim.Linear(10, 0.5).factor(n) for n in (0, 5, 10, 20)]
+    [1.0, 0.75, 0.5, 0.5]
+    """
 
     def __init__(self, steps: int, minimum: float = 0.0) -> None:
         require("Linear", "steps", steps, steps >= 1, "at least 1")
@@ -51,7 +73,13 @@ class Linear(Schedule):
 
 
 class StepDecay(Schedule):
-    """factor = γ^floor(count / every): a fall every so many steps."""
+    """factor = γ^floor(count / every): a fall every so many steps.
+
+    As ``torch.optim.lr_scheduler.StepLR``.
+
+    >>> [optim.StepDecay(10, 0.5).factor(n) for n in (0, 9, 10, 20)]
+    [1.0, 1.0, 0.5, 0.25]
+    """
 
     def __init__(self, every: int, gamma: float = 0.1) -> None:
         require("StepDecay", "every", every, every >= 1, "at least 1")
@@ -66,6 +94,11 @@ class Cosine(Schedule):
     """factor = m + (1 - m) (1 + cos(π count / steps)) / 2: from 1 to ``minimum`` m, where it stays.
 
     Loshchilov and Hutter 2017, eq. 5, without restarts.
+
+    As ``torch.optim.lr_scheduler.CosineAnnealingLR``.
+
+    >>> [round(optim.Cosine(10).factor(n), 4) for n in (0, 5, 10)]
+    [1.0, 0.5, 0.0]
     """
 
     def __init__(self, steps: int, minimum: float = 0.0) -> None:
@@ -79,7 +112,13 @@ class Cosine(Schedule):
 
 
 class WarmUp(Schedule):
-    """factor = s + (1 - s) count / steps, from ``start`` s to 1; after ``steps`` steps the schedule ``then`` begins."""
+    """factor = s + (1 - s) count / steps, from ``start`` s to 1; after ``steps`` steps the schedule ``then`` begins.
+
+    Goyal et al. 2017, sec. 2.2.
+
+    >>> [optim.WarmUp(10, start=0.5).factor(n) for n in (0, 5, 10)]
+    [0.5, 0.75, 1.0]
+    """
 
     def __init__(self, steps: int, then: Schedule | None = None, *, start: float = 0.1) -> None:
         require("WarmUp", "steps", steps, steps >= 1, "at least 1")
@@ -112,6 +151,15 @@ class Plateau(Schedule):
         threshold: the least relative improvement.
         cooldown: how many metrics after a fall do not count.
         minimum: the lowest factor.
+
+    As ``torch.optim.lr_scheduler.ReduceLROnPlateau``.
+
+    >>> schedule = optim.Plateau(0.5, patience=1)
+    >>> for loss in (3.0, 3.0, 3.0):
+    ...     schedule.observe(loss)
+    ...
+    >>> schedule.factor(3)
+    0.5
     """
 
     def __init__(
@@ -159,6 +207,14 @@ class Scheduler:
 
     Each group of parameters keeps its own first learning rate. ``step(metric)`` passes a validation metric on to the
     schedule.
+
+    As ``torch.optim.lr_scheduler.LRScheduler``.
+
+    >>> opt = optim.SGD([ts.ones(1, requires_grad=True)], lr=0.4)
+    >>> scheduler = optim.Scheduler(opt, optim.StepDecay(1, 0.5))
+    >>> scheduler.step()
+    >>> opt.lr
+    0.2
     """
 
     def __init__(self, optimizer: Optimizer, schedule: Schedule) -> None:

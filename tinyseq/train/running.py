@@ -71,7 +71,7 @@ class RunResult:
 
 
 def run(
-    config: str | Path | Mapping[str, Any] | RunConfig,
+    config: str | Path | Mapping[str, object] | RunConfig,
     *,
     overrides: Overrides | None = None,
     seed: int | None = None,
@@ -111,6 +111,17 @@ def run(
         DivergedError: the loss is no longer finite; what there is has been written, and what replays the step.
         KeyboardInterrupt: after Ctrl-C or another signal that asks to stop; what there is has been written.
         OSError: the results cannot be written.
+
+    tinyseq's own.
+
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "text.txt").write_text("to be or not to be, " * 50)
+    >>> data, model = {"path": str(folder / "text.txt")}, {"hidden_size": 4}
+    >>> config = {"task": "language_model", "data": data, "model": model, "train": {"batch_size": 2}}
+    >>> result = ts.run(config, steps=2, output=folder)
+    >>> result.status, result.metrics["tokens"]
+    ('done', 49)
     """
     asked: dict[str, Any] = {
         "seed": seed,

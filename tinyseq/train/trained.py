@@ -270,6 +270,17 @@ def load(run: str | Path) -> Trained:
 
     Raises:
         DataError: it is no run directory, or it is damaged.
+
+    tinyseq's own.
+
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "text.txt").write_text("to be or not to be, " * 50)
+    >>> data, model = {"path": str(folder / "text.txt")}, {"hidden_size": 4}
+    >>> config = {"task": "language_model", "data": data, "model": model, "train": {"batch_size": 2}}
+    >>> result = ts.run(config, steps=2, output=folder)
+    >>> len(ts.load(result.directory).sample(length=5, prime="to "))
+    8
     """
     return Trained(RunDirectory.find(given.path("run", run)))
 

@@ -125,6 +125,18 @@ ROWS = [
             Special(([-inf, 0.0],), [-inf, 0.0], ([1.0, -1.0],)),
         ],
     ),
+    Row(
+        "argsort",
+        ts.argsort,
+        lambda x, axis=-1: np.argsort(x, axis, kind="stable"),
+        ALONG,
+        distinct(),
+        smooth=False,
+        gives="int64",
+        integers="int64",
+        no_scalar=NO_AXIS,
+        special=[Special(([3.0, 1.0, 1.0],), [1, 2, 0]), Special(([[np.nan, inf, -inf]],), [[2, 1, 0]])],
+    ),
     Row("cumsum", ts.cumsum, lambda x, axis=-1: np.cumsum(x, axis), ALONG, no_scalar=NO_AXIS, integers="int64"),
     Row(
         "argmax",

@@ -18,6 +18,19 @@ class Cell(Module):
     ``hidden_size`` either ``State`` or ``initial_state``.
 
     The built-in cells follow the lecture: ``W`` acts on ``[h, x]``, in that order; one bias a gate.
+
+    A cell of one's own, h' = h / 2 + x. As ``torch.nn.RNNCellBase``.
+
+    >>> class Half(nn.Cell):
+    ...     hidden_size = 1
+    ...     def step(self, x, h):
+    ...         h = 0.5 * h + x
+    ...         return h, h
+    ...
+    >>> Half()(ts.tensor([[[1.0], [1.0], [1.0]]]))[0]
+    tensor([[[1.  ],
+             [1.5 ],
+             [1.75]]])
     """
 
     input_size: int

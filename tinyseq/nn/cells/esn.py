@@ -27,6 +27,9 @@ class ESNCell(Cell):
 
     Raises:
         DataError: an option out of range.
+
+    >>> nn.ESNCell(2, 30).num_parameters(), [tuple(b.shape) for b in nn.ESNCell(2, 30).buffers()]
+    (0, [(2, 30), (30,), (30, 30)])
     """
 
     def __init__(

@@ -27,6 +27,11 @@ class GRUCell(Cell):
 
     Raises:
         DataError: another word for ``update`` or ``reset``.
+
+    As ``torch.nn.GRUCell``, with one bias a gate.
+
+    >>> nn.GRUCell(100, 50)
+    GRUCell(100 -> 50, 22,650 parameters)
     """
 
     def __init__(

@@ -28,6 +28,9 @@ class IndRNNCell(Cell):
 
     Raises:
         DataError: both ``steps`` and ``bound``, a bound that is not positive, or ``remember`` beyond it.
+
+    >>> nn.IndRNNCell(100, 50)
+    IndRNNCell(100 -> 50, 5,100 parameters)
     """
 
     def __init__(

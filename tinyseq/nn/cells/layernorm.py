@@ -22,6 +22,10 @@ class LayerNormRNNCell(Cell):
     """h' = g(LN(x W_xh + h W_hh)), LN with gain and bias (Ba et al. 2016, eq. 4). The output is h'.
 
     Parameters: hidden (input + hidden + 2).
+
+    >>> nn.LayerNormRNNCell(100, 50)
+    LayerNormRNNCell(100 -> 50, 7,600 parameters)
+      norm: LayerNorm(50, eps=1e-05, 100 parameters)
     """
 
     def __init__(
@@ -52,6 +56,12 @@ class LayerNormLSTMCell(Cell):
     Ba et al. 2016, eq. 20-22: a product is normalised over its four gates together, so W_h and W_x hold all four, as
     f, i, o, g. The paper's two biases of the normalised products are one with b.
     Parameters: 4 hidden (input + hidden + 1), gains 8 hidden, and gain and bias of c', 2 hidden.
+
+    >>> nn.LayerNormLSTMCell(100, 50)
+    LayerNormLSTMCell(100 -> 50, 30,700 parameters)
+      norm_h: LayerNorm(200, eps=1e-05, 200 parameters)
+      norm_x: LayerNorm(200, eps=1e-05, 200 parameters)
+      norm_c: LayerNorm(50, eps=1e-05, 100 parameters)
     """
 
     State = LSTMState
@@ -89,6 +99,13 @@ class LayerNormGRUCell(Cell):
     stays.
     W_h and W_x hold the two gates in the order z, r. The output is h'.
     Parameters: 3 hidden (input + hidden + 1), gains 6 hidden, and the bias of LN(h U), hidden.
+
+    >>> nn.LayerNormGRUCell(100, 50)
+    LayerNormGRUCell(100 -> 50, 23,000 parameters)
+      norm_h: LayerNorm(100, eps=1e-05, 100 parameters)
+      norm_x: LayerNorm(100, eps=1e-05, 100 parameters)
+      norm_hh: LayerNorm(50, eps=1e-05, 100 parameters)
+      norm_xh: LayerNorm(50, eps=1e-05, 50 parameters)
     """
 
     def __init__(

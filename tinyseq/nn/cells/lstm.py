@@ -14,7 +14,13 @@ from tinyseq.tensors import Tensor
 
 
 class LSTMState(NamedTuple):
-    """Hidden state and cell state, (batch, hidden_size) each."""
+    """Hidden state and cell state, (batch, hidden_size) each.
+
+    As PyTorch's pair (h, c).
+
+    >>> nn.LSTMCell(3, 2).initial_state(1).c
+    tensor([[0., 0.]])
+    """
 
     h: Tensor
     c: Tensor
@@ -25,6 +31,11 @@ class LSTMCell(Cell):
 
     f, i, o = σ([h, x] W + b),  c~ = tanh([h, x] W_c + b_c),  c' = f c + i c~,  h' = o tanh(c').  The output is h'.
     Parameters: 4 hidden (input + hidden + 1).
+
+    As ``torch.nn.LSTMCell``, with one bias a gate.
+
+    >>> nn.LSTMCell(100, 50)
+    LSTMCell(100 -> 50, 30,200 parameters)
     """
 
     State = LSTMState
@@ -66,6 +77,9 @@ class PeepholeLSTMCell(LSTMCell):
 
     f, i = σ([h, x] W + p c + b),  c' = f c + i c~,  o = σ([h, x] W_o + p_o c' + b_o),  h' = o tanh(c').
     The peepholes start at 0, as a plain LSTM. Parameters: 4 hidden (input + hidden + 1) + 3 hidden.
+
+    >>> nn.PeepholeLSTMCell(100, 50)
+    PeepholeLSTMCell(100 -> 50, 30,350 parameters)
     """
 
     def __init__(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from tinyseq.errors import DataError, did_you_mean
 from tinyseq.nn.cells.base import Cell
@@ -15,11 +14,14 @@ from tinyseq.nn.cells.indrnn import IndRNNCell
 from tinyseq.nn.cells.layernorm import LayerNormGRUCell, LayerNormLSTMCell, LayerNormRNNCell
 from tinyseq.nn.cells.lstm import LSTMCell, PeepholeLSTMCell
 from tinyseq.nn.cells.rnn import RNNCell
+from tinyseq.nn.init import Initializer
 from tinyseq.nn.zoo import ZOO
 from tinyseq.registry import Registry
 
 #: (input_size, hidden_size) -> cell.
 CellFactory = Callable[[int, int], Cell]
+#: What an option of a cell may be.
+CellOption = str | float | Initializer | None
 
 #: A cell of one's own joins with ``CELLS.register("mine", MyCell)``.
 CELLS: Registry[Callable[..., Cell]] = Registry(
@@ -38,11 +40,16 @@ CELLS: Registry[Callable[..., Cell]] = Registry(
 )
 
 
-def cell_factory(kind: str | Callable[..., Cell], **options: Any) -> CellFactory:
+def cell_factory(kind: str | Callable[..., Cell], **options: CellOption) -> CellFactory:
     """Return a function (input_size, hidden_size) -> cell, for a name in ``CELLS`` or ``ZOO``, a class or a function.
 
     Raises:
         DataError: no such cell, or no such option; lists what there is.
+
+    tinyseq's own.
+
+    >>> nn.cell_factory("lstm", forget_bias=0.0)(100, 50)
+    LSTMCell(100 -> 50, 30,200 parameters)
     """
     if isinstance(kind, str):
         kind = CELLS.over(ZOO).find(kind)

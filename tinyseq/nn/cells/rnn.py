@@ -26,6 +26,11 @@ class RNNCell(Cell):
     """h' = g(x W_xh + h W_hh + b_h), g tanh or ReLU (Elman 1990). The output is h'.
 
     Parameters: hidden (input + hidden + 1).
+
+    As ``torch.nn.RNNCell``, with one bias.
+
+    >>> nn.RNNCell(100, 50)
+    RNNCell(100 -> 50, 7,550 parameters)
     """
 
     def __init__(

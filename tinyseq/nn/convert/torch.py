@@ -45,6 +45,12 @@ def to_torch(module: Module) -> Arrays:
 
     Raises:
         DataError: PyTorch has no such layer (a GRU with the reset before the product, say).
+
+    As ``torch.nn.Module.state_dict``.
+
+    >>> layer = nn.Linear(2, 3)
+    >>> {name: x.shape for name, x in nn.to_torch(layer).items()}
+    {'weight': (3, 2), 'bias': (3,)}
     """
     ours = {path: value.numpy() for path, value in module._own_tensors()}
     result = dict(_rule(module).into(module, ours)) if ours else {}
@@ -53,12 +59,19 @@ def to_torch(module: Module) -> Arrays:
     return {name: np.array(array, order="C") for name, array in result.items()}  # as files take them
 
 
-def from_torch(module: Module, state: Mapping[str, Any]) -> None:
+def from_torch(module: Module, state: Mapping[str, object]) -> None:
     """Give a module the parameters of a PyTorch state dict of arrays; all or nothing.
 
     Raises:
         DataError: a name is missing or one too many, or PyTorch has no such layer.
         ShapeError: a value has another shape.
+
+    As ``torch.nn.Module.load_state_dict``.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> nn.from_torch(layer, {"weight": np.array([[3.0, 4.0]]), "bias": np.zeros(1)})
+    >>> layer(ts.tensor([[1.0, 2.0]])).tolist()
+    [[11.0]]
     """
     known = to_torch(module)
     arrays = {name: np.asarray(value) for name, value in state.items()}

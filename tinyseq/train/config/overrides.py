@@ -16,7 +16,7 @@ from tinyseq.train.config.section import section_at, settings
 from tinyseq.train.config.source import Override, Problem, dotted
 
 #: Overrides as they are given: values by dotted key, texts such as ``train.steps=10``, or ready-made.
-Overrides = Mapping[str, Any] | Iterable["Override | str"]
+Overrides = Mapping[str, object] | Iterable["Override | str"]
 
 
 class Typed(str):

@@ -215,7 +215,7 @@ class RunConfig(Section):
 
 
 def load_config(path: str | Path, overrides: Overrides | None = None) -> RunConfig:
-    """Read and check a YAML config.
+    r"""Read and check a YAML config.
 
     Args:
         path: the file.
@@ -224,6 +224,14 @@ def load_config(path: str | Path, overrides: Overrides | None = None) -> RunConf
 
     Raises:
         ConfigError: every problem at once, with its line and column.
+
+    tinyseq's own.
+
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "lm.yaml"
+    >>> _ = path.write_text("task: language_model\nmodel: {hidden_size: 4}\n")
+    >>> ts.load_config(path, {"model.hidden_size": 8}).model.hidden_size
+    8
     """
     return check(yaml.read(path), overrides=overrides, folder=Path(path).parent)
 

@@ -25,7 +25,7 @@ class CompiledModel:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._function: CompiledFunction = compile(model)
+        self._function: CompiledFunction[..., Any] = compile(model)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         outputs = self._function(*args, **kwargs)

@@ -55,7 +55,7 @@ class ShardedStep(TrainStep):
         #: Whether this rank was asked to stop, and whether any was, as of the last step.
         self.asked: Callable[[], bool] = lambda: False
         self.any_asked = False
-        self.functions: tuple[CompiledFunction, CompiledFunction] | None = None
+        self.functions: tuple[CompiledFunction[..., Any], CompiledFunction[..., Any]] | None = None
         if compiled and task.compilable:
             self.functions = compile(self._gradients), compile(self._update)
 

@@ -69,7 +69,7 @@ class TrainStep:
         self.task, self.model, self.config, self.progress = task, model, config, progress
         self.optimizer = config.optimizer.make(model.parameters())
         self.buffers = model.buffers()
-        self.function: CompiledFunction | None = None
+        self.function: CompiledFunction[..., Any] | None = None
         self.ran = False
         if compiled and task.compilable:
 
