@@ -21,6 +21,7 @@ from tinyseq.data.columns import (
     width_of,
     words_among_comments,
 )
+from tinyseq.data.compressed import suffix
 from tinyseq.data.delimited import question
 from tinyseq.data.text import load_text
 from tinyseq.errors import DataError
@@ -155,7 +156,7 @@ def is_prose(path: str | Path, form: TaggedForm | None, tags: Collection[str]) -
 
 
 def _is_conllu(path: Path, lines: Sequence[str]) -> bool:
-    if path.suffix in (".conllu", ".conllup") or any(_GLOBAL.match(line) for line in lines[:1]):
+    if suffix(path) in (".conllu", ".conllup") or any(_GLOBAL.match(line) for line in lines[:1]):
         return True
     rows = [line.split("\t") for line in lines if line.strip() and line[0] != "#"]
     return bool(rows) and all(len(row) == len(CONLLU) and _ID.fullmatch(row[0]) for row in rows)

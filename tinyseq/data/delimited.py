@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tinyseq.data.numerals import is_missing, is_number
-from tinyseq.data.text import not_utf8, read_raw
+from tinyseq.data.text import UTF16, not_utf8, read_raw
 from tinyseq.data.times import is_date
 from tinyseq.errors import DataError
 
@@ -387,7 +387,7 @@ def _encoding(raw: bytes, form: Form, path: Path) -> str:
                 required="a name that Python knows, such as cp1252",
             ) from None
         return "utf-8-sig" if name == "utf-8" else name
-    return "utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    return "utf-16" if raw.startswith(UTF16) else "utf-8-sig"
 
 
 def _reader(lines: Any, separator: str, quotes: bool) -> Any:

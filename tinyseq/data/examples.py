@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinyseq.data.compressed import suffix
 from tinyseq.data.delimited import Form, question
 from tinyseq.data.splitting import split_examples
 from tinyseq.data.tables import Table, read_table
@@ -84,7 +85,7 @@ def read_texts(
     Raises:
         DataError: see ``read_table``; or a column is not there, or a value missing.
     """
-    if not targets and Path(path).suffix == ".txt":
+    if not targets and suffix(path) == ".txt":
         return Examples(Example(line.strip()) for line in load_text(path).text.split("\n") if line.strip())
     table = read_table(path, header=header, form=form)
     for name in (text, *([target] if targets else [])):

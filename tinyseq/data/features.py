@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyseq import given
+from tinyseq.data.compressed import suffix
 from tinyseq.data.examples import Example
 from tinyseq.data.tables import read_table
 from tinyseq.data.text import load_text
@@ -40,7 +41,7 @@ def read_features(path: str | Path, *, caption: str, name: str = "name", targets
     Raises:
         DataError: the file cannot be read, or a line is not of the format; the message names it.
     """
-    read = _read_lines if Path(path).suffix == ".jsonl" else _read_table
+    read = _read_lines if suffix(path) == ".jsonl" else _read_table
     return read(Path(path), caption, name, targets)
 
 

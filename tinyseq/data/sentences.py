@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tinyseq.data.compressed import suffix
 from tinyseq.data.text import load_text
 from tinyseq.errors import DataError, did_you_mean
 
@@ -119,7 +120,7 @@ def _read(path: str | Path) -> _Rows:
     while begin < len(lines) and (said := _SAID.fullmatch(lines[begin].strip())):
         _hear(table, said[1].lower(), said[2].strip())
         begin += 1
-    if Path(path).suffix.lower() == ".csv" and not begin:
+    if suffix(path) == ".csv" and not begin:
         first = next((line for line in lines if line.strip()), "")
         table.separator, table.guessed = max(",;\t", key=first.count), True
     elif not begin:  # quotes are quotes: nothing but tabs and lines' ends parts a plain table

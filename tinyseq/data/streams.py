@@ -17,11 +17,12 @@ from typing import Any, Final
 import numpy as np
 
 from tinyseq.data.batching import Splits, split
-from tinyseq.data.text import load_text, told
+from tinyseq.data.compressed import read_parts
+from tinyseq.data.text import Corpus, load_text, told
 from tinyseq.data.tokens import Level, vocabulary_of_counts
 from tinyseq.data.vocabulary import Vocabulary
 from tinyseq.errors import DataError
-from tinyseq.files import LARGEST, read_blocks
+from tinyseq.files import LARGEST
 
 Array = np.ndarray[Any, Any]
 #: So many numbers are counted or looked up at once: as many as a processor holds near.
@@ -70,7 +71,7 @@ class Reader:
         if path is None or not self.characters:
             corpus = load_text(path)
             if self.characters:
-                return Stream(corpus.name, corpus.sha256, len(corpus), self._coded(corpus.text, 0), self._seen())
+                return self._whole(corpus)
             return Stream(corpus.name, corpus.sha256, len(corpus), self._of_tokens(self.level.cut(corpus.text)))
         path = Path(path)
         digest, begun, count = hashlib.sha256(), False, 0
@@ -78,7 +79,7 @@ class Reader:
             with told(path), ThreadPoolExecutor(1) as other:
                 codes = np.empty(min(path.stat().st_size, LARGEST), np.uint8)
                 hashed: Future[None] | None = None
-                for raw, block in _decoded(_plain(read_blocks(path))):
+                for raw, block in _decoded(_plain(read_parts(path))):
                     if hashed is not None:
                         hashed.result()  # one block at a time waits for it
                     hashed = other.submit(digest.update, raw)
@@ -89,11 +90,14 @@ class Reader:
                     count += len(found)
         except UnicodeDecodeError as error:
             if path.is_file():
-                load_text(path)  # which says where
+                return self._whole(load_text(path))  # UTF-16; of another encoding it says where
             raise DataError("the text is not UTF-8", required="UTF-8", got=error.reason, where=str(path)) from None
         if not begun:
             raise DataError("the text file is empty", required="a text", got=f"{path}: {count} characters, all blank")
         return Stream(str(path), digest.hexdigest(), count, codes[:count], self._seen())
+
+    def _whole(self, corpus: Corpus) -> Stream:
+        return Stream(corpus.name, corpus.sha256, len(corpus), self._coded(corpus.text, 0), self._seen())
 
     @property
     def met(self) -> int:

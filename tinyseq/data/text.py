@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinyseq.data.compressed import read_parts
 from tinyseq.errors import DataError
-from tinyseq.files import read_bytes
 
 #: The name of the corpus that every Python brings along.
 DEFAULT = "pydoc-topics"
 #: Paragraphs shorter than this may repeat: headings, "See also:", closing brackets.
 _SHORT = 40
+#: How a file in UTF-16 begins.
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _REQUIRED = "a text file in UTF-8"
 _INSTEAD = "correct the path, or leave it out for Python's own documentation"
 
@@ -33,19 +35,20 @@ class Corpus:
 
 
 def load_text(path: str | Path | None = None) -> Corpus:
-    """Return the text of a UTF-8 file, or, by default, the English text of Python's own documentation topics.
+    """Return the text of a file, or, by default, the English text of Python's own documentation topics.
 
-    A byte order mark is dropped and line ends become ``\\n``, so that a file has one digest on every system.
+    It is in UTF-8, or in UTF-16 with a byte order mark, compressed or not. The mark is dropped and line ends become
+    ``\\n``, so that a file has one digest on every system.
 
     Raises:
-        DataError: the file is missing, a directory, unreadable, empty or not UTF-8.
+        DataError: the file is missing, a directory, unreadable, empty or of another encoding.
     """
     if path is None:
         return _corpus(DEFAULT, _pydoc_topics())
     path = Path(path)
     raw = read_raw(path, _INSTEAD)
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode("utf-16" if raw.startswith(UTF16) else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise not_utf8(path, raw, error) from None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -55,13 +58,13 @@ def load_text(path: str | Path | None = None) -> Corpus:
 
 
 def read_raw(path: Path, instead: str = "correct the path") -> bytes:
-    """Return the bytes of a text file; ``instead`` is what to do where there is none.
+    """Return the bytes of a text file, decompressed; ``instead`` is what to do where there is none.
 
     Raises:
-        DataError: it is missing, a directory or unreadable.
+        DataError: it is missing, a directory, unreadable or no text.
     """
     with told(path, instead):
-        return read_bytes(path)
+        return b"".join(read_parts(path))
 
 
 def not_utf8(path: Path, raw: bytes, error: UnicodeDecodeError) -> DataError:

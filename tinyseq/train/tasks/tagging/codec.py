@@ -13,6 +13,7 @@ import numpy as np
 from tinyseq import data
 from tinyseq.creation import tensor
 from tinyseq.data.batching import IGNORED
+from tinyseq.data.compressed import suffix
 from tinyseq.data.conll import UNTAGGED, Tagged, TaggedFile, TaggedForm, is_prose, read_tagged
 from tinyseq.data.padding import MULTIPLE, pad
 from tinyseq.data.text import load_text
@@ -59,7 +60,7 @@ class SentenceCodec(Codec[TaggingConfig]):
 
         Without targets, a ``.txt`` file that is none of them has a sentence a line.
         """
-        if not targets and path.suffix == ".txt" and is_prose(path, self.form, self.tags):
+        if not targets and suffix(path) == ".txt" and is_prose(path, self.form, self.tags):
             return [Tagged(tuple(line.split())) for line in load_text(path).text.split("\n") if line.strip()]
         return self.read_file(path, targets=targets).sentences
 
