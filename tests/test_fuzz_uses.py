@@ -361,6 +361,13 @@ def test_sizes_that_are_none_are_told_with_the_config(size: str, tmp_path: Path)
     assert "Cell.hidden_size: required a whole number of at least 1, got" in found.stderr
 
 
+@pytest.mark.parametrize("make", [ts.zeros, ts.ones, ts.rand, ts.randn, lambda shape: ts.full(shape, 1.0)])
+@pytest.mark.parametrize("shape", [(2, -1), (-1,), (10**30,), (1 << 40, 1 << 40)])
+def test_tensors_of_no_size_are_refused(make: Callable[..., Any], shape: tuple[int, ...]) -> None:
+    with pytest.raises(TinyseqError, match="of no size"):
+        make(shape)
+
+
 def test_a_file_that_ends_the_process_is_told(tmp_path: Path) -> None:
     """As a script does that was meant to be run."""
     (tmp_path / "cell.py").write_text(f"{CELL}\nraise SystemExit(3)\n")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinyseq import backends
-from tinyseq.errors import BackendError, DtypeError, GraphError
+from tinyseq.errors import BackendError, DtypeError, GraphError, ShapeError
 from tinyseq.graph import Dtype, Leaf
 from tinyseq.modes import mode
 from tinyseq.ops.base import FLOAT32, FLOAT64, INT64, native
@@ -16,6 +16,9 @@ from tinyseq.ops.draws import uniform
 from tinyseq.ops.elementwise import cos, log1p, sqrt
 from tinyseq.random import generator
 from tinyseq.tensors import Tensor
+
+#: More elements than this NumPy's sizes cannot count.
+_COUNTED = 1 << 58
 
 
 def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False, name: str | None = None) -> Tensor:
@@ -120,7 +123,12 @@ _DLPACK_BACKENDS = {1: "numpy", 2: "cupy"}
 
 
 def _extents(shape: tuple[Any, ...]) -> tuple[int, ...]:
-    return tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else tuple(shape)
+    extents = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else tuple(shape)
+    sizes = [n for n in extents if isinstance(n, int)]
+    if min(sizes, default=0) < 0 or math.prod(n for n in sizes if n) > _COUNTED:
+        required = "extents of at least 0, and no more elements than can be counted"
+        raise ShapeError("a tensor of no size", required=required, got=f"{extents!s:.80}")
+    return extents
 
 
 def zeros(*shape: Any, dtype: Dtype | type = FLOAT32, requires_grad: bool = False) -> Tensor:
@@ -135,7 +143,7 @@ def ones(*shape: Any, dtype: Dtype | type = FLOAT32, requires_grad: bool = False
 
 def full(shape: Any, value: float, *, dtype: Dtype | type = FLOAT32, requires_grad: bool = False) -> Tensor:
     """Return a shape filled with one value."""
-    return _made(backends.current().xp.full(shape, value, dtype=dtype), requires_grad)
+    return _made(backends.current().xp.full(_extents((shape,)), value, dtype=dtype), requires_grad)
 
 
 def arange(*limits: float, dtype: Dtype | type | None = None) -> Tensor:
