@@ -351,6 +351,23 @@ def test_methods_that_cannot_be_called_are_told_with_the_config(line: str, tmp_p
     assert f"Cell.{line.split('(')[0].split()[-1 if '(' in line else 0]}: required a method" in found.stderr
 
 
+@pytest.mark.parametrize("size", ["-1", "0", "10**30", "'x'", "None", "2.5"])
+def test_sizes_that_are_none_are_told_with_the_config(size: str, tmp_path: Path) -> None:
+    line = "        self.input_size, self.hidden_size = "
+    (tmp_path / "cell.py").write_text(CELL.replace(f"{line}input_size, hidden_size", f"{line}input_size, {size}"))
+    words = ["check", str(write_config(tmp_path)), "--set", f"model.cell={tmp_path}/cell.py:Cell"]
+    found = CliRunner().invoke(main, words)
+    assert found.exit_code == 2
+    assert "Cell.hidden_size: required a whole number of at least 1, got" in found.stderr
+
+
+@pytest.mark.parametrize("make", [ts.zeros, ts.ones, ts.rand, ts.randn, lambda shape: ts.full(shape, 1.0)])
+@pytest.mark.parametrize("shape", [(2, -1), (-1,), (10**30,), (1 << 40, 1 << 40)])
+def test_tensors_of_no_size_are_refused(make: Callable[..., Any], shape: tuple[int, ...]) -> None:
+    with pytest.raises(TinyseqError, match="of no size"):
+        make(shape)
+
+
 def test_a_file_that_ends_the_process_is_told(tmp_path: Path) -> None:
     """As a script does that was meant to be run."""
     (tmp_path / "cell.py").write_text(f"{CELL}\nraise SystemExit(3)\n")

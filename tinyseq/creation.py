@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinyseq import backends
+<<<<<<< HEAD
 from tinyseq.errors import BackendError, DtypeError, GraphError
 from tinyseq.graph import Leaf
+=======
+from tinyseq.errors import BackendError, DtypeError, GraphError, ShapeError
+from tinyseq.graph import Dtype, Leaf
+>>>>>>> lost
 from tinyseq.modes import mode
 from tinyseq.ops.base import FLOAT32, FLOAT64, INT64, DtypeLike, native
 from tinyseq.ops.draws import uniform
@@ -18,8 +23,14 @@ from tinyseq.ops.elementwise import cos, log1p, sqrt
 from tinyseq.random import generator
 from tinyseq.tensors import Tensor
 
+<<<<<<< HEAD
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+=======
+#: More elements than this NumPy's sizes cannot count.
+_COUNTED = 1 << 58
+
+>>>>>>> lost
 
 
 def tensor(
@@ -137,7 +148,12 @@ _DLPACK_BACKENDS = {1: "numpy", 2: "cupy"}
 
 
 def _extents(shape: tuple[Any, ...]) -> tuple[int, ...]:
-    return tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else tuple(shape)
+    extents = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else tuple(shape)
+    sizes = [n for n in extents if isinstance(n, int)]
+    if min(sizes, default=0) < 0 or math.prod(n for n in sizes if n) > _COUNTED:
+        required = "extents of at least 0, and no more elements than can be counted"
+        raise ShapeError("a tensor of no size", required=required, got=f"{extents!s:.80}")
+    return extents
 
 
 def zeros(*shape: int | Sequence[int], dtype: DtypeLike = FLOAT32, requires_grad: bool = False) -> Tensor:
@@ -164,6 +180,7 @@ def ones(*shape: int | Sequence[int], dtype: DtypeLike = FLOAT32, requires_grad:
     return full(_extents(shape), 1, dtype=dtype, requires_grad=requires_grad)
 
 
+<<<<<<< HEAD
 def full(
     shape: int | Sequence[int], value: float, *, dtype: DtypeLike = FLOAT32, requires_grad: bool = False
 ) -> Tensor:
@@ -175,6 +192,11 @@ def full(
     tensor([7., 7.])
     """
     return _made(backends.current().xp.full(shape, value, dtype=dtype), requires_grad)
+=======
+def full(shape: Any, value: float, *, dtype: Dtype | type = FLOAT32, requires_grad: bool = False) -> Tensor:
+    """Return a shape filled with one value."""
+    return _made(backends.current().xp.full(_extents((shape,)), value, dtype=dtype), requires_grad)
+>>>>>>> lost
 
 
 def arange(*limits: float, dtype: DtypeLike | None = None) -> Tensor:

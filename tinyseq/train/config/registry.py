@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import inspect
 import math
+import numbers
 import sys
 import threading
 import typing
@@ -238,7 +239,19 @@ def cell_problems(name: str, options: Mapping[str, Any]) -> Iterator[Problem]:
         return
     with use("numpy"), limited(free_memory()):
         problems = list(option_problems(factory, options, (2, 2)))
-    yield from problems or _method_problems(factory)
+        problems = problems or list(_method_problems(factory)) or list(_size_problems(factory, options))
+    yield from problems
+
+
+def _size_problems(cell: Any, options: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a problem for each size that a fresh cell has and that is none."""
+    before = generator.state()
+    made = cell(2, 2, **options)
+    generator.restore(before)
+    for name in ("input_size", "hidden_size", "output_size"):
+        size = getattr(made, name, 1)
+        if isinstance(size, bool) or not isinstance(size, numbers.Integral) or not 1 <= int(size) < 1 << 31:
+            yield Problem((), f"{cell.__name__}.{name}: required a whole number of at least 1, got {size!r:.40}")
 
 
 def _method_problems(cell: Any) -> Iterator[Problem]:
