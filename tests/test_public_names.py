@@ -33,7 +33,7 @@ SOURCE = re.compile(r"\b(numpy|torch|scipy|sklearn|jax|tf|tfa|PyTorch|NumPy)\b|\
 def hints_of(thing: Any) -> dict[str, Any]:
     """Return the types of a signature; of names that are imported for type checkers only, too."""
     names: dict[str, Any] = {}
-    source = ast.parse(Path(inspect.getsourcefile(thing) or "").read_text(encoding="utf-8"))
+    source = ast.parse(Path(str(sys.modules[thing.__module__].__file__)).read_text(encoding="utf-8"))
     for node in ast.walk(source):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             for line in node.body:

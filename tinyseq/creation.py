@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinyseq import backends
-<<<<<<< HEAD
-from tinyseq.errors import BackendError, DtypeError, GraphError
-from tinyseq.graph import Leaf
-=======
 from tinyseq.errors import BackendError, DtypeError, GraphError, ShapeError
-from tinyseq.graph import Dtype, Leaf
->>>>>>> lost
+from tinyseq.graph import Leaf
 from tinyseq.modes import mode
 from tinyseq.ops.base import FLOAT32, FLOAT64, INT64, DtypeLike, native
 from tinyseq.ops.draws import uniform
@@ -23,14 +18,12 @@ from tinyseq.ops.elementwise import cos, log1p, sqrt
 from tinyseq.random import generator
 from tinyseq.tensors import Tensor
 
-<<<<<<< HEAD
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-=======
+
 #: More elements than this NumPy's sizes cannot count.
 _COUNTED = 1 << 58
 
->>>>>>> lost
 
 
 def tensor(
@@ -180,7 +173,6 @@ def ones(*shape: int | Sequence[int], dtype: DtypeLike = FLOAT32, requires_grad:
     return full(_extents(shape), 1, dtype=dtype, requires_grad=requires_grad)
 
 
-<<<<<<< HEAD
 def full(
     shape: int | Sequence[int], value: float, *, dtype: DtypeLike = FLOAT32, requires_grad: bool = False
 ) -> Tensor:
@@ -191,12 +183,7 @@ def full(
     >>> ts.full((2,), 7.0)
     tensor([7., 7.])
     """
-    return _made(backends.current().xp.full(shape, value, dtype=dtype), requires_grad)
-=======
-def full(shape: Any, value: float, *, dtype: Dtype | type = FLOAT32, requires_grad: bool = False) -> Tensor:
-    """Return a shape filled with one value."""
     return _made(backends.current().xp.full(_extents((shape,)), value, dtype=dtype), requires_grad)
->>>>>>> lost
 
 
 def arange(*limits: float, dtype: DtypeLike | None = None) -> Tensor:

@@ -181,11 +181,12 @@ class Tensor(Operators):
     """
 
     __slots__ = ("__weakref__", "_node", "requires_grad", "value")
+    value: Any
     weak = False  # only Python scalars are
     #: Records an op on abstract tensors, which have no value; theirs alone (tracing.py).
     trace: ClassVar[Callable[..., Any]]
 
-    def __init__(self, value: Any, node: Node | None = None, requires_grad: bool = False) -> None:
+    def __init__(self, value: object, node: Node | None = None, requires_grad: bool = False) -> None:
         self.value, self._node, self.requires_grad = value, node, requires_grad
 
     # -- what it is ----------------------------------------------------------------------------------------------------

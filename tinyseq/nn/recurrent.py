@@ -9,7 +9,7 @@ from tinyseq import trees
 from tinyseq.errors import DataError, ShapeError
 from tinyseq.masks import LengthsLike, align, check_lengths
 from tinyseq.nn.cells import Cell, GRUCell, LSTMCell, RNNCell, cell_factory
-from tinyseq.nn.cells.registry import CellOption
+from tinyseq.nn.cells.registry import CellOption, known_options
 from tinyseq.nn.init import Initializer
 from tinyseq.nn.layers import Dropout
 from tinyseq.nn.module import Module
@@ -167,6 +167,7 @@ class RNN(Recurrent):
     (30200, (3, 7, 100))
     """
 
+    @known_options
     def __init__(
         self,
         input_size: int,
@@ -204,6 +205,7 @@ class LSTM(Recurrent):
     (120800, (3, 7, 100))
     """
 
+    @known_options
     def __init__(
         self,
         input_size: int,
@@ -241,6 +243,7 @@ class GRU(Recurrent):
     (90600, (3, 7, 100))
     """
 
+    @known_options
     def __init__(
         self,
         input_size: int,

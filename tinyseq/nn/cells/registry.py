@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
+from functools import partial, wraps
+from typing import ParamSpec
 
 from tinyseq.errors import DataError, did_you_mean
 from tinyseq.nn.cells.base import Cell
@@ -18,6 +19,7 @@ from tinyseq.nn.init import Initializer
 from tinyseq.nn.zoo import ZOO
 from tinyseq.registry import Registry
 
+P = ParamSpec("P")
 #: (input_size, hidden_size) -> cell.
 CellFactory = Callable[[int, int], Cell]
 #: What an option of a cell may be.
@@ -55,10 +57,27 @@ def cell_factory(kind: str | Callable[..., Cell], **options: CellOption) -> Cell
         kind = CELLS.over(ZOO).find(kind)
     parameters = inspect.signature(kind).parameters.values()
     known = [p.name for p in [*parameters][2:] if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters) and (unknown := [o for o in options if o not in known]):
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        _require_known(getattr(kind, "__name__", "the cell"), options, known)
+    return partial(kind, **options) if options else kind
+
+
+def _require_known(name: str, options: Iterable[str], known: list[str]) -> None:
+    if unknown := [option for option in options if option not in known]:
         raise DataError(
-            f"{getattr(kind, '__name__', 'the cell')} has no option {unknown[0]!r}",
+            f"{name} has no option {unknown[0]!r}",
             required=f"some of {', '.join(known)}" if known else "no options",
             fix=did_you_mean(unknown[0], known) if known else "",
         )
-    return partial(kind, **options) if options else kind
+
+
+def known_options(init: Callable[P, None]) -> Callable[P, None]:
+    """Return an ``__init__`` of the same signature that refuses an unknown option as ``cell_factory`` does."""
+    known = [p.name for p in inspect.signature(init).parameters.values()][1:]
+
+    @wraps(init)
+    def checked(*args: P.args, **options: P.kwargs) -> None:
+        _require_known(type(args[0]).__name__, options, known)
+        init(*args, **options)
+
+    return checked
