@@ -31,6 +31,8 @@ def test_counts_are_those_of_the_textbook(tmp_path):
     assert products < found.flops / found.tokens < 2 * products
     assert found.not_compiled == ""
     assert found.gradient.right
+    assert found.steps == 12
+    assert found.seconds > 0.0
 
 
 @pytest.mark.parametrize("name", ["sunspots", "sort_transformer", "tagging"])

@@ -20,6 +20,7 @@ COMMANDS: Registry[click.Command] = Registry(
     "command",
     {
         "run": "tinyseq.cli.run:command",
+        "sweep": "tinyseq.cli.sweep:command",
         "evaluate": "tinyseq.cli.evaluate:command",
         "predict": "tinyseq.cli.predict:command",
         "sample": "tinyseq.cli.sample:command",

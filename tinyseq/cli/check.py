@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @debug_option
 @click.pass_context
 def command(ctx: click.Context, config: str, settings: list[Any], only_config: bool, as_json: bool) -> None:
-    """Validate CONFIG, build its model, count parameters, FLOPs and memory of a step, and check the gradients.
+    """Validate CONFIG, build its model, count parameters, FLOPs, memory and time of a step, and check the gradients.
 
     \b
     Examples:
@@ -63,6 +63,8 @@ def command(ctx: click.Context, config: str, settings: list[Any], only_config: b
 
 
 def _table(inspection: Inspection, results: Path) -> str:
+    from tinyseq.train.loop.progress import duration
+
     parts = ", ".join(f"{name} {count:,}" for name, count in inspection.parameters.items() if count)
     data = ", ".join(
         f"{key} {_shown(value)}" for key, value in inspection.data.items() if value is not None and key != "sha256"
@@ -78,6 +80,14 @@ def _table(inspection: Inspection, results: Path) -> str:
     free = free_memory()
     if free is not None and sum(inspection.memory.values()) > free:
         rows.append(("", f"MORE than the {_scaled(free)}B that are free here: a smaller batch_size, bptt or model"))
+    if inspection.seconds is not None:
+        whole = duration(inspection.seconds * (inspection.steps or 0))
+        rows.append(
+            (
+                "time",
+                f"{inspection.seconds * 1e3:,.3g} ms a step, measured here: {whole} for {inspection.steps:,} steps",
+            )
+        )
     if inspection.not_compiled:
         rows.append(("compiled", f"no: {inspection.not_compiled}"))
     if inspection.gradient is not None:

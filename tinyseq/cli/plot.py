@@ -53,15 +53,21 @@ def command(
         confusion     which class was taken for which
         forecast      the truth, and forecasts beside it
         scatter       predicted numbers against true ones
+    and of a sweep's folder:
+        trials        the measure over the trials, and over each setting
     """
     from tinyseq.figures import save
     from tinyseq.figures.style import check_format
     from tinyseq.train import load
     from tinyseq.train.analysis import pictures
     from tinyseq.train.storage.run_directory import RunDirectory
+    from tinyseq.train.sweeps import SWEEP
 
     if text is not None and file is not None:
         raise click.UsageError("--input and --file: one of the two")
+    if Path(run, SWEEP).is_file():
+        _draw_sweep(run, figure, out)
+        return
     if figure is None:
         for name in load(run).figures():
             echo(f"{name:<13} {pictures.FIGURES.get(name, '')}")
@@ -76,4 +82,17 @@ def command(
         inputs = file if text is None else [text]
         drawn = load(run).figure(figure, inputs, layer=layer, units=units, steps=steps or pictures.FLOW_STEPS)
     save(drawn, path)
+    show(path)
+
+
+def _draw_sweep(folder: str, figure: str | None, out: str | None) -> None:
+    from tinyseq.figures import save
+    from tinyseq.figures.style import check_format
+    from tinyseq.train.analysis import pictures
+
+    if figure not in (None, "trials"):
+        raise click.BadParameter(f"{figure!r}: a sweep has the figure 'trials'", param_hint="'FIGURE'")
+    path = Path(out if out is not None else "trials.png")
+    check_format(path)
+    save(pictures.sweep(folder), path)
     show(path)

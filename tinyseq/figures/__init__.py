@@ -13,11 +13,13 @@ from tinyseq.figures.scatter import agreement
 from tinyseq.figures.sequences import Line, Panel, forecasts
 from tinyseq.figures.steps import Track, activations
 from tinyseq.figures.style import save
+from tinyseq.figures.sweep import SweepPoint, sweep_trials
 
 __all__ = [
     "AttentionMap",
     "Line",
     "Panel",
+    "SweepPoint",
     "Track",
     "activations",
     "agreement",
@@ -28,4 +30,5 @@ __all__ = [
     "gradient_flow",
     "learning_curves",
     "save",
+    "sweep_trials",
 ]

@@ -15,12 +15,18 @@ if TYPE_CHECKING:
     from tinyseq.train.config.run_config import load_config
     from tinyseq.train.config.templates import starter, starters
     from tinyseq.train.running import RunResult, run
+    from tinyseq.train.search_space import ChoiceOf, Range
+    from tinyseq.train.sweeps import SweepResult, Trial, sweep
     from tinyseq.train.trained import Trained, load
 
 __all__ = [
+    "ChoiceOf",
     "Inspection",
+    "Range",
     "RunResult",
+    "SweepResult",
     "Trained",
+    "Trial",
     "gradflow",
     "inspect",
     "load",
@@ -29,10 +35,16 @@ __all__ = [
     "schema",
     "starter",
     "starters",
+    "sweep",
 ]
 
 _HOMES = {
+    "Range": "search_space",
+    "SweepResult": "sweeps",
+    "Trial": "sweeps",
+    "sweep": "sweeps",
     "Inspection": "analysis.inspection",
+    "ChoiceOf": "search_space",
     "RunResult": "running",
     "Trained": "trained",
     "inspect": "analysis.inspection",

@@ -34,7 +34,7 @@ from tinyseq.train.loop.nonfinite import DivergedError
 from tinyseq.train.loop.progress import NoProgress, Progress, choose
 from tinyseq.train.loop.ranks import Ranks, all_or_none, join
 from tinyseq.train.loop.signals import StoppedError
-from tinyseq.train.loop.train_loop import Outcome, train
+from tinyseq.train.loop.train_loop import Outcome, StopWhen, train
 from tinyseq.train.loop.train_state import snapshot
 from tinyseq.train.storage import checkpoint_file
 from tinyseq.train.storage.checkpoint_file import Checkpoint
@@ -81,6 +81,7 @@ def run(
     on_nonfinite: str | None = None,
     resume: bool | str | Path = False,
     progress: Progress | None = None,
+    stop_when: StopWhen | None = None,
 ) -> RunResult:
     """Train as a config says, and leave everything in a new run directory, or go on in one.
 
@@ -99,6 +100,8 @@ def run(
         resume: go on with the newest run of this config from its last checkpoint, as if it had never stopped, or with
             the run directory or the checkpoint that a path names; where there is no run yet, it begins.
         progress: what shows how it goes; by default a live line on a terminal, else plain lines.
+        stop_when: asked after each validation, with the step and its metrics; a reason, such as ``"good enough"``, ends
+            training there, and the run is judged by its best weights as one that came to its last step.
 
     Raises:
         ConfigError: the config is wrong, every problem at once; or the run to go on with is of another one.
@@ -121,7 +124,7 @@ def run(
     progress = (progress or choose()) if ranks.first else NoProgress()
     with all_or_none(ranks, (DivergedError, StoppedError)), ExitStack() as held:
         checked, written, name = ranks.agree(
-            lambda: _read(config, [*as_overrides(overrides), *given]), "to read the config"
+            lambda: read_config(config, [*as_overrides(overrides), *given]), "to read the config"
         )
         ranks.refuse_shards(checked.train.shards)
         with (
@@ -150,12 +153,12 @@ def run(
                 )
             every = ranks.refuse_differences(_alike(resolved, task)) if ranks.size > 1 else []
             if not ranks.first:
-                return _run_beside(task, resolved, ranks, progress)
+                return _run_beside(task, resolved, ranks, progress, stop_when)
             if point is None:
                 directory = RunDirectory.create(resolved.output, resolved.name or name)
                 held.enter_context(locked(directory.path))
                 point = ResumePoint(directory)
-            return _run(task, resolved, written, point, progress, ranks, every)
+            return _run(task, resolved, written, point, progress, ranks, every, stop_when)
 
 
 def _previous(
@@ -183,13 +186,23 @@ def _alike(config: RunConfig, task: Task[Any]) -> dict[str, Any]:
     return {**facts, "data": data_digest(task), "processor": environment.processor()}
 
 
-def _run_beside(task: Task[Any], config: RunConfig, ranks: Ranks, progress: Progress) -> RunResult:
+def _run_beside(
+    task: Task[Any], config: RunConfig, ranks: Ranks, progress: Progress, stop_when: StopWhen | None
+) -> RunResult:
     """Compute this rank's shards of a run that the first rank writes down; return what that tells of it."""
     start = checkpoint_file.parsed(told) if (told := ranks.broadcast(b"")) else None
     set_seed(config.seed)  # whatever was drawn until now
     model = task.build().cast(config.dtype)
     outcome = train(
-        task, model, config.train, progress, lambda _: None, compiled=config.compile, start=start, ranks=ranks
+        task,
+        model,
+        config.train,
+        progress,
+        lambda _: None,
+        compiled=config.compile,
+        start=start,
+        ranks=ranks,
+        stop_when=stop_when,
     )
     if outcome.interrupt is not None:
         raise outcome.interrupt
@@ -212,10 +225,10 @@ def prepared(config: RunConfig) -> Iterator[tuple[Task[Any], nn.Module]]:
         yield task, task.build().cast(config.dtype)
 
 
-def _read(
+def read_config(
     config: str | Path | Mapping[str, Any] | RunConfig, overrides: Overrides
 ) -> tuple[RunConfig, str | None, str]:
-    """Return the checked config, its text where it has one, and the run's name."""
+    """Return a config that may come in any form, checked; its text where it has one; and the run's name."""
     if isinstance(config, RunConfig):
         config = config.model_dump(mode="json")
     if isinstance(config, Mapping):
@@ -240,6 +253,7 @@ def _run(
     progress: Progress,
     ranks: Ranks,
     every: list[dict[str, Any]],
+    stop_when: StopWhen | None,
 ) -> RunResult:
     began = time.perf_counter()
     directory, start = point.directory, point.start
@@ -270,7 +284,7 @@ def _run(
     set_seed(config.seed)  # whatever was drawn until now
     model = task.build().cast(config.dtype)
     ranks.broadcast(b"" if start is None else checkpoint_file.content(start))
-    outcome = _train(task, model, config, point, data, progress, ranks)
+    outcome = _train(task, model, config, point, data, progress, ranks, stop_when)
     diverged = outcome.error is not None
     if outcome.weights:
         model.load_state_dict(outcome.weights)
@@ -332,6 +346,7 @@ def _train(
     data: dict[str, Any],
     progress: Progress,
     ranks: Ranks,
+    stop_when: StopWhen | None,
 ) -> Outcome:
     """Run the loop while its rows and checkpoints are written; return the outcome.
 
@@ -366,6 +381,7 @@ def _train(
                 save=lambda checkpoint: manager.save(identified(checkpoint)),
                 start=point.start,
                 ranks=ranks,
+                stop_when=stop_when,
             )
             at_once = outcome.at_once
         finally:

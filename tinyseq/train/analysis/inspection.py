@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from statistics import median
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,6 +22,10 @@ from tinyseq.tensors import Tensor
 from tinyseq.train.config.registry import find_task
 from tinyseq.train.config.run_config import RunConfig
 from tinyseq.train.loop.budget import FEW, layers_of, refuse_too_large, with_model
+from tinyseq.train.loop.progress import NoProgress
+from tinyseq.train.loop.ranks import Ranks
+from tinyseq.train.loop.sharded_step import ShardedStep
+from tinyseq.train.loop.train_step import TrainStep
 from tinyseq.train.running import prepared
 from tinyseq.train.tasks.learning import Learning
 
@@ -26,6 +33,9 @@ from tinyseq.train.tasks.learning import Learning
 ROWS, STEPS = 2, 16
 #: The step of the differences, and what the two sides may differ by, relative to the larger one.
 _EPS, TOLERANCE = 1e-5, 1e-5
+#: Steps that are measured, the first of which compiles, and the seconds after which fewer suffice.
+_MEASURED: Final = 12
+_PATIENCE: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,9 @@ class Inspection:
     tokens: int | None
     flops: int | None
     memory: dict[str, int]
+    #: Seconds of a training step here, update included; and how many steps the config asks for.
+    seconds: float | None
+    steps: int | None
     #: Why there is no plan, or "".
     not_compiled: str
     gradient: GradientCheck | None
@@ -76,6 +89,8 @@ def inspect(config: RunConfig) -> Inspection:
     Arithmetic and memory are of the compiled step, forward and backward, on the first batch. Gradients are checked in
     float64 on a small one, dropout included: along a random direction in each parameter, <g, v> must equal
     (L(p + eps v) - L(p - eps v)) / 2 eps. A model that is trained in one pass follows no gradient: nothing is checked.
+
+    The time of a step is measured: the median of some, after the first.
 
     Of a model of many layers, some of the same layers are built, and the rest is counted.
 
@@ -103,6 +118,9 @@ def _extrapolated(three: Inspection, four: Inspection, more: int) -> Inspection:
         parameters=of(three.parameters, four.parameters),
         flops=None if three.flops is None or four.flops is None else three.flops + more * (four.flops - three.flops),
         memory=of(three.memory, four.memory),
+        seconds=None
+        if three.seconds is None or four.seconds is None
+        else three.seconds + more * max(0.0, four.seconds - three.seconds),
     )
 
 
@@ -128,11 +146,15 @@ def _inspected(config: RunConfig, whole: bool = True) -> Inspection:
             overview = task.overview().told(task.measure, task.baselines(), task.compared)
             notes = [*task.notes(), *task.gaps()]
         parts = {name: part.num_parameters() for name, part in model.children()}
+        seconds = None if task.one_pass else _seconds(task, model, config)
     gradient = None
     if whole and not task.one_pass:
         with prepared(_small(config)) as (task, model), np.errstate(all="ignore"):
             gradient = check_gradients(task, model)
-    return Inspection(config.task, overview, notes, data, parts, tokens, flops, memory, reason, gradient)
+    steps = None if seconds is None else config.train.steps
+    return Inspection(
+        config.task, overview, notes, data, parts, tokens, flops, memory, seconds, steps, reason, gradient
+    )
 
 
 def _bytes(value: Tensor) -> int:
@@ -152,6 +174,21 @@ def _step(task: Learning[Any], model: nn.Module) -> tuple[int, int, int]:
     fast(*feed.arguments)
     costs = cost(fast.passes[-1])
     return costs.flops, feed.tokens, costs.memory or 0
+
+
+def _seconds(task: Learning[Any], model: nn.Module, config: RunConfig) -> float:
+    """Return the seconds of a training step; the model is another one afterwards."""
+    step = TrainStep(task, model, config.train, NoProgress(), compiled=config.compile)
+    if config.train.shards > 1:
+        step = ShardedStep(task, model, config.train, NoProgress(), compiled=config.compile, ranks=Ranks())
+    model.train()
+    batches, state = task.batches(), None
+    ends = [time.perf_counter()]
+    while len(ends) < 3 or (len(ends) <= _MEASURED and ends[-1] - ends[1] < _PATIENCE):
+        output = step(next(batches), state)
+        state = output.state if np.isfinite(output.loss) else None  # which waits for a device, too
+        ends.append(time.perf_counter())
+    return median(float(later - earlier) for earlier, later in itertools.pairwise(ends[1:]))
 
 
 def _small(config: RunConfig) -> RunConfig:

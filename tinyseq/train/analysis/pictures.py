@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tinyseq import nn
 from tinyseq.errors import DataError, did_you_mean
-from tinyseq.figures import Track, activations, formulas, gradient_flow, learning_curves
+from tinyseq.figures import SweepPoint, Track, activations, formulas, gradient_flow, learning_curves, sweep_trials
 from tinyseq.modes import enable_grad
 from tinyseq.nn.latex import equations_within
 from tinyseq.train.analysis.gradflow import measure
 from tinyseq.train.config.registry import find_task
 from tinyseq.train.storage.run_directory import RunDirectory
+from tinyseq.train.sweeps import described, trials_of
 from tinyseq.train.tasks.base import Task
 from tinyseq.train.tasks.presentation import Presentation, Reading
 
@@ -65,6 +67,20 @@ def curves(directory: RunDirectory) -> Figure:
         test=None if tested is None else (result["best_step"], tested),
         title=": ".join([" ".join(directory.path.absolute().parts[-2:]), ", ".join([config.task, *size])]),
     )
+
+
+def sweep(folder: str | Path) -> Figure:
+    """Return the trials of a sweep, from what it wrote down.
+
+    Raises:
+        DataError: a file of it is missing or damaged, or no trial has been measured.
+    """
+    facts, trials = described(folder), trials_of(folder)
+    points = [SweepPoint(t.number, t.value, t.state == "done", t.values) for t in trials if t.value is not None]
+    if not points:
+        raise DataError("no figure of this sweep", required="a trial with a measure", got=f"{len(trials)} without")
+    title = f"{Path(folder).name}: {len(trials)} trials"
+    return sweep_trials(points, facts["label"], lower_is_better=facts["lower_is_better"], title=title)
 
 
 def names(task: Presentation[Any], model: nn.Module) -> list[str]:

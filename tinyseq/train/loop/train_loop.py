@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -27,6 +27,8 @@ from tinyseq.train.storage.checkpoint_file import Array, Checkpoint
 from tinyseq.train.tasks.learning import Learning
 
 Row = dict[str, Any]
+#: Asked after each validation, with the step and the metrics: why training is to end there, or None.
+StopWhen = Callable[[int, Mapping[str, float]], "str | None"]
 
 
 @dataclass
@@ -45,7 +47,7 @@ class Outcome:
     interrupt: KeyboardInterrupt | None = None
     #: Whether it shall end at once, with nothing more written.
     at_once: bool = False
-    #: Whether the loop ended before its last step, because nothing better came.
+    #: Whether the loop ended before its last step, because nothing better came, or ``stop_when`` said so.
     stopped_early: bool = False
     #: Whether losses ran from a compiled plan.
     compiled: bool = False
@@ -75,6 +77,7 @@ def train(
     save: Callable[[Checkpoint], None] | None = None,
     start: Checkpoint | None = None,
     ranks: Ranks | None = None,
+    stop_when: StopWhen | None = None,
 ) -> Outcome:
     """Train a model, keeping the weights that were best on the validation part.
 
@@ -88,6 +91,7 @@ def train(
         save: takes a checkpoint when one is due.
         start: the checkpoint to go on from; all that follows is as if the run had never stopped.
         ranks: the processes that share the run, all of which call this; by default there is one.
+        stop_when: asked by the first rank after each validation; a reason ends the loop.
 
     Returns:
         the outcome; an interrupt (Ctrl-C) or a divergence ends the loop and is noted there, so that the run can be
@@ -110,7 +114,9 @@ def train(
                 if config.shards > 1:
                     train_step = ShardedStep(task, model, config, progress, compiled=compiled, ranks=ranks)
                     train_step.asked = lambda: stop.asked
-                loop = _TrainLoop(task, model, config, progress, record, outcome, stop, save, train_step, ranks)
+                loop = _TrainLoop(
+                    task, model, config, progress, record, outcome, stop, save, train_step, ranks, stop_when
+                )
                 if start is not None:
                     loop.train_state.restore(start)
                 progress.start(config.steps, loop.train_state.step)
@@ -155,9 +161,13 @@ class _TrainLoop:
         save: Callable[[Checkpoint], None] | None,
         train_step: TrainStep,
         ranks: Ranks,
+        stop_when: StopWhen | None,
     ) -> None:
         self.task, self.model, self.config, self.progress, self.record = task, model, config, progress, record
         self.outcome, self.stop, self.save, self.train_step = outcome, stop, save, train_step
+        self.ranks, self.stop_when = ranks, stop_when
+        #: Why ``stop_when`` ended the loop.
+        self.ended = ""
         schedule = config.schedule.make(config.steps, lower_is_better=task.measure.lower_is_better)
         # Counts updates, and is told the measure of each validation.
         scheduler = optim.Scheduler(train_step.optimizer, schedule)
@@ -199,8 +209,12 @@ class _TrainLoop:
         return self.stop.asked
 
     def enough(self) -> bool:
-        """Whether nothing better has come for too long."""
+        """Whether nothing better has come for too long, or ``stop_when`` said to end."""
         patience, train_state = self.config.patience, self.train_state
+        if self.ended:
+            self.outcome.stopped_early = True
+            self.progress.note(f"stopped early: {self.ended}")
+            return True
         if patience is None or train_state.without_best < patience:
             return False
         self.outcome.stopped_early = True
@@ -355,6 +369,9 @@ class _TrainLoop:
         self.report()
         self.record({"step": train_state.step, "split": "valid", **metrics})
         self.progress.evaluated(train_state.step, metrics, best)
+        if self.stop_when is not None:  # what the first rank knows, the others hear
+            told = (self.stop_when(train_state.step, metrics) or "") if self.ranks.first else ""
+            self.ended = self.ranks.broadcast(told.encode()).decode()
         return metrics[key], best
 
     def report(self) -> None:
