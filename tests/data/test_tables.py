@@ -343,7 +343,10 @@ def test_names_among_the_rows_are_no_row(write):
     ("text", "words"),
     [
         ("Weather at X\n\na,b\n1,2\n3,4\n", r"data\.skip: 2 if names stand below"),
-        ('"Source","World",\n\n"Name","Code","1960",\n"Chad","TCD","1",\n"Peru","PER","2",\n', r"data\.skip: 2"),
+        (
+            '"Source","World",\n\n"Name","Code","1960","1961",\n"Chad","TCD","1","2",\n"Peru","PER","2","3",\n',
+            r"data\.skip: 2",
+        ),
         ("% made by X\na,b\n1,2\n3,4\n", r'data\.comment: "%"'),
         ("; made by X\na,b\n1,2\n3,4\n", r'data\.comment: ";"'),
         ("a,b\n1,2\n3,4\nSource: agency\n", r'data\.comment: "Source:"'),
