@@ -310,7 +310,7 @@ class Delimited:
         width, more = max(map(len, body)), 1
         while more < len(body) - 2 and _is_second(body[more], body[more + 1 :], width):
             more += 1
-        if more == 1 or len(body[0]) != width:
+        if more == 1 or {len(body[0]), *map(len, body[more:])} != {width}:
             return
         over = [tuple(row[place] if place < len(row) else "" for row in body[:more]) for place in range(width)]
         whole = len({parts[0] for parts in over}) == width and all(parts[0] for parts in over)
