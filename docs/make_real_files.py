@@ -144,6 +144,20 @@ def ridge_of_letters(task: Any) -> float:
     return forecasts.rmse(model.fit(inputs, targets).predict(test), true)
 
 
+def logistic_of_letters(task: Any) -> float:
+    """Return the accuracy of scikit-learn's logistic regression on n-grams of characters."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    (inputs, labels), (test, true) = (
+        ([example.input for example in part], [example.target for example in part])
+        for part in (task.examples.train, task.examples.test)
+    )
+    model = make_pipeline(TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 5)), LogisticRegression(C=10.0))
+    return float(model.fit(inputs, labels).score(test, true))
+
+
 def logistic_of_words(task: Any) -> float:
     """Return the accuracy of scikit-learn's logistic regression on each word, its ends and its neighbours."""
     from sklearn.feature_extraction import DictVectorizer
@@ -241,6 +255,23 @@ FILES: list[RealFile] = [
         "breast_cancer", "counts in the first line, no names", LEARN, "data/breast_cancer.csv", "classification",
         {"inputs": "vector", "skip": 1, "header": False, "target": "31"}, "accuracy", "LogisticRegression",
         estimator(logistic),
+    ),
+    RealFile(
+        "digits", "gzip, no names", LEARN, "data/digits.csv.gz", "classification",
+        {"inputs": "vector", "header": False, "target": "65"}, "accuracy", "LogisticRegression", estimator(logistic),
+    ),
+    RealFile(
+        "titanic", "ARFF in gzip: `@` lines, `?` for a missing value", LEARN,
+        "tests/data/openml/id_40945/data-v1-dl-16826755.arff.gz", "classification",
+        {"inputs": "vector", "comment": "@", "header": False, "target": "2", "columns": ["1", "6", "7"]},
+        "accuracy", "LogisticRegression", estimator(logistic),
+    ),
+    RealFile(
+        "names", "the same, a name as text", LEARN,
+        "tests/data/openml/id_40945/data-v1-dl-16826755.arff.gz", "classification",
+        {"inputs": "text", "comment": "@", "header": False, "target": "4", "text": "3"},
+        "accuracy", "LogisticRegression on n-grams of letters", logistic_of_letters,
+        {"model": {"cell": "gru", "hidden_size": 32, "bidirectional": True, "layers": []}, "train": {"steps": 300}},
     ),
     RealFile(
         "anes96", "tabs, names in single quotes", STATS, "anes96/anes96.csv", "classification",

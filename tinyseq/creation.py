@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _COUNTED = 1 << 58
 
 
-
 def tensor(
     data: ArrayLike | Tensor, *, dtype: DtypeLike | None = None, requires_grad: bool = False, name: str | None = None
 ) -> Tensor:

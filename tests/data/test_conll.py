@@ -308,3 +308,22 @@ def test_confusion_and_errors_by_hand():
 def test_most_frequent_tags():
     best, other = most_frequent_tags([Tagged(("a", "b"), ("X", "O")), Tagged(("a", "a", "c"), ("Y", "Y", "O"))])
     assert (best, other) == ({"a": "Y", "b": "O", "c": "O"}, "O")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "Sentence #,Word,POS,Tag\nSentence: 1,London,NNP,B-geo\n,.,.,O\n",
+            "separated by commas",
+        ),  # Kaggle's ner_dataset
+        ("( (S (NP-SBJ (NNP Pierre)) (VP (MD will))))\n" * 3, "trees of the Penn Treebank"),
+        ("The/DT cat/NN sat/VBD ./.\n" * 3, r"word/TAG[\s\S]*sed "),
+        ('{"tokens": ["EU"], "ner_tags": [3]}\n' * 3, "JSON lines"),
+    ],
+)
+def test_tagged_words_in_other_forms_are_told(tmp_path, text, words):
+    path = tmp_path / "tagged.txt"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=words):
+        read_conll(path)

@@ -277,3 +277,14 @@ def test_errors_leave_out_what_was_not_observed():
     assert forecasts.naive_step(carried, observed=observed).tolist() == [2.0]
     with pytest.raises(DataError, match="nothing to judge by"):
         forecasts.rmse(predicted[1:2], true[1:2])
+
+
+def test_the_time_that_cannot_be_read_is_shown(tmp_path):
+    path = tmp_path / "s.csv"
+    rows = "".join(f"2020-01-{day:02},{day % 5}\n" for day in range(1, 29))
+    path.write_text(f"date,v\n{rows}01/02/2020,1\n2020-02-02,3\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"'01/02/2020', after '2020-01-28'[\s\S]*line 30, column 'date'"):
+        read_series(path, time="date")
+    path.write_text(f'date,v\n{rows}"Source: agency, 2020",\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"'Source: agency, 2020'[\s\S]*line 30[\s\S]*a remark"):
+        read_series(path, time="date", missing="carry")

@@ -7,6 +7,7 @@ import io
 
 import numpy as np
 import pytest
+import ruamel.yaml
 
 from tinyseq.data.delimited import Form
 from tinyseq.data.examples import Example, read_sequences, read_texts, read_vectors, read_wide, split_examples
@@ -293,3 +294,112 @@ def test_steps_of_a_sequence_are_put_in_order(write):
         read_sequences(
             write(text.replace("01-02", "01-01")), sequence="s", time="day", columns=None, target="y", kind="label"
         )
+
+
+UNITS = "date,temp,wind\n{}\n2020-01-01,10.5,0\n2020-01-02,11,3\n2020-01-03,12,1\n"
+FIELDS = "date,,\n2020-01-01,1.5,2\n2020-01-02,1,3\n2020-01-03,2,1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (UNITS.format(",\u00b0C,m/s"), ["date", "temp", "wind"]),
+        (UNITS.format("YYYY-MM-DD,deg,m/s"), ["date", "temp", "wind"]),
+        (f",AAPL,AAPL\n,open,close\n{FIELDS}", ["date", "AAPL open", "AAPL close"]),  # pandas, a MultiIndex
+        (f"Price,Close,High\nTicker,AAPL,AAPL\n{FIELDS}", ["Price", "Close", "High"]),  # yfinance
+    ],
+)
+def test_names_in_several_lines_are_asked_and_the_answer_reads_them(write, text, names):
+    path = write(text)
+    with pytest.raises(DataError, match=r"names of columns in [23] lines, or a line of units") as caught:
+        read_table(path)
+    said = ruamel.yaml.YAML(typ="safe").load(str(caught.value.fix).partition("; ")[0])["data"]
+    assert said["names"] == names
+    table = read_table(path, form=Form(header=said["header"], skip=said["skip"], names=tuple(said["names"])))
+    assert table.columns == tuple(names)
+    assert len(table) == 3
+    assert len(read_table(path, form=Form(header=True, names=tuple(names)))) == 3 + said["skip"] - 1, "held to"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "text,label,score\ngood,pos,unknown\nbad,pos,2\nfine,neg,3\nwell,neg,1\n",  # a class that comes again
+        "date,x\n2020-01-01,NA\n2020-01-02,3\n2020-01-03,1\n",
+        "name,x\nAda,1\nBob,2\nEve,3\n",
+    ],
+)
+def test_a_first_row_is_no_second_line_of_names(write, text):
+    assert len(read_table(write(text))) == text.count("\n") - 1
+
+
+def test_names_among_the_rows_are_no_row(write):
+    with pytest.raises(DataError, match=r"names of the columns again[\s\S]*line 4[\s\S]*sed -i 4d"):
+        read_texts(write("label,text\np,a\nn,b\nlabel,text\np,c\n"), text="text", target="label")
+    assert read_table(write("word\na\nword\n")).rows == [["a"], ["word"]], "of one column it may be a word"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Weather at X\n\na,b\n1,2\n3,4\n", r"data\.skip: 2 if names stand below"),
+        (
+            '"Source","World",\n\n"Name","Code","1960","1961",\n"Chad","TCD","1","2",\n"Peru","PER","2","3",\n',
+            r"data\.skip: 2",
+        ),
+        ("% made by X\na,b\n1,2\n3,4\n", r'data\.comment: "%"'),
+        ("; made by X\na,b\n1,2\n3,4\n", r'data\.comment: ";"'),
+        ("a,b\n1,2\n3,4\nSource: agency\n", r'data\.comment: "Source:"'),
+        ("a,b\n1,2\n# 5\n3,4\n", r'data\.comment: "#"'),
+        ('a\tb\n1\t2\n3\t"x\ty"\n', r"data\.quotes: true"),
+    ],
+)
+def test_a_row_of_another_width_comes_with_what_is_likely_meant(write, text, words):
+    with pytest.raises(DataError, match=rf"ragged row[\s\S]*{words}"):
+        read_table(write(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("<!DOCTYPE html>\n<html>\n", "HTML"),
+        ('{"text": "good, film", "label": "p"}\n' * 3, r"JSON lines[\s\S]*pandas\.read_json\(\"t\.csv\", lines=True"),
+        ('[{"text": "good"}]', "JSON"),
+        ("__label__1 Great CD: my love\n__label__2 No\n", r"fastText[\s\S]*sed "),
+        ("1 1:0.5 7:2\n0 2:1e-3\n", r"LIBSVM[\s\S]*load_svmlight_file"),
+        ("@relation iris\n@data\n1,2\n", r"ARFF[\s\S]*comment"),
+    ],
+)
+def test_files_of_other_forms_are_told(write, text, words):
+    with pytest.raises(DataError, match=words):
+        read_table(write(text))
+
+
+def test_what_a_form_says_is_believed(write):
+    arff = write("@relation iris\n@attribute a numeric\n@data\n1,p\n2,n\n")
+    assert read_table(arff, form=Form(comment="@", header=False)).rows == [["1", "p"], ["2", "n"]]
+    assert read_table(write("[a b;c\n1;2\n"), form=Form(separator=";")).columns == ("[a b", "c")
+
+
+def test_quotes_around_fields_between_tabs_are_asked(write):
+    path = write('label\ttext\np\t"good ""x"", so"\nn\t"bad ""y"""\n', "t.tsv")  # as DataFrame.to_csv(sep="\t") has it
+    with pytest.raises(DataError, match=r"quotes around fields, or letters[\s\S]*data\.quotes: true"):
+        read_table(path)
+    assert read_table(path, form=Form(quotes=True)).fields("text") == ['good "x", so', 'bad "y"']
+    assert read_table(path, form=Form(quotes=False)).fields("text")[1] == '"bad ""y"""'
+
+
+@pytest.mark.parametrize("name", ["PassengerId", "user_id", "Customer ID", "CustomerID"])
+def test_a_number_of_each_row_is_no_feature(write, name):
+    rows = "".join(f"{number},{number % 3},{'pn'[number % 2]}\n" for number in (892, 17, 5000, 3, 44))
+    found = read_vectors(write(f"{name},a,y\n{rows}"), columns=None, target="y", kind="label")
+    assert found.columns == ("a",)
+    with pytest.raises(DataError, match="is called like one that names the rows"):
+        read_vectors(write(f"{name},a,y\n{rows}3,1,p\n"), columns=None, target="y", kind="label")
+    assert read_table(write("citric acid,grid,a,y\n1,2,3,4\n")).features({"y"}) == ["citric acid", "grid", "a"]
+
+
+def test_a_column_of_words_comes_with_the_columns_that_are_none(write):
+    path = write("a,colour,b,y\n1,red,2,p\n2,blue,3,n\n")
+    with pytest.raises(DataError, match=r"column 'colour' has text[\s\S]*'red', 'blue'[\s\S]*\[a, b\]"):
+        read_vectors(path, columns=None, target="y", kind="label")

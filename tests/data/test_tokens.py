@@ -325,3 +325,35 @@ def test_malformed_features_are_named(tmp_path, name, text, message):
 def test_what_is_no_vector_is_refused(values):
     with pytest.raises(DataError, match="not a vector"):
         vector(values, "input 0")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.tsv", "en\tfr\nHi\tSalut\n", r'source: "en", target: "fr"[\s\S]*source: 1, target: 2'),
+        ("a.tsv", '"Hi, x"\t"Salut, x"\n"No"\t"Non"\n', r"quotes around all sentences[\s\S]*mv a\.tsv a\.csv"),
+        (
+            "a.tsv",
+            "http://x/1\thttp://y\tHi\tSalut\t.5\nhttp://x/2\thttp://z\tNo\tNon\t.7\n",
+            "source: 3, target: 4",
+        ),
+        ("a.csv", ",English,French\n0,Hi,Salut\n1,No,Non\n", "source: 2, target: 3"),
+        ("a.tmx", '<?xml version="1.0"?>\n<tmx version="1.4"><body>\n', "HTML or XML"),
+        ("a.jsonl", '{"translation": {"en": "Hi", "fr": "Salut"}}\n', "JSON lines"),
+    ],
+)
+def test_forms_of_pairs_that_are_asked(tmp_path, name, text, words):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=words):
+        read_pairs(path)
+
+
+def test_answers_about_pairs_are_kept_to(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text("en\tfr\nHi\tSalut\n", encoding="utf-8")
+    assert read_pairs(path, source="en", target="fr") == [("Hi", "Salut")]
+    assert read_pairs(path, source=1, target=2) == [("en", "fr"), ("Hi", "Salut")]
+    path.write_text('"Hi"\t"Salut"\n"No"\t"Non"\n', encoding="utf-8")
+    assert read_pairs(path, source=1, target=2)[1] == ('"No"', '"Non"')
+    assert read_pairs(path.rename(tmp_path / "a.csv"), source=1, target=2)[1] == ("No", "Non")

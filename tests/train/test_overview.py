@@ -18,7 +18,16 @@ from tinyseq.train.config.run_config import parse_config
 from tinyseq.train.loop.progress import SilentProgress
 from tinyseq.train.tasks.learning import Learning
 from tinyseq.train.tasks.measure import Measure
-from tinyseq.train.tasks.overview import Overview, amounts, behind, lines, mostly_unknown, never_predicted, some
+from tinyseq.train.tasks.overview import (
+    Overview,
+    amounts,
+    behind,
+    lines,
+    mostly_unknown,
+    never_predicted,
+    odd_labels,
+    some,
+)
 
 SMALL: dict[str, dict[str, Any]] = {
     "captioning": {"data": {"count": 40}},
@@ -303,3 +312,14 @@ def test_baselines_in_another_measure_are_named_with_it() -> None:
     assert told["reads"] == "a file"
     ranked = ACCURACY.ranked({"low": {"accuracy": 0.1}, "none": {}, "high": {"accuracy": 0.9}})
     assert [name for name, _ in ranked] == ["high", "low"]
+
+
+def test_classes_that_may_be_none_are_told() -> None:
+    (spelled,) = odd_labels({"Yes": 5, "yes": 1, "No": 4, "1": 3, "1.0": 2})
+    assert "'1' and '1.0', 'Yes' and 'yes'" in spelled
+    (missing,) = odd_labels({"NA": 3, "p": 2})
+    assert missing == "a class that may mark a missing value: 'NA'; leave these rows out, if it does"
+    (numbers,) = odd_labels({f"{value}.5": 1 for value in range(30)})
+    assert "30 of 30 classes have one example" in numbers
+    assert odd_labels({str(digit): 1 for digit in range(10)}) == []
+    assert odd_labels({"ham": 1, "spam": 1}) == []

@@ -104,17 +104,16 @@ def _decompressed(path: Path, file: io.RawIOBase, opens: Callable[[Any], Any], l
                     what = f"more than {largest:,} bytes once decompressed, and at most those are read"
                     raise OSError(errno.EFBIG, what, str(path))
                 yield part
-    except _errors() as error:
+    except (OSError, EOFError, zlib.error, _lzma_error()) as error:
         if isinstance(error, OSError) and error.strerror:
             raise
         raise OSError(errno.EIO, f"it does not decompress: {error}", str(path)) from None
 
 
-def _errors() -> tuple[type[Exception], ...]:
-    """Return what decompression raises."""
+def _lzma_error() -> type[Exception]:
     import lzma
 
-    return (OSError, EOFError, zlib.error, lzma.LZMAError)
+    return lzma.LZMAError
 
 
 class _Blocks(io.RawIOBase):

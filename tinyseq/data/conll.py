@@ -22,7 +22,7 @@ from tinyseq.data.columns import (
     words_among_comments,
 )
 from tinyseq.data.compressed import suffix
-from tinyseq.data.delimited import question
+from tinyseq.data.delimited import question, refuse_other_forms
 from tinyseq.data.text import load_text
 from tinyseq.errors import DataError
 
@@ -222,10 +222,12 @@ def _columns(
         marked, plain = [], [line for _, line in full]
     if not plain:
         return [], [], ()
+    refuse_other_forms(path, plain)
     separator = cutter(plain)
     left_out = {number for number, _ in marked}
     cuts = {number: cut(line, separator) for number, line in full if number not in left_out}
-    if all(len(fields) == 1 and re.search("[,;]", fields[0]) for fields in cuts.values()):
+    named = header(WordLine(1, re.split("[,;]", plain[0])), asked, ())
+    if named or all(len(fields) == 1 and re.search("[,;]", fields[0]) for fields in cuts.values()):
         raise DataError(
             "a file separated by commas or semicolons",
             required="a word, a tab or a space, its tag; an empty line after each sentence",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import json
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tinyseq.data.numerals import is_missing, is_number
-from tinyseq.data.text import UTF16, not_utf8, read_raw
+from tinyseq.data.text import UTF16, not_utf8, read_raw, utf16_unmarked
 from tinyseq.data.times import is_date
 from tinyseq.errors import DataError
 
@@ -101,6 +103,8 @@ class Delimited:
             raise DataError(
                 "the table is empty", required="a row or more", got=f"{path}: {len(self.raw)} bytes, no characters"
             )
+        if form.encoding is None and (error := _utf16(path, self.raw, self.encoding)):
+            raise error
         self.dialect = self._find()
 
     # How it is written.
@@ -108,6 +112,8 @@ class Delimited:
     def _find(self) -> Dialect:
         lines, whole = self._sample()
         form, path = self.form, self.path
+        if form.separator is None:
+            refuse_other_forms(path, [line for line in lines if not (form.comment and line.startswith(form.comment))])
         skip = form.skip
         told = re.fullmatch(r"sep=(.)\s*", next(iter(lines), ""))
         if told and form.separator is None:  # what Excel reads and writes
@@ -119,6 +125,14 @@ class Delimited:
         comment = form.comment or ""
         separator, quotes = self._separator(lines, whole, comment)
         rows, _ = self._cut(lines, whole, separator, quotes, comment)
+        if separator == "\t" and not quotes and form.quotes is None and _quoted_whole(rows):
+            raise question(
+                "quotes around fields, or letters like others",
+                [_printable(line) for line in lines[:_SHOWN]],
+                required="to be told which: between tabs both are usual",
+                where=str(path),
+                fix="data.quotes: true if they stand around fields; data.quotes: false if they are letters",
+            )
         if not rows:
             rows = [name.split(separator) for name in lines if name.strip()][:1]
         if not rows:
@@ -126,6 +140,10 @@ class Delimited:
         shown = tuple(_printable(line) for line in lines if line.strip())[:_SHOWN]
         where = f"{path}, line {skip + 1}"
         header = self._header(rows, shown, where)
+        self._written = tuple(rows[0])
+        self._widths = Counter(map(len, rows[1:]))
+        if header and form.header is None:
+            self._one_line_of_names(rows, shown, skip)
         first = [name.strip() for name in rows[0]] if header else [str(i + 1) for i in range(len(rows[0]))]
         if header and all(len(name) > 1 and name[0] == name[-1] == "'" for name in first):
             first = [name[1:-1] for name in first]
@@ -286,6 +304,28 @@ class Delimited:
             "data.header: true if it has the names",
         )
 
+    def _one_line_of_names(self, rows: Sequence[Sequence[str]], shown: Sequence[str], skip: int) -> None:
+        """Ask, where names take several lines: under the first stand units, or more names, over columns of numbers."""
+        body = [[field.strip() for field in row] for row in rows[: _ROWS // 2]]
+        width, more = max(map(len, body)), 1
+        while more < len(body) - 2 and _is_second(body[more], body[more + 1 :], width):
+            more += 1
+        if more == 1 or {len(body[0]), *map(len, body[more:])} != {width}:
+            return
+        over = [tuple(row[place] if place < len(row) else "" for row in body[:more]) for place in range(width)]
+        whole = len({parts[0] for parts in over}) == width and all(parts[0] for parts in over)
+        names = [
+            parts[0] if whole else " ".join(filter(None, parts)) or f"column {n}" for n, parts in enumerate(over, 1)
+        ]
+        raise question(
+            f"names of columns in {more} lines, or a line of units",
+            shown,
+            required="a line of names, and rows below it",
+            where=f"{self.path}, line {skip + 2}",
+            fix=f"data: {{skip: {skip + more}, header: false, names: {json.dumps(names, ensure_ascii=False)}}}; "
+            f"data.header: true if line {skip + 2} is a row",
+        )
+
     # Its rows.
 
     def chunks(self) -> Iterator[tuple[list[list[str]], list[int] | range]]:
@@ -300,31 +340,29 @@ class Delimited:
         before = 0
         for _ in range(dialect.skip):
             before += bool(text.readline())
-        reader = _reader(text, dialect.separator, dialect.quotes)
+        names = list(self._written) if dialect.header and width > 1 else None
         header = dialect.header
-        with whole_fields():
-            while True:
-                start = before + reader.line_num
-                try:
-                    rows = list(islice(reader, size))
-                except csv.Error as error:
-                    raise DataError(
-                        "a malformed row",
-                        got=str(error),
-                        where=f"{self.path}, line {before + reader.line_num}",
-                        fix="data.quotes: false if quotes are letters like others",
-                    ) from None
-                except UnicodeDecodeError as error:
-                    raise self._undecoded(error) from None
-                if not rows:
-                    return
+        try:
+            for rows, start, end in cut_rows(text, dialect.separator, dialect.quotes, self.path, before, size):
                 lines: list[int] | range = range(start + 1, start + len(rows) + 1)
-                last = start + len(rows)
-                even = width > 1 and last == before + reader.line_num
+                even = width > 1 and start + len(rows) == end
                 if header or dialect.comment or not even or set(map(len, rows)) != {width}:
                     rows, lines, header = self._sift(rows, start, header)
+                if names in rows:
+                    raise self._names_again(lines[rows.index(names)])
                 if rows:
                     yield rows, lines
+        except UnicodeDecodeError as error:
+            raise self._undecoded(error) from None
+
+    def _names_again(self, line: int) -> DataError:
+        return DataError(
+            "the names of the columns again, among the rows",
+            required="one line of names: the first",
+            got=_printable(self.dialect.separator.join(self._written)),
+            where=f"{self.path}, line {line}",
+            fix=f"take the line out, where files were put together: sed -i {line}d {self.path.name}",
+        )
 
     def _sift(self, rows: list[list[str]], line: int, header: bool) -> tuple[list[list[str]], list[int], bool]:
         """Return the rows without blank lines, remarks and the header, and the line in which each ends."""
@@ -354,9 +392,29 @@ class Delimited:
             required=f"{len(dialect.names)} fields: {names}",
             got=f"{len(row)} fields, cut at each {mark}: " + _printable(dialect.separator.join(row)),
             where=f"{self.path}, line {line}",
-            fix="every row needs a field for every column; text with the separator in it is quoted in a CSV file; "
+            fix=self._evened(row)
+            + "every row needs a field for every column; text with the separator in it is quoted in a CSV file; "
             "data.separator, data.skip and data.comment say what else a file may have",
         )
+
+    def _evened(self, row: Sequence[str]) -> str:
+        """Return what is likely meant by a row of another width, and the setting for it."""
+        dialect, width = self.dialect, len(self.dialect.names)
+        lines, _ = self._sample()
+        mark = re.match(r"\s*([%;@!*]|//)", lines[dialect.skip - self.form.skip])
+        if mark is not None:
+            return f'data.comment: "{mark[1]}" if lines that begin with it are remarks; '
+        if self._widths and (most := self._widths.most_common(1)[0][0]) > width:
+            for place, line in enumerate(lines):
+                if len(next(csv.reader([line], delimiter=dialect.separator), ())) == most:
+                    return f"data.skip: {self.form.skip + place} if names stand below lines of another kind; "
+        if dialect.separator == "\t" and not dialect.quotes and any(field.startswith('"') for field in row):
+            return "data.quotes: true if quotes stand around fields; "
+        first = row[0].strip()
+        if first and len(row) < width:
+            start = first[0] if not first[0].isalnum() else first.split()[0]
+            return f"data.comment: {json.dumps(start, ensure_ascii=False)} if the line is a remark; "
+        return ""
 
     def _undecoded(self, error: UnicodeDecodeError) -> DataError:
         if self.encoding != "utf-8-sig":
@@ -375,6 +433,106 @@ class Delimited:
                 fix=f"data.encoding: cp1252, or whatever it is in; or {found.fix}",
             )
         return DataError("the text file is not UTF-8", got=str(error), where=str(self.path))
+
+
+def _utf16(path: Path, raw: bytes, encoding: str) -> DataError | None:
+    return utf16_unmarked(path, raw[:_SAMPLE], "data.encoding: utf-16-{}; or ") if encoding == "utf-8-sig" else None
+
+
+def cut_rows(
+    lines: Iterable[str], separator: str, quotes: bool, path: str | Path, before: int = 0, size: int = 1
+) -> Iterator[tuple[list[list[str]], int, int]]:
+    """Yield so many rows at once, and the lines, from 1, after which they begin and in which they end.
+
+    Args:
+        lines: with their ends.
+        separator, quotes: see ``Form``.
+        path: of the file, for messages.
+        before: lines that were read before these.
+        size: rows at once.
+
+    Raises:
+        DataError: a malformed row.
+    """
+    reader = _reader(lines, separator, quotes)
+    with whole_fields():
+        while True:
+            start = before + reader.line_num
+            try:
+                rows = list(islice(reader, size))
+            except csv.Error as error:
+                raise DataError(
+                    "a malformed row",
+                    required='fields in quotes that end with them, quotes within written twice: ""',
+                    got=str(error),
+                    where=f"{path}, line {before + reader.line_num}",
+                    fix="data.quotes: false if quotes are letters like others; where quotes within have a backslash "
+                    f"""before them: sed 's/\\\\"/""/g' {Path(path).name} > mended.csv""",
+                ) from None
+            if not rows:
+                return
+            yield rows, start, before + reader.line_num
+
+
+#: What the first line of a file of another form looks like, what it is, and what to do.
+_OTHER_FORMS: Final = (
+    (re.compile(r"\s*<(!doctype|html|\?xml|tmx|svg|table)\b", re.IGNORECASE), "HTML or XML",
+     "a page that shows a file has a link to it (raw, download); of XML, write rows or pairs, one a line"),
+    (re.compile(r"\s*\{.*\}\s*"), "JSON lines",
+     'in Python: pandas.read_json("{name}", lines=True).to_csv("{stem}.csv", index=False)'),
+    (re.compile(r"\s*[\[{]\s*(?:[{\[\"].*)?"), "JSON",
+     'in Python: pandas.read_json("{name}").to_csv("{stem}.csv", index=False)'),
+    (re.compile(r"__label__\S+\s.*\s*"), "fastText's labels",
+     r"sed 's/^__label__\([^ ]*\) /\1\t/' {name} > {stem}.tsv; data: {{header: false, target: '1', text: '2'}}"),
+    (re.compile(r"[-+.\w]+(?: \d+:[-+.\deE]+)+\s*"), "LIBSVM's sparse vectors",
+     'in Python: sklearn.datasets.load_svmlight_file("{name}"), and write columns'),
+    (re.compile(r"\s*\(\s*\((?:S|NP|VP|X|TOP|ROOT|FRAG|SINV|SQ|SBARQ?|UCP|INTJ)\b.*\s*"), "trees of the Penn Treebank",
+     "in Python: nltk.Tree.fromstring(TREE).pos() has the words with their tags; write one a line"),
+    (re.compile(r"\s*(?:\S+/[A-Z$.,:`'#-]+(?:\s+|$)){3,}"), "a sentence a line, word/TAG",
+     r"sed 's#/\([^/ ]*\) *#\t\1\n#g' {name} > {stem}.tsv"),
+    (re.compile(r"@relation\b.*\s*", re.IGNORECASE), "ARFF",
+     'data: {{comment: "@", header: false}}, and data.names, the names of its @attribute lines'),
+)  # fmt: skip
+
+
+def refuse_other_forms(path: str | Path, lines: Sequence[str]) -> None:
+    """Tell what a text file is that is no table, nor lines of words.
+
+    Raises:
+        DataError: its first lines show it to be of another form.
+    """
+    first = next((line for line in lines if line.strip()), "")
+    for pattern, what, fix in _OTHER_FORMS:
+        if pattern.match(first) if what.startswith("HTML") else pattern.fullmatch(first):
+            raise DataError(
+                f"a file of another form: {what}",
+                required="rows of fields, or lines of words",
+                got=_printable(first),
+                where=str(path),
+                fix=fix.format(name=Path(path).name, stem=Path(path).name.partition(".")[0]),
+            )
+
+
+def _quoted_whole(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether all fields that begin with a quote are written as CSV has it, quotes within them twice."""
+    fields = [field[1:-1] for row in rows for field in row if field.startswith('"') and len(field) > 1]
+    whole = all(field.endswith('"') for row in rows for field in row if field.startswith('"'))
+    return whole and any('""' in field for field in fields) and not any('"' in f.replace('""', "") for f in fields)
+
+
+def _is_second(row: Sequence[str], others: Sequence[Sequence[str]], width: int) -> bool:
+    """Return whether a row is no row like the others: words over numbers, and nothing that is found below."""
+    over = 0
+    for place in range(width):
+        field = row[place] if place < len(row) else ""
+        found = [other[place] for other in others if place < len(other) and not is_missing(other[place])]
+        if not field:
+            continue
+        if is_number(field) or is_date(field) or field in found:
+            return False
+        over += len(found) > 1 and not is_missing(field) and all(is_number(f) or is_date(f) for f in found)
+    blank = len(row) > 1 and len([field for field in row if field]) <= 1  # the index's name, and nothing else
+    return over > 0 or (blank and bool(row[0]) and not any(other[0] == row[0] for other in others))
 
 
 def _encoding(raw: bytes, form: Form, path: Path) -> str:
@@ -414,7 +572,8 @@ def _names_rows(rows: Sequence[Sequence[str]]) -> bool:
     """Return whether all rows have one field more than the first, and begin with a name of their own."""
     body = rows[1:]
     wider = len(body) > 1 and all(len(row) == len(rows[0]) + 1 and row[-1].strip() for row in body)
-    return wider and len({row[0] for row in body}) == len(body)
+    titled = wider and len(body) > 2 and _is_second(body[0], body[1:], len(body[0]))  # names below a title
+    return wider and not titled and len({row[0] for row in body}) == len(body)
 
 
 def _plain(field: str) -> bool:

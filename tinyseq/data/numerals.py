@@ -18,7 +18,7 @@ MISSING: Final = frozenset(
     )
 )
 #: Numbers by which measuring stations and statistics offices mark what is missing.
-SENTINELS: Final = (-99.0, -999.0, -9999.0, -99999.0, -99.9, -999.9, -9999.9, 9999.0, 99999.0, 999.9, 9999.9)
+SENTINELS: Final = (-99.0, -999.0, -9999.0, -99999.0, -99.9, -999.9, -9999.9, 999.0, 9999.0, 99999.0, 999.9, 9999.9)
 #: How many times as large as everything else such a mark is.
 _FAR = 5.0
 

@@ -6,17 +6,18 @@ a column for whom to thank, with HTML in sentences.
 
 from __future__ import annotations
 
-import csv
 import html
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from tinyseq.data.compressed import suffix
+from tinyseq.data.delimited import SEPARATORS, cut_rows, refuse_other_forms
+from tinyseq.data.numerals import is_number
 from tinyseq.data.text import load_text
 from tinyseq.errors import DataError, did_you_mean
 
@@ -29,9 +30,17 @@ _SAID = re.compile(
     r"#(separator|html|columns|notetype|deck|tags|guid|if matches|(?:notetype|deck|tags|guid) column):(.*)",
     re.IGNORECASE,
 )
-_SEPARATORS: Final = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "colon": ":", "space": " "}
+_SEPARATORS: Final = {**SEPARATORS, "pipe": "|", "colon": ":"}
 #: Whom to thank for a pair, as manythings.org/anki has it in its third column.
 _ATTRIBUTION = re.compile(r"CC-BY\b.*tatoeba\.org", re.IGNORECASE)
+#: What columns of sentences are called.
+_NAMES: Final = (
+    "source target src trg tgt input output sentence translation en de fr es it pt nl ru zh ja ar hi tr pl cs sv ko vi "
+    "uk el he fi da no nb hu ro bg eng deu fra spa ita por rus english german french spanish italian portuguese dutch "
+    "russian chinese japanese arabic hindi turkish polish czech swedish korean vietnamese ukrainian greek hebrew"
+)
+_LANGUAGES: Final = frozenset(_NAMES.split())
+_LINK = re.compile(r"https?://\S+")
 _BREAK = re.compile(r"<(?:br|/?div|/?p|/?li|hr)\b[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-z][^<>]*>|\[sound:[^\]]*\]", re.IGNORECASE)
 _HTML = re.compile(
@@ -95,8 +104,11 @@ def read_pairs(
     if (isinstance(source, str) or isinstance(target, str)) and not (alone and table.rows[0][0] != source):
         table.take_names()
     columns = _Columns(0, 1) if alone else _columns(table, source, target)
-    if table.guessed and source is None and target is None and not alone:
-        raise _unnamed(table)
+    if source is None and target is None and not alone:
+        if table.guessed or {value.lower() for value in table.rows[0]} <= _LANGUAGES:
+            raise _unnamed(table)
+        if not _quoted_as_letters(table):
+            raise _quotes(table)
     plain = _without_html if (table.html if html is None else html) else str.strip
     pairs: list[tuple[str, str | None]] = []
     for number in range(len(table.rows)):
@@ -120,39 +132,21 @@ def _read(path: str | Path) -> _Rows:
     while begin < len(lines) and (said := _SAID.fullmatch(lines[begin].strip())):
         _hear(table, said[1].lower(), said[2].strip())
         begin += 1
+    first = next((line for line in lines if line.strip()), "")
+    if "\t" not in first:
+        refuse_other_forms(path, [first])
     if suffix(path) == ".csv" and not begin:
-        first = next((line for line in lines if line.strip()), "")
-        table.separator, table.guessed = max(",;\t", key=first.count), True
-    elif not begin:  # quotes are quotes: nothing but tabs and lines' ends parts a plain table
-        found: Iterator[tuple[int, list[str]]] = ((n, line.split("\t")) for n, line in enumerate(lines, start=1))
-        return _fill(table, found)
-    return _fill(table, _quoted(table, lines[begin:], begin))
-
-
-def _fill(table: _Rows, rows: Iterator[tuple[int, list[str]]]) -> _Rows:
-    for number, row in rows:
+        bare = "".join(first.split('"')[::2])
+        table.separator, table.guessed = max(",;\t", key=bare.count), True
+    quoted = begin > 0 or table.guessed  # in a plain table quotes are quotes: nothing but tabs and lines' ends parts it
+    ended = (f"{line}\n" for line in lines[begin:])
+    for (row,), start, _ in cut_rows(ended, table.separator, quoted, path, begin):
         if any(value.strip() for value in row):
             table.rows.append([" ".join(value.split("\n")).strip() for value in row])
-            table.lines.append(number)
+            table.lines.append(start + 1)
     if not table.rows:
         raise DataError("a file without a pair", required="source and target in each line", got=str(table.path))
     return table
-
-
-def _quoted(table: _Rows, lines: Sequence[str], before: int) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of lines in which a field may stand in quotes, with separators and lines' ends within."""
-    reader = csv.reader((f"{line}\n" for line in lines), delimiter=table.separator)
-    at = 0
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            where = f"{table.path}, line {before + reader.line_num}"
-            raise DataError("a row that cannot be read", required="a CSV row", got=str(error), where=where) from None
-        yield before + at + 1, row
-        at = reader.line_num
 
 
 def _hear(table: _Rows, key: str, value: str) -> None:
@@ -225,9 +219,14 @@ def _ask(table: _Rows, texts: Sequence[int], width: int) -> DataError:
     """Return the question which columns are meant, with the answer that looks likeliest."""
     number = next(number for number, row in enumerate(table.rows) if len(row) == width)
     values = ", ".join(f"{n}: {value[:_FIELD]!r}" for n, value in enumerate(table.rows[number], start=1))
-    values_of = {column: [row[column] for row in table.rows if column < len(row)] for column in texts}
+    below = table.rows[1:] if table.guessed else table.rows
+    values_of = {column: [row[column] for row in below if column < len(row)] for column in texts}
     # Numbers are no sentences, nor is what is the same in each line, such as the name of a language.
-    wordy = [c for c, found in values_of.items() if not all(map(str.isdecimal, found)) and len({*found, ""}) > 2]
+    wordy = [
+        column
+        for column, found in values_of.items()
+        if len({*found, ""}) > 2 and not all(is_number(value) or _LINK.fullmatch(value) for value in found)
+    ]
     first, second = (column + 1 for column in (wordy if len(wordy) > 1 else [*texts, *range(width)])[:2])
     return DataError(
         "which columns are source and target cannot be told",
@@ -239,15 +238,32 @@ def _ask(table: _Rows, texts: Sequence[int], width: int) -> DataError:
 
 
 def _unnamed(table: _Rows) -> DataError:
-    """Return the question whether the first line of a CSV file is a pair or has the columns' names."""
+    """Return the question whether the first line is a pair or has the columns' names."""
     one, other = ([*table.rows[0], "", ""])[:2]
     names = ", ".join(f"{key}: {json.dumps(v, ensure_ascii=False)}" for key, v in (("source", one), ("target", other)))
     return DataError(
-        "whether the first line of a CSV file has names cannot be told",
+        f"whether the first line of a {'CSV ' if table.guessed else ''}file has names cannot be told",
         required="data.source and data.target: names of the first line, or numbers from 1 where it is a pair",
         got=f"{len(table.rows[0])} columns, 1: {one[:_FIELD]!r}, 2: {other[:_FIELD]!r}",
         where=table.where(0),
         fix=f"data: {{{names}}}, or data: {{source: 1, target: 2}}",
+    )
+
+
+def _quoted_as_letters(table: _Rows) -> bool:
+    """Return whether quotes of a plain table are letters: they do not stand around each field."""
+    fields = [value for row in table.rows for value in row[:2]]
+    return table.guessed or len(fields) < 4 or not all(len(f) > 1 and f[0] == f[-1] == '"' for f in fields)
+
+
+def _quotes(table: _Rows) -> DataError:
+    name = Path(table.path).name
+    return DataError(
+        "quotes around all sentences",
+        required="sentences as they are, a tab between; or a file .csv, in which quotes stand around fields",
+        got=table.shown(0),
+        where=table.where(0),
+        fix=f"mv {name} {Path(name).stem}.csv; or data: {{source: 1, target: 2}}, and quotes are letters",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -270,12 +271,14 @@ class _Reading:
             )
         found = clock.readings(labels, plan.time_format)
         if not found:
+            row = self._unreadable(labels)
             raise self._ask(
-                f"times that cannot be read: {labels[0]!r}, {labels[1]!r}, ...",
+                f"a time that cannot be read: {labels[row]!r}" + (f", after {labels[row - 1]!r}" if row else ""),
                 "dates or numbers, all of one form",
                 'data.time_format, as strptime has it, such as "%d/%m/%Y"; '
-                "or data.order: file if time runs down the file",
-                table.place(self._unreadable(labels), plan.time),
+                "or data.order: file if time runs down the file"
+                + ("; if the line is a remark: take it out" if row == len(labels) - 1 else ""),
+                table.place(row, plan.time),
             )
         if not _agree(found):
             # The file is most likely in order: newest last, or first.
@@ -300,10 +303,9 @@ class _Reading:
     def _unreadable(self, labels: Sequence[str]) -> int:
         """Return the first row whose time is not of the form of those before it."""
         form = self.plan.time_format
-        for row in range(len(labels)):
-            if not clock.readings(labels[: row + 1], form):
-                return row
-        return 0
+        return bisect.bisect_left(
+            range(len(labels) - 1), True, key=lambda row: not clock.readings(labels[: row + 1], form)
+        )
 
     def _one(self, key: str, rows: Array, labels: Sequence[str] | None, moments: clock.Moments | None) -> Series:
         table, plan = self.table, self.plan

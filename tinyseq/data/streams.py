@@ -18,7 +18,7 @@ import numpy as np
 
 from tinyseq.data.batching import Splits, split
 from tinyseq.data.compressed import read_parts
-from tinyseq.data.text import Corpus, load_text, told
+from tinyseq.data.text import Corpus, load_text, told, utf16_unmarked
 from tinyseq.data.tokens import Level, vocabulary_of_counts
 from tinyseq.data.vocabulary import Vocabulary
 from tinyseq.errors import DataError
@@ -84,14 +84,16 @@ class Reader:
                         hashed.result()  # one block at a time waits for it
                     hashed = other.submit(digest.update, raw)
                     begun = begun or bool(block.strip())
+                    if not count and (error := utf16_unmarked(path, raw)):
+                        raise error
                     found = self._coded(block, count)
                     codes = _with_room(codes, count, found)
                     codes[count : count + len(found)] = found
                     count += len(found)
-        except UnicodeDecodeError as error:
+        except UnicodeDecodeError as undecoded:
             if path.is_file():
                 return self._whole(load_text(path))  # UTF-16; of another encoding it says where
-            raise DataError("the text is not UTF-8", required="UTF-8", got=error.reason, where=str(path)) from None
+            raise DataError("the text is not UTF-8", required="UTF-8", got=undecoded.reason, where=str(path)) from None
         if not begun:
             raise DataError("the text file is empty", required="a text", got=f"{path}: {count} characters, all blank")
         return Stream(str(path), digest.hexdigest(), count, codes[:count], self._seen())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +37,8 @@ INDEX_NAMES: Final = frozenset(
         "sno",
     }
 )
+#: The same at the end of a longer name: PassengerId, user_id, Customer ID.
+_ID: Final = re.compile(r".*(?:[a-z]I[Dd]|[\W_][Ii][Dd])")
 #: Rows from which on a running number in a column is no chance.
 _FEW = 5
 
@@ -270,6 +273,15 @@ class Table:
     def _no_number(self, column: str, row: int, decimal: str) -> DataError:
         field = self.field(row, column).strip()
         signs = numerals.is_number(field)
+        if not any(map(numerals.is_number, head := self.head(column)[:100])):
+            kept = [n for n in self.columns if n != column and any(map(numerals.is_number, self.head(n)[:100]))]
+            return DataError(
+                f"not a number: the column {column!r} has text",
+                required="columns of numbers",
+                got=", ".join(map(repr, list(dict.fromkeys(map(str.strip, head)))[:4])),
+                where=self.place(row, column),
+                fix=f"data.columns, without it (and the target): {_listed(kept)}; or numbers for its words in the file",
+            )
         return DataError(
             "numbers of several kinds in one column" if signs else "not a number",
             required="a finite number" + (", with the same sign (%, a currency) as those before it" if signs else ""),
@@ -328,14 +340,14 @@ class Table:
         """Return "index" for a column that numbers or names the rows, what makes it look like one, or nothing."""
         nameless = name in self.dialect.nameless or name.lower().startswith("unnamed:")
         head = numerals.plain(self.head(name))
-        if not nameless and name.lower() not in INDEX_NAMES and (head is None or not _counts(head)):
+        named = nameless or name.lower() in INDEX_NAMES or _ID.fullmatch(name) is not None
+        if not named and (head is None or not _counts(head)):
             return ""
         fields = self.fields(name)
         if nameless and not any(map(str.strip, fields)):
             return "index"  # a column of nothing
         values = numerals.plain(fields)
         runs = values is not None and len(values) > 1 and _counts(values)
-        named = nameless or name.lower() in INDEX_NAMES
         distinct = len(set(fields)) == len(fields) and (not nameless or name == self.columns[0])
         if named and (runs or (distinct and len(fields) > 1)):
             return "index"

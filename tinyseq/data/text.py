@@ -47,10 +47,12 @@ def load_text(path: str | Path | None = None) -> Corpus:
         return _corpus(DEFAULT, _pydoc_topics())
     path = Path(path)
     raw = read_raw(path, _INSTEAD)
+    if not raw.startswith(UTF16) and (error := utf16_unmarked(path, raw)):
+        raise error
     try:
         text = raw.decode("utf-16" if raw.startswith(UTF16) else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise not_utf8(path, raw, error) from None
+    except UnicodeDecodeError as undecoded:
+        raise not_utf8(path, raw, undecoded) from None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise DataError("the text file is empty", required=_REQUIRED, got=f"{path}: {len(raw)} bytes, no characters")
@@ -78,6 +80,20 @@ def not_utf8(path: Path, raw: bytes, error: UnicodeDecodeError) -> DataError:
         got=f"byte 0x{raw[offset]:02x} ({error.reason})",
         where=f"{path}, line {line}, byte offset {offset}",
         fix=f"convert it: iconv -f latin1 -t utf-8 {path.name} > utf8-{path.name}, or save it as UTF-8",
+    )
+
+
+def utf16_unmarked(path: Path, raw: bytes, first: str = "") -> DataError | None:
+    """Return what to say where every other byte is NUL: UTF-16 without its mark; ``first`` is what to try first."""
+    if 3 * raw.count(b"\0") <= len(raw):
+        return None
+    end = "le" if raw.index(b"\0") % 2 else "be"
+    return DataError(
+        "the text file is not UTF-8",
+        required=_REQUIRED,
+        got="a NUL at every other byte, as in UTF-16",
+        where=str(path),
+        fix=f"{first.format(end)}iconv -f utf-16{end} -t utf-8 {path.name} > utf8-{path.name}",
     )
 
 

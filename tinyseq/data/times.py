@@ -15,7 +15,7 @@ Array = np.ndarray[Any, Any]
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _NAME = r"([A-Za-z]{3,9})\.?"
 _NUMBERED = r"(\d{1,2})(?:st|nd|rd|th)?"
-_CLOCK = r"(?:[T ,]+(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*([AaPp][Mm])?\s*(Z|[+-]\d\d:?\d\d)?)?"
+_CLOCK = r"(?:[T ,]+(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*([AaPp][Mm])?\s*(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?)?"
 #: Pattern and the order of its groups: y, m, d, and n for a month's name.
 _FORMS: Final = {
     "year first": (re.compile(r"(\d{4})[-/.](\d{1,2})(?:[-/.](\d{1,2}))?" + _CLOCK), "ymd"),
@@ -190,8 +190,8 @@ def _matched(word: str, pattern: re.Pattern[str], order: str) -> float | None:
     if hour == 24:
         value += _DAY
     zone = clock[5] if len(clock) > 5 else None
-    if zone and zone != "Z":
-        value -= (1 if zone[0] == "+" else -1) * (int(zone[1:3]) * 3600 + int(zone[-2:]) * 60)
+    if zone and zone[0] in "+-":
+        value -= (1 if zone[0] == "+" else -1) * (int(zone[1:3]) * 3600 + int(zone[3:].strip(":") or 0) * 60)
     return value
 
 

@@ -19,7 +19,7 @@ from tinyseq.figures import confusion_matrix as draw_confusion
 from tinyseq.tensors import Tensor
 from tinyseq.train.tasks.many_to_one import ManyToOne, ManyToOneConfig
 from tinyseq.train.tasks.measure import Measure
-from tinyseq.train.tasks.overview import never_predicted, some
+from tinyseq.train.tasks.overview import never_predicted, odd_labels, some
 from tinyseq.train.tasks.role import Array, Prepared
 
 if TYPE_CHECKING:
@@ -156,7 +156,12 @@ class Classification(ManyToOne[ManyToOneConfig]):
         return {name: dict(sorted(self.unseen(self.part(name)).items())) for name in ("valid", "test")}
 
     def notes(self) -> list[str]:
-        return [*super().notes(), *unseen_note("classes", self._unseen(), split=self.data.split_alone)]
+        counts = Counter(example.target for example in self.part("train"))
+        return [
+            *super().notes(),
+            *odd_labels(counts),
+            *unseen_note("classes", self._unseen(), split=self.data.split_alone),
+        ]
 
     def describe_data(self) -> dict[str, Any]:
         told = {name: classes for name, classes in self._unseen().items() if classes}

@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tinyseq.data.numerals import is_missing, is_number
 from tinyseq.train.tasks.measure import Measure
 
 #: From this share on, tokens that are not in the vocabulary decide what a score says.
 MANY_UNKNOWN = 0.25
+
+
+#: Classes up to which numbers may well be classes.
+_FEW = 20
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,35 @@ def never_predicted(what: str, told: Mapping[str, tuple[int, int]], fix: str) ->
         for name, (held, known) in sorted(told.items())
     ]
     return [f"{what} that are never predicted: {some(names, 5, 100)}; try more train.steps, {fix}"]
+
+
+def odd_labels(counts: Mapping[str, int]) -> list[str]:
+    """Return sentences on classes that may be none: two spellings of one, marks of missing values, numbers."""
+    told: list[str] = []
+    spellings: dict[str, list[str]] = {}
+    for label in sorted(counts):
+        spellings.setdefault(_spelled(label), []).append(label)
+    if twice := [labels for labels in spellings.values() if len(labels) > 1]:
+        shown = some([" and ".join(map(repr, labels)) for labels in twice], 3)
+        told.append(f"classes that may be one: {shown}; write them alike in the file, if they are")
+    if missing := [label for label in sorted(counts) if is_missing(label)]:
+        shown = some(list(map(repr, missing)), 3)
+        told.append(f"a class that may mark a missing value: {shown}; leave these rows out, if it does")
+    alone = sum(count == 1 for count in counts.values())
+    if len(counts) > _FEW and 2 * alone > len(counts) and all(map(is_number, counts)):
+        told.append(
+            f"{alone:,} of {len(counts):,} classes have one example, and all are numbers: "
+            "if they say how much, and not which, task: regression"
+        )
+    return told
+
+
+def _spelled(label: str) -> str:
+    """Return what spellings of a class have in common: a number's value, or its letters without regard to case."""
+    try:
+        return repr(float(label))
+    except ValueError:
+        return " ".join(label.casefold().split())
 
 
 def mostly_unknown(
