@@ -26,7 +26,7 @@ ORDER: list[set[str]] = [
     {"graph", "backends"},
     {"modes"},
     {"ops"},
-    {"autodiff", "dependence", "hooks", "interop"},
+    {"autodiff", "dependence", "hooks", "interop", "markers"},
     {"operators"},
     {"tensors"},
     {"scalars"},

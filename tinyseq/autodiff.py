@@ -15,7 +15,7 @@ import numpy as np
 
 from tinyseq.errors import GraphError
 from tinyseq.graph import Leaf, Node, reach
-from tinyseq.ops.base import Op, Value
+from tinyseq.ops.base import Value
 from tinyseq.ops.elementwise import cast
 from tinyseq.ops.shape import sum_to
 from tinyseq.ops.tuples import pick
@@ -33,45 +33,6 @@ class _Freed:
 
 
 FREED: Final = _Freed()
-
-
-class Gradient(Op):
-    """The gradient of Σ seed · output with respect to some nodes, as one node of a traced graph.
-
-    Inputs: the outputs, their seeds, what to differentiate with respect to. The compiler works the sweep out when the
-    forward graph has its final form (``compiler.differentiate``).
-    """
-
-    name = "gradient"
-    formula = r"y_i = \sum_k s_k \, \partial f_k / \partial x_i"
-    multiple = True
-    primitive = False
-
-    def infer(self, *inputs: Any, **attrs: Any) -> Any:
-        wanted = inputs[2 * attrs["outputs"] :]
-        return tuple(x.shape for x in wanted), tuple(x.dtype for x in wanted)
-
-
-class Anchor(Op):
-    """The identity, kept apart by the compiler until gradients with respect to it are found."""
-
-    name = "anchor"
-    formula = "y = x"
-    primitive = False
-    vjps = (lambda g, y, x: g,)
-
-    def infer(self, *inputs: Any, **attrs: Any) -> Any:
-        return inputs[0].shape, inputs[0].dtype
-
-    def kernel(self, xp: Any, x: Any) -> Any:
-        return x
-
-    def flops(self, shape: Any, /, *inputs: Any, **attrs: Any) -> int:
-        return 0
-
-
-gradient: Final[Gradient] = Gradient()
-anchor: Final[Anchor] = Anchor()
 
 
 def saved_operands(node: Node) -> tuple[Sequence[Value], Value]:

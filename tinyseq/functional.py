@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 from tinyseq import trees
-from tinyseq.autodiff import anchor
 from tinyseq.errors import DtypeError, GraphError
 from tinyseq.graph import Leaf, reach
+from tinyseq.markers import anchor
 from tinyseq.modes import enable_grad, is_recording, mode
 from tinyseq.ops.elementwise import identity
 from tinyseq.ops.shape import zeros_like

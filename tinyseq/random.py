@@ -133,6 +133,9 @@ def seed(value: int) -> None:
     Each thread has its own. One that gives no seed itself begins with that of the main thread, as if it had just been
     given there.
 
+    Raises:
+        GraphError: a function is being traced: its plan would not start anew.
+
     As ``numpy.random.seed``, ``torch.manual_seed``.
 
     >>> ts.seed(1)
@@ -141,6 +144,8 @@ def seed(value: int) -> None:
     >>> ts.rand(3) - x
     tensor([0., 0., 0.])
     """
+    if mode.tracing is not None:
+        raise GraphError("ts.seed in a compiled function", fix="ts.seed(...) before the call", where=locate())
     generator.restore(Generator(value).state())
 
 

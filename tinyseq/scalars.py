@@ -65,10 +65,14 @@ def _recorded(name: str, op: Op, compute: Callable[[Any, Any], Any], divides: bo
         if divides and type(right) is AbstractScalar and mode.tracing is not None:
             mode.tracing.pin(right.sources, but_for_zero=True)  # by 0 Python raises
         own = [x for x in (left, right) if type(x) is AbstractScalar]
-        operands = [x.symbol if type(x) is AbstractScalar else float(x) for x in (left, right)]
-        return AbstractScalar(
-            record(op, operands), value, frozenset().union(*(x.sources for x in own)), all(x.weak for x in own)
-        )
+        weak = all(x.weak for x in own)
+        operands: list[Any] = [x.symbol if type(x) is AbstractScalar else float(x) for x in (left, right)]
+        if not weak:  # beside a float of NumPy's a Python float takes its dtype
+            operands = [
+                record(ew.cast, (x,), {"dtype": value.dtype}) if isinstance(x, Tensor) and x.dtype != value.dtype else x
+                for x in operands
+            ]
+        return AbstractScalar(record(op, operands), value, frozenset().union(*(x.sources for x in own)), weak)
 
     def takes(other: Any) -> bool:
         return type(other) is AbstractScalar or type(other) in (bool, int, float)

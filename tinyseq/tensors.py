@@ -259,6 +259,10 @@ class Tensor(Operators):
 
     # -- taking the value out ------------------------------------------------------------------------------------------
 
+    def _looked_at(self) -> Any:
+        """Return the value for Python to look at; a trace in which it does is right for this value only."""
+        return self.value if mode.tracing is None else mode.tracing.look(self)
+
     def numpy(self) -> np.ndarray[Any, Any]:
         """Return the value as a read-only NumPy array; copy it to write to it.
 
@@ -267,7 +271,7 @@ class Tensor(Operators):
         >>> ts.tensor([1.0, 2.0]).numpy() * 2
         array([2., 4.], dtype=float32)
         """
-        view = self.backend.to_host(self.value).view()
+        view = self.backend.to_host(self._looked_at()).view()
         view.flags.writeable = False
         return view
 
@@ -281,7 +285,7 @@ class Tensor(Operators):
         """
         if self.size != 1:
             raise ShapeError("item() of several elements", required="one element", got=f"shape {self.shape}")
-        return self.value.item()
+        return self._looked_at().item()
 
     def tolist(self) -> Nested:
         """Return the elements as nested lists of Python scalars.
@@ -291,7 +295,7 @@ class Tensor(Operators):
         >>> ts.tensor([[1, 2], [3, 4]]).tolist()
         [[1, 2], [3, 4]]
         """
-        return self.value.tolist()
+        return self._looked_at().tolist()
 
     def detach(self) -> Tensor:
         """Return the same value with no history.
@@ -344,7 +348,7 @@ class Tensor(Operators):
 
     def __copy__(self) -> Self:
         fresh = object.__new__(type(self))
-        fresh.value, fresh._node, fresh.requires_grad = self.value, self._node, self.requires_grad
+        fresh.value, fresh._node, fresh.requires_grad = self._looked_at(), self._node, self.requires_grad
         return fresh
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
@@ -352,7 +356,7 @@ class Tensor(Operators):
         leaf = self._node if isinstance(self._node, Leaf) else Leaf(self.shape, self.dtype, self.requires_grad)
         fresh = Leaf(leaf.shape, leaf.dtype, leaf.requires_grad, leaf.name, passing=leaf.passing)
         fresh.grad = copy.deepcopy(leaf.grad, memo)
-        return Tensor(self.value.copy(), fresh, self.requires_grad)
+        return Tensor(self._looked_at().copy(), fresh, self.requires_grad)
 
     def __reduce__(self) -> Any:
         self._require_no_history("pickle")
@@ -370,7 +374,7 @@ class Tensor(Operators):
 
     def __dlpack__(self, **options: Any) -> Any:
         """Hand the value's memory to another library, without a copy; it must not be written to."""
-        return self.value.__dlpack__(**options)
+        return self._looked_at().__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self.value.__dlpack_device__()
@@ -448,7 +452,7 @@ class Tensor(Operators):
         >>> ts.tensor([0, 5, 7]).nonzero()
         (tensor([1, 2]),)
         """
-        return tuple(Tensor(indices) for indices in self.value.nonzero())
+        return tuple(Tensor(indices) for indices in self._looked_at().nonzero())
 
     _record = staticmethod(record)
 
@@ -519,6 +523,8 @@ def sweep(
     While tracing, the sweep is one ``gradient`` node, which the compiler works out later.
     """
     if mode.tracing is not None:
+        if wanted is None and isinstance(here.place.clock, Tensor):
+            raise GraphError("backward() in a time step of a traced loop", where=graph.locate(), fix="after the loop")
         return mode.tracing.sweep(seeds, wanted, create_graph)
     if not create_graph:
         with np.errstate(all="ignore"):

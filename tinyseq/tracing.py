@@ -11,16 +11,17 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
 from tinyseq import graph
-from tinyseq.autodiff import anchor, gradient
 from tinyseq.backends import Backend
 from tinyseq.dependence import gradient_paths
 from tinyseq.errors import GraphError
 from tinyseq.graph import Attrs, Dtype, Leaf, Node, Shape, caller, here, literal, reach
+from tinyseq.markers import anchor, gradient
 from tinyseq.modes import enable_grad, mode
 from tinyseq.ops import elementwise as ew
 from tinyseq.ops.base import FLOAT32, FLOAT64, Op, promote
@@ -53,7 +54,7 @@ class AbstractTensor(Tensor):
 
     @property
     def backend(self) -> Backend:
-        raise GraphError(
+        raise _refusal(
             "the value of a traced tensor was asked for",
             required="ops on tensors only: while tracing there are shapes and dtypes, no values yet",
             got=f"{graph.signature(self.node)} from op {self.node.op.name}",
@@ -68,7 +69,7 @@ class AbstractTensor(Tensor):
         return self.backend
 
     def nonzero(self) -> tuple[Tensor, ...]:
-        raise GraphError(
+        raise _refusal(
             "the shape of a traced result would depend on values",
             required="shapes known from the inputs' shapes",
             got="a boolean mask as an index",
@@ -86,6 +87,14 @@ class AbstractTensor(Tensor):
     trace = staticmethod(lambda op, inputs, attrs: trace_op(op, inputs, attrs))
 
 
+def _refusal(what: str, **facts: str) -> GraphError:
+    """Return the error of what cannot be traced, kept so that no ``except`` of the function's own passes over it."""
+    error = GraphError(what, **facts)
+    if isinstance(mode.tracing, Tracing):
+        mode.tracing.refusals.append(error)
+    return error
+
+
 def trace_op(op: Op, inputs: Sequence[Any], attrs: Attrs) -> Any:
     """Record an op without computing it; its shape rule gives the result's shape and dtype."""
     scalars = any(type(x) is AbstractScalar for x in inputs)
@@ -96,7 +105,7 @@ def trace_op(op: Op, inputs: Sequence[Any], attrs: Attrs) -> Any:
     source = here.source or caller(3)
     node = Node(op, nodes, attrs, shape, dtype, source)
     follows = any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
-    if op.checks and mode.tracing is not None and here.place.clock is None:
+    if op.checks and mode.tracing is not None:
         mode.tracing.checks.append(node)
     if not op.multiple:
         return _result(node, follows and op.differentiable)
@@ -169,10 +178,13 @@ class Tracing:
         #: Nodes that eager code would have computed without a history, though the graph shows one: made within
         #: ``no_grad``, or by a sweep that was not recorded. Where a gradient could come to one, it is stopped there.
         self.constants: dict[Node, Node | None] = {}
-        #: Nodes that refuse values, within no loop: they are done though nothing may be asked of them.
+        #: Nodes that refuse values: they are done though nothing may be asked of them.
         self.checks: list[Node] = []
         #: What stands for the new value of a parameter, and the input that its gradient adds up at.
         self.renewed: dict[Node, Leaf] = {}
+        #: What was refused.
+        self.refusals: list[GraphError] = []
+        self.observe: Callable[[Any], AbstractContextManager[None]] = nullcontext
         #: Nodes from this serial on are of this trace.
         self.began = Leaf((), FLOAT32).serial
 
@@ -221,6 +233,13 @@ class Tracing:
         if leaf not in self.gradients:
             x = self.tensors.get(leaf)
             self.gradients[leaf] = leaf.grad = None if x is None or self.is_own(x) else gradient_before(x)
+
+    def look(self, x: Tensor) -> Any:
+        """Return a concrete tensor's value, on which the trace then depends."""
+        if x.value is None or x in self.assigned:
+            return self.assigned.get(x, x).backend  # which refuses
+        self.guards.append((functools.partial(_has_value, x, x.value), True))
+        return x.value
 
     def is_own(self, x: Tensor | None) -> bool:
         """Return whether a concrete tensor was made within the traced function."""
@@ -288,6 +307,10 @@ class Tracing:
         candidates = [n for n in behind if (isinstance(n, Leaf) and n.requires_grad) or n in self.renewed]
         reached = functools.reduce(operator.or_, gradient_paths(outputs, candidates), 0)
         return [node for bit, node in enumerate(candidates) if reached >> bit & 1]
+
+
+def _has_value(x: Tensor, value: Any) -> bool:
+    return x.value is value
 
 
 def gradient_before(x: Tensor) -> Tensor | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from tinyseq.errors import GraphError, ShapeError
@@ -15,7 +16,7 @@ def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if tree is None:
         return
     if isinstance(tree, dict):
-        for key in sorted(tree):
+        for key in ordered(tree):
             yield from leaves(tree[key], f"{path}.{key}" if path else str(key))
     elif isinstance(tree, (tuple, list)):
         fields = getattr(tree, "_fields", range(len(tree)))
@@ -23,6 +24,14 @@ def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from leaves(part, f"{path}.{field}" if path else str(field))
     else:
         yield path, tree
+
+
+def ordered(keys: Iterable[Any]) -> list[Any]:
+    """Return keys in a fixed order, also where they cannot be compared."""
+    try:
+        return sorted(keys)
+    except TypeError:
+        return sorted(keys, key=lambda key: (type(key).__name__, repr(key)))
 
 
 def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
@@ -41,7 +50,7 @@ def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
                 raise _mismatch(tree, other)
         if isinstance(tree, dict):
             # Leaves are met in the order of ``leaves``; the keys keep the order they were given in.
-            mapped = {key: map_leaves(function, tree[key], *(other[key] for other in others)) for key in sorted(tree)}
+            mapped = {key: map_leaves(function, tree[key], *(other[key] for other in others)) for key in ordered(tree)}
             return {key: mapped[key] for key in tree}
         parts = [map_leaves(function, *group) for group in zip(tree, *others, strict=True)]
         if isinstance(tree, list):
@@ -134,13 +143,27 @@ def paths(tree: Any) -> list[tuple[str, ...]]:
 def rebuilt(function: Callable[[Any], Any], tree: Any) -> Any:
     """Return a tree of the same form with the function's values, called in the order of ``flatten``."""
     if isinstance(tree, dict):
-        return {key: rebuilt(function, part) for key, part in tree.items()}
+        return _like(tree, {key: rebuilt(function, part) for key, part in tree.items()})
     if isinstance(tree, (tuple, list)):
-        parts = [rebuilt(function, part) for part in tree]
-        if isinstance(tree, list):
-            return parts
-        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+        return _like(tree, [rebuilt(function, part) for part in tree])
     return function(tree)
+
+
+def _like(tree: Any, parts: Any) -> Any:
+    """Return the parts in a tree of the same class, with what that knows besides: the default of a defaultdict."""
+    if type(tree) in (dict, list, tuple):
+        return type(tree)(parts)
+    if isinstance(tree, tuple):
+        fresh: Any = tuple.__new__(type(tree), parts)  # as ``_make`` of named tuples does
+        fresh.__dict__.update(tree.__dict__) if hasattr(tree, "__dict__") else None
+        return fresh
+    fresh = copy.copy(tree)
+    if isinstance(tree, dict):
+        for key, part in parts.items():
+            dict.__setitem__(fresh, key, part)
+    else:
+        list.__setitem__(fresh, slice(None), parts)
+    return fresh
 
 
 def structure(tree: Any) -> str:
@@ -148,7 +171,7 @@ def structure(tree: Any) -> str:
     if tree is None:
         return "None"
     if isinstance(tree, dict):
-        return "{" + ", ".join(f"{key}: {structure(part)}" for key, part in sorted(tree.items())) + "}"
+        return "{" + ", ".join(f"{key}: {structure(tree[key])}" for key in ordered(tree)) + "}"
     if isinstance(tree, (tuple, list)):
         if hasattr(tree, "_fields"):
             return f"{type(tree).__name__}({', '.join(tree._fields)})"

@@ -15,7 +15,7 @@ from tinyseq.creation import tensor
 from tinyseq.errors import DataError, DtypeError, ShapeError
 from tinyseq.graph import Graph, Leaf, Literal, Node, at_step, here, reach, scope, substitute
 from tinyseq.masks import LengthsLike, align, check_lengths
-from tinyseq.modes import is_tracing
+from tinyseq.modes import is_tracing, looked_at, mode
 from tinyseq.ops.elementwise import maximum, stop_gradient, where
 from tinyseq.ops.scan import scan
 from tinyseq.ops.shape import reshape, stack, swapaxes, take, unstack
@@ -110,7 +110,7 @@ def unroll(
     """
     parts = [x for _, x in trees.leaves(xs)]
     batch, time = _extent(parts)
-    truncate = _default.truncate if truncate is None else truncate
+    truncate = looked_at(lambda: _default.truncate) if truncate is None else truncate
     if truncate is not None and truncate < 1:
         raise DataError("unroll: truncate", required="at least 1 step", got=str(truncate))
     state = _initial_state(cell, batch) if state is None else state
@@ -270,13 +270,20 @@ def _rolled(steps: _Steps, state: Any) -> tuple[Any, Any]:
         for path, part in trees.leaves(old):
             part.node.name = path or "h"
         slices = [AbstractTensor(Leaf(s.shape[1:], s.dtype, s.requires_grad, "x", passing=True)) for s in sequences]
-        y, new = _traced_step(steps, old, slices, own_cuts)
+        tracing = mode.tracing
+        assert tracing is not None
+        outer, tracing.checks = tracing.checks, []
+        with tracing.observe(steps.step):
+            y, new = _traced_step(steps, old, slices, own_cuts)
+        checks, tracing.checks = tracing.checks, outer
         carried = [node_of(n) for _, n in trees.leaves(new)]
         for (path, _), node in zip(trees.leaves(new), carried, strict=True):
             if node.name is None:
                 node.name = path or "h"
         own = [x.node for _, x in trees.leaves(old)] + [x.node for x in slices]
-        body, outside = _closed([*carried, *(node_of(y) for _, y in trees.leaves(y))], own)
+        outputs = [*carried, *(node_of(y) for _, y in trees.leaves(y))]
+        reached = set(reach(outputs))  # a check that nothing reads is read after the loop
+        body, outside = _closed([*outputs, *(node for node in checks if node not in reached)], own)
         results = scan(
             *(s for _, s in trees.leaves(state)),
             *sequences,
@@ -290,7 +297,9 @@ def _rolled(steps: _Steps, state: Any) -> tuple[Any, Any]:
         )
     finals, stacked = iter(results[: len(carried)]), iter(results[len(carried) :])
     last = trees.map_leaves(lambda _: next(finals), new)
-    return trees.map_leaves(lambda _: swapaxes(next(stacked), 0, 1), y), last
+    ys = trees.map_leaves(lambda _: swapaxes(next(stacked), 0, 1), y)
+    tracing.checks += [node_of(x) for x in stacked]
+    return ys, last
 
 
 def _require_tensors(state: Any) -> None:

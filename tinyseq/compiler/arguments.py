@@ -48,9 +48,10 @@ def _form(x: Any, tensors: list[Tensor], scalars: list[Any], held: list[Any]) ->
         scalars.append(x)
         return kind
     if isinstance(x, dict):
-        return dict, tuple([(key, _form(part, tensors, scalars, held)) for key, part in x.items()])
+        # 1, 1.0 and True are equal, and the same key to a dict; the function may tell them apart.
+        return kind, tuple([(key.__class__, key, _form(part, tensors, scalars, held)) for key, part in x.items()])
     if kind is np.ndarray:
-        return "array", x.shape, x.dtype.str, x.tobytes()
+        return "array", x.shape, x.dtype, x.tobytes()
     if kind is slice:
         return slice, *(_form(part, tensors, scalars, held) for part in (x.start, x.stop, x.step))
     if isinstance(x, complex | np.generic):

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ParamSpec
 
 import numpy as np
 
 from tinyseq import trees
-from tinyseq.autodiff import anchor, gradient
 from tinyseq.compiler.environment import Change, Environment, changes, line_of_name, shown
 from tinyseq.compiler.rewriting import emit
 from tinyseq.errors import GraphError, TinyseqError
 from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach
-from tinyseq.modes import tracing_into
+from tinyseq.markers import anchor, gradient
+from tinyseq.modes import mode, tracing_into
 from tinyseq.ops.elementwise import identity, stop_gradient
 from tinyseq.ops.tuples import pick
 from tinyseq.random import generator
@@ -102,19 +104,24 @@ def trace_function(
     names = parameter_names(fn, args, kwargs)
     objects = [(name, x) for name, x in zip(names, trees.flatten((args, kwargs)), strict=True) if not _is_input(x)]
     environment = Environment(fn, objects)
+    if repeatable and environment.moving:
+        raise _moving(*environment.moving[0], environment)
     before = environment.values()
     kept = False
     try:
         traced = _traced(fn, args, kwargs, names, environment, repeatable)
         if repeatable and (found := list(changes(environment.groups, before))):
-            if any(_holds_traced(change) for change in found):
+            if any(_holds_traced(change) or change.after == "gone" for change in found):
                 raise _effect(found, environment)
             # What is worked out once and kept (a mask, a table) stays as it is when the function runs again.
             again = Environment(fn, objects)
             middle = again.values()
             traced = _traced(fn, args, kwargs, names, again, repeatable)
+            environment.forget_cached()
             if found := list(changes(again.groups, middle)):
                 raise _effect(found, again)
+        if repeatable and environment.loads():  # a module that the function itself has imported
+            traced = replace(traced, environment=Environment(fn, objects))
         kept = repeatable
         return traced
     except Exception as error:  # what eager code had changed when it failed stays changed; traced values never stay
@@ -123,6 +130,7 @@ def trace_function(
         )
         raise
     finally:
+        environment.forget_cached()
         if not kept:
             for group, values in zip(environment.groups, before, strict=True):
                 group.restore(values)
@@ -137,6 +145,7 @@ def _traced(
     repeatable: bool,
 ) -> Traced:
     tracing = Tracing(repeatable=repeatable)
+    tracing.observe = partial(_observed, owners=environment.owners())
     inputs: dict[Tensor, AbstractTensor] = {}
     scalars: list[Leaf] = []
     called = iter(names)
@@ -163,6 +172,8 @@ def _traced(
     sites = generator.sites
     with tracing_into(tracing), generator.counting(AbstractTensor(counter)) as draws:
         result = fn(*args, **kwargs)
+        if tracing.refusals:
+            raise tracing.refusals[0]
         now = trees.flatten((args, kwargs))
         if repeatable and (len(now) != len(given) or any(a is not b for a, b in zip(now, given, strict=True))):
             raise GraphError(
@@ -187,6 +198,14 @@ def _traced(
         assigned = [x for x in tracing.assigned if _outlives(x, outputs, tracing)]
         if computed := [x for x in assigned if not x.is_leaf]:
             raise GraphError("assign to the result of an op", required="a leaf", where=computed[0].node.where)
+        followed = [x for x in outputs if x.requires_grad and not isinstance(x.node, Leaf)]
+        if followed and not mode.recording:
+            raise GraphError(
+                "enable_grad within a compiled function that is called under no_grad",
+                required="one mode for the whole call",
+                where=followed[0].node.where,
+                fix="the call outside of no_grad, and no_grad within the function around what needs none",
+            )
         left = [*outputs, *(tracing.assigned[x] for x in assigned), *(changed[leaf] for leaf in graded)]
         nodes = [node_of(x) for x in left]
         if not nodes:
@@ -279,8 +298,57 @@ def parameter_names(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping
 # -- what a plan cannot repeat -----------------------------------------------------------------------------------------
 
 
+@contextmanager
+def _observed(step: Callable[..., Any], owners: frozenset[int]) -> Iterator[None]:
+    """Refuse what a loop's step changes of Python's: it is traced once, for all steps.
+
+    What lies outside of the whole function (``owners``) is looked at when that has run.
+
+    Raises:
+        GraphError: it changes something.
+    """
+    environment = Environment(step)
+    if environment.moving:
+        raise _moving(*environment.moving[0], environment)
+    own = environment.groups[:-1]  # draws of Python's and NumPy's are looked at when the function has run
+    before = [group.fetch() for group in own]
+    yield
+    for change in changes(own, before):
+        if not owners.isdisjoint(change.group.owners(change.index)):
+            continue
+        place = line_of_name(environment.codes, change.name.split("[")[0].split(".")[-1])
+        raise GraphError(
+            f"a step of a loop changes {change.name}",
+            required="what goes from step to step in the state: a compiled loop's step is traced once, for all steps",
+            got=f"{shown(change.before)} before, {shown(change.after)} after",
+            where=f"at {place}" if place else "",
+            fix="carry it as a part of the state; what each step gives belongs to its output",
+        )
+
+
+def _moving(path: str, iterator: Any, environment: Environment) -> GraphError:
+    place = line_of_name(environment.codes, path.split("[")[0].split(".")[-1])
+    return GraphError(
+        f"a compiled function reads {path or 'an iterator'}, which moves on",
+        required="what stays as it is from call to call",
+        got=f"a {type(iterator).__name__}",
+        where=f"at {place}" if place else "",
+        fix="a list or tuple of what it gives; or next(...) outside of the function, and the item as an argument",
+    )
+
+
 def _holds_traced(change: Change) -> bool:
-    return any(_contains_traced(x) for x in ((change.after,) if change.index >= 0 else change.group.fetch()))
+    return any(_contains_traced(x) for x in _now(change))
+
+
+def _now(change: Change) -> tuple[Any, ...]:
+    """Return what lies where something has changed."""
+    if change.index >= 0:
+        return (change.after,)
+    try:
+        return change.group.fetch() + ((change.after,) if change.after is not None else ())
+    except (KeyError, AttributeError, ValueError):  # it is gone
+        return ()
 
 
 def _contains_traced(x: Any) -> bool:
@@ -299,10 +367,11 @@ def _effect(found: Sequence[Change], environment: Environment) -> GraphError:
             where=f"at {line_of_name(environment.codes, source.split('.')[-1])}",
             fix="ts.rand, ts.randn or nn.Dropout; or draw outside, and pass the numbers in",
         )
-    values = trees.flatten(change.after if change.index >= 0 else change.group.fetch())
+    values = trees.flatten(_now(change))
     made = next((x.node.line for x in values if is_traced(x)), "")
     key = change.name.split("[")[0].split(".")[-1]
-    place = line_of_name(environment.codes, key)
+    words = [key, *reversed(re.findall(r"[A-Za-z_]\w*", change.name))]
+    place = next(filter(None, (line_of_name(environment.codes, word) for word in words)), "")
     return GraphError(
         f"a compiled function changes {change.name}, which lives outside of it",
         required="a plan runs no Python: what one call leaves for the next is returned, or a tensor that is assigned",

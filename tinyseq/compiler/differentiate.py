@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyseq.autodiff import anchor, backpropagate, gradient
+from tinyseq.autodiff import backpropagate
 from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.rewriting import again, emit, fixed, fresh_leaf, standing_at, symbol
 from tinyseq.dependence import gradient_paths
 from tinyseq.errors import GraphError
 from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach, rebuild, remake
+from tinyseq.markers import anchor, gradient
 from tinyseq.ops.base import Op
 from tinyseq.ops.elementwise import stop_gradient, where
 from tinyseq.ops.scan import ScanParts, scan

@@ -12,15 +12,20 @@ call (``tensors.live``) or changed after it (``modes.each_call``).
 
 from __future__ import annotations
 
+import array
+import builtins
+import contextvars
 import dis
 import functools
 import operator
 import os
 import sys
+import threading
 import types
+import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final
 
@@ -35,7 +40,11 @@ ATOMS: Final = (
     np.dtype,
 )  # fmt: skip
 #: Whoever calls one of these may read any attribute of the objects at hand.
-_DYNAMIC: Final = frozenset({"getattr", "hasattr", "vars", "setattr", "eval", "exec", "__dict__"})
+_DYNAMIC: Final = frozenset(
+    {"getattr", "hasattr", "vars", "setattr", "delattr", "eval", "exec", "__dict__", "__getattribute__"}
+)
+#: The same as objects, under whatever name.
+_DYNAMIC_BUILTINS: Final = (getattr, hasattr, vars, setattr, delattr, eval, exec)
 _MISSING: Final = object()
 _MAKING: Final = frozenset({"__init__", "__new__", "__post_init__", "__set_name__", "__init_subclass__"})
 #: Classes that Python code has made have this flag (Include/object.h: Py_TPFLAGS_HEAPTYPE).
@@ -62,6 +71,7 @@ def _mentions(code: types.CodeType) -> _Code:
             continue
         if "GLOBAL" in operation or operation in ("LOAD_NAME", "STORE_NAME", "DELETE_NAME", "IMPORT_NAME"):
             names.add(name)
+            attributes.update(name.split(".")[1:] if operation == "IMPORT_NAME" else ())
         elif "ATTR" in operation or "METHOD" in operation or operation == "IMPORT_FROM":
             attributes.add(name)
     for constant in code.co_consts:
@@ -69,8 +79,8 @@ def _mentions(code: types.CodeType) -> _Code:
             inner = _mentions(constant)
             names |= inner.globals
             attributes |= inner.attributes
-        elif isinstance(constant, str) and constant.isidentifier():
-            attributes.add(constant)  # getattr(self, "factor")
+        elif isinstance(constant, str) and constant.replace(".", "").isidentifier():
+            attributes.update(constant.split("."))  # getattr(self, "factor"), attrgetter("part.factor")
     return _Code(frozenset(names), frozenset(attributes))
 
 
@@ -88,15 +98,25 @@ class Group:
     admits: Callable[[Any], bool] | None = None
     #: How Python says a value of it, given the owner, the key and the number; empty where only ``fetch`` tells.
     spelled: str = ""
+    #: Whether it is only no call may change it, and not a guard.
+    kept: bool = False
 
     @property
     def grows(self) -> bool:
         """Whether there may be more values in it later: it is a list or the like, or new keys count."""
         return self.admits is not None or not self.keys
 
+    def owners(self, index: int) -> tuple[int, ...]:
+        """Return what tells the place of a value: the ids of what it lies in."""
+        if isinstance(self.owner, tuple) and self.owner and isinstance(self.owner[0], types.CellType):
+            return tuple(id(cell) for cell in (self.owner if index < 0 else self.owner[index : index + 1]))
+        return (id(self.owner),)
+
     def name(self, index: int) -> str:
         """Return what a message calls a value of the group."""
         key = self.keys[index] if index < len(self.keys) else index
+        if isinstance(self.owner, dict) and not self.keys and index < 2 * len(self.owner):
+            key = repr([*self.owner][index % len(self.owner)])
         return self.path.replace("*", str(key))
 
     def added(self, known: frozenset[Any]) -> list[Any]:
@@ -112,6 +132,11 @@ class Environment:
     def __init__(self, fn: Any, arguments: Iterable[tuple[str, Any]] = ()) -> None:
         arguments = list(arguments)
         self._roots = fn, arguments
+        #: Iterators that are read, and where from: each call would find them further on.
+        self.moving: list[tuple[str, Any]] = []
+        #: Functions that keep what they have returned, and how often they had not.
+        self.cached: dict[Any, int] = {}
+        self.imports: set[str] = set()
         self.names: set[str] = set()
         self.everything = False
         self.codes: set[types.CodeType] = set()
@@ -120,10 +145,11 @@ class Environment:
             before = len(self.names), self.everything
             self.groups: list[Group] = []
             self._seen: dict[Any, Any] = {}
+            self.moving.clear()
             stack: list[tuple[str, Any]] = list(reversed(roots))
             while stack:
                 path, value = stack.pop()
-                if id(value) in self._seen or isinstance(value, ATOMS):
+                if id(value) in self._seen or (isinstance(value, ATOMS) and not _is_users(type(value))):
                     continue
                 self._seen[id(value)] = value  # held, so that its id stays its own
                 stack.extend(reversed(list(self._visit(path, value))))
@@ -140,6 +166,20 @@ class Environment:
         """Return what lies in each group now."""
         return [group.fetch() for group in self.groups]
 
+    def owners(self) -> frozenset[int]:
+        """Return the ids of what the values lie in."""
+        return frozenset(chain.from_iterable(group.owners(-1) for group in self.groups))
+
+    def loads(self) -> bool:
+        """Return whether a module that the code imports was not loaded before, and is now."""
+        return any(name in sys.modules for name in self.imports)
+
+    def forget_cached(self) -> None:
+        """Let functions that keep their results (``functools.cache``) forget those of a trace, which mean nothing."""
+        for function, misses in self.cached.items():
+            if function.cache_info().misses != misses:
+                function.cache_clear()
+
     # -- what leads where ----------------------------------------------------------------------------------------------
 
     def _visit(self, path: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -147,12 +187,17 @@ class Environment:
         if isinstance(value, Tensor | types.ModuleType | types.BuiltinFunctionType | np.ufunc):
             if isinstance(value, types.ModuleType) and not _is_foreign(value.__name__):
                 yield from self._entries(path, value.__dict__, self._mentioned(value.__dict__), self._reads)
+            if isinstance(value, types.BuiltinFunctionType):
+                self.everything |= value in _DYNAMIC_BUILTINS
+                owner = value.__self__
+                if owner is not None and not isinstance(owner, types.ModuleType):
+                    yield path, owner  # log = seen.append
             return
         if isinstance(value, types.FunctionType):
             yield from self._function(path, value)
         elif isinstance(value, types.MethodType):
             yield from ((path, value.__func__), (_named(value.__self__, path), value.__self__))
-        elif isinstance(value, functools.partial):
+        elif isinstance(value, functools.partial | functools.partialmethod):
             yield from ((path, value.func), (path, value.args), (path, value.keywords))
         elif isinstance(value, staticmethod | classmethod):
             yield path, value.__func__
@@ -164,14 +209,31 @@ class Environment:
             yield from self._class(value, makes=True)
         elif isinstance(value, np.ndarray):
             self.groups.append(_array(path, value))
+            if value.dtype.hasobject and value.dtype.names is None:
+                yield from ((f"{path}[{index}]", part) for index, part in enumerate(value.flat))
         elif isinstance(value, tuple | list | deque | set | frozenset):
             yield from self._items(path, value)
         elif isinstance(value, dict):
             self.groups.append(_mapping(path, value))
             yield from ((f"{path}[{key!r}]", part) for key, part in value.items())
-        elif hasattr(type(value), "__next__") or isinstance(value, _generators()):
+        elif isinstance(value, _generators()):
             self.groups.append(_state_of(path, value))
+        elif hasattr(type(value), "__next__") and not _is_users(type(value)):
+            self.moving.append((path, value))
+        elif isinstance(value, operator.attrgetter | operator.methodcaller):
+            self.names.update(chain.from_iterable(str(name).split(".") for name in value.__reduce__()[1]))
+        elif isinstance(value, threading.local):  # each thread's own, whichever calls
+            names = tuple(sorted(self.names & vars(value).keys()))
+            self.groups.append(Group(f"{path}.*", value, names, functools.partial(_of_thread, value, names), _keep))
+            yield from ((f"{path}.{name}", vars(value)[name]) for name in names)
+        elif (read := _reader_of(value)) is not None:
+            keys = () if hasattr(value, "__len__") else ("value",)
+            self.groups.append(Group(f"{path}[*]" if not keys else path, value, keys, read, _keep))
+            yield from ((f"{path}[{index}]", part) for index, part in enumerate(read()))
         else:
+            yield from self._object(path, value)
+            return
+        if _is_users(type(value)):  # a list with attributes
             yield from self._object(path, value)
 
     def _function(self, path: str, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
@@ -182,13 +244,23 @@ class Environment:
             return
         code = function.__code__
         self.codes.add(code)
+        parts = ("__code__", "__defaults__", "__kwdefaults__")
+        read = functools.partial(operator.attrgetter(*parts), function)
+        self.groups.append(Group(f"{function.__name__}.*", function, parts, read, _keep, None, "{owner}.{key}"))
         mentioned = _mentions(code)
         self.names |= mentioned.attributes
         self.everything |= bool(_DYNAMIC & (mentioned.globals | mentioned.attributes))
-        present = sorted(mentioned.globals & function.__globals__.keys())
+        by_text = mentioned.attributes if "globals" in mentioned.globals else frozenset[str]()  # globals()["RATE"]
+        present = sorted((mentioned.globals | by_text) & function.__globals__.keys())
         yield from self._entries("", function.__globals__, present, mentioned.globals.__contains__)
         for name in mentioned.globals - function.__globals__.keys():  # `from settings import RATE`, within the function
             if (module := sys.modules.get(name)) is not None:
+                yield name, module
+            elif not hasattr(builtins, name):
+                self.imports.add(name)
+        package = function.__globals__.get("__package__") or ""
+        for name in mentioned.globals if package else ():  # `from .settings import RATE`
+            if (module := sys.modules.get(f"{package}.{name}")) is not None:
                 yield name, module
         if function.__closure__:
             yield from self._closure(path, function)
@@ -229,7 +301,7 @@ class Environment:
                 )
 
             read = [name for name in vars(base) if runs(name)]
-            yield from self._entries(f"{base.__name__}.", vars(base), read, runs)
+            yield from self._entries(f"{base.__name__}.", vars(base), read, runs, base)
 
     def _items(self, path: str, items: Any) -> Iterator[tuple[str, Any]]:
         if not isinstance(items, tuple | frozenset):
@@ -247,11 +319,16 @@ class Environment:
         dotted = f"{path}." if path else f"{cls.__name__}."
         entries = getattr(value, "__dict__", None)
         if isinstance(entries, dict) and "__wrapped__" in entries:  # functools.lru_cache, a compiled function
+            if hasattr(value, "cache_info") and hasattr(value, "cache_clear"):
+                self.cached.setdefault(value, value.cache_info().misses)
             yield path, entries["__wrapped__"]
             if _is_ours(cls.__module__):
                 return
         if isinstance(entries, dict):
             live = getattr(cls, "__live__", ())
+            for name in getattr(cls, "__kept__", ()):
+                for index, part in enumerate(entries.get(name, ())):
+                    self.groups.append(replace(_mapping(f"{dotted}{name}[{index}]", part), kept=True))
             holds = hasattr(cls, "_own_tensors")
             ours = _is_ours(cls.__module__)
             whole = self.everything or (ours and (holds or hasattr(cls, "__live__")))
@@ -267,18 +344,27 @@ class Environment:
                 dotted,
                 entries,
                 read,
-                lambda name: (whole or name in self.names or (holds and name == "_training")) and name not in live,
+                lambda name: (
+                    (
+                        whole
+                        or name in self.names
+                        or (holds and (name == "_training" or _holds_tensors(entries.get(name))))
+                    )
+                    and name not in live
+                ),
             )
         slots = [name for base in cls.__mro__ for name in _slots(base) if name in self.names or self.everything]
-        slots = [name for name in slots if hasattr(value, name)]
         if slots:
 
             def restore(values: tuple[Any, ...]) -> None:
                 for name, part in zip(slots, values, strict=True):
-                    object.__setattr__(value, name, part)
+                    if part is not _MISSING:
+                        object.__setattr__(value, name, part)
+                    elif hasattr(value, name):
+                        object.__delattr__(value, name)
 
             self.groups.append(Group(f"{dotted}*", value, tuple(slots), _getter(value, slots), restore))
-            yield from ((f"{dotted}{name}", getattr(value, name)) for name in slots)
+            yield from ((f"{dotted}{name}", getattr(value, name)) for name in slots if hasattr(value, name))
         if not _is_foreign(cls.__module__) and id(cls) not in self._seen and (id(cls), "of") not in self._seen:
             self._seen[id(cls), "of"] = cls
             yield from self._class(cls, makes=False)
@@ -289,13 +375,20 @@ class Environment:
         entries: Mapping[str, Any],
         names: Sequence[str],
         admits: Callable[[Any], bool] | None = None,
+        owner: type | None = None,
     ) -> Iterator[tuple[str, Any]]:
         if not names and admits is None:
             return
         keys = tuple(names)
 
         def restore(values: tuple[Any, ...]) -> None:
-            if isinstance(entries, dict):
+            if owner is not None:  # a class, whose entries are set through it
+                for name in [name for name in entries if name not in keys and admits is not None and admits(name)]:
+                    delattr(owner, name)
+                for name, part in zip(keys, values, strict=True):
+                    if entries.get(name, _MISSING) is not part:
+                        setattr(owner, name, part)
+            elif isinstance(entries, dict):
                 for name in [name for name in entries if name not in keys and admits is not None and admits(name)]:
                     del entries[name]
                 entries.update(zip(keys, values, strict=True))
@@ -318,9 +411,48 @@ def _contents(cells: tuple[types.CellType, ...]) -> tuple[Any, ...]:
 
 
 def _getter(value: Any, names: Sequence[str]) -> Fetch:
+    if not all(hasattr(value, name) for name in names):
+        return lambda: tuple([getattr(value, name, _MISSING) for name in names])
     if len(names) == 1:
         return lambda: (getattr(value, names[0]),)
     return functools.partial(operator.attrgetter(*names), value)
+
+
+def _of_thread(value: threading.local, names: tuple[str, ...]) -> tuple[Any, ...]:
+    own = vars(value)
+    return tuple([own.get(name, _MISSING) for name in names])
+
+
+def _keep(values: tuple[Any, ...]) -> None:
+    """Put nothing back."""
+
+
+def _reader_of(value: Any) -> Fetch | None:
+    """Return what reads the contents of a container of a library's, or of what else holds a value; None of others.
+
+    Such are the containers of ``collections``, ``array`` and ``weakref``, references, context variables and events.
+    """
+    kind = type(value)
+    if _is_users(kind):
+        return None
+    if isinstance(value, Mapping):
+        return lambda: (*value.keys(), *value.values())
+    if isinstance(value, bytearray | array.array | memoryview):
+        return lambda: tuple(value)
+    if isinstance(value, Sequence | Set) and not isinstance(value, ATOMS):
+        return lambda: tuple(value)
+    if isinstance(value, weakref.ref):
+        return lambda: (value(),)
+    if isinstance(value, contextvars.ContextVar):
+        return lambda: (value.get(None),)
+    if isinstance(value, threading.Event):
+        return lambda: (value.is_set(),)
+    return None
+
+
+def _is_users(kind: type) -> bool:
+    """Return whether a class is Python code of the user's, whose objects may have attributes."""
+    return bool(kind.__flags__ & _HEAP_TYPE) and not _is_foreign(kind.__module__)
 
 
 def _mapping(path: str, value: dict[Any, Any]) -> Group:
@@ -336,13 +468,17 @@ def _array(path: str, value: np.ndarray[Any, Any]) -> Group:
     """An array counts by its contents: traced code may have taken numbers out of it."""
 
     def restore(values: tuple[Any, ...]) -> None:
-        value[...] = np.frombuffer(values[0], value.dtype).reshape(value.shape)
+        if value.tobytes() != values[0]:
+            value[...] = np.frombuffer(values[0], value.dtype).reshape(value.shape)
 
-    return Group(path, value, ("elements",), lambda: (value.tobytes(),), restore)
+    if value.dtype.hasobject:
+        return Group(f"{path}[*]", value, (), lambda: tuple(value.flat), _keep)
+    fetch = lambda: (value.tobytes(), value.shape, value.dtype)  # noqa: E731  # of which only what differs is named
+    return Group(path, value, ("elements", "shape", "dtype"), fetch, restore)
 
 
 def _state_of(path: str, value: Any) -> Group:
-    """An iterator or a source of random numbers: that it was advanced can be told, and not undone."""
+    """A source of random numbers: that it was advanced can be told, and not undone."""
     return Group(path, value, ("state",), lambda: (_token(value),), lambda values: None)
 
 
@@ -352,10 +488,8 @@ def _token(value: Any) -> Any:
         for read in ("getstate", "get_state"):
             if hasattr(drawn, read):
                 return repr(getattr(drawn, read)())
-        return repr(drawn.bit_generator.state)
-    if isinstance(value, types.GeneratorType):
-        return None if value.gi_frame is None else value.gi_frame.f_lasti
-    return repr(value) if type(value).__module__ == "itertools" else operator.length_hint(value, -1)
+        return repr(getattr(drawn, "bit_generator", drawn).state)
+    raise AssertionError(value)
 
 
 def _libraries() -> tuple[Any, Any]:
@@ -366,7 +500,10 @@ def _libraries() -> tuple[Any, Any]:
 def _generators() -> tuple[type, ...]:
     """Return the classes of objects that draw random numbers, as far as they are loaded."""
     python, numpy = _libraries()
-    return (*((python.Random,) if python else ()), *((numpy.Generator, numpy.RandomState) if numpy else ()))
+    return (
+        *((python.Random,) if python else ()),
+        *((numpy.Generator, numpy.RandomState, numpy.BitGenerator) if numpy else ()),
+    )
 
 
 def _random_state() -> Group:
@@ -396,7 +533,10 @@ def _filled(cell: types.CellType) -> bool:
 
 def _slots(base: type) -> tuple[str, ...]:
     slots = vars(base).get("__slots__", ())
-    return (slots,) if isinstance(slots, str) else tuple(slots)
+    names = (slots,) if isinstance(slots, str) else tuple(slots)
+    private = f"_{base.__name__.lstrip('_')}"  # where Python keeps __name
+    names = tuple(f"{private}{n}" if n.startswith("__") and not n.endswith("__") else n for n in names)
+    return tuple(name for name in names if name not in ("__dict__", "__weakref__"))
 
 
 def _holds_tensors(part: Any) -> bool:
@@ -528,7 +668,7 @@ class Guards:
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         #: The last group, of the process's own random numbers, is for changes made by the call alone.
-        self.groups = environment.groups[:-1]
+        self.groups = [group for group in environment.groups[:-1] if not group.kept]
         self._know()
 
     def _know(self) -> None:

@@ -210,7 +210,7 @@ class Entry:
                 raise _Stale(f"the float {self.traced.scalars[index].name}, which is 0")
         for look, value in self.looked_at:
             if look() != value:
-                raise _Stale("the seed, or a module's mode")
+                raise _Stale("the seed, a module's mode, or the value of a tensor outside that Python has looked at")
         if not self.guards.hold():
             self._renew()
         binding = self.binding
@@ -398,6 +398,9 @@ class CompiledFunction(Generic[P, R]):
         recompute: bool | int = False,
         pipeline: PipelineLike = None,
     ) -> None:
+        #: Decorated before ``@staticmethod`` undid itself: it is called without an object.
+        self.static = isinstance(fn, staticmethod)
+        fn = fn.__func__ if isinstance(fn, staticmethod) else fn
         self.fn, self.verify, self.recompute, self.pipeline = fn, verify, recompute, pipeline
         #: What each form of a call compiled to, the most recently used last.
         self.entries: dict[Any, list[Entry]] = {}
@@ -408,13 +411,17 @@ class CompiledFunction(Generic[P, R]):
         self._lock = threading.RLock()
         #: What each compilation was given, by name, in words; and why the one before did not do.
         self._history: list[dict[str, str]] = []
-        self.__name__ = getattr(fn, "__name__", type(fn).__name__)
-        self.__doc__ = fn.__doc__
-        self.__wrapped__ = fn
+        self.__name__ = type(fn).__name__
+        functools.update_wrapper(self, fn, updated=())
+
+    def __reduce__(self) -> Any:
+        """A copy, or what is unpickled, compiles anew."""
+        make = functools.partial(CompiledFunction, verify=self.verify, recompute=self.recompute, pipeline=self.pipeline)
+        return make, (self.fn,)
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         """Return the function bound to an object, for a method that was decorated."""
-        return self if owner is None else functools.partial(self, owner)
+        return self if owner is None or self.static else functools.partial(self, owner)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         if mode.tracing is not None:  # within another compiled function, it is part of that

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyseq.autodiff import Anchor
 from tinyseq.graph import Leaf, Literal, Node, here
+from tinyseq.markers import Anchor
 from tinyseq.ops.base import Op
 from tinyseq.tensors import Tensor
 from tinyseq.tracing import AbstractTensor

@@ -15,6 +15,7 @@ from tinyseq.errors import DataError, DtypeError
 from tinyseq.graph import Literal, Signature, literal
 from tinyseq.modes import is_tracing
 from tinyseq.ops.base import (
+    BOOL,
     Inferred,
     Op,
     Recorder,
@@ -175,6 +176,8 @@ class Where(Elementwise):
     vjps = (None, lambda g, y, c, a, b: where(c, g, 0.0), lambda g, y, c, a, b: where(c, 0.0, g))
 
     def __call__(self, condition: Value, a: Value, b: Value) -> Any:
+        if hasattr(condition, "dtype") and condition.dtype != BOOL:  # what is not 0 holds, as in NumPy
+            condition = condition != 0
         return without_slope(super().__call__(condition, a, b))
 
     def infer(self, *inputs: Signature, **attrs: Any) -> Inferred:

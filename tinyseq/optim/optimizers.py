@@ -28,7 +28,9 @@ class Option:
         self.name = name
 
     def __get__(self, optimizer: Optimizer | None, owner: type) -> Any:
-        return self if optimizer is None else optimizer.param_groups[0][self.name]
+        if optimizer is None:
+            return self
+        return looked_at(partial(optimizer.param_groups[0].__getitem__, self.name))
 
     def __set__(self, optimizer: Optimizer, value: Any) -> None:
         for group in optimizer.param_groups:
@@ -65,7 +67,9 @@ class Optimizer:
     """
 
     lr = Option()
-    #: What a compiled step looks at by itself, or changes after each call: no guards of it (compiler/environment.py).
+    #: What a call may not change, though it is no guard (compiler/environment.py).
+    __kept__ = ("param_groups",)
+    #: What a compiled step looks at by itself, or changes after each call: no guards of it.
     __live__ = ("param_groups", "counts", "_made", "_places", "defaults")
 
     def __init__(self, parameters: Parameters, lr: float | None, **options: float | tuple[float, float]) -> None:
@@ -124,7 +128,7 @@ class Optimizer:
     @property
     def steps(self) -> int:
         """How many steps were made: by the parameter that made the most."""
-        return max(self.counts, default=0)
+        return looked_at(lambda: max(self.counts, default=0))
 
     # -- what a subclass gives -----------------------------------------------------------------------------------------
 
@@ -152,6 +156,7 @@ class Optimizer:
             DtypeError: a gradient is of another dtype than its parameter; nothing has moved.
         """
         self._complete(looked_at(self._options))
+        looked_at(lambda: [len(group["params"]) for group in self.param_groups])
         moving = [(number, self._place(p)) for number, group in enumerate(self.param_groups) for p in group["params"]]
         moving = [(number, i) for number, i in moving if self.parameters[i].grad is not None]
         places = [i for _, i in moving]

@@ -66,9 +66,12 @@ def _carries(product: Node, outside: dict[Node, Node], uses: Mapping[Node, int])
 
 
 def _alike(node: Node, product: Node, affine: _Affine) -> bool:
-    """Whether all that is to be summed up is of one dtype, in which each product was computed before."""
+    """Whether all that is to be summed up is of one dtype, in which each product was computed before, and of as many
+    rows: one row of x may stand beside several of the state.
+    """
     parts = (*product.inputs, *(x for x in affine if x is not None))
-    return all(x.dtype == node.dtype for x in parts)
+    rows = affine.x is None or affine.x.shape[1] == product.shape[0]
+    return rows and all(x.dtype == node.dtype for x in parts)
 
 
 def _affine(value: Node | None, in_time: bool) -> _Affine | None:

@@ -14,10 +14,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from tinyseq.autodiff import FREED, Operands, backpropagate, gradient, saved_operands
+from tinyseq.autodiff import FREED, Operands, backpropagate, saved_operands
 from tinyseq.drawing.shared.formulas import arguments, derivative
 from tinyseq.drawing.shared.labels import shape_text
 from tinyseq.graph import Graph, Leaf, Node, rebuild, remake
+from tinyseq.markers import gradient
 from tinyseq.ops.base import module_of
 from tinyseq.ops.elementwise import cast
 from tinyseq.ops.scan import evaluate
