@@ -186,13 +186,19 @@ from typing import assert_type
 import tinyseq as ts
 from tinyseq import nn
 
+def square(a: ts.Tensor) -> ts.Tensor:
+    return (a * a).sum()
+
+def step(a: ts.Tensor, s: tuple[ts.Tensor]) -> tuple[ts.Tensor, tuple[ts.Tensor]]:
+    return a, s
+
 x = ts.ones(2, 3)
 assert_type(ts.tanh(x), ts.Tensor)
 assert_type(ts.tanh(x).sum(axis=0).reshape(3, 1), ts.Tensor)
 assert_type(ts.split(x, 1), tuple[ts.Tensor, ...])
 assert_type(ts.maximum(x, 0.0) @ x.T + 1.0, ts.Tensor)
 assert_type(x.item(), float)
-assert_type(ts.grad(lambda a: (a * a).sum())(x), ts.Tensor)
+assert_type(ts.grad(square)(x), ts.Tensor)
 assert_type(ts.detach((x, x)), tuple[ts.Tensor, ts.Tensor])
 
 @ts.compile
@@ -200,9 +206,9 @@ def f(a: ts.Tensor, *, scale: float = 1.0) -> ts.Tensor:
     return a * scale
 
 assert_type(f(x, scale=2.0), ts.Tensor)
-ys, last = ts.unroll(nn.LSTMCell(3, 4), ts.ones(2, 5, 3))
+ys, last = ts.unroll(step, ts.ones(2, 5, 3), (x,))
 assert_type(ys, ts.Tensor)
-assert_type(last, nn.LSTMState)
+assert_type(last, tuple[ts.Tensor])
 nn.LSTM(3, 4, num_layers=2, bidirectional=True, dropout=0.1)
 """
 

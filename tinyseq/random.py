@@ -133,6 +133,9 @@ def seed(value: int) -> None:
     Each thread has its own. One that gives no seed itself begins with that of the main thread, as if it had just been
     given there.
 
+    Raises:
+        GraphError: a function is being traced: its plan would not start anew.
+
     As ``numpy.random.seed``, ``torch.manual_seed``.
 
     >>> ts.seed(1)
@@ -140,9 +143,6 @@ def seed(value: int) -> None:
     >>> ts.seed(1)
     >>> ts.rand(3) - x
     tensor([0., 0., 0.])
-
-    Raises:
-        GraphError: a function is being traced: its plan would not start anew.
     """
     if mode.tracing is not None:
         raise GraphError("ts.seed in a compiled function", fix="ts.seed(...) before the call", where=locate())

@@ -452,7 +452,7 @@ class Tensor(Operators):
         >>> ts.tensor([0, 5, 7]).nonzero()
         (tensor([1, 2]),)
         """
-        return tuple(Tensor(indices) for indices in self.value.nonzero())
+        return tuple(Tensor(indices) for indices in self._looked_at().nonzero())
 
     _record = staticmethod(record)
 
