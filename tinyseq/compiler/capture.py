@@ -13,7 +13,7 @@ from typing import Any, ParamSpec
 import numpy as np
 
 from tinyseq import trees
-from tinyseq.compiler.environment import Change, Environment, changes, line_of_name, shown
+from tinyseq.compiler.environment import GONE, Change, Environment, changes, line_of_name, shown
 from tinyseq.compiler.rewriting import emit
 from tinyseq.errors import GraphError, TinyseqError
 from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach
@@ -111,7 +111,7 @@ def trace_function(
     try:
         traced = _traced(fn, args, kwargs, names, environment, repeatable)
         if repeatable and (found := list(changes(environment.groups, before))):
-            if any(_holds_traced(change) or change.after == "gone" for change in found):
+            if any(_holds_traced(change) or change.after is GONE for change in found):
                 raise _effect(found, environment)
             # What is worked out once and kept (a mask, a table) stays as it is when the function runs again.
             again = Environment(fn, objects)

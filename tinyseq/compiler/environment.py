@@ -46,6 +46,8 @@ _DYNAMIC: Final = frozenset(
 #: The same as objects, under whatever name.
 _DYNAMIC_BUILTINS: Final = (getattr, hasattr, vars, setattr, delattr, eval, exec)
 _MISSING: Final = object()
+#: What a change is to, where a place is no longer there.
+GONE: Final = "gone"
 _MAKING: Final = frozenset({"__init__", "__new__", "__post_init__", "__set_name__", "__init_subclass__"})
 #: Classes that Python code has made have this flag (Include/object.h: Py_TPFLAGS_HEAPTYPE).
 _HEAP_TYPE: Final = 1 << 9
@@ -613,7 +615,7 @@ def changes(groups: Sequence[Group], before: Sequence[tuple[Any, ...]]) -> Itera
             new = group.fetch()
         except (KeyError, AttributeError, ValueError):
             gone = next((k for k in group.keys if not _has(group.owner, k)), "")
-            yield Change(group, -1, group.path.replace("*", str(gone)), "there", "gone")
+            yield Change(group, -1, group.path.replace("*", str(gone)), "there", GONE)
             continue
         if len(old) != len(new):
             yield Change(group, -1, group.path.removesuffix("[*]"), f"{len(old)} parts", f"{len(new)} parts")
