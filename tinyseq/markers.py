@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
+from tinyseq.errors import GraphError
+from tinyseq.graph import Node
 from tinyseq.ops.base import Op
 
 
@@ -22,6 +25,14 @@ class Gradient(Op):
     def infer(self, *inputs: Any, **attrs: Any) -> Any:
         wanted = inputs[2 * attrs["outputs"] :]
         return tuple(x.shape for x in wanted), tuple(x.dtype for x in wanted)
+
+    def joint(self, node: Node, g: list[Any], needed: Sequence[bool]) -> list[Any]:
+        raise GraphError(
+            "a gradient that is taken in a time step of a loop is differentiated again",
+            required="gradients of the whole loop, or none of its results",
+            where=node.where,
+            fix="ts.grad around ts.unroll; or eagerly, without compile",
+        )
 
 
 class Anchor(Op):

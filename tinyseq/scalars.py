@@ -62,10 +62,10 @@ def _recorded(name: str, op: Op, compute: Callable[[Any, Any], Any], divides: bo
     def apply(left: Any, right: Any) -> Any:
         pair = [x.value if type(x) is AbstractScalar else x for x in (left, right)]
         value = compute(*pair)
-        if divides and type(right) is AbstractScalar and mode.tracing is not None:
-            mode.tracing.pin(right.sources, but_for_zero=True)  # by 0 Python raises
         own = [x for x in (left, right) if type(x) is AbstractScalar]
         weak = all(x.weak for x in own)
+        if divides and weak and type(right) is AbstractScalar and mode.tracing is not None:
+            mode.tracing.pin(right.sources, but_for_zero=True)  # by 0 Python raises, and NumPy does not
         operands: list[Any] = [x.symbol if type(x) is AbstractScalar else float(x) for x in (left, right)]
         if not weak:  # beside a float of NumPy's a Python float takes its dtype
             operands = [

@@ -24,8 +24,8 @@ from tinyseq.ops.tuples import pick
 
 _folder = Path(__file__).parent
 _modules = (
-    "autodiff.py", "hooks.py", "interop.py", "nn/functional.py", "operators.py", "random.py", "scalars.py",
-    "tensors.py", "tracing.py", "words.py",
+    "autodiff.py", "functional.py", "hooks.py", "interop.py", "nn/functional.py", "operators.py", "random.py",
+    "scalars.py", "tensors.py", "tracing.py", "words.py",
 )  # fmt: skip
 engine_files.update(
     str(path)

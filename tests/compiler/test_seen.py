@@ -383,6 +383,22 @@ def labels_in_a_step_that_nobody_reads(jit: Jit) -> Any:
     return "not raised"
 
 
+@seen
+def a_divisor_of_numpys_that_is_zero(jit: Jit) -> Any:
+    fn = jit(lambda x, k: x * (1.0 / k))
+    with np.errstate(all="ignore"):
+        return [fn(ONE, np.float32(k)).item() for k in (2.0, 0.0, 4.0)]
+
+
+@seen
+def integers_to_negative_powers(jit: Jit) -> Any:
+    try:
+        jit(lambda x: 2**x)(ts.tensor([1, -1]))
+    except ts.TinyseqError as error:
+        return str(error).splitlines()[0]
+    return "not raised"
+
+
 # -- refused -----------------------------------------------------------------------------------------------------------
 
 
@@ -477,6 +493,19 @@ def a_seed_given_within(jit: Jit) -> Any:
         return x + ts.rand(1)
 
     return jit(run)(ONE)
+
+
+@refused("taken in a time step of a loop is differentiated again")
+def a_gradient_of_a_gradient_of_a_step(jit: Jit) -> Any:
+    w = ts.tensor([0.5], requires_grad=True)
+
+    def step(x: Any, h: Any) -> Any:
+        h = h * 0.5 + ts.grad(lambda q: (ts.tanh(q * w) * x).sum())(h + x)
+        return h, h
+
+    y = jit(lambda x: ts.unroll(step, x, ts.ones(1, 1))[0].sum())(ts.ones(1, 3, 1))
+    y.backward()
+    return y
 
 
 @refused("backward.. in a time step")

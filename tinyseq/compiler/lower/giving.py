@@ -61,7 +61,7 @@ class told:
             return
         if isinstance(error, IndexError | ValueError | TypeError):
             node = self.node
-            got = ", ".join(map(signature, self.operands))
+            got = ", ".join(signature(x) if hasattr(x, "dtype") else repr(x) for x in self.operands)
             where = f"at {node.line}" if node.source else ""
             family = DtypeError if isinstance(error, TypeError) else ShapeError
             raise family(f"{node.op.name}: {error}", got=got, where=where) from None
