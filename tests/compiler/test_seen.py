@@ -462,6 +462,45 @@ def test_an_iterator_outside_is_refused(make: Callable[[], Any]) -> None:
         ts.compile(lambda x, items: x * sum(items))(ONE, make())
 
 
+@seen
+def an_iterator_that_another_method_moves(jit: Jit) -> Any:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scores, self.pairs = iter([1.0, 2.0]), zip((1, 2), (3, 4), strict=True)
+
+        def forward(self, x: Any) -> Any:
+            return x * 2.0
+
+        def summary(self) -> str:
+            return f"{next(self.scores)} {next(self.pairs)}"
+
+    model = Model()
+    return twice(jit(model), model.summary)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: iter([1.0, 2.0, 3.0]),
+        lambda: zip((1.0, 2.0, 3.0)),
+        lambda: map(float, (1, 2, 3)),
+        lambda: enumerate([1.0, 2.0, 3.0]),
+        lambda: (k for k in (1.0, 2.0, 3.0)),
+        lambda: itertools.count(1),
+    ],
+)
+def test_an_iterator_of_an_attribute_is_refused_where_it_moves_on(make: Callable[[], Any]) -> None:
+    held = SimpleNamespace(rates=make())
+
+    def run(x: Any) -> Any:
+        next(held.rates)
+        return x * 1.0
+
+    with pytest.raises(GraphError, match=r"changes held.rates"):
+        ts.compile(run)(ONE)
+
+
 @refused("changes opt.param_groups")
 def a_rate_set_by_hand_within(jit: Jit) -> Any:
     w = ts.ones(1, requires_grad=True)

@@ -28,6 +28,7 @@ ALLOWED = frozenset(
         "add",
         "arange",
         "argmax",
+        "argsort",
         "argmin",
         "array",
         "asarray",

@@ -276,7 +276,7 @@ def test_forecasts_stand_beside_the_truth(trained):
     (record,) = run.judged(None)
     shown = truth.get_xdata()
     np.testing.assert_array_equal(truth.get_ydata(), record.series.values[shown, 0])
-    with pytest.raises(DataError, match="not an input of the task 'forecasting'"):
+    with pytest.raises(DataError, match="not inputs of the task 'forecasting'"):
         run.figure("activations", ["not numbers"])
 
 

@@ -13,7 +13,6 @@ call (``tensors.live``) or changed after it (``modes.each_call``).
 from __future__ import annotations
 
 import array
-import builtins
 import contextvars
 import dis
 import functools
@@ -43,11 +42,11 @@ ATOMS: Final = (
 _DYNAMIC: Final = frozenset(
     {"getattr", "hasattr", "vars", "setattr", "delattr", "eval", "exec", "__dict__", "__getattribute__"}
 )
-#: The same as objects, under whatever name.
-_DYNAMIC_BUILTINS: Final = (getattr, hasattr, vars, setattr, delattr, eval, exec)
 _MISSING: Final = object()
 #: What a change is to, where a place is no longer there.
 GONE: Final = "gone"
+#: Where Python's own functions are.
+_PYTHONS: Final = len.__self__  # type: ignore[attr-defined]
 _MAKING: Final = frozenset({"__init__", "__new__", "__post_init__", "__set_name__", "__init_subclass__"})
 #: Classes that Python code has made have this flag (Include/object.h: Py_TPFLAGS_HEAPTYPE).
 _HEAP_TYPE: Final = 1 << 9
@@ -190,7 +189,7 @@ class Environment:
             if isinstance(value, types.ModuleType) and not _is_foreign(value.__name__):
                 yield from self._entries(path, value.__dict__, self._mentioned(value.__dict__), self._reads)
             if isinstance(value, types.BuiltinFunctionType):
-                self.everything |= value in _DYNAMIC_BUILTINS
+                self.everything |= value.__name__ in _DYNAMIC and value.__self__ is _PYTHONS  # under whatever name
                 owner = value.__self__
                 if owner is not None and not isinstance(owner, types.ModuleType):
                     yield path, owner  # log = seen.append
@@ -221,7 +220,10 @@ class Environment:
         elif isinstance(value, _generators()):
             self.groups.append(_state_of(path, value))
         elif hasattr(type(value), "__next__") and not _is_users(type(value)):
-            self.moving.append((path, value))
+            if path.isidentifier():  # what the code names it reads
+                self.moving.append((path, value))
+            else:  # of an attribute only that it has moved on tells
+                self.groups.append(Group(path, value, ("place",), lambda: (_progress(value),), _keep, kept=True))
         elif isinstance(value, operator.attrgetter | operator.methodcaller):
             self.names.update(chain.from_iterable(str(name).split(".") for name in value.__reduce__()[1]))
         elif isinstance(value, threading.local):  # each thread's own, whichever calls
@@ -258,7 +260,7 @@ class Environment:
         for name in mentioned.globals - function.__globals__.keys():  # `from settings import RATE`, within the function
             if (module := sys.modules.get(name)) is not None:
                 yield name, module
-            elif not hasattr(builtins, name):
+            elif not hasattr(_PYTHONS, name):
                 self.imports.add(name)
         package = function.__globals__.get("__package__") or ""
         for name in mentioned.globals if package else ():  # `from .settings import RATE`
@@ -492,6 +494,21 @@ def _token(value: Any) -> Any:
                 return repr(getattr(drawn, read)())
         return repr(getattr(drawn, "bit_generator", drawn).state)
     raise AssertionError(value)
+
+
+def _progress(value: Any) -> Any:
+    """Return how far an iterator is, as far as that can be told; it is not moved."""
+    if isinstance(value, types.GeneratorType):
+        frame = value.gi_frame
+        return None if frame is None else (frame.f_lasti, [(name, id(part)) for name, part in frame.f_locals.items()])
+    if type(value).__module__ == "itertools":
+        return repr(value)
+    if (left := operator.length_hint(value, -1)) >= 0:
+        return left
+    if hasattr(value, "tell"):
+        return value.tell()
+    made = value.__reduce__()[1] if isinstance(value, zip | map | filter | enumerate) else ()
+    return [_progress(part) if hasattr(type(part), "__next__") else id(part) for part in made]
 
 
 def _libraries() -> tuple[Any, Any]:
