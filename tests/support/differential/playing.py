@@ -329,7 +329,8 @@ def compare(
     What a failing call has done before it failed (draws counted, gradients set) is not compared, nor, in a ``stateful``
     program (which draws, or changes what lies outside), anything later.
     """
-    failed, followed = False, None
+    failed = False
+    compiled, followed = _without_sweeps(eager, compiled)
     for index, ((label, a), (other, b)) in enumerate(zip(eager, compiled, strict=False)):
         if failed and stateful:
             return followed
@@ -350,6 +351,22 @@ def compare(
     if len(eager) != len(compiled):
         return Difference("another course", "the end", f"{len(eager)} things shown eagerly, {len(compiled)} compiled")
     return followed
+
+
+def _without_sweeps(
+    eager: list[tuple[str, Any]], compiled: list[tuple[str, Any]]
+) -> tuple[list[tuple[str, Any]], Difference | None]:
+    """Leave out sweeps that eagerly are not made, since the result requires no gradient; what they give is compared.
+
+    That happens where a state is cut in every row, by lengths of their own: no gradient comes, and a trace follows it.
+    """
+    rows, followed = list(compiled), None
+    for index, (label, _) in enumerate(eager):
+        sweep = label.replace(": gradients", ": backward")
+        if index < len(rows) and rows[index][0] == sweep != label and not isinstance(rows[index][1], Raised):
+            del rows[index]
+            followed = followed or Difference(FOLLOWED, label, "a sweep that eagerly is not made")
+    return rows, followed
 
 
 def _differs(a: Any, b: Any, noisy: list[Any]) -> tuple[str, str] | None:
