@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import ClassVar
@@ -18,6 +21,7 @@ from tinyseq.cli import main
 from tinyseq.errors import ConfigError
 from tinyseq.train.config.json_schema import schema
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = """\
 task: language_model
 backend: {backend}
@@ -85,3 +89,18 @@ def test_a_name_that_nobody_registered_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["run", str(path), "--backend", "nump"])
     assert result.exit_code == 2
     assert "Invalid value for '--backend': 'nump': did you mean 'numpy'?" in result.stderr
+
+
+def test_the_variable_may_name_one_that_is_registered_later_and_a_wrong_name_is_told_in_words() -> None:
+    """`import tinyseq` makes no tensor: there is no backend yet on which a program's own could be."""
+    program = "import tinyseq as ts; ts.backends.register('mine', 'tinyseq.backends.numpy'); print(ts.ones(1).tolist())"
+    run = partial(subprocess.run, capture_output=True, text=True)
+    own = run([sys.executable, "-c", program], env={**os.environ, "TINYSEQ_BACKEND": "mine"})
+    assert own.stdout == "[1.0]\n", own.stderr
+    wrong = {**os.environ, "TINYSEQ_BACKEND": "nump"}
+    helped = run([sys.executable, "-m", "tinyseq", "--help"], env=wrong)
+    assert (helped.returncode, helped.stderr) == (0, "")
+    refused = run([sys.executable, "-m", "tinyseq", "graph", "examples/lstm.yaml"], env=wrong, cwd=REPOSITORY)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: unknown backend 'nump'\n  try      did you mean 'numpy'?")
+    assert "Traceback" not in refused.stderr

@@ -13,7 +13,7 @@ from tinyseq.creation import tensor
 from tinyseq.errors import DataError, DtypeError, GraphError, ShapeError, did_you_mean
 from tinyseq.graph import Dtype, Leaf, scope
 from tinyseq.nn import init
-from tinyseq.ops.base import DtypeLike, native
+from tinyseq.ops.base import FLOAT32, DtypeLike, native
 from tinyseq.tensors import Tensor
 
 
@@ -120,7 +120,8 @@ class Module:
     def dtype(self) -> Dtype:
         """The dtype of the parameters, or of the buffers where there are none; float32 where there are neither."""
         floats = [value for _, value in self._tensors() if value.dtype.kind == "f"]
-        return next((value.dtype for value in floats if value.requires_grad), (floats or [_DEFAULT])[0].dtype)
+        first = floats[0].dtype if floats else FLOAT32
+        return next((value.dtype for value in floats if value.requires_grad), first)
 
     # -- values in and out ---------------------------------------------------------------------------------------------
 
@@ -231,9 +232,6 @@ def _results(path: str, value: Any, seen: set[int]) -> Iterator[tuple[str, Tenso
         parts = value.__dict__ if isinstance(value, Module) else value
         for key, part in parts.items() if isinstance(parts, dict) else enumerate(parts):
             yield from _results(f"{path}.{key}" if path else str(key), part, seen)
-
-
-_DEFAULT = tensor(0.0)
 
 
 def parameter(array: np.ndarray[Any, Any] | Tensor, dtype: DtypeLike = np.float32) -> Tensor:
