@@ -175,6 +175,7 @@ for _make, _get, _change in (
     (lambda: array.array("d", [2.0]), lambda d: d[0], lambda d: d.__setitem__(0, 5.0)),
     (_local, lambda d: d.rate, lambda d: setattr(d, "rate", 5.0)),
     (lambda: contextvars.ContextVar("rate", default=2.0), lambda d: d.get(), lambda d: d.set(5.0)),
+    (threading.local, lambda d: getattr(d, "rate", 2.0), lambda d: setattr(d, "rate", 5.0)),
     (threading.Event, lambda d: 3.0 if d.is_set() else 2.0, lambda d: d.set()),
     (lambda: Flagged(k=1.0), lambda d: d.rate, lambda d: setattr(d, "rate", 5.0)),
     (lambda: Number(3.0), lambda d: d.rate, lambda d: setattr(d, "rate", 5.0)),

@@ -227,9 +227,11 @@ class Environment:
         elif isinstance(value, operator.attrgetter | operator.methodcaller):
             self.names.update(chain.from_iterable(str(name).split(".") for name in value.__reduce__()[1]))
         elif isinstance(value, threading.local):  # each thread's own, whichever calls
-            names = tuple(sorted(self.names & vars(value).keys()))
-            self.groups.append(Group(f"{path}.*", value, names, functools.partial(_of_thread, value, names), _keep))
-            yield from ((f"{path}.{name}", vars(value)[name]) for name in names)
+            names = tuple(sorted(self.names))
+            if names:
+                fetch = functools.partial(_of_thread, value, names)
+                self.groups.append(Group(f"{path}.*", value, names, fetch, _keep))
+            yield from ((f"{path}.{name}", vars(value)[name]) for name in names if name in vars(value))
         elif (read := _reader_of(value)) is not None:
             keys = () if hasattr(value, "__len__") else ("value",)
             self.groups.append(Group(f"{path}[*]" if not keys else path, value, keys, read, _keep))
