@@ -372,6 +372,25 @@ def results_that_are_kept(jit: Jit) -> Any:
 
 
 @seen
+def results_that_are_kept_in_two_ways(jit: Jit) -> Any:
+    """What is kept as an attribute has the function traced once more; what is cached must not be of the first trace."""
+
+    @functools.cache
+    def scale() -> Any:
+        return ts.tensor([2.0]) * 1.5
+
+    held = SimpleNamespace(mask=None)
+
+    def run(x: Any) -> Any:
+        if held.mask is None:
+            held.mask = np.ones(1, np.float32)
+        return x * scale() * held.mask
+
+    fn = jit(run)
+    return [fn(ONE).tolist() for _ in range(2)], scale().tolist()
+
+
+@seen
 def labels_in_a_step_that_nobody_reads(jit: Jit) -> Any:
     def step(x: Any, h: Any) -> Any:
         nn.cross_entropy(h, ts.tensor([7]))

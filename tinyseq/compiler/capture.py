@@ -114,10 +114,10 @@ def trace_function(
             if any(_holds_traced(change) or change.after is GONE for change in found):
                 raise _effect(found, environment)
             # What is worked out once and kept (a mask, a table) stays as it is when the function runs again.
+            environment.forget_cached()  # of the trace that is given up: its values mean nothing in the next
             again = Environment(fn, objects)
             middle = again.values()
             traced = _traced(fn, args, kwargs, names, again, repeatable)
-            environment.forget_cached()
             if found := list(changes(again.groups, middle)):
                 raise _effect(found, again)
         if repeatable and environment.loads():  # a module that the function itself has imported
@@ -316,25 +316,30 @@ def _observed(step: Callable[..., Any], owners: frozenset[int]) -> Iterator[None
     for change in changes(own, before):
         if not owners.isdisjoint(change.group.owners(change.index)):
             continue
-        place = line_of_name(environment.codes, change.name.split("[")[0].split(".")[-1])
         raise GraphError(
             f"a step of a loop changes {change.name}",
             required="what goes from step to step in the state: a compiled loop's step is traced once, for all steps",
             got=f"{shown(change.before)} before, {shown(change.after)} after",
-            where=f"at {place}" if place else "",
+            where=_place_of(change.name, environment),
             fix="carry it as a part of the state; what each step gives belongs to its output",
         )
 
 
 def _moving(path: str, iterator: Any, environment: Environment) -> GraphError:
-    place = line_of_name(environment.codes, path.split("[")[0].split(".")[-1])
     return GraphError(
         f"a compiled function reads {path or 'an iterator'}, which moves on",
         required="what stays as it is from call to call",
         got=f"a {type(iterator).__name__}",
-        where=f"at {place}" if place else "",
+        where=_place_of(path, environment),
         fix="a list or tuple of what it gives; or next(...) outside of the function, and the item as an argument",
     )
+
+
+def _place_of(name: str, environment: Environment) -> str:
+    """Return where the code writes or mentions what a message calls ``box.rates[0]``, by the last word that it has."""
+    words = [name.split("[")[0].split(".")[-1], *reversed(re.findall(r"[A-Za-z_]\w*", name))]
+    place = next(filter(None, (line_of_name(environment.codes, word) for word in words)), "")
+    return f"at {place}" if place else ""
 
 
 def _holds_traced(change: Change) -> bool:
@@ -369,15 +374,12 @@ def _effect(found: Sequence[Change], environment: Environment) -> GraphError:
         )
     values = trees.flatten(_now(change))
     made = next((x.node.line for x in values if is_traced(x)), "")
-    key = change.name.split("[")[0].split(".")[-1]
-    words = [key, *reversed(re.findall(r"[A-Za-z_]\w*", change.name))]
-    place = next(filter(None, (line_of_name(environment.codes, word) for word in words)), "")
     return GraphError(
         f"a compiled function changes {change.name}, which lives outside of it",
         required="a plan runs no Python: what one call leaves for the next is returned, or a tensor that is assigned",
         got=f"{shown(change.before)} before, {shown(change.after)} after",
         where=", ".join(
-            part for part in (f"at {place}" if place else "", f"the value is made at {made}" if made else "") if part
+            filter(None, (_place_of(change.name, environment), f"the value is made at {made}" if made else ""))
         ),
         fix="return it and pass it in at the next call; or make it a tensor once (self.h = nn.buffer(...)) and "
         "self.h.assign(h)",
