@@ -65,9 +65,11 @@ def command(
 
     if text is not None and file is not None:
         raise click.UsageError("--input and --file: one of the two")
-    if Path(run, SWEEP).is_file():
-        _draw_sweep(run, figure, out)
-        return
+    of_sweep = Path(run, SWEEP).is_file()
+    if of_sweep and figure not in (None, "trials"):
+        raise click.BadParameter(f"{figure!r}: a sweep has the figure 'trials'", param_hint="'FIGURE'")
+    if of_sweep:
+        figure = "trials"
     if figure is None:
         for name in load(run).figures():
             echo(f"{name:<13} {pictures.FIGURES.get(name, '')}")
@@ -76,23 +78,12 @@ def command(
     if not path.absolute().parent.is_dir():
         raise click.BadParameter(f"the folder {path.parent} does not exist", param_hint="'-o'")
     check_format(path)  # before anything is computed
-    if figure == "curves":  # there may be no weights
+    if of_sweep:
+        drawn = pictures.sweep(run)
+    elif figure == "curves":  # there may be no weights
         drawn = pictures.curves(RunDirectory.find(run))
     else:
         inputs = file if text is None else [text]
         drawn = load(run).figure(figure, inputs, layer=layer, units=units, steps=steps or pictures.FLOW_STEPS)
     save(drawn, path)
-    show(path)
-
-
-def _draw_sweep(folder: str, figure: str | None, out: str | None) -> None:
-    from tinyseq.figures import save
-    from tinyseq.figures.style import check_format
-    from tinyseq.train.analysis import pictures
-
-    if figure not in (None, "trials"):
-        raise click.BadParameter(f"{figure!r}: a sweep has the figure 'trials'", param_hint="'FIGURE'")
-    path = Path(out if out is not None else "trials.png")
-    check_format(path)
-    save(pictures.sweep(folder), path)
     show(path)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from tinyseq import files
 from tinyseq.errors import BackendError, ConfigError, DataError, TinyseqError
@@ -21,18 +21,18 @@ from tinyseq.train.config.run_config import RunConfig
 from tinyseq.train.config.source import Override
 from tinyseq.train.loop.progress import SilentProgress
 from tinyseq.train.loop.ranks import launched
-from tinyseq.train.running import RunResult, read_config, run
+from tinyseq.train.running import read_config, run
 from tinyseq.train.search_space import Dimension, Over, Range, dimensions, of_value, override
 from tinyseq.train.storage import plain
 from tinyseq.train.storage.locking import locked
+from tinyseq.train.tasks.measure import Measure
 
 #: What a sweep's folder holds: what it searches, the journal of Optuna, a row a trial, the best config, the runs.
 SWEEP, JOURNAL, TRIALS, BEST, RUNS = "sweep.json", "study.journal", "trials.json", "best.yaml", "trials"
-SAMPLERS: Final = ("tpe", "random", "grid")
 #: Trials before the first may be pruned, and before TPE draws by what it has seen.
 _FIRST: Final = 5
-_LARGEST: Final = 1 << 28
 Sampler = Literal["tpe", "random", "grid"]
+SAMPLERS: Final = get_args(Sampler)
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def sweep(
         "lower_is_better": measure.lower_is_better,
     }
     _open(place, facts)
-    return _Sweep(place, config, settings, space, checked, count, facts, tell).run(resume)
+    return _Sweep(place, config, settings, space, checked.seed, measure, count, facts, tell).run(resume)
 
 
 def _refuse_wrong(config: Any, settings: list[Override], space: Mapping[str, Dimension]) -> None:
@@ -226,17 +226,10 @@ def trials_of(place: str | Path) -> list[Trial]:
 
 
 def _read(path: Path, kind: type[Any]) -> Any:
-    try:
-        content = plain.loads(files.read_bytes(path, _LARGEST))
-        if not isinstance(content, kind):
-            raise ValueError("not of the promised form")
-    except (OSError, *plain.UNREADABLE) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DataError(
-            "not a sweep's folder, or damaged",
-            required=f"{path.name}, as `tinyseq sweep` writes it",
-            got=f"{path}: {reason}",
-        ) from None
+    what, required = "not a sweep's folder, or damaged", f"{path.name}, as `tinyseq sweep` writes it"
+    content = plain.read(path, what, required)
+    if not isinstance(content, kind):
+        raise DataError(what, required=required, got=f"{path}: not of the promised form")
     return content
 
 
@@ -249,13 +242,14 @@ class _Sweep:
         config: Any,
         settings: list[Override],
         space: dict[str, Dimension],
-        checked: RunConfig,
+        seed: int,
+        measure: Measure,
         count: int,
         facts: dict[str, Any],
         tell: Callable[[str], None],
     ) -> None:
         self.place, self.config, self.settings, self.space = place, config, settings, space
-        self.seed, self.count, self.facts, self.tell = checked.seed, count, facts, tell
+        self.seed, self.measure, self.count, self.facts, self.tell = seed, measure, count, facts, tell
         self.optuna = _optuna()
         self.study = self._study()
 
@@ -272,7 +266,7 @@ class _Sweep:
             return optuna.create_study(
                 storage=storage,
                 study_name="sweep",
-                direction="minimize" if self.facts["lower_is_better"] else "maximize",
+                direction="minimize" if self.measure.lower_is_better else "maximize",
                 pruner=pruner or optuna.pruners.NopPruner(),
                 load_if_exists=True,
             )
@@ -287,7 +281,7 @@ class _Sweep:
         finally:
             trials = self._write_down()
         best = self._best(trials)
-        return SweepResult(self.place, self.facts["measure"], self.facts["lower_is_better"], tuple(trials), best)
+        return SweepResult(self.place, self.measure.key, self.measure.lower_is_better, tuple(trials), best)
 
     # -- one trial -----------------------------------------------------------------------------------------------------
 
@@ -341,7 +335,7 @@ class _Sweep:
         return [dimension.points() or () for dimension in self.space.values()]
 
     def _run(self, trial: Any, run_name: str) -> None:
-        states, key = self.optuna.trial.TrialState, self.facts["measure"]
+        states, key = self.optuna.trial.TrialState, self.measure.key
         told = "  ".join(f"{name.split('.')[-1]} {_shown(value)}" for name, value in trial.params.items())
         self.tell(f"trial {trial.number}  {told}")
         pruned = False
@@ -373,9 +367,9 @@ class _Sweep:
         trial.set_user_attr("valid", value)
         before = self._best(self._trials())
         self.study.tell(trial, None if pruned else value, state=states.PRUNED if pruned else states.COMPLETE)
-        best = not pruned and (before is None or before.value is None or self._better(value, before.value))
+        best = not pruned and self.measure.better(value, before.value if before else None)
         end = "  (best so far)" if best else "  pruned" if pruned else ""
-        self.tell(f"trial {trial.number}  {key} {value:.4g}{end}  {_where(result)}")
+        self.tell(f"trial {trial.number}  {key} {value:.4g}{end}  {result.directory}")
 
     def _fail(self, trial: Any, why: str) -> None:
         trial.set_user_attr("error", why)
@@ -420,13 +414,12 @@ class _Sweep:
             for trial in known
         ]
 
-    def _better(self, one: float, other: float) -> bool:
-        return one < other if self.facts["lower_is_better"] else one > other
-
     def _best(self, trials: list[Trial]) -> Trial | None:
-        done = [trial for trial in trials if trial.state == "done" and trial.value is not None]
-        sign = 1.0 if self.facts["lower_is_better"] else -1.0
-        return min(done, key=lambda trial: sign * (trial.value or 0.0), default=None)
+        best: Trial | None = None
+        for trial in trials:
+            if trial.state == "done" and trial.value is not None:
+                best = trial if self.measure.better(trial.value, best.value if best else None) else best
+        return best
 
     def _write_down(self) -> list[Trial]:
         """Write the table and the best config, as they are now."""
@@ -439,7 +432,7 @@ class _Sweep:
             if best is not None:
                 drawn = [of_value(key, value) for key, value in best.values.items()]
                 config, _, _ = read_config(self.config, [*self.settings, *drawn])
-                key = self.facts["measure"]
+                key = self.measure.key
                 heading = (
                     f"The best of {len(trials)} trials: trial {best.number}, {key} {best.value:.6g} on validation."
                 )
@@ -464,10 +457,6 @@ def _suggest(trial: Any, key: str, dimension: Dimension) -> None:
 
 def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _where(result: RunResult) -> str:
-    return str(result.directory)
 
 
 def _optuna() -> Any:

@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
+from tinyseq import files
+from tinyseq.errors import DataError
+
+#: The largest file of JSON that is read: a vocabulary of some millions of words.
+LARGEST: Final = 1 << 28
 #: All that makes a text no JSON: too deep, integers of too many digits, bytes that are not UTF-8, a name twice.
 UNREADABLE = (ValueError, RecursionError)
 
@@ -26,6 +32,20 @@ def loads(text: str | bytes) -> Any:
     if isinstance(text, bytes):
         text = text.decode("utf-8")
     return json.loads(text, object_pairs_hook=_once)
+
+
+def read(path: Path, what: str, required: str, largest: int = LARGEST) -> Any:
+    """Return the value of a JSON file.
+
+    Raises:
+        DataError: it is not there, or not JSON; ``what`` is wrong then, and ``required`` something else.
+    """
+    try:
+        return loads(files.read_bytes(path, largest))
+    except (OSError, *UNREADABLE) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        got = "nested too deep" if isinstance(error, RecursionError) else reason
+        raise DataError(what, required=required, got=f"{path}: {got}") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,8 +22,6 @@ CONFIG, RESOLVED = "config.yaml", "config.resolved.yaml"
 ENVIRONMENT, RESULT = "env.json", "result.json"
 WEIGHTS, METADATA, METRICS = "weights.safetensors", "metadata.json", "metrics.jsonl"
 Metrics = dict[str, int | float | None]
-#: The largest file of JSON that is read: a vocabulary of some millions of words.
-_LARGEST: Final = 1 << 28
 
 
 class Result(BaseModel):
@@ -160,7 +158,7 @@ class RunDirectory:
             ) from None
 
     def _metadata_text(self) -> str:
-        return files.read_bytes(self.path / METADATA, _LARGEST).decode("utf-8", "replace")
+        return files.read_bytes(self.path / METADATA, plain.LARGEST).decode("utf-8", "replace")
 
     def metadata(self) -> dict[str, Any]:
         """Read what the task left beside the weights.
@@ -178,12 +176,7 @@ class RunDirectory:
         """
         what = f"the run's {Path(name).stem} cannot be read"
         path = self.path / name
-        try:
-            content = plain.loads(files.read_bytes(path, _LARGEST))
-        except (OSError, *plain.UNREADABLE) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            got = "nested too deep" if isinstance(error, RecursionError) else reason
-            raise DataError(what, required="a JSON file", got=f"{path}: {got}") from None
+        content = plain.read(path, what, "a JSON file")
         if not isinstance(content, dict):
             raise DataError(what, required="a JSON object", got=str(path))
         return content
