@@ -50,9 +50,9 @@ ORDER: list[set[str]] = [
 ROOMS: dict[str, list[set[str]]] = {
     "compiler": [
         {"arena", "arguments", "environment", "plan", "rewriting"},
-        {"capture"},
         {"batching", "loops"},
         {"differentiate", "passes"},
+        {"capture"},  # a step that is traced asks which weights a gradient leads to
         {"pipeline"},
         {"checking", "lifetimes", "scheduling"},
         {"layout"},

@@ -150,10 +150,16 @@ def _with_scalars(op: Op, inputs: Sequence[Any], attrs: Attrs) -> tuple[Node, ..
     )
 
 
+#: (outputs, wanted nodes) -> for each output the wanted ones that a gradient flows to, as bits: ``gradient_paths``.
+Paths = Callable[[Sequence[Node], Sequence[Node]], tuple[int, ...]]
+
+
 class Tracing:
     """The interpreter of ops while a function is traced, and what it gathers besides the graph."""
 
-    def __init__(self, *, repeatable: bool = False) -> None:
+    def __init__(self, *, repeatable: bool = False, paths: Paths = gradient_paths) -> None:
+        #: Which of some nodes a gradient flows to from others, where gradients among them are still to be worked out.
+        self.paths = paths
         #: Whether the graph stands for later calls too, and not only for a picture of this one.
         self.repeatable = repeatable
         #: The concrete tensors that the function uses, and the inputs that stand for them.
@@ -305,7 +311,7 @@ class Tracing:
         outputs = list(seeds)
         behind = reach(outputs, stop=self.renewed.__contains__)
         candidates = [n for n in behind if (isinstance(n, Leaf) and n.requires_grad) or n in self.renewed]
-        reached = functools.reduce(operator.or_, gradient_paths(outputs, candidates), 0)
+        reached = functools.reduce(operator.or_, self.paths(outputs, candidates), 0)
         return [node for bit, node in enumerate(candidates) if reached >> bit & 1]
 
 

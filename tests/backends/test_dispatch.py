@@ -48,6 +48,16 @@ def test_a_plan_on_the_device_is_verified_against_the_interpreter() -> None:
     assert max(difference for _, difference in rows) < 1e-12
 
 
+def test_what_has_no_elements_has_no_place_either() -> None:
+    """The second of two empty parts would begin behind the end of the memory of both."""
+    with ts.backend("strict"):
+        x = ts.tensor([1.0, 2.0], requires_grad=True)
+        out = ts.compile(lambda x: ts.stack([x[:0], x[:0] * 0.5], 1))(x)
+        out.backward(ts.zeros(0, 2))
+    assert out.shape == (0, 2)
+    assert x.grad.tolist() == [0.0, 0.0]
+
+
 # -- whole models, eager and compiled ----------------------------------------------------------------------------------
 
 NAMES = [*CELLS, *FUNCTIONS]

@@ -658,3 +658,48 @@ def test_one_row_of_inputs_beside_several_of_the_state(backend: str, step: Any) 
                 p.grad = None
     for eager, compiled in zip(*results, strict=True):
         np.testing.assert_allclose(compiled, eager, rtol=2e-5, atol=2e-6)
+
+
+@seen
+def a_gradient_of_what_is_linear_does_not_lead_back(jit: Jit) -> Any:
+    """d/dv Σ v w = w: eagerly the weights before v have no gradient, and no decay moves them."""
+    before, w = (ts.tensor(np.full((3, 3), x), requires_grad=True) for x in (1.0, 2.0))
+    opt = optim.SGD([before, w], lr=0.1, weight_decay=0.5)
+
+    def step(x: ts.Tensor) -> None:
+        slope = ts.grad(lambda v: (v @ w).sum())(x @ before)
+        (slope * slope).mean().backward()
+        opt.step()
+
+    jit(step)(ts.ones(2, 3, dtype=ts.float64))
+    return before.grad is None, before.tolist(), w.tolist()
+
+
+@seen
+def a_gradient_of_what_is_not_linear_does(jit: Jit) -> Any:
+    """d/dv Σ v² w / 2 = v w."""
+    before, w = (ts.tensor(np.full((3,), x), requires_grad=True) for x in (1.0, 2.0))
+
+    def step(x: ts.Tensor) -> None:
+        slope = ts.grad(lambda v: (v * v * w * 0.5).sum())(x * before)
+        slope.sum().backward()
+
+    jit(step)(ts.ones(3, dtype=ts.float64))
+    return before.grad.tolist(), w.grad.tolist()
+
+
+@seen
+def after_a_step_a_gradient_leads_to_the_new_weights(jit: Jit) -> Any:
+    """Two steps in one call: the second one's gradient is of what the first has written."""
+    before, w = (ts.tensor(np.full((3,), x), requires_grad=True) for x in (1.0, 2.0))
+    opt = optim.SGD([before, w], lr=0.1, weight_decay=0.5)
+
+    def steps(x: ts.Tensor) -> None:
+        for _ in range(2):
+            opt.zero_grad()
+            slope = ts.grad(lambda v: (v * w).sum())(x * before)
+            (slope * slope).sum().backward()
+            opt.step()
+
+    jit(steps)(ts.ones(3, dtype=ts.float64))
+    return before.grad is None, before.tolist(), w.tolist()

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec
 import numpy as np
 
 from tinyseq import trees
+from tinyseq.compiler.differentiate import paths_of
 from tinyseq.compiler.environment import GONE, Change, Environment, changes, line_of_name, shown
 from tinyseq.compiler.rewriting import emit
 from tinyseq.errors import GraphError, TinyseqError
@@ -144,7 +145,7 @@ def _traced(
     environment: Environment,
     repeatable: bool,
 ) -> Traced:
-    tracing = Tracing(repeatable=repeatable)
+    tracing = Tracing(repeatable=repeatable, paths=paths_of)
     tracing.observe = partial(_observed, owners=environment.owners())
     inputs: dict[Tensor, AbstractTensor] = {}
     scalars: list[Leaf] = []

@@ -15,8 +15,9 @@ from tinyseq.compiler.loops import map_bodies
 from tinyseq.compiler.rewriting import again, emit, fixed, fresh_leaf, standing_at, symbol
 from tinyseq.dependence import gradient_paths
 from tinyseq.errors import GraphError
-from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach, rebuild, remake
+from tinyseq.graph import Graph, Leaf, Literal, Node, here, reach, rebuild, remake, substitute
 from tinyseq.markers import anchor, gradient
+from tinyseq.modes import concrete, enable_grad
 from tinyseq.ops.base import Op
 from tinyseq.ops.elementwise import stop_gradient, where
 from tinyseq.ops.scan import ScanParts, scan
@@ -47,8 +48,9 @@ def differentiate(graph: Graph, wanted: Sequence[Leaf], traced: Graph | None = N
     """
     outputs = _expand_gradients(rebuild(graph.outputs, _augment))
     paths = gradient_paths(outputs, wanted)
-    if traced is not None and not has_gradients(traced):
-        paths = tuple(a & b for a, b in zip(paths, gradient_paths(traced.outputs, wanted), strict=True))
+    if traced is not None:
+        known = paths_of(traced.outputs, wanted)  # checks that nothing reads stand last, and nothing flows from them
+        paths = (*(a & b for a, b in zip(paths, known, strict=False)), *paths[len(known) :])
     seeds = [
         Leaf(node.shape, node.dtype, name="gradient") if path and node.dtype.kind == "f" else None
         for node, path in zip(outputs, paths, strict=True)
@@ -62,6 +64,19 @@ def differentiate(graph: Graph, wanted: Sequence[Leaf], traced: Graph | None = N
     whole = Graph([*outputs, *gradients], [*graph.inputs, *(seed for seed in seeds if seed is not None)])
     paths = tuple(sum((path >> place & 1) << bit for bit, place in enumerate(places)) for path in paths)
     return Differentiated(map_bodies(whole, _without_cuts), tuple(seeds), reached, paths)
+
+
+def paths_of(outputs: Sequence[Node], wanted: Sequence[Node]) -> tuple[int, ...]:
+    """Return the gradient paths of a traced graph, in which gradients may still stand to be worked out.
+
+    What flows on from a gradient is what its rules read: of x W, the gradient with respect to x reads W and not x. So
+    it is worked out first, behind no further than what is asked about.
+    """
+    standing = {node: fresh_leaf(node) for node in wanted if not isinstance(node, Leaf)}
+    cut = substitute(outputs, standing) if standing else outputs
+    with concrete(), enable_grad():
+        worked_out = _expand_gradients(cut)[: len(cut)]
+    return gradient_paths(worked_out, [standing.get(node, node) for node in wanted])
 
 
 def _sweep(seeds: Sequence[tuple[Node, Node]], wanted: Sequence[Node]) -> dict[Node, Any]:

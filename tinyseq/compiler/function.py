@@ -31,9 +31,9 @@ from tinyseq.backends import Backend
 from tinyseq.compiler.arena import Arena
 from tinyseq.compiler.arguments import Given, Pattern, form_of
 from tinyseq.compiler.capture import Traced, parameter_names, replay, trace_function
+from tinyseq.compiler.differentiate import paths_of
 from tinyseq.compiler.environment import Guards, alike
 from tinyseq.compiler.plan import Plan
-from tinyseq.dependence import gradient_paths
 from tinyseq.errors import BackendError, GraphError
 from tinyseq.graph import Graph, Leaf, Node, caller, signature
 from tinyseq.modes import mode
@@ -171,7 +171,7 @@ class Entry:
         self.derived = [seed is not None for seed in compiled.seeds]
         if self.whole:
             returned = traced.graph.outputs[: traced.returned]
-            self.derived = [bool(path) for path in gradient_paths(returned, [*followed, *tracing.renewed])]
+            self.derived = [bool(path) for path in paths_of(returned, [*followed, *tracing.renewed])]
         #: Where the tensors stand that a gradient flows to.
         self.sources = trees.taking([place[leaf] for leaf in (followed if self.whole else compiled.reached)])
         #: What a node of each result is made with, None in place of attributes where it has none; empty where all have.

@@ -42,9 +42,9 @@ class Executable:
         if not isinstance(x, Ref):
             return x
         access = self.ghosts.access(x)
-        return self.backend.view(
-            self.memory[access.slot], place(access, count, t), access.shape, access.strides, x.dtype
-        )
+        # Of no elements there is no first one: its place may be behind the end.
+        offset = place(access, count, t) if all(access.shape) else 0
+        return self.backend.view(self.memory[access.slot], offset, access.shape, access.strides, x.dtype)
 
     def do(self, instruction: Instruction) -> None:
         """Run one instruction; a loop, for all of its steps."""
