@@ -1,0 +1,118 @@
+"""The Sphinx extension of the site: formulas as MathML, links into the code, and what the playground loads.
+
+Everything a page needs is in the built folder: no page asks another host for anything, until a reader presses "Run" and
+the page fetches Pyodide from where `playground_pyodide` says.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import latex2mathml
+from docutils import nodes
+from latex2mathml.converter import convert
+from sphinx.application import Sphinx
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+#: What runs in a browser leaves these out: native code and CUDA, the trainer and its command line.
+LEFT_OUT = (
+    "tinyseq/backends/cuda.py", "tinyseq/backends/cupy.py", "tinyseq/backends/llvm.py", "tinyseq/cli/",
+    "tinyseq/compiler/lower/cupy/", "tinyseq/compiler/lower/llvm/", "tinyseq/figures/", "tinyseq/nn/convert/",
+    "tinyseq/train/", "tinyseq/data/",
+)  # fmt: skip
+#: Bytes of the pinned Pyodide and its NumPy on the way, as a browser counted them (version 314.0.8).
+PYODIDE_SIZE = "about 14 MB"
+
+
+def mathml(latex: str, display: str) -> str:
+    """Return a formula as MathML, which browsers show by themselves."""
+    return str(convert(latex, display=display))
+
+
+def _visit_inline(translator: Any, node: nodes.math) -> None:
+    translator.body.append(mathml(node.astext(), "inline"))
+    raise nodes.SkipNode
+
+
+def _visit_block(translator: Any, node: nodes.math_block) -> None:
+    for part in node.astext().split("\n\n"):
+        translator.body.append(mathml(part, "block"))
+    raise nodes.SkipNode
+
+
+def wheel(version: str, package: Path, target: Path, left_out: tuple[str, ...] = ()) -> Path:
+    """Write a package of pure Python as a wheel, the same bytes each time, and return its path."""
+    name = package.name
+    path = target / f"{name}-{version}-py3-none-any.whl"
+    files = {
+        file.relative_to(package.parent).as_posix(): file.read_bytes()
+        for file in sorted(package.rglob("*"))
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    kept = {place: data for place, data in files.items() if not place.startswith(left_out)}
+    info = f"{name}-{version}.dist-info"
+    kept[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode()
+    kept[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: tinyseq docs\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    kept[f"{info}/RECORD"] = "".join(f"{place},,\n" for place in [*kept, f"{info}/RECORD"]).encode()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for place, data in kept.items():
+            archive.writestr(zipfile.ZipInfo(place), data, zipfile.ZIP_DEFLATED, 9)
+    return path
+
+
+def playground(app: Sphinx, error: Exception | None) -> None:
+    """Write what the pages' scripts load: the packages, the runner, and where Pyodide is."""
+    if error or app.builder.format != "html":
+        return
+    import tinyseq
+
+    static = Path(app.outdir) / "_static"
+    tables = Path(latex2mathml.__file__).parent
+    wheels = [
+        wheel(tinyseq.__version__, ROOT / "tinyseq", static, LEFT_OUT),
+        wheel(str(getattr(latex2mathml, "__version__", "0")), tables, static),
+    ]
+    address = app.config.playground_pyodide
+    settings = {
+        "pyodide": address,
+        "host": urlsplit(address).netloc or "this site",
+        "size": PYODIDE_SIZE,
+        "wheels": [path.name for path in wheels],
+    }
+    (static / "playground.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    worker = (HERE / "browser" / "sw.js").read_text(encoding="utf-8")
+    (Path(app.outdir) / "sw.js").write_text(worker.replace("@version@", tinyseq.__version__), encoding="utf-8")
+
+
+def link_sources(app: Sphinx, doctree: nodes.document) -> None:
+    """Turn links from a page to a file of the repository into links to where the code is, or into plain text."""
+    page = Path(app.env.doc2path(app.env.docname)).parent
+    for link in list(doctree.findall(lambda n: isinstance(n, nodes.Element) and ("reftarget" in n or "refuri" in n))):
+        target = str(link.get("reftarget") or link.get("refuri"))
+        path, _, place = target.partition("#")
+        file = (page / path).resolve() if path and "://" not in path else None
+        if file is None or not file.exists() or (file.suffix == ".md" and file.is_relative_to(app.srcdir)):
+            continue
+        inside = file.relative_to(ROOT).as_posix()
+        if app.config.source_url:
+            address = f"{app.config.source_url.rstrip('/')}/{inside}" + (f"#{place}" if place else "")
+            link.replace_self(nodes.reference("", "", *link.children, refuri=address))
+        else:
+            link.replace_self(nodes.inline("", "", *link.children, classes=["source"]))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Tell Sphinx of the parts."""
+    app.add_html_math_renderer("mathml", (_visit_inline, None), (_visit_block, None))
+    # A distribution of one version, so that a page computes next year what it computes today.
+    app.add_config_value("playground_pyodide", "https://cdn.jsdelivr.net/pyodide/v314.0.8/full/", "html", str)
+    app.add_config_value("source_url", "", "env", str)
+    app.connect("doctree-read", link_sources)
+    app.connect("build-finished", playground)
+    app.add_css_file("playground.css")
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
