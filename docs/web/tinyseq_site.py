@@ -6,7 +6,10 @@ the page fetches Pyodide from where `playground_pyodide` says.
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ import latex2mathml
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -31,7 +35,8 @@ PYODIDE_SIZE = "about 14 MB"
 
 def mathml(latex: str, display: str) -> str:
     """Return a formula as MathML, which browsers show by themselves."""
-    return str(convert(latex, display=display))
+    # The converter knows the starred form of what has columns.
+    return str(convert(latex.replace("{aligned}", "{align*}"), display=display))
 
 
 def _visit_inline(translator: Any, node: nodes.math) -> None:
@@ -96,6 +101,8 @@ def link_sources(app: Sphinx, doctree: nodes.document) -> None:
         target = str(link.get("reftarget") or link.get("refuri"))
         path, _, place = target.partition("#")
         file = (page / path).resolve() if path and "://" not in path else None
+        if file is not None and not file.exists():  # a page is named without its suffix
+            file = file.with_name(file.name + ".md")
         if file is None or not file.exists() or (file.suffix == ".md" and file.is_relative_to(app.srcdir)):
             continue
         inside = file.relative_to(ROOT).as_posix()
@@ -106,12 +113,63 @@ def link_sources(app: Sphinx, doctree: nodes.document) -> None:
             link.replace_self(nodes.inline("", "", *link.children, classes=["source"]))
 
 
+class Api(SphinxDirective):
+    """The public names of a module, each with its docstring, in alphabetical order."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return a section's worth of nodes."""
+        name = self.arguments[0]
+        module = importlib.import_module(name)
+        lines = []
+        for public in sorted(getattr(module, "__all__", dir(module))):
+            value = getattr(module, public)
+            if public.startswith("_") or inspect.ismodule(value) or not getattr(value, "__doc__", None):
+                continue
+            kind = "class" if inspect.isclass(value) else "function" if callable(value) else "data"
+            lines += [f".. auto{kind}:: {name}.{public}"]
+            lines += ["   :members:", ""] if kind == "class" else [""]
+        return self.parse_text_to_nodes("```{eval-rst}\n" + "\n".join(lines) + "\n```\n")
+
+
+class Pictures(SphinxDirective):
+    """The SVG pictures of a folder beside the page, each with its name."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return a picture and a caption a file."""
+        folder = Path(self.env.doc2path(self.env.docname)).parent / self.arguments[0]
+        self.env.note_dependency(str(folder))
+        texts = [f"## {file.stem}\n\n![{file.stem}]({self.arguments[0]}/{file.name})\n" for file in sorted(folder.glob("*.svg"))]
+        return self.parse_text_to_nodes("\n".join(texts), allow_section_headings=True)
+
+
+#: In plain words of a docstring these have no meaning of their own; Sphinx would see markup.
+MARKUP = re.compile(r"(``.+?``)|([|*])|(?<=\w)(_)(?!\w)|(`)")
+
+
+def plain(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
+    """Take a docstring as it reads: formulas and names are no markup."""
+    def escaped(match: re.Match[str]) -> str:
+        return match[1] or "\\" + match[0]
+
+    for place, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            lines[place] = MARKUP.sub(escaped, line)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Tell Sphinx of the parts."""
     app.add_html_math_renderer("mathml", (_visit_inline, None), (_visit_block, None))
     # A distribution of one version, so that a page computes next year what it computes today.
     app.add_config_value("playground_pyodide", "https://cdn.jsdelivr.net/pyodide/v314.0.8/full/", "html", str)
     app.add_config_value("source_url", "", "env", str)
+    app.add_directive("api", Api)
+    app.add_directive("pictures", Pictures)
+    # Before napoleon, which reads sections and writes markup.
+    app.connect("autodoc-process-docstring", plain, priority=100)
     app.connect("doctree-read", link_sources)
     app.connect("build-finished", playground)
     app.add_css_file("playground.css")
