@@ -14,14 +14,15 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 
 
-def build(target: Path, pyodide: str | None = None, source_url: str | None = None, jobs: int = 2) -> int:
+def build(target: Path, pyodide: str | None = None, source_url: str | None = None) -> int:
     """Build the site into a folder and return Sphinx's exit code."""
     settings = {"playground_pyodide": pyodide, "source_url": source_url}
     defined = [f"-D{name}={value}" for name, value in settings.items() if value]
     # The kernels that run the cells see this checkout, whatever is installed.
     paths = [str(DOCS.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-j", str(jobs), "-b", "html", *defined]
+    # One page at a time: two kernels that start at once may choose the same port.
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", *defined]
     return subprocess.run([*command, str(DOCS), str(target)], env=environment, check=False).returncode
 
 
@@ -31,9 +32,8 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path, default=Path("site"))
     parser.add_argument("--pyodide", help="address of a Pyodide distribution; a path is relative to _static/")
     parser.add_argument("--source-url", help="where the repository's files can be read, for links into the code")
-    parser.add_argument("-j", "--jobs", type=int, default=2)
     given = parser.parse_args()
-    return build(given.output, given.pyodide, given.source_url, given.jobs)
+    return build(given.output, given.pyodide, given.source_url)
 
 
 if __name__ == "__main__":
