@@ -122,7 +122,10 @@ def _end(key: object) -> None:
 @cache
 def blas_libraries() -> list[Any]:
     """Return a control of each BLAS that is loaded; to find them takes milliseconds."""
-    controller = importlib.import_module("threadpoolctl").ThreadpoolController()
+    try:
+        controller = importlib.import_module("threadpoolctl").ThreadpoolController()
+    except ModuleNotFoundError:  # in a browser, where NumPy comes alone and computes on one thread
+        return []
     libraries: list[Any] = controller.select(user_api="blas").lib_controllers
     return libraries
 

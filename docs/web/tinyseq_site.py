@@ -10,33 +10,21 @@ import importlib
 import inspect
 import json
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import latex2mathml
+from browser.harness import mathml
+from browser_wheels import ROOT, browser_wheels
 from docutils import nodes
-from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+import tinyseq
+
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-#: What runs in a browser leaves these out: native code and CUDA, the trainer and its command line.
-LEFT_OUT = (
-    "tinyseq/backends/cuda.py", "tinyseq/backends/cupy.py", "tinyseq/backends/llvm.py", "tinyseq/cli/",
-    "tinyseq/compiler/lower/cupy/", "tinyseq/compiler/lower/llvm/", "tinyseq/figures/", "tinyseq/nn/convert/",
-    "tinyseq/train/", "tinyseq/data/",
-)  # fmt: skip
-#: Bytes of the pinned Pyodide and its NumPy on the way, as a browser counted them (version 314.0.8).
-PYODIDE_SIZE = "about 14 MB"
-
-
-def mathml(latex: str, display: str) -> str:
-    """Return a formula as MathML, which browsers show by themselves."""
-    # The converter knows the starred form of what has columns.
-    return str(convert(latex.replace("{aligned}", "{align*}"), display=display))
+#: The pinned Pyodide (314.0.8) without packages, compressed as a host sends it; a page counts all when it has loaded.
+PYODIDE_SIZE = "6.3 MB, and NumPy"
 
 
 def _visit_inline(translator: Any, node: nodes.math) -> None:
@@ -50,38 +38,12 @@ def _visit_block(translator: Any, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
-def wheel(version: str, package: Path, target: Path, left_out: tuple[str, ...] = ()) -> Path:
-    """Write a package of pure Python as a wheel, the same bytes each time, and return its path."""
-    name = package.name
-    path = target / f"{name}-{version}-py3-none-any.whl"
-    files = {
-        file.relative_to(package.parent).as_posix(): file.read_bytes()
-        for file in sorted(package.rglob("*"))
-        if file.is_file() and "__pycache__" not in file.parts
-    }
-    kept = {place: data for place, data in files.items() if not place.startswith(left_out)}
-    info = f"{name}-{version}.dist-info"
-    kept[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode()
-    kept[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: tinyseq docs\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    kept[f"{info}/RECORD"] = "".join(f"{place},,\n" for place in [*kept, f"{info}/RECORD"]).encode()
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for place, data in kept.items():
-            archive.writestr(zipfile.ZipInfo(place), data, zipfile.ZIP_DEFLATED, 9)
-    return path
-
-
 def playground(app: Sphinx, error: Exception | None) -> None:
     """Write what the pages' scripts load: the packages, the runner, and where Pyodide is."""
     if error or app.builder.format != "html":
         return
-    import tinyseq
-
     static = Path(app.outdir) / "_static"
-    tables = Path(latex2mathml.__file__).parent
-    wheels = [
-        wheel(tinyseq.__version__, ROOT / "tinyseq", static, LEFT_OUT),
-        wheel(str(getattr(latex2mathml, "__version__", "0")), tables, static),
-    ]
+    wheels = browser_wheels(static)
     address = app.config.playground_pyodide
     settings = {
         "pyodide": address,
@@ -94,6 +56,22 @@ def playground(app: Sphinx, error: Exception | None) -> None:
     (Path(app.outdir) / "sw.js").write_text(worker.replace("@version@", tinyseq.__version__), encoding="utf-8")
 
 
+#: What Sphinx and its theme leave out: the level of the navigation's headings, and a way into code by the keyboard.
+ACCESSIBLE = (
+    ('<p class="caption" role="heading">', '<p class="caption" role="heading" aria-level="2">'),
+    ("<pre>", '<pre tabindex="0">'),
+)
+
+
+def accessible(app: Sphinx, error: Exception | None) -> None:
+    """Complete the markup of each page for who reads it by ear or by keyboard."""
+    for page in () if error else Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for lacking, whole in ACCESSIBLE:
+            text = text.replace(lacking, whole)
+        page.write_text(text, encoding="utf-8")
+
+
 def link_sources(app: Sphinx, doctree: nodes.document) -> None:
     """Turn links from a page to a file of the repository into links to where the code is, or into plain text."""
     page = Path(app.env.doc2path(app.env.docname)).parent
@@ -104,6 +82,10 @@ def link_sources(app: Sphinx, doctree: nodes.document) -> None:
         if file is not None and not file.exists():  # a page is named without its suffix
             file = file.with_name(file.name + ".md")
         if file is None or not file.exists() or (file.suffix == ".md" and file.is_relative_to(app.srcdir)):
+            continue
+        if file.is_relative_to(Path(app.srcdir) / "gallery"):
+            address = app.builder.get_relative_uri(app.env.docname, "gallery")
+            link.replace_self(nodes.reference("", "", *link.children, refuri=address))
             continue
         inside = file.relative_to(ROOT).as_posix()
         if app.config.source_url:
@@ -142,7 +124,10 @@ class Pictures(SphinxDirective):
         """Return a picture and a caption a file."""
         folder = Path(self.env.doc2path(self.env.docname)).parent / self.arguments[0]
         self.env.note_dependency(str(folder))
-        texts = [f"## {file.stem}\n\n![{file.stem}]({self.arguments[0]}/{file.name})\n" for file in sorted(folder.glob("*.svg"))]
+        texts = [
+            f"## {file.stem}\n\n![{file.stem}]({self.arguments[0]}/{file.name})\n"
+            for file in sorted(folder.glob("*.svg"))
+        ]
         return self.parse_text_to_nodes("\n".join(texts), allow_section_headings=True)
 
 
@@ -152,6 +137,7 @@ MARKUP = re.compile(r"(``.+?``)|([|*])|(?<=\w)(_)(?!\w)|(`)")
 
 def plain(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
     """Take a docstring as it reads: formulas and names are no markup."""
+
     def escaped(match: re.Match[str]) -> str:
         return match[1] or "\\" + match[0]
 
@@ -170,7 +156,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("pictures", Pictures)
     # Before napoleon, which reads sections and writes markup.
     app.connect("autodoc-process-docstring", plain, priority=100)
-    app.connect("doctree-read", link_sources)
+    # Before Sphinx takes what a page links to for downloads.
+    app.connect("doctree-read", link_sources, priority=100)
     app.connect("build-finished", playground)
+    app.connect("build-finished", accessible)
     app.add_css_file("playground.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

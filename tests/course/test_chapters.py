@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from support.course import CHAPTERS, Cell, cells, outputs, runner
 
 KINDS = {"exercise", "answer", "check"}
@@ -23,7 +24,8 @@ def test_cells_run_answers_are_right_and_starters_are_not(path: Path) -> None:
         if kind(cell) == "exercise":
             answer, check = chapter[place + 1 : place + 3]
             assert (kind(answer), kind(check)) == ("answer", "check"), f"line {cell.line}: an answer and a check follow"
-            assert "skip-execution" in cell.tags and "hide-cell" in answer.tags
+            assert "skip-execution" in cell.tags
+            assert "hide-cell" in answer.tags
             outputs(page, cell)
             shown = outputs(page, check)
             assert shown[-1]["kind"] == "check", f"line {cell.line}: the unfinished exercise gives {shown}"

@@ -27,7 +27,9 @@ def cells(path: Path) -> list[Cell]:
     """Return a chapter's code cells in order."""
     text = path.read_text(encoding="utf-8")
     return [
-        Cell(frozenset(filter(None, re.split(r",\s*", match[1] or ""))), match[2], text[: match.start()].count("\n") + 1)
+        Cell(
+            frozenset(filter(None, re.split(r",\s*", match[1] or ""))), match[2], text[: match.start()].count("\n") + 1
+        )
         for match in FENCE.finditer(text)
     ]
 
@@ -36,7 +38,8 @@ def runner() -> ModuleType:
     """Return a fresh copy of what runs cells in a page: names of one are not seen by another."""
     path = ROOT / "docs" / "web" / "browser" / "harness.py"
     spec = importlib.util.spec_from_file_location("course_harness", path)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -18,6 +18,7 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 SCRIPT = """
 export async function loadPyodide({ indexURL }) {
@@ -67,7 +68,7 @@ for line in sys.stdin:
 """
 
 
-class _Python:
+class Python:
     """One page's Python."""
 
     def __init__(self) -> None:
@@ -78,11 +79,15 @@ class _Python:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def run(self, source: str) -> dict[str, str | None]:
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin
+        assert self.process.stdout
         with self.lock:
             self.process.stdin.write(json.dumps({"source": source}) + "\n")
             self.process.stdin.flush()
             return dict(json.loads(self.process.stdout.readline()))
+
+    def unpack(self, wheel: bytes) -> None:
+        zipfile.ZipFile(io.BytesIO(wheel)).extractall(self.folder.name)
 
     def close(self) -> None:
         self.process.kill()
@@ -91,9 +96,9 @@ class _Python:
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
-    pythons: dict[str, _Python]
+    pythons: ClassVar[dict[str, Python]]
     #: What pages have asked for, by path.
-    asked: list[str]
+    asked: ClassVar[list[str]]
 
     def log_message(self, *parts: object) -> None:
         """Nothing: a test's output is its own."""
@@ -108,10 +113,12 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         _, _, kind, page = self.path.split("/")
-        python = self.pythons.setdefault(page, _Python()) if page not in self.pythons else self.pythons[page]
+        if page not in self.pythons:
+            self.pythons[page] = Python()
+        python = self.pythons[page]
         answer: dict[str, str | None] = {"value": None, "error": None}
         if kind == "unpack":
-            zipfile.ZipFile(io.BytesIO(body)).extractall(python.folder.name)
+            python.unpack(body)
         elif kind == "python":
             answer = python.run(body.decode())
         self._answer(json.dumps(answer).encode(), "application/json")
@@ -126,12 +133,12 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Serve a built site on this machine, the stand-in beside it; give its address and the list of what is asked for."""
+    """Serve a built site, the stand-in beside it; give its address, and the list of what is asked for."""
     kinds = {**http.server.SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript"}
 
     class Handler(_Handler):
-        pythons: dict[str, _Python] = {}
-        asked: list[str] = []
+        pythons: ClassVar[dict[str, Python]] = {}
+        asked: ClassVar[list[str]] = []
         extensions_map = kinds
 
         def __init__(self, *parts: object) -> None:

@@ -83,6 +83,9 @@ export function element({ kind, text }) {
   const box = document.createElement(kind === "html" ? "div" : "pre");
   box.className = `playground-${kind}`;
   if (kind === "html") box.innerHTML = text;
-  else box.textContent = text;
+  else {
+    box.textContent = text;
+    box.tabIndex = 0;
+  }
   return box;
 }

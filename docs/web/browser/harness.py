@@ -7,15 +7,12 @@ strings crosses from Python to JavaScript.
 from __future__ import annotations
 
 import ast
-import base64
 import io
 import json
 import linecache
-import sys
 import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from html import escape
 from typing import Any
 
 #: Where the cells' names live, as in a notebook.
@@ -24,14 +21,16 @@ _shown: list[dict[str, str]] = []
 _count = 0
 
 
-def _mathml(text: str) -> str:
+def mathml(latex: str, display: str) -> str:
+    """Return a formula as MathML, which browsers show by themselves."""
     from latex2mathml.converter import convert
 
-    return convert(text.strip().strip("$"), display="block")
+    # The converter knows the starred form of what has columns.
+    return str(convert(latex.replace("{aligned}", "{align*}"), display=display))
 
 
-def _png(value: Any) -> str | None:
-    """A figure of matplotlib as a picture's address; nothing for anything else."""
+def _figure(value: Any) -> str | None:
+    """A figure of matplotlib as SVG; nothing for anything else."""
     if not hasattr(value, "savefig"):
         return None
     buffer = io.BytesIO()
@@ -43,8 +42,8 @@ def _png(value: Any) -> str | None:
 FORMS: list[tuple[str, Callable[[Any], str | None]]] = [
     ("html", lambda value: _asked(value, "_repr_html_")),
     ("svg", lambda value: _asked(value, "_repr_svg_")),
-    ("svg", _png),
-    ("html", lambda value: (tex := _asked(value, "_repr_latex_")) and _mathml(tex)),
+    ("svg", _figure),
+    ("html", lambda value: (tex := _asked(value, "_repr_latex_")) and mathml(tex.strip().strip("$"), "block")),
 ]
 
 
@@ -79,18 +78,18 @@ class _Stream(io.TextIOBase):
         return len(text)
 
 
-def _trimmed(error: BaseException, name: str) -> str:
-    """The traceback from the cell's own line on, and of the rest the last place alone."""
-    if isinstance(error, SyntaxError):
-        return "".join(traceback.format_exception_only(error))
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename.startswith("<cell ")]
+def _trimmed(error: BaseException) -> str:
+    """What went wrong, below the lines of the cells that led there."""
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith("<cell ")]
     places = "".join(f"  {f.filename[1:-1]}, line {f.lineno}: {f.line}\n" for f in own)
     return places + "".join(traceback.format_exception_only(error))
 
 
 def run_cell(source: str) -> str:
-    """Run a cell and return its outputs, a JSON list of `{"kind": "text" | "html" | "svg" | "stderr" | "error", "text"}`."""
+    """Run a cell and return its outputs, a JSON list of `{"kind": ..., "text": ...}`.
+
+    Kinds are "text", "html", "svg", "stderr", "error", and "check" for an assertion that failed.
+    """
     global _count
     _count += 1
     name = f"<cell {_count}>"
@@ -107,12 +106,6 @@ def run_cell(source: str) -> str:
                 if value is not None and not source.rstrip().endswith(";"):
                     display(value)
         except BaseException as error:
-            kind = "check" if isinstance(error, AssertionError) else "error"
-            _shown.append({"kind": kind, "text": str(error) if kind == "check" and str(error) else _trimmed(error, name)})
+            told = isinstance(error, AssertionError) and str(error)
+            _shown.append({"kind": "check" if told else "error", "text": told or _trimmed(error)})
     return json.dumps(_shown)
-
-
-def reset() -> None:
-    """Forget all names of the cells."""
-    namespace.clear()
-    namespace["__name__"] = "__main__"
