@@ -1,7 +1,8 @@
 """The site, built with every warning an error, and its pages in a real browser.
 
-Python in the pages is the stand-in of `support.standin`: Pyodide's own NumPy is in no package registry. The same pages
-with Pyodide itself: `node docs/web/pyodide_check.mjs FOLDER`.
+Python in the pages is the stand-in of `support.standin`: Pyodide's own NumPy is in no package registry. With
+TINYSEQ_PYODIDE, the folder of a distribution, it is Pyodide; `python docs/web/pyodide_check.py FOLDER` compares the
+engine there with the engine here.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pytest
 
 from support.browsing import browser
 from support.course import CHAPTERS
-from support.standin import served
+from support.standin import PYODIDE, served
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 sys.path.insert(0, str(DOCS))
@@ -38,7 +39,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import build
 
     folder = tmp_path_factory.mktemp("site")
-    assert build.build(folder, pyodide="../standin/") == 0
+    assert build.build(folder, pyodide="../pyodide/" if PYODIDE else "../standin/") == 0
     return folder
 
 

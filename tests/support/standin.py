@@ -11,6 +11,7 @@ import contextlib
 import http.server
 import io
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+#: A folder with a Pyodide distribution, to try the pages with that.
+PYODIDE = os.environ.get("TINYSEQ_PYODIDE")
 SCRIPT = """
 export async function loadPyodide({ indexURL }) {
   const id = Math.random().toString(36).slice(2);
@@ -102,6 +105,12 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, *parts: object) -> None:
         """Nothing: a test's output is its own."""
+
+    def translate_path(self, path: str) -> str:
+        """A distribution of Pyodide, where one is at hand, is served as a folder of the site."""
+        if PYODIDE and path.startswith("/pyodide/"):
+            return os.path.join(PYODIDE, os.path.basename(path))
+        return super().translate_path(path)
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
