@@ -34,7 +34,7 @@ ORDER: list[set[str]] = [
     {"random"},
     {"creation", "functional"},
     {"sparse"},
-    {"functions", "words"},
+    {"custom", "functions", "words"},
     {"masks"},
     {"testing", "unrolling"},
     {"compiler"},

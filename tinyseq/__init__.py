@@ -14,6 +14,7 @@ from tinyseq.compiler import compile, trace
 from tinyseq.compiler.function import CompiledFunction as _CompiledFunction
 from tinyseq.compiler.plan import Plan as _Plan
 from tinyseq.creation import arange, eye, from_dlpack, full, ones, rand, randn, tensor, zeros
+from tinyseq.custom import custom_op
 from tinyseq.errors import TinyseqError
 from tinyseq.functional import detach, grad, gradients, value_and_grad
 from tinyseq.functions.elementwise import (
@@ -108,6 +109,7 @@ __all__ = [
     "concatenate",
     "cos",
     "cumsum",
+    "custom_op",
     "detach",
     "dot",
     "draw",

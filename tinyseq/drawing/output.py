@@ -32,6 +32,20 @@ class DrawingError(TinyseqError, OSError):
     """A picture that cannot be written where it was asked for."""
 
 
+class Player:
+    """A picture's page in a frame of its own, so that its script sees nothing of the notebook around it."""
+
+    def __init__(self, page: str, height: int) -> None:
+        self.page, self.height = page, height
+
+    def _repr_html_(self) -> str:
+        title = "The graph, to fold, to search, and to play backwards"
+        return (
+            f'<iframe title="{title}" sandbox="allow-scripts" width="100%" height="{self.height}" '
+            f'srcdoc="{escape(self.page)}"></iframe>'
+        )
+
+
 class Drawing:
     """A picture: its view model, and its form in any format. Notebooks show it as it is; ``print`` lists it."""
 
@@ -64,6 +78,10 @@ class Drawing:
     def html(self) -> str:
         """The picture as a self-contained page."""
         return self.render("html").decode()
+
+    def player(self, height: int = 600) -> Player:
+        """The page as a notebook shows it in place: to fold, to search, and to play the backward pass."""
+        return Player(self.html, height)
 
     def render(self, format: str) -> bytes:
         """Return the picture's bytes in a format.

@@ -27,12 +27,7 @@ loss = (ys * ys).sum()
 // Run after the reader's code: what there is to show of it. The page is drawn first, for backward() frees what it plays.
 const SHOW = {
   picture: `display(ts.draw(loss, level="op"))`,
-  player: `import html as _html
-class _Page:
-    def _repr_html_(self):
-        page = _html.escape(ts.draw(loss).html)
-        return f'<iframe title="The graph, to unfold and to play backwards" sandbox="allow-scripts" height="600" srcdoc="{page}"></iframe>'
-display(_Page())`,
+  player: `display(ts.draw(loss).player())`,
   gradients: `import numpy as _np
 loss.backward(retain_graph=True)
 for _name, _p in cell.named_parameters():
