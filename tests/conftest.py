@@ -33,20 +33,25 @@ REQUIRE_PARITY = os.environ.get("TINYSEQ_REQUIRE_PARITY") == "1"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """The whole suite runs on all cores, a file on one of them; what is asked for by path, or with ``-n``, as asked."""
+    """The whole suite runs on all cores; what is asked for by path, or with ``-n``, as asked.
+
+    Who is done takes tests from who is not: with a file on one core, one of two was idle for the last minutes.
+    """
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     worker = hasattr(config, "workerinput")  # which is asked like the whole, and would start workers of its own
     if whole and not worker and getattr(config.option, "numprocesses", 0) is None and not config.option.usepdb:
         config.option.numprocesses = (
             len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         )
-        config.option.dist = "loadfile"
+        config.option.dist = "worksteal"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The object code of the tests goes to a folder of their own."""
-    folder = tmp_path_factory.mktemp("objects")
+    """The object code of the tests goes to a folder of their own, one for all that run side by side."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "objects"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYSEQ_CACHE", str(folder))
         yield folder

@@ -78,10 +78,12 @@ def link_sources(app: Sphinx, doctree: nodes.document) -> None:
     for link in list(doctree.findall(lambda n: isinstance(n, nodes.Element) and ("reftarget" in n or "refuri" in n))):
         target = str(link.get("reftarget") or link.get("refuri"))
         path, _, place = target.partition("#")
-        file = (page / path).resolve() if path and "://" not in path else None
-        if file is not None and not file.exists():  # a page is named without its suffix
-            file = file.with_name(file.name + ".md")
-        if file is None or not file.exists() or (file.suffix == ".md" and file.is_relative_to(app.srcdir)):
+        if not path or "://" in path:
+            continue
+        # A page is named without its suffix; what a page includes of the README is told from the top.
+        places = [(folder / name).resolve() for folder in (page, ROOT) for name in (path, f"{path}.md")]
+        file = next((place for place in places if place.exists()), None)
+        if file is None or (file.suffix == ".md" and file.is_relative_to(app.srcdir)):
             continue
         if file.is_relative_to(Path(app.srcdir) / "gallery"):
             address = app.builder.get_relative_uri(app.env.docname, "gallery")
@@ -113,6 +115,17 @@ class Api(SphinxDirective):
             lines += [f".. auto{kind}:: {name}.{public}"]
             lines += ["   :members:", ""] if kind == "class" else [""]
         return self.parse_text_to_nodes("```{eval-rst}\n" + "\n".join(lines) + "\n```\n")
+
+
+class Starters(SphinxDirective):
+    """What `tinyseq init` writes, a section a kind of task."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a heading, a line and the config of each kind."""
+        from tinyseq.train.config.templates import starter, starters
+
+        sections = [f"## {kind}\n\n{one.about}\n\n```yaml\n{starter(kind)}```\n" for kind, one in starters().items()]
+        return self.parse_text_to_nodes("\n".join(sections), allow_section_headings=True)
 
 
 class Pictures(SphinxDirective):
@@ -154,6 +167,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("source_url", "", "env", str)
     app.add_directive("api", Api)
     app.add_directive("pictures", Pictures)
+    app.add_directive("starters", Starters)
     # Before napoleon, which reads sections and writes markup.
     app.connect("autodoc-process-docstring", plain, priority=100)
     # Before Sphinx takes what a page links to for downloads.
