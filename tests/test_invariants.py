@@ -141,3 +141,18 @@ def test_the_reader_of_recursion_sees_it(tmp_path: Path) -> None:
         "class A:\n    def g(self):\n        self.g()\n    def f(self):\n        f(1)\n"
     )
     assert list(recursive(path)) == ["f", "g"]
+
+
+#: Words that say of a value only that it was come by; a name says what it is. docs/glossary.md has the terms.
+VAGUE = {"found", "asking", "standing", "judging", "moving"}
+
+
+@pytest.mark.parametrize("part", ["backends", "compiler", "drawing", "ops"])
+def test_a_value_is_called_by_what_it_is(part: str) -> None:
+    vague = []
+    for path in sorted((ROOT / part).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            words = {getattr(node, attribute, None) for attribute in ("id", "arg", "attr", "name")}
+            if words & VAGUE:
+                vague.append(f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}")
+    assert vague == []

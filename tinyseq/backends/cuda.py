@@ -28,28 +28,28 @@ def driver() -> Driver | None:
         library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
         return None
-    found, devices = ctypes.c_int(), ctypes.c_int()
-    if library.cuDriverGetVersion(ctypes.byref(found)):
+    driver, devices = ctypes.c_int(), ctypes.c_int()
+    if library.cuDriverGetVersion(ctypes.byref(driver)):
         return None
     if library.cuInit(0) or library.cuDeviceGetCount(ctypes.byref(devices)):
         devices.value = 0
-    return Driver(found.value, devices.value)
+    return Driver(driver.value, devices.value)
 
 
 def wheels() -> dict[str, str]:
     """Return the installed wheels of CuPy and their versions; more than one disturb each other."""
-    found = {}
+    versions = {}
     for name in ("cupy", *(wheel for wheel, _ in WHEELS.values())):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
-def pip_line(found: Driver | None) -> str:
+def pip_line(driver: Driver | None) -> str:
     """Return the command that installs the wheel for this driver."""
     for extra, (_, first) in WHEELS.items():
-        if found is not None and found.cuda >= first:
+        if driver is not None and driver.cuda >= first:
             return f'pip install "tinyseq[{extra}]"'
     return 'pip install "tinyseq[cuda12]" (or tinyseq[cuda13], by your driver)'

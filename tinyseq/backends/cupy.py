@@ -111,8 +111,8 @@ class CupyBackend:
             places = places * extent + array.astype(xp.int64) % extent
         outer, inner = math.prod(before), math.prod(after)
         rows = updates.reshape(outer, places.size, inner).transpose(1, 0, 2).reshape(places.size, outer * inner)
-        found = self._rows(math.prod(indexed), places.reshape(-1), rows)
-        return found.reshape(-1, outer, inner).transpose(1, 0, 2).reshape(shape)
+        summed = self._rows(math.prod(indexed), places.reshape(-1), rows)
+        return summed.reshape(-1, outer, inner).transpose(1, 0, 2).reshape(shape)
 
     def _rows(self, count: int, places: Array, rows: Array) -> Array:
         """Return ``count`` rows, of those given the sums by place."""

@@ -28,14 +28,14 @@ def create() -> LlvmBackend:
     Raises:
         BackendError: llvmlite is not installed, or too old: its IR is that of LLVM 22.
     """
-    found = version("llvmlite") if importlib.util.find_spec("llvmlite") else "not installed"
-    numbers = tuple(int(part) for part in found.split(".")[:2] if part.isdecimal())
+    installed = version("llvmlite") if importlib.util.find_spec("llvmlite") else "not installed"
+    numbers = tuple(int(part) for part in installed.split(".")[:2] if part.isdecimal())
     if numbers < _OLDEST:
         oldest = ".".join(map(str, _OLDEST))
         raise BackendError(
             "the llvm backend needs llvmlite",
             required=f"{oldest} or later",
-            got=found,
+            got=installed,
             fix='pip install "tinyseq[llvm]"',
         )
     return LlvmBackend()

@@ -105,22 +105,22 @@ def trace_function(
     names = parameter_names(fn, args, kwargs)
     objects = [(name, x) for name, x in zip(names, trees.flatten((args, kwargs)), strict=True) if not _is_input(x)]
     environment = Environment(fn, objects)
-    if repeatable and environment.moving:
-        raise _moving(*environment.moving[0], environment)
+    if repeatable and environment.iterators:
+        raise _iterator_read(*environment.iterators[0], environment)
     before = environment.values()
     kept = False
     try:
         traced = _traced(fn, args, kwargs, names, environment, repeatable)
-        if repeatable and (found := list(changes(environment.groups, before))):
-            if any(_holds_traced(change) or change.after is GONE for change in found):
-                raise _effect(found, environment)
+        if repeatable and (changed := list(changes(environment.groups, before))):
+            if any(_holds_traced(change) or change.after is GONE for change in changed):
+                raise _effect(changed, environment)
             # What is worked out once and kept (a mask, a table) stays as it is when the function runs again.
             environment.forget_cached()  # of the trace that is given up: its values mean nothing in the next
             again = Environment(fn, objects)
             middle = again.values()
             traced = _traced(fn, args, kwargs, names, again, repeatable)
-            if found := list(changes(again.groups, middle)):
-                raise _effect(found, again)
+            if changed := list(changes(again.groups, middle)):
+                raise _effect(changed, again)
         if repeatable and environment.loads():  # a module that the function itself has imported
             traced = replace(traced, environment=Environment(fn, objects))
         kept = repeatable
@@ -309,8 +309,8 @@ def _observed(step: Callable[..., Any], owners: frozenset[int]) -> Iterator[None
         GraphError: it changes something.
     """
     environment = Environment(step)
-    if environment.moving:
-        raise _moving(*environment.moving[0], environment)
+    if environment.iterators:
+        raise _iterator_read(*environment.iterators[0], environment)
     own = environment.groups[:-1]  # draws of Python's and NumPy's are looked at when the function has run
     before = [group.fetch() for group in own]
     yield
@@ -326,7 +326,7 @@ def _observed(step: Callable[..., Any], owners: frozenset[int]) -> Iterator[None
         )
 
 
-def _moving(path: str, iterator: Any, environment: Environment) -> GraphError:
+def _iterator_read(path: str, iterator: Any, environment: Environment) -> GraphError:
     return GraphError(
         f"a compiled function reads {path or 'an iterator'}, which moves on",
         required="what stays as it is from call to call",
@@ -361,9 +361,9 @@ def _contains_traced(x: Any) -> bool:
     return any(is_traced(part) for part in trees.flatten(x))
 
 
-def _effect(found: Sequence[Change], environment: Environment) -> GraphError:
+def _effect(changed: Sequence[Change], environment: Environment) -> GraphError:
     """Say what a function changes outside of itself, where, and how to write it instead."""
-    change = next((change for change in found if _holds_traced(change)), found[0])
+    change = next((change for change in changed if _holds_traced(change)), changed[0])
     if change.group is environment.groups[-1]:
         source = change.name.removeprefix("the state of ")
         return GraphError(
@@ -426,6 +426,6 @@ def _replayed(node: Node, known: Mapping[Node, Any]) -> Any:
         for output, seed in zip(inputs[:count], inputs[count : 2 * count], strict=True):
             seeds[output.node] = seed if output.node not in seeds else seeds[output.node] + seed
         wanted = inputs[2 * count :]
-        found = sweep(seeds, [x.node for x in wanted], retain=True, create_graph=True)
-        return tuple(found.get(x.node, Tensor(x.backend.xp.zeros_like(x.value))) for x in wanted)
+        swept = sweep(seeds, [x.node for x in wanted], retain=True, create_graph=True)
+        return tuple(swept.get(x.node, Tensor(x.backend.xp.zeros_like(x.value))) for x in wanted)
     return record(node.op, inputs, node.attrs)  # type: ignore[arg-type]

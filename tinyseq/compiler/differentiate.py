@@ -56,11 +56,11 @@ def differentiate(graph: Graph, wanted: Sequence[Leaf], traced: Graph | None = N
         for node, path in zip(outputs, paths, strict=True)
     ]
     given = [(node, seed) for node, seed in zip(outputs, seeds, strict=True) if seed is not None]
-    found = _sweep(given, wanted) if given else {}
+    swept = _sweep(given, wanted) if given else {}
     everywhere = functools.reduce(operator.or_, paths, 0)
-    places = [i for i, leaf in enumerate(wanted) if leaf in found and everywhere >> i & 1]
+    places = [i for i, leaf in enumerate(wanted) if leaf in swept and everywhere >> i & 1]
     reached = tuple(wanted[i] for i in places)
-    gradients = [found[leaf].node for leaf in reached]
+    gradients = [swept[leaf].node for leaf in reached]
     whole = Graph([*outputs, *gradients], [*graph.inputs, *(seed for seed in seeds if seed is not None)])
     paths = tuple(sum((path >> place & 1) << bit for bit, place in enumerate(places)) for path in paths)
     return Differentiated(map_bodies(whole, _without_cuts), tuple(seeds), reached, paths)
@@ -72,11 +72,11 @@ def paths_of(outputs: Sequence[Node], wanted: Sequence[Node]) -> tuple[int, ...]
     What flows on from a gradient is what its rules read: of x W, the gradient with respect to x reads W and not x. So
     it is worked out first, behind no further than what is asked about.
     """
-    standing = {node: fresh_leaf(node) for node in wanted if not isinstance(node, Leaf)}
-    cut = substitute(outputs, standing) if standing else outputs
+    substitutes = {node: fresh_leaf(node) for node in wanted if not isinstance(node, Leaf)}
+    cut = substitute(outputs, substitutes) if substitutes else outputs
     with concrete(), enable_grad():
         worked_out = _expand_gradients(cut)[: len(cut)]
-    return gradient_paths(worked_out, [standing.get(node, node) for node in wanted])
+    return gradient_paths(worked_out, [substitutes.get(node, node) for node in wanted])
 
 
 def _sweep(seeds: Sequence[tuple[Node, Node]], wanted: Sequence[Node]) -> dict[Node, Any]:
@@ -108,8 +108,8 @@ def _expand_gradients(outputs: Sequence[Node]) -> list[Node]:
         if node.op is gradient:
             count = node.attrs["outputs"]
             wanted = inputs[2 * count :]
-            found = _sweep(list(zip(inputs[:count], inputs[count : 2 * count], strict=True)), wanted)
-            worked_out[node] = [found[x] if x in found else zeros_like(AbstractTensor(x)) for x in wanted]
+            swept = _sweep(list(zip(inputs[:count], inputs[count : 2 * count], strict=True)), wanted)
+            worked_out[node] = [swept[x] if x in swept else zeros_like(AbstractTensor(x)) for x in wanted]
             return node
         if node.op is pick and node.inputs[0] in worked_out:
             part: Node = worked_out[node.inputs[0]][node.attrs["index"]].node
@@ -117,8 +117,8 @@ def _expand_gradients(outputs: Sequence[Node]) -> list[Node]:
         return None
 
     first = [node for node in nodes if isinstance(node.op, Op) and node.op.checks]
-    found = rebuild([*outputs, *first], rule)
-    results, checks = found[: len(outputs)], found[len(outputs) :]
+    rebuilt = rebuild([*outputs, *first], rule)
+    results, checks = rebuilt[: len(outputs)], rebuilt[len(outputs) :]
     read = set(reach(results))
     return [*results, *(emit(node, stop_gradient, node) for node in checks if node not in read)]
 
@@ -209,7 +209,7 @@ class _BackwardScan:
         #: to both scans.
         self.local: dict[Node, Any] = {leaf: fresh_leaf(leaf) for leaf in self.parts.constants}
         wanted = [leaf for leaf in node.attrs["body"].inputs if leaf.dtype.kind == "f"]
-        self.found = backpropagate(seeds, wanted, self.operands, retain=True, rules={scan: _scan_vjp})
+        self.swept = backpropagate(seeds, wanted, self.operands, retain=True, rules={scan: _scan_vjp})
         here.place, here.source = node.place, node.source
 
     def seeds(self) -> dict[Node, Any]:
@@ -259,8 +259,8 @@ class _BackwardScan:
             xs = self.parts.xs
             source = symbol(self.parts.sequences[xs.index(n)]) if n in xs else self.output(self.place_of[n])
             self.streams.append((leaf, source))
-        found: Node = self.local[n]
-        return found
+        stand_in: Node = self.local[n]
+        return stand_in
 
     def operands(self, n: Node) -> tuple[Sequence[Any], Any]:
         """What the rule of a node reads; the forward node itself stands for what it does not read."""
@@ -287,7 +287,7 @@ class _BackwardScan:
         """The gradients of the states, which begin with what arrives at the last ones."""
         carried, keep = [], self.keep()
         for k, leaf in self.above.items():
-            back = self.found.get(self.parts.states[k])
+            back = self.swept.get(self.parts.states[k])
             value = zeros_like(AbstractTensor(leaf)) if back is None else back
             if keep is not None:
                 value = where(keep, value, 0.0)
@@ -300,9 +300,9 @@ class _BackwardScan:
         first = self.carries + len(self.parts.xs)
         summed = {}
         for i, constant in enumerate(self.parts.constants):
-            if needed[first + i] and constant in self.found:
+            if needed[first + i] and constant in self.swept:
                 leaf = fresh_leaf(constant)
-                after = AbstractTensor(leaf) + self.found[constant]
+                after = AbstractTensor(leaf) + self.swept[constant]
                 summed[i] = _Carried(leaf, after.node, zeros_like(self.args[first + i]))
         return summed
 
@@ -310,8 +310,8 @@ class _BackwardScan:
         """Make the scan, and return the gradient of each input that needs one."""
         states, sums = self.states(), self.sums(needed)
         carried, xs = [*states, *sums.values()], self.parts.xs
-        stacked = [i for i, leaf in enumerate(xs) if needed[self.carries + i] and leaf in self.found]
-        outs = self.scan(carried, [self.found[xs[i]].node for i in stacked])
+        stacked = [i for i, leaf in enumerate(xs) if needed[self.carries + i] and leaf in self.swept]
+        outs = self.scan(carried, [self.swept[xs[i]].node for i in stacked])
         # The scan's outputs come in the order of ``carried`` and then ``stacked``; the gradients of all steps of a
         # sequence are stacked in the order of time, whatever the direction, so they need no turning round.
         gradients: list[Any] = [None] * len(self.args)

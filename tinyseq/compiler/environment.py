@@ -134,7 +134,7 @@ class Environment:
         arguments = list(arguments)
         self._roots = fn, arguments
         #: Iterators that are read, and where from: each call would find them further on.
-        self.moving: list[tuple[str, Any]] = []
+        self.iterators: list[tuple[str, Any]] = []
         #: Functions that keep what they have returned, and how often they had not.
         self.cached: dict[Any, int] = {}
         self.imports: set[str] = set()
@@ -146,7 +146,7 @@ class Environment:
             before = len(self.names), self.everything
             self.groups: list[Group] = []
             self._seen: dict[Any, Any] = {}
-            self.moving.clear()
+            self.iterators.clear()
             stack: list[tuple[str, Any]] = list(reversed(roots))
             while stack:
                 path, value = stack.pop()
@@ -221,7 +221,7 @@ class Environment:
             self.groups.append(_state_of(path, value))
         elif hasattr(type(value), "__next__") and not _is_users(type(value)):
             if path.isidentifier():  # what the code names it reads
-                self.moving.append((path, value))
+                self.iterators.append((path, value))
             else:  # of an attribute only that it has moved on tells
                 self.groups.append(Group(path, value, ("place",), lambda: (_progress(value),), _keep, kept=True))
         elif isinstance(value, operator.attrgetter | operator.methodcaller):

@@ -525,17 +525,17 @@ class CompiledFunction(Generic[P, R]):
         with self._lock:
             for entry in reversed(self.entries.get(key, ())):
                 try:
-                    found = entry.given(tensors, scalars)
+                    values = entry.given(tensors, scalars)
                 except _Stale as stale:
                     reason = reason or str(stale)
                     continue
                 self.entries[key] = self.entries.pop(key)  # the most recently used comes last
                 self._remain(key, entry)
-                return entry, *found
+                return entry, *values
             for _ in range(MANY):
                 entry = self._compile(args, kwargs, given, backend)
                 try:
-                    found = entry.given(tensors, scalars)
+                    values = entry.given(tensors, scalars)
                     break
                 except _Stale as stale:  # another thread has changed what was read
                     changed = str(stale)
@@ -551,7 +551,7 @@ class CompiledFunction(Generic[P, R]):
             self.entries[key] = self.entries.pop(key)
             self._forget()
             self._remain(key, entry)
-            return entry, *found
+            return entry, *values
 
     def _compile(self, args: Any, kwargs: Any, given: Given, backend: Backend) -> Entry:
         from tinyseq.compiler.checking import verify_plan
@@ -652,9 +652,9 @@ def _backend_of(tensors: Sequence[Tensor]) -> Backend:
     current = backends.current()
     if {type(x.value) for x in tensors} <= {current.array_type}:
         return current
-    found = tensors[0].backend
-    _require_same(found, tensors)
-    return found
+    backend = tensors[0].backend
+    _require_same(backend, tensors)
+    return backend
 
 
 def _require_same(backend: Backend, tensors: Iterable[Tensor]) -> None:

@@ -73,11 +73,11 @@ class OpenLoop:
 
     def depends(self, on: list[Leaf]) -> set[Node]:
         """Return the body's nodes that depend on some of its inputs."""
-        found: set[Node] = set(on)
+        dependent: set[Node] = set(on)
         for node in self.nodes():
-            if not found.isdisjoint(node.inputs):
-                found.add(node)
-        return found
+            if not dependent.isdisjoint(node.inputs):
+                dependent.add(node)
+        return dependent
 
     def replace(self, mapping: dict[Node, Node]) -> None:
         """Replace nodes of the body by others, wherever they are used."""

@@ -98,13 +98,13 @@ class Planner(Storage):
         while node not in values:
             chain.append(node)
             node = node.inputs[0]
-        found = values[node]
+        value = values[node]
         for viewer in reversed(chain):
-            if isinstance(found, Ref):
-                found = values[viewer] = self.viewed(found, viewer, out)
+            if isinstance(value, Ref):
+                value = values[viewer] = self.viewed(value, viewer, out)
             else:
-                found = values[viewer] = self.filled(found, viewer, out)
-        return found
+                value = values[viewer] = self.filled(value, viewer, out)
+        return value
 
     def viewed(self, ref: Ref, viewer: Node, out: Emitted) -> Ref:
         """Return the view that a structural op makes of another, or of a copy of that."""
@@ -120,8 +120,8 @@ class Planner(Storage):
 
     def in_memory(self, node: Node, values: Values, out: Emitted) -> Ref:
         """Return where a value lies; a number, which lies nowhere, is written to a buffer."""
-        found = self.value(node, values, out)
-        return found if isinstance(found, Ref) else self.filled(found, node, out)
+        value = self.value(node, values, out)
+        return value if isinstance(value, Ref) else self.filled(value, node, out)
 
     def place_parts(self, nodes: Sequence[Node], values: Values, homes: dict[Node, Ref]) -> dict[Node, Ref]:
         """Give the parts of each concatenation their place within it, the outermost first."""

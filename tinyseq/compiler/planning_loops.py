@@ -170,16 +170,16 @@ class LoopPlanner:
 
     def finals(self) -> list[Ref]:
         """Return the states after the last step."""
-        found = []
+        finals = []
         for leaf in self.states:
             track = self.tracks[leaf]
             if track.step == "t":
                 # A copy, for a view would keep the states of all steps alive as long as the last one is needed.
                 final = track.one(0 if self.loop.reverse else self.loop.length)
-                found.append(self.storage.contiguous(final, self.out))
+                finals.append(self.storage.contiguous(final, self.out))
             else:
-                found.append(track.one(self.loop.length % 2))
-        return found
+                finals.append(track.one(self.loop.length % 2))
+        return finals
 
     def stack_order(self, *values: Node) -> Order:
         """Return the order for a buffer of all steps of values of the body that share it."""

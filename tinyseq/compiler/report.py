@@ -68,7 +68,7 @@ def _count(graph: Graph) -> int:
 
 def cost(stage: Stage, layout: Callable[[Graph], Layout] = FeaturesFirst) -> Cost:
     """Count what a stage's graph costs; the memory is that of its plan, in which values lie by ``layout``."""
-    found = list(_kernels(stage.graph))
+    kernels = list(_kernels(stage.graph))
     try:
         memory: int | None = make_plan(stage.graph, layout=layout).memory
     except GraphError:
@@ -76,11 +76,11 @@ def cost(stage: Stage, layout: Callable[[Graph], Layout] = FeaturesFirst) -> Cos
     return Cost(
         stage.name,
         _count(stage.graph),
-        sum(1 for _, _, inside in found if inside),
-        sum(times for _, times, _ in found),
-        sum(times for node, times, _ in found if node.op in (matmul, einsum)),
-        sum(times * _flops(node) for node, times, _ in found),
-        sum(times * (_size(node) + sum(_size(x) for x in node.inputs)) for node, times, _ in found),
+        sum(1 for _, _, inside in kernels if inside),
+        sum(times for _, times, _ in kernels),
+        sum(times for node, times, _ in kernels if node.op in (matmul, einsum)),
+        sum(times * _flops(node) for node, times, _ in kernels),
+        sum(times * (_size(node) + sum(_size(x) for x in node.inputs)) for node, times, _ in kernels),
         memory,
         stage.seconds,
     )

@@ -183,10 +183,10 @@ def apply(op: Op, inputs: Sequence[Value], attrs: Attrs = NO_ATTRS) -> Any:
     for x in inputs:
         if isinstance(x, Recorder):
             return x._record(op, inputs, attrs)
-    found = op.kernel(module_of(inputs), *inputs, **attrs)
-    if "dtype" not in attrs and not op.multiple and found.shape == () and all(x.__class__ in _SCALARS for x in inputs):
-        return found.item()
-    return found
+    value = op.kernel(module_of(inputs), *inputs, **attrs)
+    if "dtype" not in attrs and not op.multiple and value.shape == () and all(x.__class__ in _SCALARS for x in inputs):
+        return value.item()
+    return value
 
 
 def without_slope(y: Value) -> Any:

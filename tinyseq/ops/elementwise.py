@@ -427,8 +427,8 @@ class Within(Elementwise):
             wrong &= x != allowed
         if wrong.any():
             place = tuple(int(i[0]) for i in wrong.nonzero()) if wrong.shape else ()
-            found = f"in row {place[0]}" if rows else f"at {place}"
-            raise DataError(what, required=required, got=f"{x[place].item()} {found}")
+            where_ = f"in row {place[0]}" if rows else f"at {place}"
+            raise DataError(what, required=required, got=f"{x[place].item()} {where_}")
         return x
 
 

@@ -103,11 +103,11 @@ class Executable:
 
     def fitted(self, values: Mapping[Leaf, Array], number: bool) -> dict[Leaf, Array]:
         """Return arrays of the inputs' shapes and dtypes; with ``number``, or one number for all elements."""
-        found, kind = {}, self.backend.array_type
+        taken, kind = {}, self.backend.array_type
         for leaf, value in values.items():
             fits = isinstance(value, kind) and (value.shape, value.dtype) == (leaf.shape, leaf.dtype)  # type: ignore[attr-defined]
-            found[leaf] = value if fits else fitting(leaf, value, kind, number)
-        return found
+            taken[leaf] = value if fits else fitting(leaf, value, kind, number)
+        return taken
 
     def run_forward(self) -> None:
         for instruction in self.plan.instructions[: self.plan.forward]:

@@ -184,7 +184,7 @@ def independent(a: Stage, b: Stage, seen: Callable[[Stage, list[Access]], list[A
     if isinstance(a, Repeat) or isinstance(b, Repeat):
         return False
     (read, wrote), (reading, writing) = (
-        [seen(x, found) if seen else found for found in (reads(x), writes(x))] for x in (a, b)
+        [seen(x, accesses) if seen else accesses for accesses in (reads(x), writes(x))] for x in (a, b)
     )
     return not any(x.overlaps(y) for x in wrote for y in (*reading, *writing)) and not any(
         x.overlaps(y) for x in read for y in writing
@@ -214,13 +214,13 @@ def leave_unstored(stages: Sequence[Stage], free: set[int]) -> None:
 def exposed(stage: Group) -> set[int]:
     """Buffers that a group reads in places where it has not written just before."""
     known: set[Lane] = set(lanes(stage.product.output, stage.width)) if stage.product else set()
-    found = {x.buffer for x in ((stage.product.left, stage.product.right) if stage.product else ())}
+    buffers = {x.buffer for x in ((stage.product.left, stage.product.right) if stage.product else ())}
     for work in stage.works:
         for x in work.operands:
             if isinstance(x, Access) and not known.issuperset(lanes(x, stage.width)):
-                found.add(x.buffer)
+                buffers.add(x.buffer)
         known.update(lanes(work.output, stage.width))
-    return found
+    return buffers
 
 
 def columns_of(part: Access, whole: Access) -> int | None:
@@ -249,7 +249,7 @@ def split_rows(stages: Sequence[Step]) -> int:
                 if x.row == 0 or x.shape[0] != rows or x.strides[0] != x.row:
                     return 0
                 strides.setdefault(x.slot, set()).add(x.row)
-    return rows if all(len(found) == 1 for found in strides.values()) else 0
+    return rows if all(len(several) == 1 for several in strides.values()) else 0
 
 
 def _rows(stage: Step) -> int:

@@ -197,8 +197,8 @@ def reads(stage: Stage) -> list[Access]:
     """Return what a stage reads, each access as wide as the stage's own space."""
     match stage:
         case Group():
-            found = [x for work in stage.works for x in work.operands if isinstance(x, Access)]
-            return found + [x for product in stage.products for x in (product.left, product.right)]
+            accesses = [x for work in stage.works for x in work.operands if isinstance(x, Access)]
+            return accesses + [x for product in stage.products for x in (product.left, product.right)]
         case Gathering():
             return [*stage.arrays, stage.part if stage.add else stage.whole]
         case SparseProduct():

@@ -67,18 +67,18 @@ def _accumulate(loop: OpenLoop, used: set[int]) -> list[Node | None]:
 
 def _terms(leaf: Leaf, after: Node, uses: Mapping[Node, int]) -> list[Node] | None:
     """Return what is added to a state in each step, or None where it is not a mere sum, or read before the end."""
-    terms, stack, found = [], [after], False
+    terms, stack, arrived = [], [after], False
     while stack:
         node = stack.pop()
         if node is leaf:
-            found = uses[leaf] == 1
+            arrived = uses[leaf] == 1
         elif node.op is ew.add and node.shape == leaf.shape and _mentions(node, leaf):
             if uses[node] > 1:
                 return None
             stack.extend(node.inputs)
         else:
             terms.append(node)
-    return terms if found else None
+    return terms if arrived else None
 
 
 def _mentions(node: Node, leaf: Leaf) -> bool:

@@ -52,9 +52,9 @@ def chunk(graph: Graph, steps: int | None = None) -> Graph:
     reads: dict[Node, tuple[Node, int, int]] = {}
     whole: dict[Node, _Chunks] = {}
     for node in graph.nodes:
-        if node.op is scan and (found := _readable(node, readers, set(graph.outputs), steps)) is not None:
+        if node.op is scan and (readable := _readable(node, readers, set(graph.outputs), steps)) is not None:
             outputs_of[node] = []
-            reads |= {read: (node, index, place) for read, index, place in found}
+            reads |= {read: (node, index, place) for read, index, place in readable}
 
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
         if node in outputs_of:
@@ -95,7 +95,7 @@ def _readable(
         or (known := _affine(loop)) is None
     ):
         return None
-    found: list[tuple[Node, int, int]] = []
+    reads: list[tuple[Node, int, int]] = []
     for one in readers.get(node, []):
         index = one.attrs["index"]
         if index == 0 or loop.ys[index - 1] not in known:
@@ -109,8 +109,8 @@ def _readable(
             other = read.inputs[1 - place]
             if other is one or len(other.shape) != len(one.shape):
                 return None
-            found.append((read, index, place))
-    return found or None
+            reads.append((read, index, place))
+    return reads or None
 
 
 def _opened(node: Node, inputs: tuple[Node, ...]) -> OpenLoop:

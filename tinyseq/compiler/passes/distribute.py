@@ -279,15 +279,15 @@ def _after(loop: OpenLoop, used: set[int]) -> list[Node | None]:
     """Move products that only feed outputs to after the loop."""
     carries = len(loop.states)
     per_step = loop.depends([*loop.states, *loop.xs])
-    moving = _only_for_outputs(loop, per_step)
-    targets = [j for j, y in enumerate(loop.ys) if y in moving]
+    deferred = _only_for_outputs(loop, per_step)
+    targets = [j for j, y in enumerate(loop.ys) if y in deferred]
     if not targets:
         return list(loop.close())
     old_ys = list(loop.ys)
-    inner = set(reach([old_ys[j] for j in targets], stop=lambda n: n not in moving))
+    inner = set(reach([old_ys[j] for j in targets], stop=lambda n: n not in deferred))
     # What the moved products read of each step takes their place among what is stacked; constants are there anyway.
-    edge = [n for n in sorted(inner, key=lambda n: n.serial) if n not in moving and n in per_step]
-    loop.ys = list(dict.fromkeys([*(y for y in old_ys if y not in moving), *edge]))
+    edge = [n for n in sorted(inner, key=lambda n: n.serial) if n not in deferred and n in per_step]
+    loop.ys = list(dict.fromkeys([*(y for y in old_ys if y not in deferred), *edge]))
     new_ys = list(loop.ys)
     outs = loop.close()
     outside: dict[Node, Node] = dict(zip(loop.constants, loop.values, strict=True))
@@ -302,13 +302,13 @@ def _after(loop: OpenLoop, used: set[int]) -> list[Node | None]:
 def _only_for_outputs(loop: OpenLoop, per_step: set[Node]) -> set[Node]:
     """Return products, and what can be done at once with them, that nothing else in the loop reads."""
     needed = set(reach(loop.nexts))  # for the next state: it must be there within the step
-    moving: set[Node] = set()
+    deferred: set[Node] = set()
     for node in loop.nodes():
         if node in needed or node not in per_step or not node.inputs or isinstance(node.dtype, tuple):
             continue
         stacked = [parent in per_step for parent in node.inputs]
         starts = node.op is linalg.matmul and math.prod(node.shape) > 0
-        if can_batch(node, stacked) and (starts or any(parent in moving for parent in node.inputs)):
-            moving.add(node)
+        if can_batch(node, stacked) and (starts or any(parent in deferred for parent in node.inputs)):
+            deferred.add(node)
     # One that a node of the loop reads has to be computed there all the same, and twice would gain nothing.
-    return {n for n in moving if all(u in moving for u in loop.nodes() if n in u.inputs)}
+    return {n for n in deferred if all(u in deferred for u in loop.nodes() if n in u.inputs)}

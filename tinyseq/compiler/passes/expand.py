@@ -65,14 +65,14 @@ def _order_sums(graph: Graph) -> Graph:
         return len(after) == 1 and after[0].op is ew.add and after[0].shape == node.shape and node not in outputs
 
     def terms(node: Node) -> list[Node]:
-        found, stack = [], [node]
+        factors, stack = [], [node]
         while stack:
             x = stack.pop()
             if x.op is ew.add and (x is node or (inner(x) and x.shape == node.shape)):
                 stack.extend(reversed(x.inputs))
             else:
-                found.append(x)
-        return found
+                factors.append(x)
+        return factors
 
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node | None:
         if node.op is not ew.add or inner(node) or any(isinstance(x, Literal) for x in node.inputs):

@@ -45,14 +45,14 @@ class Carry:
 
 def linearise(graph: Graph) -> list[Carry]:
     """Return what is known of each carry of each loop of a graph, loops within loops included."""
-    found: list[Carry] = []
+    carried: list[Carry] = []
     graphs = [graph]
     while graphs:
         for node in graphs.pop().nodes:
             if node.op is scan:
-                found += carries(OpenLoop.open(node, node.inputs))
+                carried += carries(OpenLoop.open(node, node.inputs))
                 graphs.append(node.attrs["body"])
-    return found
+    return carried
 
 
 def carries(loop: OpenLoop) -> list[Carry]:

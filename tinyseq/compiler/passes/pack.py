@@ -29,10 +29,10 @@ def pack(graph: Graph) -> Graph:
 
 def _pack(graph: Graph) -> Graph:
     while True:
-        found = _find(graph)
-        if found is None:
+        group = _find(graph)
+        if group is None:
             return graph
-        graph = _apply(graph, *found)
+        graph = _apply(graph, *group)
 
 
 def _find(graph: Graph) -> tuple[list[Node], list[list[Node]]] | None:
@@ -72,12 +72,12 @@ def _run(lanes: list[_Lane], signature: Any, start: Node, users: dict[Node, list
 
 def _uses(part: Node, users: dict[Node, list[Node]]) -> list[tuple[Any, Node]]:
     """Return element-wise ops that a lane goes into, with what must be the same among neighbours."""
-    found = []
+    uses = []
     for user in users.get(part, []):
         if isinstance(user.op, Elementwise) and user.shape == part.shape:
             position = user.inputs.index(part)
-            found.append(((user.op.name, position, str(sorted(user.attrs.items()))), user))
-    return found
+            uses.append(((user.op.name, position, str(sorted(user.attrs.items()))), user))
+    return uses
 
 
 def _entwined(run: list[Node]) -> bool:

@@ -97,7 +97,7 @@ def _product(given: Sequence[Access], target: Access, gone: Sequence[bool]) -> P
     if not all(sides.values()):
         return None
     whole = (left, right, target)
-    found: dict[str, tuple[int, Shape]] = {}
+    per_side: dict[str, tuple[int, Shape]] = {}
     for side, axes in sides.items():
         merged = _merged(axes, whole)
         if merged is None and side == "inner":
@@ -106,13 +106,13 @@ def _product(given: Sequence[Access], target: Access, gone: Sequence[bool]) -> P
             longest = max(axes, key=lambda axis: target.shape[axis])
             batch += [axis for axis in axes if axis != longest]
             merged = target.shape[longest], tuple(x.strides[longest] for x in whole)
-        found[side] = merged
+        per_side[side] = merged
     ends = (("rows", "inner"), ("inner", "columns"), ("rows", "columns"))
     made = (
         replace(
             x,
-            shape=(*(x.shape[axis] for axis in batch), *(found[side][0] for side in pair)),
-            strides=(*(x.strides[axis] for axis in batch), *(found[side][1][number] for side in pair)),
+            shape=(*(x.shape[axis] for axis in batch), *(per_side[side][0] for side in pair)),
+            strides=(*(x.strides[axis] for axis in batch), *(per_side[side][1][number] for side in pair)),
         )
         for number, (x, pair) in enumerate(zip(whole, ends, strict=True))
     )

@@ -41,8 +41,8 @@ class Executable(Launching):
             if self.precision not in _handles:
                 from cupy.cuda import cublas  # noqa: F401 - loads the library that CuPy uses
 
-                found = library(cupy.cuda.runtime.runtimeGetVersion())
-                _handles[self.precision] = Handle(found, self.backend, self.precision)
+                loaded = library(cupy.cuda.runtime.runtimeGetVersion())
+                _handles[self.precision] = Handle(loaded, self.backend, self.precision)
             self.blas = _handles[self.precision]
         self.graphs: dict[int, Any] = {}
         self.seen: set[int] = set()

@@ -53,14 +53,14 @@ def gemms(product: Product) -> list[Gemm]:
     if whole is not None or len(extents) < 2:
         return [whole] if whole else []
     longest = extents.index(max(extents))
-    found = []
+    ones = []
     for index in np.ndindex(*extents[:longest], *extents[longest + 1 :]):
         places = (*index[:longest], None, *index[longest:])
         one = _gemm(*(_at(x, places) for x in (product.left, product.right, product.output)))
         if one is None:
             return []
-        found.append(one)
-    return found
+        ones.append(one)
+    return ones
 
 
 def _at(x: Access, places: Sequence[int | None]) -> Access:

@@ -26,10 +26,10 @@ _known: weakref.WeakKeyDictionary[Plan, dict[int, tuple[Forms, Lowered]]] = weak
 
 def lowered(plan: Plan, multiprocessors: int, forms: Forms) -> Lowered:
     """Lower a plan, once for all executables of it by these forms."""
-    found = _known.setdefault(plan, {})
-    if multiprocessors not in found or found[multiprocessors][0] is not forms:
-        found[multiprocessors] = forms, lower(plan, multiprocessors, forms)
-    return found[multiprocessors][1]
+    lowered = _known.setdefault(plan, {})
+    if multiprocessors not in lowered or lowered[multiprocessors][0] is not forms:
+        lowered[multiprocessors] = forms, lower(plan, multiprocessors, forms)
+    return lowered[multiprocessors][1]
 
 
 class Launching(arrays.Executable):

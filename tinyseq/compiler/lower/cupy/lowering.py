@@ -66,12 +66,12 @@ class Lowered:
 
     def counts(self) -> dict[str, int]:
         """Return how many kernels and products one run launches, and how many of each a step of the loops takes."""
-        found = {"kernels": 0, "products": 0, "kernels_per_step": 0, "products_per_step": 0}
+        counts = {"kernels": 0, "products": 0, "kernels_per_step": 0, "products_per_step": 0}
         for launch, steps in self.launches():
             key = "products" if isinstance(launch.what, Gemm) else "kernels"
-            found[key] += steps or 1
-            found[f"{key}_per_step"] += steps is not None
-        return found
+            counts[key] += steps or 1
+            counts[f"{key}_per_step"] += steps is not None
+        return counts
 
     def launches(self) -> Iterator[tuple[Launch, int | None]]:
         """Yield every launch, and the steps of the loop that it stands in."""
@@ -118,17 +118,17 @@ def _persistent(
     for stage in stages:
         for x in (*reads(stage), *writes(stage)):
             users.setdefault(x.buffer, set()).add(id(stage))
-    found: dict[int, Kernel] = {}
+    kernels: dict[int, Kernel] = {}
     for loop in stages:
         if isinstance(loop, Repeat):
             elsewhere = {buffer for buffer, at in users.items() if buffer not in free or at != {id(loop)}}
             try:
                 whole = recurrence(loop, elsewhere, multiprocessors)
-                found[id(loop)] = persistent_kernel.kernel(whole)
+                kernels[id(loop)] = persistent_kernel.kernel(whole)
                 lowered.loops.append(f"{loop.length} steps in one kernel: {whole.shares}")
             except NotPersistent as reason:
                 lowered.loops.append(f"{loop.length} steps by launches: {reason}")
-    return found
+    return kernels
 
 
 def _inner(stage: Stage) -> list[Step]:
@@ -144,15 +144,15 @@ def _grouped(stages: Sequence[Stage]) -> list[Stage]:
 
 
 def _split(stages: Sequence[S]) -> list[S]:
-    found: list[S] = []
+    kept: list[S] = []
     for stage in group(stages):
         if isinstance(stage, Group) and stage.product:
-            found.append(stage.product)
+            kept.append(stage.product)
             stage.product = None
             if not stage.works:
                 continue
-        found.append(stage)
-    return found
+        kept.append(stage)
+    return kept
 
 
 def _write(lowered: Lowered, segments: Sequence[Launches], whole: Mapping[int, Kernel]) -> None:
@@ -171,14 +171,14 @@ def _write(lowered: Lowered, segments: Sequence[Launches], whole: Mapping[int, K
         return None, [made(stage)]
 
     plans = [[parts(stage) for stage in piece.stages] for piece in segments]
-    kernels = [x for plan in plans for _, found in plan for x in chain.from_iterable(found) if isinstance(x, Kernel)]
+    kernels = [x for plan in plans for _, works in plan for x in chain.from_iterable(works) if isinstance(x, Kernel)]
     text, names = module(kernels)
     lowered.source = text + copying.TEXT
     lowered.scratch = max((kernel.scratch for kernel in kernels), default=0)
     given = iter(names)
     for piece, plan in zip(segments, plans, strict=True):
-        for repeat, found in plan:
-            made_of = chain.from_iterable(found)
+        for repeat, works in plan:
+            made_of = chain.from_iterable(works)
             body = tuple(Launch(x, next(given) if isinstance(x, Kernel) else "") for x in made_of)
             piece.launches += [Steps(repeat.length, repeat.reverse, body)] if repeat else body
 

@@ -171,13 +171,13 @@ class Recurrence:
                 if not any(arrive > sender and last <= wait for arrive, last in pairs):
                     arrive = max([sender + 0.25, *(last + 0.05 for _, last in pairs)])
                     pairs.append((arrive, wait))
-        found = [(place, waits) for pair in pairs for place, waits in zip(pair, (False, True), strict=True)]
+        barriers = [(place, waits) for pair in pairs for place, waits in zip(pair, (False, True), strict=True)]
         early = [part for part in self.parts if part.before]
         if early:
             wait = min([early[0].stage - 0.25, *(arrive - 0.05 for arrive, _ in pairs)])
             arrive = max([*(self._last_sender(part) + 0.25 for part in early), *(last + 0.05 for _, last in pairs)])
-            found += [(wait, True), (arrive, False)]
-        return sorted(found)
+            barriers += [(wait, True), (arrive, False)]
+        return sorted(barriers)
 
     def _last_sender(self, part: Part) -> int:
         return max(place for place, made in self.made if not part.sent.keys().isdisjoint(self.keys(made.output)))
@@ -254,7 +254,7 @@ class Recurrence:
                 raise NotPersistent("a column looks at other columns")
             rows.setdefault(x.buffer, set()).add(x.row)
             columns.setdefault(x.buffer, set()).add((x.strides[-1], x.offset % lane))
-        if any(len(found) > 1 for found in rows.values()) or any(len(found) > 1 for found in columns.values()):
+        if any(len(parts) > 1 for parts in rows.values()) or any(len(parts) > 1 for parts in columns.values()):
             raise NotPersistent("a row or column looks at others")
         if any(x.buffer not in self.own and x.slot in owners for _, made in self.made for x in operands(made)):
             raise NotPersistent("results of the loop share memory")
@@ -266,14 +266,14 @@ def recurrence(loop: Repeat, elsewhere: set[int], multiprocessors: int) -> Recur
     Raises:
         NotPersistent: something in the loop's steps, or its size, asks for launches.
     """
-    found: NotPersistent | None = None
+    first: NotPersistent | None = None
     for shares in _fitting(loop, multiprocessors):
         try:
             return Recurrence(loop, elsewhere, shares)
         except NotPersistent as reason:
-            found = found or reason
-    assert found is not None
-    raise found
+            first = first or reason
+    assert first is not None
+    raise first
 
 
 def operands(made: Work | Product) -> list[Access]:

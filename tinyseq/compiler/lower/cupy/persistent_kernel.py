@@ -130,18 +130,18 @@ class _Text:
 
     def _arrays(self) -> list[str]:
         rows, at = self.shares.rows, 0
-        found = [f"SHARED({self.loop.shared_bytes});"]
+        lines = [f"SHARED({self.loop.shared_bytes});"]
         for part in self.loop.parts:
             of, p = TYPES[part.product.output.kind], part.number
-            found.append(
+            lines.append(
                 f"{of} (*const operand{p})[{rows}][{part.depth}] = ({of} (*)[{rows}][{part.depth}])(shared + {at});"
             )
             at += self.loop.operand_bytes(part)
-            found.append(
+            lines.append(
                 f"{of} (*const sums{p})[{rows}][{part.columns}] = ({of} (*)[{rows}][{part.columns}])(shared + {at});"
             )
             at += self.loop.sums_bytes(part)
-        return found if at else []
+        return lines if at else []
 
     def _weights(self) -> list[str]:
         """Write how a thread takes its terms of its columns; beyond the last column or term they are zeros."""

@@ -166,13 +166,13 @@ _Axis = tuple[int, ...]
 
 def _merged(axes: list[_Axis]) -> list[_Axis]:
     """Order axes from far to near in the operands' memory, and take those as one that lie as one."""
-    found: list[_Axis] = []
+    merged: list[_Axis] = []
     for extent, *strides in sorted((axis for axis in axes if axis[0] > 1), key=lambda axis: -max(map(abs, axis[1:-1]))):
-        if found and found[-1][1:] == tuple(stride * extent for stride in strides):
-            found[-1] = (found[-1][0] * extent, *strides)
+        if merged and merged[-1][1:] == tuple(stride * extent for stride in strides):
+            merged[-1] = (merged[-1][0] * extent, *strides)
         else:
-            found.append((extent, *strides))
-    return found
+            merged.append((extent, *strides))
+    return merged
 
 
 def write_reduction(stage: Reduction) -> list[Kernel]:
@@ -190,7 +190,7 @@ def _reduce(name: str, operands: Sequence[Access], y: Access, reduced: Sequence[
     axes = list(zip(first.shape, *(x.strides for x in (*sources, y)), strict=True))
     kept = _merged([axis for axis, is_gone in zip(axes, reduced, strict=True) if not is_gone])
     gone = _merged([(*axis[:-1], 0) for axis, is_gone in zip(axes, reduced, strict=True) if is_gone])
-    outputs, terms = (math.prod(axis[0] for axis in found) for found in (kept, gone))
+    outputs, terms = (math.prod(axis[0] for axis in side) for side in (kept, gone))
     near = min((abs(axis[1]) for axis in gone if axis[1]), default=math.inf)
     along = outputs == 1 or near < min((abs(axis[1]) for axis in kept if axis[1]), default=math.inf)
     tile = _tile(outputs, terms, along)
@@ -317,14 +317,14 @@ def write_normalization(stage: Normalization) -> Kernel:
         out.lines += [f"{of} kept[{each}];", f"{loop} kept[k] = {value};"]
         value = "kept[k]"
 
-    def found(name: str, result: str, term: str) -> None:
+    def reduction(name: str, result: str, term: str) -> None:
         fold = _fold(name, x.kind, result)
         out.lines += [*fold.start, f"{loop} {fold.take(term, 'j')}", *(tile.meet(fold) if tile.waits else [])]
 
-    found("max", "peak", value)
+    reduction("max", "peak", value)
     if stage.name == "logsumexp":
         out.lines.append(f"if (!(ts_abs(peak) < INF({of}))) peak = 0;")
-    found("sum", "total", f"exp{suffix}({value} - peak)")
+    reduction("sum", "total", f"exp{suffix}({value} - peak)")
     if stage.name == "logsumexp":
         result = out.address(y, [*place, "0"], y.strides)
         out.lines.append(f"if ({live} && lane == 0) {result} = log{suffix}(total) + peak;")

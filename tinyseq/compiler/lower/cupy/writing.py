@@ -63,12 +63,12 @@ class KernelWriter:
 
     def axes(self, flat: str, shape: Shape) -> list[str]:
         """Take a flat index apart into one an axis, the last axis fastest."""
-        found: list[str] = []
+        indices: list[str] = []
         for extent in reversed(shape):
-            found.append("0" if extent == 1 else self.let(self.index, f"{flat} % {extent}"))
+            indices.append("0" if extent == 1 else self.let(self.index, f"{flat} % {extent}"))
             if extent > 1:
                 flat = self.let(self.index, f"{flat} / {extent}")
-        return found[::-1]
+        return indices[::-1]
 
     def address(self, x: Access | Lane, indices: Sequence[str], strides: Shape) -> str:
         """Return the element of an access (or lane) at some indices, to be read or written."""

@@ -56,8 +56,8 @@ _known: weakref.WeakKeyDictionary[Plan, _Native] = weakref.WeakKeyDictionary()
 
 def _native(plan: Plan, forms: Forms) -> _Native:
     """Lower and compile a plan, once for all executables of it by these forms."""
-    found = _known.get(plan)
-    if found is None or found.forms is not forms:
+    native = _known.get(plan)
+    if native is None or native.forms is not forms:
         lowered, of = lower(plan, forms), host()
         source, scratch, tiles = write_segments(lowered.segments, of)
         load(tiles, of)
@@ -68,8 +68,8 @@ def _native(plan: Plan, forms: Forms) -> _Native:
             for number, stages in enumerate(lowered.segments)
         ]
         give_back()
-        found = _known[plan] = _Native(lowered, segments, scratch, forms)
-    return found
+        native = _known[plan] = _Native(lowered, segments, scratch, forms)
+    return native
 
 
 class _Refused(Exception):

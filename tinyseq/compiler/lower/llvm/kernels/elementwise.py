@@ -53,21 +53,21 @@ class GroupWriter:
     def used(self) -> list[Lane]:
         """Every lane that is read from or written to memory."""
         known: set[Lane] = set()
-        found: dict[Lane, None] = {}
+        lanes_read: dict[Lane, None] = {}
         for product in self.group.products:
             own = lanes(product.output, self.group.width)
             known.update(own)
             if product.stored:
-                found.update(dict.fromkeys(own))
+                lanes_read.update(dict.fromkeys(own))
         for work in self.group.works:
             for x in work.operands:
                 if isinstance(x, Access):
-                    found.update(dict.fromkeys(lane for lane in lanes(x, self.group.width) if lane not in known))
+                    lanes_read.update(dict.fromkeys(lane for lane in lanes(x, self.group.width) if lane not in known))
             made = lanes(work.output, self.group.width)
             known.update(made)
             if work.stored:
-                found.update(dict.fromkeys(made))
-        return list(found)
+                lanes_read.update(dict.fromkeys(made))
+        return list(lanes_read)
 
     def fixed(self, rows: dict[Lane, str]) -> dict[Lane, Value]:
         """Load what is the same for all columns of a row, once."""

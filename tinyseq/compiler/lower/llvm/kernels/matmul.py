@@ -63,13 +63,13 @@ class ProductWriter(GroupWriter):
         """The products' values at one block of columns, from their tiles, which lie behind each other."""
         tile = self.tile
         size = tile.vector * SIZES[tile.kind]
-        found = {}
+        vectors = {}
         for place_of, product in enumerate(self.group.products):
             here = self.f.at(place, place_of * tile.rows * tile.row_bytes)
             for number, lane in enumerate(lanes(product.output, self.group.width)):
                 vector = self.f.at(here, self.f.mul(self.f.add(block, number * tile.blocks), size))
-                found[lane] = self.v.load(vector, tile.kind, SIZES[tile.kind])
-        return found
+                vectors[lane] = self.v.load(vector, tile.kind, SIZES[tile.kind])
+        return vectors
 
 
 def lies_still(x: Access, loop: Repeat) -> bool:

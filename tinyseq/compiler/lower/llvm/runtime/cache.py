@@ -53,12 +53,12 @@ def cached(key: str, make: Callable[[], bytes]) -> bytes:
     if place is None or not _is_private(place):
         return make()
     path = place / f"{hashlib.sha256(key.encode()).hexdigest()}.o"
-    found = _read(path, key)
-    if found is None:
-        found = make()
+    code = _read(path, key)
+    if code is None:
+        code = make()
         with suppress(OSError):
-            _write(path, key, found)
-    return found
+            _write(path, key, code)
+    return code
 
 
 def _is_private(place: Path) -> bool:
