@@ -10,7 +10,7 @@ pytest.importorskip("llvmlite")
 
 from tinyseq.compiler.lower.access import Access
 from tinyseq.compiler.lower.grouping import group, leave_unstored, split_rows
-from tinyseq.compiler.lower.stages import Group, Product, Reduction, Stage, Work
+from tinyseq.compiler.lower.stages import Group, Product, ReductionStage, Stage, Work
 
 ROWS, WIDTH, SIZE = 4, 8, 8
 
@@ -83,7 +83,7 @@ def test_values_that_are_read_before_they_are_made_are_stored() -> None:
 
 def test_values_that_another_stage_reads_are_stored() -> None:
     column = at(4, width=1)
-    total = Reduction("sum", at(1), column.shaped((ROWS, 1), (SIZE, 0)), (False, True))
+    total = ReductionStage("sum", at(1), column.shaped((ROWS, 1), (SIZE, 0)), (False, True))
     stages = group([work(at(1), at(0)), work(at(2), at(1)), total])
     leave_unstored(stages, {1, 2})
     assert [w.stored for w in stages[0].works] == [True, False]
@@ -101,7 +101,7 @@ def test_values_that_another_stage_reads_are_stored() -> None:
             [work(at(1), at(0)), work(at(1, pitch=8, buffer=9), at(0))], 0, id="a slot with rows of two lengths"
         ),
         pytest.param(
-            [work(at(1), at(0)), Reduction("sum", at(1), at(2, rows=1).aligned((ROWS, WIDTH)), (True, False))],
+            [work(at(1), at(0)), ReductionStage("sum", at(1), at(2, rows=1).aligned((ROWS, WIDTH)), (True, False))],
             0,
             id="a sum over rows",
         ),

@@ -15,7 +15,7 @@ from tinyseq.compiler.lower.llvm.lowering import lower
 from tinyseq.compiler.lower.llvm.runtime.host import Host, object_code
 from tinyseq.compiler.lower.llvm.segments import write_segments
 from tinyseq.compiler.lower.partition import Partition
-from tinyseq.compiler.lower.stages import Bundle, Group, Reduction, Repeat
+from tinyseq.compiler.lower.stages import Bundle, Group, ReductionStage, Repeat
 from tinyseq.errors import ShapeError
 
 
@@ -97,7 +97,7 @@ def test_the_gradients_of_weights_and_bias_are_taken_together() -> None:
     (found,) = [stage for stage in backward if isinstance(stage, Bundle)]
     assert found.groups
     assert found.sum is not None
-    assert not any(isinstance(stage, Reduction) for stage in backward)
+    assert not any(isinstance(stage, ReductionStage) for stage in backward)
 
 
 @pytest.mark.parametrize("shown", [False, True])

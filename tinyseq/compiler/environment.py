@@ -86,7 +86,7 @@ def _mentions(code: types.CodeType) -> _Code:
 
 
 @dataclass(eq=False)
-class Group:
+class WatchedValues:
     """Values that lie in one place (an object's attributes, a list, a closure), and how to read them at once."""
 
     path: str
@@ -144,7 +144,7 @@ class Environment:
         roots = [("", fn), *arguments]
         while True:
             before = len(self.names), self.everything
-            self.groups: list[Group] = []
+            self.groups: list[WatchedValues] = []
             self._seen: dict[Any, Any] = {}
             self.iterators.clear()
             stack: list[tuple[str, Any]] = list(reversed(roots))
@@ -223,18 +223,20 @@ class Environment:
             if path.isidentifier():  # what the code names it reads
                 self.iterators.append((path, value))
             else:  # of an attribute only that it has moved on tells
-                self.groups.append(Group(path, value, ("place",), lambda: (_progress(value),), _keep, kept=True))
+                self.groups.append(
+                    WatchedValues(path, value, ("place",), lambda: (_progress(value),), _keep, kept=True)
+                )
         elif isinstance(value, operator.attrgetter | operator.methodcaller):
             self.names.update(chain.from_iterable(str(name).split(".") for name in value.__reduce__()[1]))
         elif isinstance(value, threading.local):  # each thread's own, whichever calls
             names = tuple(sorted(self.names))
             if names:
                 fetch = functools.partial(_of_thread, value, names)
-                self.groups.append(Group(f"{path}.*", value, names, fetch, _keep))
+                self.groups.append(WatchedValues(f"{path}.*", value, names, fetch, _keep))
             yield from ((f"{path}.{name}", vars(value)[name]) for name in names if name in vars(value))
         elif (read := _reader_of(value)) is not None:
             keys = () if hasattr(value, "__len__") else ("value",)
-            self.groups.append(Group(f"{path}[*]" if not keys else path, value, keys, read, _keep))
+            self.groups.append(WatchedValues(f"{path}[*]" if not keys else path, value, keys, read, _keep))
             yield from ((f"{path}[{index}]", part) for index, part in enumerate(read()))
         else:
             yield from self._object(path, value)
@@ -252,7 +254,7 @@ class Environment:
         self.codes.add(code)
         parts = ("__code__", "__defaults__", "__kwdefaults__")
         read = functools.partial(operator.attrgetter(*parts), function)
-        self.groups.append(Group(f"{function.__name__}.*", function, parts, read, _keep, None, "{owner}.{key}"))
+        self.groups.append(WatchedValues(f"{function.__name__}.*", function, parts, read, _keep, None, "{owner}.{key}"))
         mentioned = _mentions(code)
         self.names |= mentioned.attributes
         self.everything |= bool(_DYNAMIC & (mentioned.globals | mentioned.attributes))
@@ -287,7 +289,7 @@ class Environment:
             for cell, value in zip(own, values, strict=True):
                 cell.cell_contents = value
 
-        self.groups.append(Group("*", own, keys, functools.partial(_contents, own), restore))
+        self.groups.append(WatchedValues("*", own, keys, functools.partial(_contents, own), restore))
         yield from ((name, cell.cell_contents) for name, cell in filled)
 
     def _class(self, cls: type, *, makes: bool) -> Iterator[tuple[str, Any]]:
@@ -317,7 +319,9 @@ class Environment:
                 (items.update if isinstance(items, set) else items.extend)(values)
 
             spelled = "{owner}[{number}]" if type(items) is list else ""
-            self.groups.append(Group(f"{path}[*]", items, (), functools.partial(tuple, items), restore, None, spelled))
+            self.groups.append(
+                WatchedValues(f"{path}[*]", items, (), functools.partial(tuple, items), restore, None, spelled)
+            )
         yield from ((f"{path}[{index}]", part) for index, part in enumerate(items))
 
     def _object(self, path: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -369,7 +373,7 @@ class Environment:
                     elif hasattr(value, name):
                         object.__delattr__(value, name)
 
-            self.groups.append(Group(f"{dotted}*", value, tuple(slots), _getter(value, slots), restore))
+            self.groups.append(WatchedValues(f"{dotted}*", value, tuple(slots), _getter(value, slots), restore))
             yield from ((f"{dotted}{name}", getattr(value, name)) for name in slots if hasattr(value, name))
         if not _is_foreign(cls.__module__) and id(cls) not in self._seen and (id(cls), "of") not in self._seen:
             self._seen[id(cls), "of"] = cls
@@ -402,7 +406,7 @@ class Environment:
         fetch = functools.partial(trees.taking(keys), entries) if keys else tuple
         # It is evaluated: of a plain str, what ``repr`` says is that text and nothing else.
         spelled = "{owner}[{key!r}]" if all(type(key) is str for key in keys) else ""
-        self.groups.append(Group(f"{path}*", entries, keys, fetch, restore, admits, spelled))
+        self.groups.append(WatchedValues(f"{path}*", entries, keys, fetch, restore, admits, spelled))
         yield from ((f"{path}{name}", entries[name]) for name in names)
 
     def _mentioned(self, entries: Mapping[str, Any]) -> list[str]:
@@ -461,16 +465,16 @@ def _is_users(kind: type) -> bool:
     return bool(kind.__flags__ & _HEAP_TYPE) and not _is_foreign(kind.__module__)
 
 
-def _mapping(path: str, value: dict[Any, Any]) -> Group:
+def _mapping(path: str, value: dict[Any, Any]) -> WatchedValues:
     def restore(values: tuple[Any, ...]) -> None:
         half = len(values) // 2
         value.clear()
         value.update(zip(values[:half], values[half:], strict=True))
 
-    return Group(f"{path}[*]", value, (), lambda: (*value.keys(), *value.values()), restore)
+    return WatchedValues(f"{path}[*]", value, (), lambda: (*value.keys(), *value.values()), restore)
 
 
-def _array(path: str, value: np.ndarray[Any, Any]) -> Group:
+def _array(path: str, value: np.ndarray[Any, Any]) -> WatchedValues:
     """An array counts by its contents: traced code may have taken numbers out of it."""
 
     def restore(values: tuple[Any, ...]) -> None:
@@ -478,14 +482,14 @@ def _array(path: str, value: np.ndarray[Any, Any]) -> Group:
             value[...] = np.frombuffer(values[0], value.dtype).reshape(value.shape)
 
     if value.dtype.hasobject:
-        return Group(f"{path}[*]", value, (), lambda: tuple(value.flat), _keep)
+        return WatchedValues(f"{path}[*]", value, (), lambda: tuple(value.flat), _keep)
     fetch = lambda: (value.tobytes(), value.shape, value.dtype)  # noqa: E731  # of which only what differs is named
-    return Group(path, value, ("elements", "shape", "dtype"), fetch, restore)
+    return WatchedValues(path, value, ("elements", "shape", "dtype"), fetch, restore)
 
 
-def _state_of(path: str, value: Any) -> Group:
+def _state_of(path: str, value: Any) -> WatchedValues:
     """A source of random numbers: that it was advanced can be told, and not undone."""
-    return Group(path, value, ("state",), lambda: (_token(value),), lambda values: None)
+    return WatchedValues(path, value, ("state",), lambda: (_token(value),), lambda values: None)
 
 
 def _token(value: Any) -> Any:
@@ -527,7 +531,7 @@ def _generators() -> tuple[type, ...]:
     )
 
 
-def _random_state() -> Group:
+def _random_state() -> WatchedValues:
     """The random numbers of Python and NumPy that belong to the process; only changes made by the call count."""
 
     def fetch() -> tuple[Any, ...]:
@@ -541,7 +545,7 @@ def _random_state() -> Group:
         if values[1] is not None:
             numpy.set_state(values[1])
 
-    return Group("the state of *", None, ("random", "numpy.random"), fetch, restore)
+    return WatchedValues("the state of *", None, ("random", "numpy.random"), fetch, restore)
 
 
 def _filled(cell: types.CellType) -> bool:
@@ -620,14 +624,14 @@ def alike(a: Any, b: Any) -> bool:
 class Change:
     """A place whose value is another than it was."""
 
-    group: Group
+    group: WatchedValues
     index: int
     name: str
     before: Any
     after: Any
 
 
-def changes(groups: Sequence[Group], before: Sequence[tuple[Any, ...]]) -> Iterator[Change]:
+def changes(groups: Sequence[WatchedValues], before: Sequence[tuple[Any, ...]]) -> Iterator[Change]:
     """Yield every place whose value differs from what it was."""
     for group, old in zip(groups, before, strict=True):
         try:

@@ -20,7 +20,7 @@ from tinyseq.compiler.lower.stages import (
     Group,
     Normalization,
     Product,
-    Reduction,
+    ReductionStage,
     SparseProduct,
     Step,
     Work,
@@ -159,7 +159,7 @@ def reduced(name: str, operand: Access, output: Access, gone: Sequence[bool], ke
         _, stride = next(kept) if keepdims or not is_gone else (1, 0)
         strides.append(0 if is_gone else stride)
     target = output.shaped(tuple(1 if g else n for g, n in zip(gone, operand.shape, strict=True)), tuple(strides))
-    return [Reduction(name, operand, target, tuple(gone))]
+    return [ReductionStage(name, operand, target, tuple(gone))]
 
 
 @of_values

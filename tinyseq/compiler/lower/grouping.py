@@ -22,12 +22,12 @@ from tinyseq.compiler.lower.stages import (
     Group,
     Normalization,
     Product,
-    Reduction,
+    ReductionStage,
     Repeat,
     SparseProduct,
     Stage,
     Step,
-    Triangle,
+    TriangleStage,
     Work,
     reads,
     writes,
@@ -257,7 +257,7 @@ def _rows(stage: Step) -> int:
     match stage:
         case Group():
             return stage.lead[0]
-        case Reduction():
+        case ReductionStage():
             return 0 if len(stage.output.shape) < 2 or stage.reduced[0] else stage.output.shape[0]
         case Gathering():
             return 0 if stage.add else stage.part.shape[0]
@@ -265,7 +265,7 @@ def _rows(stage: Step) -> int:
             return stage.output.shape[0] if len(stage.output.shape) > 1 else 0
         case Cumulation():
             return stage.output.shape[0] if stage.axis else 0
-        case Contraction() | Triangle() | Bundle():
+        case Contraction() | TriangleStage() | Bundle():
             return 0  # nobody writes them by parts of their rows
         case _:
             assert_never(stage)

@@ -64,7 +64,7 @@ class Group:
 
 
 @dataclass
-class Reduction:
+class ReductionStage:
     """``output = sum or max of operand`` over the axes where the output, aligned with the operand, has stride 0.
 
     ``argmax`` and ``argmin`` are places along the one axis that is reduced.
@@ -95,7 +95,7 @@ class Cumulation:
 
 
 @dataclass
-class Triangle:
+class TriangleStage:
     """``output = operand`` up to the ``diagonal`` of the last two axes (``lower``), or from it on; 0 elsewhere."""
 
     operand: Access
@@ -109,10 +109,10 @@ class Bundle:
     """Groups whose products have one right operand, and maybe the sum of its rows: it is gone through once for all."""
 
     groups: list[Group]
-    sum: Reduction | None = None
+    sum: ReductionStage | None = None
 
     @property
-    def stages(self) -> list[Group | Reduction]:
+    def stages(self) -> list[Group | ReductionStage]:
         return [*self.groups, *([self.sum] if self.sum else [])]
 
 
@@ -180,10 +180,10 @@ class Repeat:
 Step: TypeAlias = (
     Group
     | Product
-    | Reduction
+    | ReductionStage
     | Contraction
     | Cumulation
-    | Triangle
+    | TriangleStage
     | Bundle
     | Normalization
     | Gathering
@@ -211,7 +211,7 @@ def reads(stage: Stage) -> list[Access]:
             return [stage.left, stage.right]
         case Contraction():
             return list(stage.operands)
-        case Reduction() | Cumulation() | Triangle() | Normalization():
+        case ReductionStage() | Cumulation() | TriangleStage() | Normalization():
             return [stage.operand]
         case _:
             assert_never(stage)
@@ -226,7 +226,7 @@ def writes(stage: Stage) -> list[Access]:
             return [stage.whole if stage.add else stage.part]
         case Repeat() | Bundle():
             return [x for inner in stage.stages for x in writes(inner)]
-        case Product() | SparseProduct() | Reduction() | Contraction() | Cumulation() | Triangle():
+        case Product() | SparseProduct() | ReductionStage() | Contraction() | Cumulation() | TriangleStage():
             return [stage.output]
         case Normalization() | Draw():
             return [stage.output]

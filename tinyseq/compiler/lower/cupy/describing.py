@@ -15,7 +15,7 @@ from tinyseq.compiler.lower.cupy.kernels import refusal
 from tinyseq.compiler.lower.cupy.operations import OPERATIONS
 from tinyseq.compiler.lower.describe import Form, Forms, NotNative, elementwise, of_values
 from tinyseq.compiler.lower.kinds import FLOATS, SIZES
-from tinyseq.compiler.lower.stages import Argument, Contraction, Product, Step, Triangle
+from tinyseq.compiler.lower.stages import Argument, Contraction, Product, Step, TriangleStage
 from tinyseq.compiler.plan import Call
 
 #: Calls of cuBLAS that one product may take: even small ones are worth more than sums without tiles.
@@ -49,7 +49,7 @@ def _of_kinds(form: Callable[[Call, list[Access], Access], list[Step]]) -> Form:
 
 @_of_kinds
 def _triangle(call: Call, operands: list[Access], output: Access) -> list[Step]:
-    return [Triangle(operands[0], output, call.node.attrs["k"], call.node.op.name == "tril")]
+    return [TriangleStage(operands[0], output, call.node.attrs["k"], call.node.op.name == "tril")]
 
 
 # -- einsum ------------------------------------------------------------------------------------------------------------

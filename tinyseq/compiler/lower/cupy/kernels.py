@@ -25,10 +25,10 @@ from tinyseq.compiler.lower.stages import (
     Group,
     Normalization,
     Product,
-    Reduction,
+    ReductionStage,
     SparseProduct,
     Step,
-    Triangle,
+    TriangleStage,
 )
 
 __all__ = ["BLOCK", "SCRATCH", "Kernel", "module", "refusal", "write"]
@@ -46,7 +46,7 @@ def module(kernels: Iterable[Kernel]) -> tuple[str, list[str]]:
 def refusal(stage: Step) -> str:
     """Return why there is no kernel for a stage; nothing where there is."""
     match stage:
-        case Reduction() if not can_reduce(stage):
+        case ReductionStage() if not can_reduce(stage):
             return f"of {stage.operand.kind} to {stage.output.kind}"
         case Gathering() if not can_gather(stage):
             return "of more elements than 32 bits count"
@@ -56,9 +56,9 @@ def refusal(stage: Step) -> str:
             return "of several products at once"
         case SparseProduct():
             return "of entries one by one"
-        case Group() | Reduction() | Gathering() | Product():
+        case Group() | ReductionStage() | Gathering() | Product():
             return ""
-        case Contraction() | Cumulation() | Draw() | Normalization() | Triangle():
+        case Contraction() | Cumulation() | Draw() | Normalization() | TriangleStage():
             return ""
         case _:
             assert_never(stage)
@@ -69,7 +69,7 @@ def write(stage: Step) -> list[Kernel]:
     match stage:
         case Group():
             return [_group(stage)]
-        case Reduction():
+        case ReductionStage():
             return write_reduction(stage)
         case Normalization():
             return [write_normalization(stage)]
@@ -79,7 +79,7 @@ def write(stage: Step) -> list[Kernel]:
             return write_contraction(stage)
         case Cumulation():
             return [_cumulation(stage)]
-        case Triangle():
+        case TriangleStage():
             return [_triangle(stage)]
         case Draw():
             return [_draw(stage)]
@@ -129,7 +129,7 @@ def _draw(stage: Draw) -> Kernel:
     return out.kernel()
 
 
-def _triangle(stage: Triangle) -> Kernel:
+def _triangle(stage: TriangleStage) -> Kernel:
     x, y = stage.operand, stage.output
     out = KernelWriter(math.prod(y.shape), [x, y])
     places = out.axes("i", y.shape)

@@ -17,7 +17,7 @@ from tinyseq.compiler.lower.access import Access, Shape
 from tinyseq.compiler.lower.cupy.operations import TYPES, literal
 from tinyseq.compiler.lower.cupy.writing import BLOCK, SCRATCH, Kernel, KernelWriter
 from tinyseq.compiler.lower.kinds import SIZES
-from tinyseq.compiler.lower.stages import Contraction, Normalization, Reduction
+from tinyseq.compiler.lower.stages import Contraction, Normalization, ReductionStage
 
 #: Fewer terms than this are one thread's; as many outputs keep a device busy with a thread each.
 _FEW: Final = 8
@@ -43,7 +43,7 @@ _EXTREMES: Final = {
 _ARGUMENTS: Final = {"argmax": ">", "argmin": "<"}
 
 
-def can_reduce(stage: Reduction) -> bool:
+def can_reduce(stage: ReductionStage) -> bool:
     """Whether there is a kernel for a reduction."""
     return stage.name == "sum" or stage.name in _ARGUMENTS or (stage.name, stage.output.kind) in _EXTREMES
 
@@ -175,7 +175,7 @@ def _merged(axes: list[_Axis]) -> list[_Axis]:
     return merged
 
 
-def write_reduction(stage: Reduction) -> list[Kernel]:
+def write_reduction(stage: ReductionStage) -> list[Kernel]:
     """One kernel; two where a few long sums are split over more blocks than they have outputs."""
     return _reduce(stage.name, [stage.operand], stage.output, stage.reduced, 0)
 

@@ -13,7 +13,7 @@ from tinyseq.compiler.lower.llvm.ir.builder import Function
 from tinyseq.compiler.lower.llvm.ir.context import StageWriter, base, moved
 from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
 from tinyseq.compiler.lower.llvm.kernels.reducing import across, extreme, store_scalar
-from tinyseq.compiler.lower.stages import Cumulation, Reduction
+from tinyseq.compiler.lower.stages import Cumulation, ReductionStage
 
 #: Op -> how the element that it looks for compares with the others.
 PLACES: Final = {"argmax": "ge", "argmin": "le"}
@@ -58,7 +58,7 @@ def write_cumulation(f: Function, stage: Cumulation) -> int:
     return _parts(x, axis)
 
 
-def write_place(writer: StageWriter, f: Function, stage: Reduction) -> int:
+def write_place(writer: StageWriter, f: Function, stage: ReductionStage) -> int:
     """The extreme first, then the first place where it is; of NaN the first one's."""
     x, axis = stage.operand, stage.reduced.index(True)
     how, length, stride = PLACES[stage.name], x.shape[axis], x.strides[axis]

@@ -23,10 +23,10 @@ from tinyseq.compiler.lower.stages import (
     Group,
     Normalization,
     Product,
-    Reduction,
+    ReductionStage,
     SparseProduct,
     Step,
-    Triangle,
+    TriangleStage,
 )
 
 
@@ -51,9 +51,9 @@ def write_stage(
             parts = write_products(writer, f, stage.groups, stage.sum, keep_rows)
         case Product():
             parts = write_batched(writer, f, stage)
-        case Reduction() if stage.name in PLACES:
+        case ReductionStage() if stage.name in PLACES:
             parts = write_place(writer, f, stage)
-        case Reduction():
+        case ReductionStage():
             parts = write_reduction(writer, f, stage, keep_rows)
         case Normalization():
             parts = write_normalization(writer, f, stage)
@@ -65,7 +65,7 @@ def write_stage(
             parts = write_sparse_product(f, stage)
         case Cumulation():
             parts = write_cumulation(f, stage)
-        case Contraction() | Triangle():
+        case Contraction() | TriangleStage():
             raise TypeError(f"no function for a {type(stage).__name__}: its ops have no form here")
         case _:
             assert_never(stage)

@@ -17,7 +17,7 @@ from tinyseq.compiler.lower.llvm.ir.context import StageWriter, base
 from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
 from tinyseq.compiler.lower.llvm.kernels.gemm import DEPTH, STEPS_A_LINE, kernel, pack
 from tinyseq.compiler.lower.llvm.kernels.matmul import ProductWriter, by_columns, even_tiles, tile_of
-from tinyseq.compiler.lower.stages import Group, Reduction
+from tinyseq.compiler.lower.stages import Group, ReductionStage
 
 #: Bytes between neighbours on the contracted axis from which on they crowd in few lines of the first cache.
 _FAR: Final = 512
@@ -32,7 +32,7 @@ _LARGE: Final = 1 << 20
 
 
 def write_products(
-    writer: StageWriter, f: Function, groups: Sequence[Group], total: Reduction | None, keep_rows: bool
+    writer: StageWriter, f: Function, groups: Sequence[Group], total: ReductionStage | None, keep_rows: bool
 ) -> int:
     """Write groups whose products have one right operand, and maybe the sum of its rows; return how many parts."""
     blocking = _Blocking(writer, groups[0], keep_rows)
@@ -177,7 +177,7 @@ class _Ahead:
 class _Sums:
     """The sum of the right operand's rows, taken while they are laid out."""
 
-    def __init__(self, writer: StageWriter, f: Function, total: Reduction, blocking: _Blocking) -> None:
+    def __init__(self, writer: StageWriter, f: Function, total: ReductionStage, blocking: _Blocking) -> None:
         self.f, self.blocking, self.output = f, blocking, total.output
         tile = blocking.tile
         self.v = Vectors(f, tile.vector)

@@ -12,13 +12,13 @@ from tinyseq.compiler.lower.llvm.ir import maths
 from tinyseq.compiler.lower.llvm.ir.builder import IN_MEMORY, Function
 from tinyseq.compiler.lower.llvm.ir.context import StageWriter, base, moved
 from tinyseq.compiler.lower.llvm.ir.vectors import Value, Vectors
-from tinyseq.compiler.lower.stages import Normalization, Reduction
+from tinyseq.compiler.lower.stages import Normalization, ReductionStage
 
 #: Vectors that a sum over rows keeps side by side.
 _SIDE_BY_SIDE: Final = 8
 
 
-def write_reduction(writer: StageWriter, f: Function, stage: Reduction, keep_rows: bool) -> int:
+def write_reduction(writer: StageWriter, f: Function, stage: ReductionStage, keep_rows: bool) -> int:
     """Vectors along the last axis: summed at the end where it is reduced, side by side where it is kept."""
     x, out = stage.operand, stage.output
     axes = [i for i, n in enumerate(x.shape) if n > 1] or [len(x.shape) - 1][: len(x.shape)]
@@ -80,7 +80,7 @@ def write_reduction(writer: StageWriter, f: Function, stage: Reduction, keep_row
 
 
 def _sum_columns(
-    f: Function, v: Vectors, stage: Reduction, combine: Callable[[Value, Value], Value], start: Value,
+    f: Function, v: Vectors, stage: ReductionStage, combine: Callable[[Value, Value], Value], start: Value,
     places: tuple[str, str], last: int, gone: list[int], by_column: bool,
 ) -> None:  # fmt: skip
     """Reduce over rows: some vectors of the last axis side by side, so that a row is read in long stretches."""

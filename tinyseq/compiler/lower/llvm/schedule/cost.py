@@ -15,11 +15,11 @@ from tinyseq.compiler.lower.stages import (
     Group,
     Normalization,
     Product,
-    Reduction,
+    ReductionStage,
     Repeat,
     SparseProduct,
     Stage,
-    Triangle,
+    TriangleStage,
     reads,
     writes,
 )
@@ -53,7 +53,7 @@ def time_of(stage: Stage) -> float:
             return _ENTRY * math.prod(stage.output.shape[:-1]) * stage.values.shape[0]
         case Gathering():
             return _SCALAR * math.prod(stage.part.shape) + _ELEMENT * math.prod(stage.whole.shape)
-        case Reduction() | Contraction() | Cumulation() | Triangle() | Normalization():
+        case ReductionStage() | Contraction() | Cumulation() | TriangleStage() | Normalization():
             sizes = [math.prod(x.shape) for x in (*reads(stage), *writes(stage))]
             return 20 * _ELEMENT * max(sizes)
         case _:

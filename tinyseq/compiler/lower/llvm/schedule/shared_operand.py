@@ -14,7 +14,7 @@ from tinyseq.compiler.lower.grouping import LOOK_BACK, independent
 from tinyseq.compiler.lower.kinds import SIZES
 from tinyseq.compiler.lower.llvm.kernels.matmul import by_columns, tile_of
 from tinyseq.compiler.lower.llvm.runtime.host import Host
-from tinyseq.compiler.lower.stages import Bundle, Group, Product, Reduction, Stage
+from tinyseq.compiler.lower.stages import Bundle, Group, Product, ReductionStage, Stage
 
 
 def bundle(stages: Sequence[Stage], host: Host) -> list[Stage]:
@@ -58,7 +58,7 @@ def _as_bundle(stage: Stage, host: Host) -> Bundle | None:
     """What a stage is as a bundle of its own; None where it is nothing that could be done with others."""
     if isinstance(stage, Bundle):
         return stage
-    if isinstance(stage, Reduction):
+    if isinstance(stage, ReductionStage):
         return Bundle([], stage)
     if isinstance(stage, Group) and stage.product and by_columns(tile_of(host, stage), stage.product.left.shape[0]):
         return Bundle([stage])
@@ -72,7 +72,7 @@ def _in_memory(stage: Stage, accesses: list[Access]) -> list[Access]:
     return [x for x in accesses if x.buffer not in passed]
 
 
-def _sums(stage: Reduction, product: Product) -> bool:
+def _sums(stage: ReductionStage, product: Product) -> bool:
     """Whether a reduction sums the rows of a product's right operand."""
     x, right = stage.operand, product.right
     *lead, last = [(n, stride) for n, stride in zip(x.shape, x.strides, strict=True) if n > 1] or [(1, 0)]
