@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, NoReturn
 
 from tinyseq.errors import TinyseqError, did_you_mean
 
@@ -101,3 +101,37 @@ def missing(where: str, name: str, table: Mapping[str, str], known: Iterable[str
     error = MissingError(f"{where} has no attribute {name!r}", fix=fix)
     error.name = name
     return error
+
+
+class _Elsewhere:
+    """An attribute that others have: whoever reads it is told of ours, and ``hasattr`` says no."""
+
+    def __init__(self, where: str, name: str, table: Mapping[str, str]) -> None:
+        self.where, self.name, self.table = where, name, table
+
+    def __get__(self, instance: object, owner: type | None = None) -> NoReturn:
+        raise missing(self.where, self.name, self.table)
+
+
+class Answering(type):
+    """The metaclass of classes that answer to names that others have, without listing them.
+
+    A ``__getattr__`` would do, and slow down every read of what is there.
+    """
+
+    def __new__(
+        mcs,
+        name: str,
+        bases: tuple[type, ...],
+        members: dict[str, object],
+        where: str = "",
+        table: Mapping[str, str] = {},
+    ) -> Answering:
+        told = {other: _Elsewhere(where, other, table) for other in table}
+        return super().__new__(mcs, name, bases, {**told, **members})
+
+    def __init__(cls, name: str, bases: tuple[type, ...], members: dict[str, object], **told: object) -> None:
+        super().__init__(name, bases, members)
+
+    def __dir__(cls) -> list[str]:
+        return [name for name in super().__dir__() if hasattr(cls, name)]

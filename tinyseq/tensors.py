@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, TypeAlias
+from typing import Any, ClassVar, Final, Self, TypeAlias
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from tinyseq.autodiff import backpropagate, has_slope
 from tinyseq.backends import Backend
 from tinyseq.errors import BackendError, DtypeError, GraphError, MutationError, ShapeError, TinyseqError
 from tinyseq.graph import NO_ATTRS, Attrs, Dtype, Leaf, Node, Shape, caller, engine_files, here, literal
-from tinyseq.hints import TENSOR, missing
+from tinyseq.hints import TENSOR, Answering
 from tinyseq.modes import enable_grad, mode
 from tinyseq.operators import Operators
 from tinyseq.ops import elementwise as ew
@@ -165,7 +165,7 @@ def _explain(op: Op, inputs: Sequence[Any], attrs: Attrs, error: Exception) -> E
 Nested: TypeAlias = "float | list[Nested]"
 
 
-class Tensor(Operators):
+class Tensor(Operators, metaclass=Answering, where="a tensor", table=TENSOR):
     """An immutable array and, where a gradient may be asked for, the node that made it.
 
     Make one with ``ts.tensor(data)``. Operators, methods and ``ts.*`` functions follow NumPy's broadcasting; nothing
@@ -341,10 +341,8 @@ class Tensor(Operators):
         else:
             mode.tracing.assign(self, value)
 
-    if not TYPE_CHECKING:  # checkers shall see what is not there
-
-        def __getattr__(self, name: str) -> NoReturn:
-            raise missing("a tensor", name, TENSOR)
+    def __dir__(self) -> list[str]:
+        return dir(type(self))
 
     def __copy__(self) -> Self:
         fresh = object.__new__(type(self))
