@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import tinyseq as ts
@@ -11,8 +12,13 @@ import tinyseq as ts
 ROOT = Path(ts.__file__).parent
 
 
-def imports(path: Path) -> Iterator[tuple[str, int]]:
-    """Yield the tinyseq modules that a file imports, wherever in the file it does."""
+@cache
+def imports(path: Path) -> tuple[tuple[str, int], ...]:
+    """The tinyseq modules that a file of the package imports, wherever in the file it does; parsed once a session."""
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[tuple[str, int]]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     package = list(path.relative_to(ROOT.parent).with_suffix("").parts[:-1])
     for node in ast.walk(tree):
