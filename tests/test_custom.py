@@ -136,3 +136,33 @@ def test_the_function_may_change_nothing_and_returns_an_array() -> None:
         grows(ts.ones(2))
     with pytest.raises(DataError, match=r"forgets: the function returns no array[\s\S]*NoneType"):
         forgets(ts.ones(2))
+
+
+FACTOR, SLOPE = 1.0, 2.0
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_what_the_two_functions_read_is_looked_at_by_compiled_code(
+    within: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @ts.custom_op
+    def scaled(x: Any) -> Any:
+        return x * FACTOR
+
+    scaled.gradient(lambda g, y, x: g * SLOPE)
+    fn = (lambda x: ts.grad(lambda q: scaled(q).sum())(x).sum()) if within else (lambda x: scaled(x).sum())
+    fast = ts.compile(fn)
+
+    def shown(call: Any) -> tuple[float, Any]:
+        x = ts.tensor([1.0, 2.0], requires_grad=True)
+        y = call(x)
+        if not within:
+            y.backward()
+        return float(y), x.grad if x.grad is None else x.grad.tolist()
+
+    assert shown(fast) == shown(fn)
+    for name, value in (("SLOPE", 3.0), ("FACTOR", 5.0)):
+        monkeypatch.setitem(globals(), name, value)
+        assert shown(fast) == shown(fn), name
+    scaled.gradient(lambda g, y, x: g * 10.0)
+    assert shown(fast) == shown(fn)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class CustomOp(Op):
 
     primitive = False
     reads = "xy"
+    #: A compiled function looks at the two functions, and at what these read.
+    __live__: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, forward: Forward) -> None:
         super().__init__()
