@@ -100,6 +100,19 @@ def test_it_shows_every_node_inside_the_window(show: Any) -> None:
         assert place["y"] + place["height"] <= stage["y"] + stage["height"]
 
 
+def test_on_a_phone_the_picture_has_the_window_and_the_panel_comes_when_asked_for(show: Any) -> None:
+    page = show("lstm.html", viewport={"width": 400, "height": 800})
+    stage, panel = page.locator("#stage"), page.locator("#aside")
+    assert panel.is_hidden()
+    assert stage.bounding_box()["width"] == 400
+    picture = page.evaluate("document.querySelector('#picture .box').closest('g').getBoundingClientRect().toJSON()")
+    assert picture["left"] >= 0
+    page.locator("#aside-toggle").click()
+    assert panel.bounding_box()["width"] <= 0.85 * 400
+    assert stage.bounding_box()["width"] == 400
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+
+
 def test_wheel_buttons_and_keys_zoom_and_a_drag_pans(show: Any) -> None:
     page = show("lstm.html")
 

@@ -54,7 +54,7 @@ def browser() -> Iterator[Any]:
 
 def opened(started: Any, path: Path, **options: Any) -> Any:
     """Open a page in a context of its own, offline. Everything that goes wrong in it is kept in ``page.trouble``."""
-    context = started.new_context(viewport={"width": 1280, "height": 800}, offline=True, **options)
+    context = started.new_context(**{"viewport": {"width": 1280, "height": 800}, "offline": True, **options})
     page = context.new_page()
     page.trouble = []
     page.on(

@@ -213,6 +213,7 @@ function hover(event) {
 }
 
 function start() {
+  if (innerWidth < 700) aside(); // a phone, or a frame in a page: the picture first, the panel when asked for
   wire();
   const dark = matchMedia("(prefers-color-scheme: dark)");
   $("theme").setAttribute("aria-pressed", dark.matches);
