@@ -123,7 +123,7 @@ def test_a_starter_is_valid_and_trains(kind):
 def test_a_starter_explains_every_setting_and_fits_the_schema(kind):
     text = starter(kind)
     validator().validate(yaml.parse(text).data)
-    assert text.startswith(f"# yaml-language-server: $schema={SCHEMA_FILE}\n")
+    assert str(SCHEMA_FILE.parent) not in text, "a path of this machine means nothing on another"
     rows = [line for line in text.splitlines() if line.strip()]
     assert all(len(line) <= 120 for line in rows)
     assert all("#" in line or before.lstrip().startswith("#") for before, line in itertools.pairwise(rows))

@@ -10,7 +10,6 @@ from pydantic import BaseModel
 
 from tinyseq.errors import ConfigError, did_you_mean
 from tinyseq.train.config import yaml
-from tinyseq.train.config.json_schema import SCHEMA_FILE
 from tinyseq.train.config.registry import cell_names
 from tinyseq.train.config.run_config import RunConfig, parse_config
 
@@ -144,10 +143,10 @@ def starter(kind: str) -> str:
     chosen = known[kind]
     config = parse_config({"task": chosen.task, **chosen.settings})
     heading = (
-        f"yaml-language-server: $schema={SCHEMA_FILE}\n"
         f"{chosen.about}\n\n"
         "  tinyseq check THIS.yaml       is it right, and what does it cost?\n"
-        "  tinyseq run THIS.yaml\n\n"
+        "  tinyseq run THIS.yaml\n"
+        "  tinyseq schema --help         completion and checks of these settings in an editor\n\n"
         "Every setting is here. What you leave out is as the task has it by default: as here, but where a comment\n"
         "begins with another default.\n"
     )
