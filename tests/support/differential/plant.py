@@ -108,8 +108,8 @@ FAULTS = {
     "effects unseen": Fault(
         "what a call changes outside stands still, and nobody says so",
         TRACE,
-        "        if repeatable and (found := list(changes(environment.groups, before))):\n",
-        "        if False and (found := list(changes(environment.groups, before))):\n",
+        "        if repeatable and (changed := list(changes(environment.groups, before))):\n",
+        "        if False and (changed := list(changes(environment.groups, before))):\n",
     ),
     "outputs not kept": Fault(
         "the memory of an output may be used again before it is handed out",
